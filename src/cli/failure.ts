@@ -1,0 +1,43 @@
+import type { FailureCode } from "./failure-codes.ts";
+import { failureCodes } from "./failure-codes.ts";
+
+/**
+ * What a person sees when something did not work. Every other error class is turned into one of
+ * these where a command knows what the user wanted; what is left over is a bug and says so.
+ */
+export class Failure extends Error {
+  override readonly name = "Failure";
+  readonly code: FailureCode;
+  /** What we know, with numbers. */
+  readonly because: string | undefined;
+  /** At most two commands or facts. */
+  readonly fix: string | undefined;
+
+  constructor(
+    code: FailureCode,
+    message: string,
+    details: { because?: string; fix?: string } = {},
+  ) {
+    super(message);
+    this.code = code;
+    this.because = details.because;
+    this.fix = details.fix;
+  }
+
+  get exitCode(): number {
+    return failureCodes[this.code].exitCode;
+  }
+}
+
+/** The lines of docs/cli.md, "Errors". Control characters of quoted server text are dropped. */
+export function renderFailure(failure: Failure): string {
+  const lines = [`error: ${printable(failure.message)}`];
+  if (failure.because !== undefined) lines.push(`  cause: ${printable(failure.because)}`);
+  if (failure.fix !== undefined) lines.push(`  fix:   ${printable(failure.fix)}`);
+  lines.push(`  code:  ${failure.code}`);
+  return `${lines.join("\n")}\n`;
+}
+
+function printable(words: string): string {
+  return words.replaceAll(/\p{Cc}/gu, " ");
+}

@@ -1,0 +1,50 @@
+import { basename } from "node:path";
+import type { Context } from "./cli/context.ts";
+import { processContext } from "./cli/process-context.ts";
+
+type Main = (argv: readonly string[], context: Context) => Promise<number>;
+type Role = "client" | "admin" | "init" | "proxy" | "local";
+
+/** Each role is loaded only when it is the one that runs: start-up time is the client's first feature. */
+const mains: Record<Role, () => Promise<{ readonly main: Main }>> = {
+  client: async () => await import("./roles/client/main.ts"),
+  admin: async () => await import("./roles/admin/main.ts"),
+  init: async () => await import("./roles/init/main.ts"),
+  proxy: async () => await import("./roles/proxy/main.ts"),
+  local: async () => await import("./roles/local/main.ts"),
+};
+
+const programNames: Record<string, Role> = {
+  "fly-vault-admin": "admin",
+  init: "init",
+  "fly-vault-init": "init",
+  "vault-proxy": "proxy",
+  "fly-local": "local",
+};
+
+const firstWords: Record<string, Role> = {
+  admin: "admin",
+  init: "init",
+  proxy: "proxy",
+  local: "local",
+};
+
+/** The name the program was called by decides, else its first word; anything else is the client. */
+function dispatch(
+  argv0: string,
+  words: readonly string[],
+): { role: Role; argv: readonly string[] } {
+  const named = lookUp(programNames, basename(argv0));
+  if (named !== undefined) return { role: named, argv: words };
+  const first = lookUp(firstWords, words[0] ?? "");
+  if (first !== undefined) return { role: first, argv: words.slice(1) };
+  return { role: "client", argv: words };
+}
+
+function lookUp(table: Record<string, Role>, key: string): Role | undefined {
+  return Object.hasOwn(table, key) ? table[key] : undefined;
+}
+
+const { role, argv } = dispatch(process.argv0, process.argv.slice(2));
+const { main } = await mains[role]();
+process.exit(await main(argv, processContext()));

@@ -1,0 +1,50 @@
+/**
+ * Every bound of the protocol. Sizes are bytes, times are milliseconds.
+ * The figures marked 4A are the ones the login was analysed with; the rest we chose.
+ */
+export const limits = {
+  /** Login messages (4A.2). */
+  helloBytes: 37,
+  jwtBytesMax: 4096,
+  evidenceBytesMax: 36 + 4096,
+  proofBytes: 32,
+  acceptBytesMax: 1024 + 32,
+
+  /** Login times (4A.4). The client's wait covers the machine's queue for evidence. */
+  helloWaitMs: 3000,
+  evidenceWaitMs: 10_000,
+  proofWaitMs: 10_000,
+  loginMs: 20_000,
+  acceptWaitMs: 10_000,
+
+  /** Frames on streams. Bulk frames are small enough to keep one stream from hogging memory. */
+  requestBytesMax: 256 * 1024,
+  replyBytesMax: 1024 * 1024,
+  errorBytesMax: 4096,
+  dataBytesMax: 64 * 1024,
+  controlBytesMax: 4096,
+
+  /** Requests. */
+  argvItemsMax: 4096,
+  envItemsMax: 1024,
+  textBytesMax: 128 * 1024,
+  nameBytesMax: 64,
+  sessionsMax: 256,
+
+  /** Sessions: output kept for a client that is away (per stream), and finished sessions kept. */
+  ringBytes: 4 * 1024 * 1024,
+  ringsBytesMax: 256 * 1024 * 1024,
+  finishedKeptMs: 24 * 60 * 60 * 1000,
+
+  /** An absolute offset must stay exact in a JavaScript number. */
+  offsetMax: Number.MAX_SAFE_INTEGER,
+} as const;
+
+/** TLS application protocol; its number changes only when the first messages cannot be read any more. */
+export const alpn = "fly-vault/1";
+
+/** Range of protocol versions this build speaks; HELLO carries the newest, `status` the range. */
+export const protocolVersion: { readonly oldest: number; readonly newest: number } = {
+  oldest: 1,
+  newest: 1,
+};

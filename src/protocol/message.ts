@@ -1,0 +1,214 @@
+import * as v from "valibot";
+import { RemoteError, remoteErrorCodes, WireError } from "./errors.ts";
+import { type Frame, frameTypes, type FrameStream } from "./frame.ts";
+import { limits } from "./limits.ts";
+
+/** The JSON bodies of control frames. Unknown members are let through, so that a newer peer can add some. */
+
+const encoder = new TextEncoder();
+const decoder = new TextDecoder("utf-8", { fatal: true });
+
+const text = v.pipe(v.string(), v.maxLength(limits.textBytesMax));
+const name = v.pipe(
+  v.string(),
+  v.regex(/^[A-Za-z0-9][A-Za-z0-9._-]*$/),
+  v.maxLength(limits.nameBytesMax),
+);
+const offset = v.pipe(v.number(), v.safeInteger(), v.minValue(0));
+const size = v.pipe(v.number(), v.integer(), v.minValue(1), v.maxValue(65_535));
+const sha256 = v.pipe(v.string(), v.regex(/^[0-9a-f]{64}$/));
+const argv = v.pipe(v.array(text), v.minLength(1), v.maxLength(limits.argvItemsMax));
+
+const sessionOpen = v.object({
+  type: v.literal("session-open"),
+  /** Chosen by the client, random: opening twice with one id is one session (nothing runs twice). */
+  id: name,
+  /** What people call it; the default shell session is "main". */
+  name: v.optional(name),
+  /** Absent: the login shell. */
+  argv: v.optional(argv),
+  tty: v.boolean(),
+  rows: v.optional(size),
+  cols: v.optional(size),
+  env: v.optional(v.pipe(v.record(text, text), v.maxEntries(limits.envItemsMax))),
+  cwd: v.optional(text),
+  user: v.optional(text),
+  context: v.optional(text),
+  timeout_ms: v.optional(v.pipe(v.number(), v.safeInteger(), v.minValue(1))),
+});
+
+const sessionAttach = v.object({
+  type: v.literal("session-attach"),
+  /** Id or name. */
+  session: name,
+  /** From the reply to `session-open`; another generation is another process, answered by `gone`. */
+  generation: v.optional(name),
+  /** What this client has already shown of each stream. */
+  stdout_offset: offset,
+  stderr_offset: offset,
+  mode: v.picklist(["take-over", "share"]),
+  rows: v.optional(size),
+  cols: v.optional(size),
+});
+
+const provision = v.object({
+  type: v.literal("provision"),
+  source: v.variant("kind", [
+    v.object({ kind: v.literal("upload"), size_bytes: v.optional(offset) }),
+    v.object({ kind: v.literal("url"), url: text }),
+  ]),
+  sha256: v.optional(sha256),
+});
+
+export const requestSchema = v.variant("type", [
+  v.object({ type: v.literal("status") }),
+  sessionOpen,
+  sessionAttach,
+  v.object({ type: v.literal("sessions") }),
+  v.object({
+    type: v.literal("forward"),
+    host: text,
+    port: v.pipe(v.number(), v.integer(), v.minValue(1), v.maxValue(65_535)),
+  }),
+  provision,
+]);
+
+export type Request = v.InferOutput<typeof requestSchema>;
+export type SessionOpenRequest = v.InferOutput<typeof sessionOpen>;
+export type SessionAttachRequest = v.InferOutput<typeof sessionAttach>;
+export type ProvisionRequest = v.InferOutput<typeof provision>;
+
+/** Reply to `status`, and the parameters inside ACCEPT. */
+export const statusSchema = v.object({
+  vm_state: v.picklist(["cold", "provisioning", "ready"]),
+  runtime: v.picklist(["not-started", "system-init", "fallback-init", "failed"]),
+  init_version: text,
+  protocol_oldest: v.number(),
+  protocol_newest: v.number(),
+  rootfs_sha256: v.optional(text),
+});
+export type Status = v.InferOutput<typeof statusSchema>;
+
+/** Reply to `session-open` and `session-attach`. */
+export const sessionReplySchema = v.object({
+  id: name,
+  name: v.optional(name),
+  generation: name,
+  tty: v.boolean(),
+  /** False when the session was there before (a repeated open, or an attach). */
+  created: v.boolean(),
+  /** Stdin the session has taken; the client sends from here. */
+  stdin_offset: offset,
+});
+export type SessionReply = v.InferOutput<typeof sessionReplySchema>;
+
+export const sessionListSchema = v.object({
+  sessions: v.array(
+    v.object({
+      session_id: text,
+      name: v.optional(text),
+      argv: v.array(text),
+      context: v.nullable(text),
+      attached: v.boolean(),
+      exit_code: v.nullable(v.number()),
+      tty: v.boolean(),
+      started_at: text,
+    }),
+  ),
+});
+export type SessionList = v.InferOutput<typeof sessionListSchema>;
+
+export const exitSchema = v.union([
+  v.object({ code: v.pipe(v.number(), v.integer(), v.minValue(0), v.maxValue(255)) }),
+  v.object({
+    signal: v.pipe(v.number(), v.integer(), v.minValue(1), v.maxValue(64)),
+    timed_out: v.optional(v.boolean()),
+  }),
+]);
+export type Exit = v.InferOutput<typeof exitSchema>;
+
+export const progressSchema = v.object({
+  phase: v.picklist(["download", "unpack", "sync", "switch", "boot"]),
+  /** Compressed bytes taken, entries and bytes written so far. */
+  received_bytes: offset,
+  total_bytes: v.optional(offset),
+  entries: offset,
+  written_bytes: offset,
+});
+export type Progress = v.InferOutput<typeof progressSchema>;
+
+export const provisionedSchema = v.object({
+  sha256,
+  entries: offset,
+  written_bytes: offset,
+  skipped: v.array(text),
+  status: statusSchema,
+});
+export type Provisioned = v.InferOutput<typeof provisionedSchema>;
+
+const errorSchema = v.object({
+  code: v.picklist(remoteErrorCodes),
+  message: text,
+  hint: v.optional(text),
+});
+
+export function encodeJson(value: unknown): Uint8Array<ArrayBuffer> {
+  return encoder.encode(JSON.stringify(value));
+}
+
+/** Throws `WireError` that names the message and the member, never a stack of the JSON parser. */
+export function decodeJson<Schema extends v.GenericSchema>(
+  schema: Schema,
+  payload: Uint8Array,
+  what: string,
+): v.InferOutput<Schema> {
+  let value: unknown;
+  try {
+    value = JSON.parse(decoder.decode(payload));
+  } catch {
+    throw new WireError(`${what} is not JSON`);
+  }
+  const result = v.safeParse(schema, value);
+  if (result.success) return result.output;
+  const issue = result.issues[0];
+  throw new WireError(`${what}: ${v.getDotPath(issue) ?? "value"}: ${issue.message}`);
+}
+
+export async function sendError(frames: FrameStream, error: RemoteError): Promise<void> {
+  const body = {
+    code: error.code,
+    message: clip(error.message),
+    ...(error.hint === undefined ? {} : { hint: clip(error.hint) }),
+  };
+  await frames.write(frameTypes.error, encodeJson(body));
+}
+
+/** The error an `error` frame carries. An unknown code of a newer peer reads as `internal`. */
+export function decodeError(payload: Uint8Array): RemoteError {
+  const body = decodeJson(v.object({ ...errorSchema.entries, code: text }), payload, "Error reply");
+  const known = remoteErrorCodes.find((code) => code === body.code);
+  return new RemoteError(known ?? "internal", body.message, body.hint);
+}
+
+/** Sends a request as the first frame of a fresh stream and reads its reply. Rejects with `RemoteError` when refused. */
+export async function request<Schema extends v.GenericSchema>(
+  frames: FrameStream,
+  message: Request,
+  reply: Schema,
+): Promise<v.InferOutput<Schema>> {
+  await frames.write(frameTypes.request, encodeJson(message));
+  const frame = await frames.read();
+  return decodeJson(reply, expectOk(frame).payload, `Reply to ${message.type}`);
+}
+
+function expectOk(frame: Frame | null): Frame {
+  if (frame === null) throw new WireError("The stream ended before a reply");
+  if (frame.type === frameTypes.error) throw decodeError(frame.payload);
+  if (frame.type !== frameTypes.ok)
+    throw new WireError(`Frame 0x${frame.type.toString(16)} where a reply was due`);
+  return frame;
+}
+
+function clip(words: string): string {
+  return words.length > 1000 ? `${words.slice(0, 1000)}…` : words;
+}

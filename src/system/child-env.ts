@@ -1,0 +1,15 @@
+/**
+ * The environment of a child. Bun hands its own start-up copy to a child that is given none, secrets
+ * included, even after `delete process.env.X`; so every spawn names its environment, through here.
+ * `BUN_*` is left out: it would make our own binary load foreign code.
+ */
+export function childEnv(
+  base: Readonly<Record<string, string | undefined>>,
+  extra: Readonly<Record<string, string>> = {},
+): Record<string, string> {
+  const env: Record<string, string> = {};
+  for (const [name, value] of Object.entries(base)) {
+    if (value !== undefined && !name.startsWith("BUN_")) env[name] = value;
+  }
+  return { ...env, ...extra };
+}
