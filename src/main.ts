@@ -7,11 +7,11 @@ type Role = "client" | "admin" | "init" | "proxy" | "local";
 
 /** Each role is loaded only when it is the one that runs: start-up time is the client's first feature. */
 const mains: Record<Role, () => Promise<{ readonly main: Main }>> = {
-  client: async () => await import("./roles/client/main.ts"),
-  admin: async () => await import("./roles/admin/main.ts"),
-  init: async () => await import("./roles/init/main.ts"),
-  proxy: async () => await import("./roles/proxy/main.ts"),
-  local: async () => await import("./roles/local/main.ts"),
+  client: async () => import("./roles/client/main.ts"),
+  admin: async () => import("./roles/admin/main.ts"),
+  init: async () => import("./roles/init/main.ts"),
+  proxy: async () => import("./roles/proxy/main.ts"),
+  local: async () => import("./roles/local/main.ts"),
 };
 
 const programNames: Record<string, Role> = {

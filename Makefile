@@ -1,0 +1,42 @@
+# Every target installs what it needs: a fresh Debian machine with node, npm and root (or sudo) is enough.
+SHELL := /bin/bash
+export PATH := $(CURDIR)/node_modules/.bin:$(PATH)
+
+.DEFAULT_GOAL := help
+.PHONY: help setup system build check fmt test fuzz bench demo image clean
+
+help: ## print this list
+	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /\1\t/' | expand -t 10
+
+setup: node_modules/.installed ## install the pinned toolchain and libraries (npm only)
+
+node_modules/.installed: package.json package-lock.json build/setup.sh
+	@build/setup.sh
+	@touch $@
+
+system: ## install the Debian packages that tests and demo use (needs root or sudo)
+	@build/system-packages.sh
+
+build: setup ## compile dist/fly-vault and its symlinks
+	@bun build/compile.ts
+
+check: setup ## formatting, types, lint, dead code
+	@build/check.sh
+
+fmt: setup ## format every file
+	@bun fmt .
+
+test: setup system build ## all tests, in under 15 minutes
+	@build/test.sh
+
+fuzz: setup ## decoders against mutated bytes: make fuzz SECONDS=600 SEED=1
+	@FV_FUZZ_SECONDS=$(or $(SECONDS),60) FV_SEED=$(SEED) bun test test/fuzz
+
+bench: setup system build ## performance beside the peers, as a table
+	@for file in bench/*.bench.ts; do bun $$file || exit 1; done
+
+demo: setup system build ## the main job from an empty machine to a shell inside a provisioned one
+	@bun build/demo.ts
+
+clean: ## remove what was built (not node_modules)
+	@rm -rf dist .cache

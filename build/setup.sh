@@ -1,0 +1,11 @@
+#!/usr/bin/env bash
+# The toolchain comes from npm, by exact version. Bun's package fetches its binary in an install
+# script, which some npm configurations skip; then it is run by hand. `npm install --no-save` takes the
+# versions of the lock file as `npm ci` does, but bears a registry that lacks other platforms' binaries.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+npm install --no-save --no-audit --no-fund --loglevel=error
+if ! node_modules/.bin/bun --version >/dev/null 2>&1; then
+  (cd node_modules/bun && node install.js)
+fi
+echo "bun $(node_modules/.bin/bun --version) from npm is ready"

@@ -1,0 +1,30 @@
+#!/usr/bin/env bash
+# Debian packages: what init needs in its image (util-linux, catatonit), and what tests and the demo
+# bring as real counterparts. Nothing is installed when all commands are there.
+set -euo pipefail
+declare -A packages=(
+  [unshare]=util-linux [nsenter]=util-linux [catatonit]=catatonit [mmdebstrap]=mmdebstrap
+  [zstd]=zstd [gzip]=gzip [tar]=tar [setfattr]=attr [mkfs.ext4]=e2fsprogs [ip]=iproute2
+  [tmux]=tmux [sshd]=openssh-server [ssh]=openssh-client [curl]=curl [busybox]=busybox-static
+)
+export PATH="$PATH:/usr/sbin:/sbin"
+missing=()
+for command in "${!packages[@]}"; do
+  command -v "$command" >/dev/null || missing+=("${packages[$command]}")
+done
+[ -e /etc/ssl/certs/ca-certificates.crt ] || missing+=(ca-certificates)
+[ ${#missing[@]} -eq 0 ] && exit 0
+mapfile -t missing < <(printf '%s\n' "${missing[@]}" | sort -u)
+as_root=()
+if [ "$(id -u)" -ne 0 ]; then
+  command -v sudo >/dev/null || { echo "error: need root or sudo to install: ${missing[*]}" >&2; exit 1; }
+  as_root=(sudo)
+fi
+echo "installing Debian packages: ${missing[*]}"
+log=$(mktemp)
+trap 'rm -f "$log"' EXIT
+install() {
+  "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get update -q &&
+    "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install -y -q --no-install-recommends "${missing[@]}"
+}
+install >"$log" 2>&1 || { tail -n 20 "$log" >&2; echo "error: apt-get could not install ${missing[*]}" >&2; exit 1; }
