@@ -38,6 +38,8 @@ export const frameTypes = {
   gap: 0x18,
   /** Server: `offset u64`, stdin taken up to here; the client may forget what lies before. */
   stdinAck: 0x19,
+  /** Client: `stream u8 (1 stdout, 2 stderr) | offset u64`, output shown up to here; the server may make room. */
+  outputAck: 0x1a,
 
   /** Provisioning: archive bytes; then an empty frame that says it is whole. */
   data: 0x20,
@@ -63,6 +65,7 @@ const payloadBytesMax: ReadonlyMap<number, number> = new Map<number, number>([
   [frameTypes.exitAck, 0],
   [frameTypes.gap, 17],
   [frameTypes.stdinAck, 8],
+  [frameTypes.outputAck, 9],
   [frameTypes.data, limits.dataBytesMax],
   [frameTypes.dataEnd, 0],
   [frameTypes.progress, limits.controlBytesMax],
@@ -70,45 +73,61 @@ const payloadBytesMax: ReadonlyMap<number, number> = new Map<number, number>([
 ]);
 
 const headerBytes = 5;
+const emptyBytes: Uint8Array = new Uint8Array(0);
 
 export interface Frame {
   readonly type: FrameType;
   readonly payload: Uint8Array;
 }
 
-/** Throws `RangeError` if the payload is longer than its type allows: that is our own mistake. */
-export function encodeFrame(type: FrameType, payload: Uint8Array): Uint8Array<ArrayBuffer> {
+/** A frame with its header written and its payload still to be filled in, without a second copy. */
+export function openFrame(
+  type: FrameType,
+  payloadBytes: number,
+): { readonly bytes: Uint8Array<ArrayBuffer>; readonly payload: Uint8Array<ArrayBuffer> } {
   const max = payloadBytesMax.get(type) ?? 0;
-  if (payload.length > max)
-    throw new RangeError(`Frame 0x${type.toString(16)} of ${payload.length} bytes, at most ${max}`);
-  const bytes = new Uint8Array(headerBytes + payload.length);
+  if (payloadBytes > max)
+    throw new RangeError(`Frame 0x${type.toString(16)} of ${payloadBytes} bytes, at most ${max}`);
+  const bytes = new Uint8Array(headerBytes + payloadBytes);
   bytes[0] = type;
-  new DataView(bytes.buffer).setUint32(1, payload.length);
-  bytes.set(payload, headerBytes);
-  return bytes;
+  new DataView(bytes.buffer).setUint32(1, payloadBytes);
+  return { bytes, payload: bytes.subarray(headerBytes) };
 }
 
-/** Bytes in any slices -> frames. Holds at most one header and one payload of the type's maximum. */
+/** Throws `RangeError` if the payload is longer than its type allows: that is our own mistake. */
+export function encodeFrame(type: FrameType, payload: Uint8Array): Uint8Array<ArrayBuffer> {
+  const frame = openFrame(type, payload.length);
+  frame.payload.set(payload);
+  return frame.bytes;
+}
+
+/**
+ * Bytes in any slices -> frames, one at a time, so that a slice full of tiny frames costs no more
+ * memory than the slice. Holds one slice, one header and one payload of the type's maximum.
+ */
 export class FrameDecoder {
+  #slice = emptyBytes;
+  #offset = 0;
   readonly #header = new Uint8Array(headerBytes);
   #headerLength = 0;
   #payload: Uint8Array | undefined;
   #payloadLength = 0;
 
-  /** Frames completed by `bytes`, in order. Payloads are copies. Throws `WireError`; then the stream is of no use. */
-  push(bytes: Uint8Array): Frame[] {
-    const frames: Frame[] = [];
-    let offset = 0;
-    while (offset < bytes.length || this.#payload?.length === 0) {
-      if (this.#payload === undefined) {
-        offset += this.#takeHeader(bytes.subarray(offset));
-      } else {
-        offset += this.#takePayload(this.#payload, bytes.subarray(offset));
-      }
-      const frame = this.#completed();
-      if (frame !== undefined) frames.push(frame);
-    }
-    return frames;
+  /** Gives the next slice; it belongs to the decoder from here on. Only when `next` has said "more". */
+  feed(slice: Uint8Array): void {
+    if (this.#offset < this.#slice.length) throw new RangeError("Fed before all frames were taken");
+    this.#slice = slice;
+    this.#offset = 0;
+  }
+
+  /** The next frame, or undefined when more bytes are needed. Throws `WireError`; then the stream is of no use. */
+  next(): Frame | undefined {
+    if (!this.#takeHeader()) return undefined;
+    const type = (this.#header[0] ?? 0) as FrameType;
+    const payload = this.#takePayload();
+    if (payload === undefined) return undefined;
+    this.#headerLength = 0;
+    return { type, payload };
   }
 
   /** True between frames: an end of stream here is a clean one. */
@@ -116,12 +135,46 @@ export class FrameDecoder {
     return this.#headerLength === 0;
   }
 
-  #takeHeader(bytes: Uint8Array): number {
-    const taken = Math.min(headerBytes - this.#headerLength, bytes.length);
-    this.#header.set(bytes.subarray(0, taken), this.#headerLength);
-    this.#headerLength += taken;
-    if (this.#headerLength === headerBytes) this.#payload = new Uint8Array(this.#checkedLength());
-    return taken;
+  #takeHeader(): boolean {
+    while (this.#headerLength < headerBytes) {
+      const byte = this.#slice[this.#offset];
+      if (byte === undefined) return false;
+      this.#offset += 1;
+      this.#header[this.#headerLength++] = byte;
+    }
+    return true;
+  }
+
+  #takePayload(): Uint8Array | undefined {
+    const length = this.#payload?.length ?? this.#checkedLength();
+    const available = this.#slice.length - this.#offset;
+    if (this.#payload === undefined && available >= length) return this.#wholePayload(length);
+
+    this.#payload ??= new Uint8Array(length);
+    const taken = Math.min(length - this.#payloadLength, available);
+    this.#payload.set(
+      this.#slice.subarray(this.#offset, this.#offset + taken),
+      this.#payloadLength,
+    );
+    this.#offset += taken;
+    this.#payloadLength += taken;
+    if (this.#payloadLength < length) return undefined;
+
+    const payload = this.#payload;
+    this.#payload = undefined;
+    this.#payloadLength = 0;
+    return payload;
+  }
+
+  /** A view where the payload is most of the slice; else a copy, so that a few bytes never pin a large slice. */
+  #wholePayload(length: number): Uint8Array {
+    const end = this.#offset + length;
+    const payload =
+      length * 2 >= this.#slice.length
+        ? this.#slice.subarray(this.#offset, end)
+        : this.#slice.slice(this.#offset, end);
+    this.#offset = end;
+    return payload;
   }
 
   #checkedLength(): number {
@@ -134,30 +187,12 @@ export class FrameDecoder {
       throw new WireError(`Frame 0x${type.toString(16)} of ${length} bytes, at most ${max}`);
     return length;
   }
-
-  #takePayload(payload: Uint8Array, bytes: Uint8Array): number {
-    const taken = Math.min(payload.length - this.#payloadLength, bytes.length);
-    payload.set(bytes.subarray(0, taken), this.#payloadLength);
-    this.#payloadLength += taken;
-    return taken;
-  }
-
-  #completed(): Frame | undefined {
-    const payload = this.#payload;
-    if (payload === undefined || this.#payloadLength < payload.length) return undefined;
-    const frame: Frame = { type: (this.#header[0] ?? 0) as FrameType, payload };
-    this.#headerLength = 0;
-    this.#payload = undefined;
-    this.#payloadLength = 0;
-    return frame;
-  }
 }
 
 /** Frames over a stream, one at a time, with the stream's own back-pressure. */
 export class FrameStream {
   readonly stream: ByteStream;
   readonly #decoder = new FrameDecoder();
-  readonly #ready: Frame[] = [];
 
   constructor(stream: ByteStream) {
     this.stream = stream;
@@ -166,18 +201,23 @@ export class FrameStream {
   /** The next frame, or null at a clean end. Rejects with `WireError` or `StreamError`. */
   async read(): Promise<Frame | null> {
     for (;;) {
-      const frame = this.#ready.shift();
+      const frame = this.#decoder.next();
       if (frame !== undefined) return frame;
-      const bytes = await this.stream.read();
-      if (bytes === null) {
+      const slice = await this.stream.read();
+      if (slice === null) {
         if (!this.#decoder.idle) throw new WireError("The stream ended within a frame");
         return null;
       }
-      this.#ready.push(...this.#decoder.push(bytes));
+      this.#decoder.feed(slice);
     }
   }
 
   async write(type: FrameType, payload: Uint8Array): Promise<void> {
     await this.stream.write(encodeFrame(type, payload));
+  }
+
+  /** Takes a frame that was encoded whole (session-frame.ts). */
+  async writeEncoded(frame: Uint8Array): Promise<void> {
+    await this.stream.write(frame);
   }
 }

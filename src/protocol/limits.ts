@@ -36,6 +36,13 @@ export const limits = {
   ringsBytesMax: 256 * 1024 * 1024,
   finishedKeptMs: 24 * 60 * 60 * 1000,
 
+  /** Output a client has shown but not yet acknowledged; half a megabyte costs one small frame. */
+  outputAckBytes: 512 * 1024,
+  /** Stdin sent but not yet taken by the process: what a client keeps for resending, a server for the process. */
+  stdinWindowBytes: 1024 * 1024,
+  /** Clients whose stdin position a session remembers; beyond it the one longest away is forgotten. */
+  inputsMax: 16,
+
   /** An absolute offset must stay exact in a JavaScript number. */
   offsetMax: Number.MAX_SAFE_INTEGER,
 } as const;

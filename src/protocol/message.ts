@@ -23,6 +23,8 @@ const sessionOpen = v.object({
   type: v.literal("session-open"),
   /** Chosen by the client, random: opening twice with one id is one session (nothing runs twice). */
   id: name,
+  /** Chosen once by each client process, random: stdin is counted apart for every client. */
+  client: name,
   /** What people call it; the default shell session is "main". */
   name: v.optional(name),
   /** Absent: the login shell. */
@@ -41,6 +43,8 @@ const sessionAttach = v.object({
   type: v.literal("session-attach"),
   /** Id or name. */
   session: name,
+  /** As in `session-open`: the same over all reconnects of one client process. */
+  client: name,
   /** From the reply to `session-open`; another generation is another process, answered by `gone`. */
   generation: v.optional(name),
   /** What this client has already shown of each stream. */
@@ -97,7 +101,7 @@ export const sessionReplySchema = v.object({
   tty: v.boolean(),
   /** False when the session was there before (a repeated open, or an attach). */
   created: v.boolean(),
-  /** Stdin the session has taken; the client sends from here. */
+  /** Stdin the session has received from this client, which sends from here. */
   stdin_offset: offset,
 });
 export type SessionReply = v.InferOutput<typeof sessionReplySchema>;
