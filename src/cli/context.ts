@@ -26,7 +26,11 @@ export interface InputStream {
   readonly isTty: boolean;
   /** Chunks until EOF. */
   read(): AsyncIterable<Uint8Array>;
-  setRawMode(raw: boolean): void;
+  /**
+   * The terminal is put back however the process ends; `restoreWith` then names the bytes that undo
+   * what the remote screen had switched on.
+   */
+  setRawMode(raw: boolean, restoreWith?: () => string): void;
 }
 
 export class BrokenPipe extends Error {

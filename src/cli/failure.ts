@@ -34,8 +34,20 @@ export function renderFailure(failure: Failure): string {
   const lines = [`error: ${printable(failure.message)}`];
   if (failure.because !== undefined) lines.push(`  cause: ${printable(failure.because)}`);
   if (failure.fix !== undefined) lines.push(`  fix:   ${printable(failure.fix)}`);
-  lines.push(`  code:  ${failure.code}`);
+  lines.push(`  code:  ${failure.code} · fly-vault explain ${failure.code}`);
   return `${lines.join("\n")}\n`;
+}
+
+/** The same for programs: one line. */
+export function renderFailureJson(failure: Failure): string {
+  const error = {
+    code: failure.code,
+    message: failure.message,
+    cause: failure.because ?? null,
+    fix: failure.fix ?? null,
+    exit: failure.exitCode,
+  };
+  return `${JSON.stringify({ error })}\n`;
 }
 
 function printable(words: string): string {

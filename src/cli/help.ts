@@ -1,0 +1,125 @@
+import type { Command, Flag, Flags } from "./command.ts";
+import { globalFlags } from "./command.ts";
+import type { Program } from "./program.ts";
+
+const columnsMax = 100;
+const indent = "  ";
+
+/** `fly-vault exec VAULT [flags] [--] COMMAND [ARG…]` */
+export function usageLine(program: Program, command: Command): string {
+  const words = [program.name];
+  if (command.name !== "") words.push(command.name);
+  for (const positional of Object.values(command.positionals ?? {})) {
+    const name = positional.repeatable === true ? `${positional.name}…` : positional.name;
+    words.push(positional.optional === true ? `[${name}]` : name);
+  }
+  words.push("[flags]");
+  const rest = command.passthrough;
+  if (rest !== undefined)
+    words.push(rest.optional === true ? `[[--] ${rest.name}]` : `[--] ${rest.name}`);
+  return words.join(" ");
+}
+
+export function renderCommandHelp(program: Program, command: Command, columns: number): string {
+  const width = widthFor(columns);
+  const parts = [wrap(`${command.summary}.`, width, "")];
+  parts.push(`USAGE\n${indent}${usageLine(program, command)}`);
+  if (command.description !== undefined) parts.push(wrapParagraphs(command.description, width));
+  const described = Object.values(command.positionals ?? {}).filter(
+    (positional) => positional.summary !== undefined,
+  );
+  if (described.length > 0) {
+    const rows = described.map(({ name, summary }) => [name, summary ?? ""] as const);
+    parts.push(`ARGUMENTS\n${columnsOf(rows, width)}`);
+  }
+  const flags = flagRows(command.flags ?? {});
+  if (flags.length > 0) parts.push(`FLAGS\n${columnsOf(flags, width)}`);
+  parts.push(`GLOBAL FLAGS\n${columnsOf(flagRows(globalFlags), width)}`);
+  if (command.examples !== undefined)
+    parts.push(`EXAMPLES\n${command.examples.map((example) => indent + example).join("\n")}`);
+  if (command.exitStatus !== undefined)
+    parts.push(`EXIT STATUS\n${wrap(command.exitStatus, width, indent)}`);
+  if (command.seeAlso !== undefined)
+    parts.push(`SEE ALSO\n${wrap(command.seeAlso.join(", "), width, indent)}`);
+  return `${parts.join("\n\n")}\n`;
+}
+
+export function renderProgramHelp(program: Program, columns: number, group = ""): string {
+  const width = widthFor(columns);
+  const shown = program.commands.filter(
+    (command) =>
+      command.hidden !== true &&
+      command.name !== "" &&
+      (group === "" || command.name.startsWith(`${group} `)),
+  );
+  const prefix = group === "" ? program.name : `${program.name} ${group}`;
+  const rows = shown.map((command) => [command.name, command.summary] as const);
+  const parts = [wrap(`${program.summary}.`, width, "")];
+  parts.push(`USAGE\n${indent}${prefix} COMMAND [flags]`);
+  if (rows.length > 0) parts.push(`COMMANDS\n${columnsOf(rows, width)}`);
+  parts.push(`GLOBAL FLAGS\n${columnsOf(flagRows(globalFlags), width)}`);
+  const topics = Object.keys(program.topics ?? {});
+  const more = [`${program.name} COMMAND --help`];
+  if (topics.length > 0) more.push(`${program.name} help ${topics.join("|")}`);
+  parts.push(`MORE\n${more.map((line) => indent + line).join("\n")}`);
+  return `${parts.join("\n\n")}\n`;
+}
+
+function flagRows(flags: Flags): (readonly [string, string])[] {
+  return Object.entries(flags)
+    .filter(([, flag]) => flag.hidden !== true)
+    .map(([name, flag]) => [flagHead(name, flag), flagText(flag)] as const);
+}
+
+function flagHead(name: string, flag: Flag): string {
+  const short = flag.short === undefined ? "    " : `-${flag.short}, `;
+  const long = flag.negatable === true ? `--[no-]${name}` : `--${name}`;
+  return `${short}${long}${flag.value === undefined ? "" : ` ${flag.value}`}`;
+}
+
+function flagText(flag: Flag): string {
+  const notes: string[] = [];
+  if (flag.choices !== undefined) notes.push(`one of ${flag.choices.join(", ")}`);
+  if (flag.repeatable === true && flag.value !== undefined) notes.push("may be repeated");
+  if (flag.env !== undefined) notes.push(`env ${flag.env}`);
+  return notes.length === 0 ? flag.summary : `${flag.summary} (${notes.join("; ")})`;
+}
+
+function widthFor(columns: number): number {
+  return Math.max(40, Math.min(columns, columnsMax));
+}
+
+/** Two columns; a long head gets a line of its own. */
+function columnsOf(rows: readonly (readonly [string, string])[], width: number): string {
+  const widest = Math.max(...rows.map(([head]) => head.length));
+  const headWidth = Math.min(widest, 28);
+  const hanging = " ".repeat(indent.length + headWidth + 2);
+  return rows
+    .map(([head, text]) => {
+      const body = wrap(text, width, hanging);
+      if (head.length > headWidth) return `${indent}${head}\n${body}`;
+      return `${indent}${head.padEnd(headWidth)}  ${body.slice(hanging.length)}`;
+    })
+    .join("\n");
+}
+
+function wrapParagraphs(text: string, width: number): string {
+  return text
+    .split("\n\n")
+    .map((paragraph) => wrap(paragraph, width, ""))
+    .join("\n\n");
+}
+
+function wrap(text: string, width: number, prefix: string): string {
+  const lines: string[] = [];
+  let line = prefix;
+  for (const word of text.split(/\s+/)) {
+    const fits = line.length + word.length + 1 <= width || line === prefix;
+    if (!fits) {
+      lines.push(line);
+      line = prefix;
+    }
+    line += line === prefix ? word : ` ${word}`;
+  }
+  return [...lines, line].join("\n");
+}

@@ -1,0 +1,89 @@
+import { parseArgs } from "citty";
+import type { Command, Flag, Flags, GlobalOptions, ParsedOptions } from "./command.ts";
+import { globalFlags } from "./command.ts";
+import { checkChoice, splitWords } from "./split-words.ts";
+import { UsageError } from "./usage-error.ts";
+
+export interface Invocation {
+  readonly options: ParsedOptions;
+  readonly help: boolean;
+  readonly version: boolean;
+}
+
+type Env = Readonly<Record<string, string | undefined>>;
+
+/**
+ * Words -> options, over a strict layer in front of citty, which by itself keeps only the last of a
+ * repeated flag, takes unknown flags, reads flags among the words of the command that is to be run
+ * elsewhere, and answers a `--help` behind `--`.
+ */
+export function parseWords(command: Command, words: readonly string[], env: Env): Invocation {
+  const flags: Flags = { ...command.flags, ...globalFlags };
+  const split = splitWords(command, flags, words);
+  const single = parseSingles(flags, split.singles);
+  const help = single["help"] === true;
+  const version = single["version"] === true;
+  const values = Object.fromEntries(
+    Object.entries(command.flags ?? {}).map(([name, flag]) => {
+      const said = flag.repeatable === true ? split.repeated.get(name) : single[name];
+      return [name, said ?? absentValue(flag, env)];
+    }),
+  );
+  const global: GlobalOptions = {
+    quiet: single["quiet"] === true,
+    verbose: split.repeated.get("verbose")?.length ?? 0,
+    debug: single["debug"] === true,
+  };
+  // Help is answered even where the rest is incomplete.
+  const asked = help || version;
+  const positionals = asked ? {} : assignPositionals(command, split.positionals);
+  if (!asked) checkRest(command, split.rest);
+  return { options: { flags: values, positionals, rest: split.rest, global }, help, version };
+}
+
+function parseSingles(flags: Flags, singles: string[]): Record<string, unknown> {
+  const definition = Object.fromEntries(
+    Object.entries(flags)
+      .filter(([, flag]) => flag.repeatable !== true)
+      .map(([name, flag]) => [
+        name,
+        { type: flag.value === undefined ? ("boolean" as const) : ("string" as const) },
+      ]),
+  );
+  return parseArgs(singles, definition);
+}
+
+/** From the environment, else what the flag's type says for "not given". */
+function absentValue(flag: Flag, env: Env): string | readonly string[] | boolean | undefined {
+  const found = flag.env === undefined ? undefined : env[flag.env];
+  // An empty variable is as good as none: CI systems set them so.
+  const value = found === "" ? undefined : found;
+  if (flag.repeatable === true) return value === undefined ? [] : [value];
+  if (flag.value !== undefined)
+    return value === undefined ? undefined : checkChoice(flag.env ?? "", flag, value);
+  if (value === "1" || value === "true") return true;
+  return flag.negatable === true ? undefined : false;
+}
+
+function assignPositionals(
+  command: Command,
+  words: readonly string[],
+): Record<string, string | readonly string[] | undefined> {
+  const values: Record<string, string | readonly string[] | undefined> = {};
+  let next = 0;
+  for (const [key, positional] of Object.entries(command.positionals ?? {})) {
+    const word = words[next];
+    if (word === undefined && positional.optional !== true)
+      throw new UsageError(`${positional.name} is missing`);
+    values[key] = positional.repeatable === true ? words.slice(next) : word;
+    next = positional.repeatable === true ? words.length : next + 1;
+  }
+  const extra = words[next];
+  if (extra !== undefined) throw new UsageError(`one word too many: "${extra}"`);
+  return values;
+}
+
+function checkRest(command: Command, rest: readonly string[]): void {
+  if (command.passthrough === undefined || command.passthrough.optional === true) return;
+  if (rest.length === 0) throw new UsageError(`${command.passthrough.name} is missing`);
+}

@@ -1,0 +1,177 @@
+import { writeSync } from "node:fs";
+import type { ReadStream, WriteStream } from "node:tty";
+import { BrokenPipe, type Context, type InputStream, type OutputStream } from "./context.ts";
+
+type StopSignal = "SIGINT" | "SIGTERM" | "SIGHUP";
+const stopSignals: readonly StopSignal[] = ["SIGINT", "SIGTERM", "SIGHUP"];
+
+/** The real process, as commands see it. One per process: it owns stdio, the signals and the terminal. */
+export function processContext(): Context {
+  const terminal = new Terminal();
+  const stops = new StopListeners(terminal);
+  return {
+    env: process.env,
+    stdin: processInput(terminal),
+    stdout: processOutput(process.stdout),
+    stderr: processOutput(process.stderr),
+    monotonicMs: () => performance.now(),
+    wallMs: () => Date.now(),
+    randomBytes: (length) => crypto.getRandomValues(new Uint8Array(length)),
+    onStop: (listener) => stops.subscribe(listener),
+  };
+}
+
+/** Raw mode and its undoing. Raw mode is entered last and left first, on every way out. */
+class Terminal {
+  #raw = false;
+  #restoreWith: (() => string) | undefined;
+  #guarded = false;
+
+  setRawMode(raw: boolean, restoreWith?: () => string): void {
+    if (!process.stdin.isTTY) return;
+    if (!raw) {
+      this.restore();
+      return;
+    }
+    this.#guard();
+    this.#restoreWith = restoreWith ?? this.#restoreWith;
+    this.#raw = true;
+    process.stdin.setRawMode(true);
+  }
+
+  /** Idempotent, synchronous: runs in exit and signal handlers. */
+  restore(): void {
+    if (!this.#raw) return;
+    this.#raw = false;
+    try {
+      process.stdin.setRawMode(false);
+      const reset = this.#restoreWith?.() ?? "";
+      if (reset !== "" && process.stdout.isTTY) writeSync(1, reset);
+    } catch {
+      // The terminal itself is gone (hang-up): nothing is left to restore.
+    }
+  }
+
+  #guard(): void {
+    if (this.#guarded) return;
+    this.#guarded = true;
+    process.on("exit", () => this.restore());
+    process.on("uncaughtExceptionMonitor", () => this.restore());
+    // Stopped from outside: give the shell a sane terminal, and take it back when we are continued.
+    process.on("SIGTSTP", () => {
+      const wasRaw = this.#raw;
+      this.restore();
+      process.once("SIGCONT", () => {
+        if (wasRaw) this.setRawMode(true);
+        process.stdout.emit("resize");
+      });
+      process.kill(process.pid, "SIGSTOP");
+    });
+  }
+}
+
+/** With nobody listening a signal does what it always does, after the terminal was put back. */
+class StopListeners {
+  readonly #terminal: Terminal;
+  readonly #listeners = new Set<(signal: StopSignal) => void>();
+
+  constructor(terminal: Terminal) {
+    this.#terminal = terminal;
+    for (const signal of stopSignals) process.on(signal, this.#receive);
+  }
+
+  subscribe(listener: (signal: StopSignal) => void): () => void {
+    this.#listeners.add(listener);
+    return () => {
+      this.#listeners.delete(listener);
+    };
+  }
+
+  readonly #receive = (signal: StopSignal): void => {
+    if (this.#listeners.size > 0) {
+      for (const listener of this.#listeners) listener(signal);
+      return;
+    }
+    this.#terminal.restore();
+    process.off(signal, this.#receive);
+    process.kill(process.pid, signal);
+  };
+}
+
+function processOutput(stream: WriteStream): OutputStream {
+  let broken = false;
+  // Without a listener Bun prints a stack when the reader of a pipe has gone away.
+  stream.on("error", () => {
+    broken = true;
+  });
+  return {
+    get isTty() {
+      return stream.isTTY;
+    },
+    get columns() {
+      return stream.columns ?? 80;
+    },
+    get rows() {
+      return stream.rows ?? 24;
+    },
+    async write(data) {
+      if (broken) throw new BrokenPipe("The reader has gone away");
+      if (data.length === 0) return;
+      await new Promise<void>((resolve, reject) => {
+        stream.write(data, (error) => {
+          if (error == null) resolve();
+          else reject(new BrokenPipe(error.message));
+        });
+      });
+    },
+    onResize(listener) {
+      stream.on("resize", listener);
+      return () => {
+        stream.off("resize", listener);
+      };
+    },
+  };
+}
+
+/** Touches `process.stdin` only when somebody asks for it: opening it changes the terminal's state. */
+function processInput(terminal: Terminal): InputStream {
+  return {
+    get isTty() {
+      return process.stdin.isTTY;
+    },
+    read: () => readStdin(process.stdin),
+    setRawMode: (raw, restoreWith) => terminal.setRawMode(raw, restoreWith),
+  };
+}
+
+async function* readStdin(stream: ReadStream): AsyncGenerator<Uint8Array> {
+  let wake: (() => void) | undefined;
+  let ended = false;
+  const chunks: Uint8Array[] = [];
+  const onData = (chunk: Uint8Array): void => {
+    chunks.push(chunk);
+    stream.pause();
+    wake?.();
+  };
+  const onEnd = (): void => {
+    ended = true;
+    wake?.();
+  };
+  stream.on("data", onData).on("end", onEnd).on("error", onEnd);
+  try {
+    for (;;) {
+      const chunk = chunks.shift();
+      if (chunk !== undefined) yield chunk;
+      else if (ended) return;
+      else {
+        stream.resume();
+        await new Promise<void>((resolve) => {
+          wake = resolve;
+        });
+      }
+    }
+  } finally {
+    stream.off("data", onData).off("end", onEnd).off("error", onEnd);
+    stream.pause();
+  }
+}
