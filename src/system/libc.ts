@@ -1,0 +1,81 @@
+import { dlopen, type FFIFunction, read } from "bun:ffi";
+import { constants } from "node:os";
+
+/**
+ * The one door to libc. Bun has no binding for openat2, renameat2, mount, setns and their like;
+ * callers open the functions they need with `openLibc` and put every result through `check`.
+ *
+ * Memory: JavaScriptCore moves small typed arrays, so what is handed to libc lives on an explicit
+ * ArrayBuffer (`cString`, `cStruct`), referenced by the caller until the call is over.
+ */
+const libraryName = "libc.so.6";
+
+/** Opens functions of libc. Loaded lazily by callers, so that `--help` works on a foreign platform. */
+export function openLibc<Functions extends Record<string, FFIFunction>>(
+  functions: Functions,
+): ReturnType<typeof dlopen<Functions>>["symbols"] {
+  return dlopen(libraryName, functions).symbols;
+}
+
+/** A system call that failed. `code` is the name everybody knows ("ENOSPC"). */
+export class SystemError extends Error {
+  override readonly name = "SystemError";
+  readonly syscall: string;
+  readonly errno: number;
+  readonly code: string;
+
+  constructor(syscall: string, errno: number, subject?: string) {
+    const code = errnoName(errno);
+    super(subject === undefined ? `${syscall}: ${code}` : `${syscall} ${subject}: ${code}`);
+    this.syscall = syscall;
+    this.errno = errno;
+    this.code = code;
+  }
+}
+
+let errnoAddress: (() => number) | undefined;
+
+/** errno of the calling thread. Right after a failed call only: anything in between may change it. */
+export function lastErrno(): number {
+  if (errnoAddress === undefined) {
+    const { __errno_location } = openLibc({ __errno_location: { args: [], returns: "ptr" } });
+    errnoAddress = () => Number(__errno_location());
+  }
+  const address = errnoAddress();
+  return read.i32(address, 0);
+}
+
+/** Calls until it is not interrupted by a signal; throws `SystemError` on -1. `subject` names the thing for people. */
+export function check(syscall: string, call: () => number | bigint, subject?: string): number {
+  for (;;) {
+    const result = Number(call());
+    if (result !== -1) return result;
+    const errno = lastErrno();
+    if (errno !== constants.errno.EINTR) throw new SystemError(syscall, errno, subject);
+  }
+}
+
+/** Text (UTF-8) or raw bytes with the terminating zero. An inner zero would silently cut the name: refused. */
+export function cString(text: string | Uint8Array): Uint8Array<ArrayBuffer> {
+  const bytes = typeof text === "string" ? Buffer.from(text, "utf8") : text;
+  if (bytes.includes(0)) throw new TypeError("A zero byte inside a C string");
+  const terminated = cStruct(bytes.length + 1);
+  terminated.set(bytes);
+  return terminated;
+}
+
+/** Zeroed memory that does not move, for structures and results. */
+export function cStruct(sizeBytes: number): Uint8Array<ArrayBuffer> {
+  return new Uint8Array(new ArrayBuffer(sizeBytes));
+}
+
+const errnoNames: ReadonlyMap<number, string> = new Map(
+  // EAGAIN and EWOULDBLOCK share a number: the first name of the table wins.
+  Object.entries(constants.errno)
+    .toReversed()
+    .map(([name, number]) => [number, name]),
+);
+
+function errnoName(errno: number): string {
+  return errnoNames.get(errno) ?? `errno ${errno}`;
+}
