@@ -1,0 +1,8 @@
+/** Bounds of TCP and Unix sockets. Sizes are bytes, times are milliseconds. */
+export const socketLimits = {
+  /** Received but not read: reading from the system stops here. */
+  queuedBytesMax: 256 * 1024,
+  connectMs: 10_000,
+  /** Open connections of one listener. */
+  connectionsMax: 256,
+} as const;
