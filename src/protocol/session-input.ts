@@ -69,7 +69,7 @@ export class InputReceiver {
 /** The client's half: keeps what may have to be sent again. */
 export class InputSender {
   readonly #windowBytes: number;
-  #chunks: Uint8Array[] = [];
+  readonly #chunks: Chunk[] = [];
   /** Offset of the first kept byte. */
   #kept = 0;
   #acknowledged = 0;
@@ -92,11 +92,11 @@ export class InputSender {
     return this.#ended;
   }
 
-  /** Keeps `bytes` without a copy. Throws `RangeError` beyond `roomBytes`. */
+  /** Keeps `bytes`, large ones without a copy: they must not change any more. Throws `RangeError` beyond `roomBytes`. */
   write(bytes: Uint8Array): void {
     if (bytes.length > this.roomBytes) throw new RangeError("More stdin than there is room for");
     if (bytes.length === 0) return;
-    this.#chunks.push(bytes);
+    this.#keep(bytes);
     this.#written += bytes.length;
   }
 
@@ -137,12 +137,28 @@ export class InputSender {
     this.#endSent = false;
   }
 
+  /** Keystrokes share a chunk, else a window of single bytes would weigh a hundred times its size. */
+  #keep(bytes: Uint8Array): void {
+    const last = this.#chunks.at(-1);
+    if (bytes.length >= chunkBytesMin) {
+      this.#chunks.push({ bytes, used: bytes.length });
+    } else if (last !== undefined && last.used + bytes.length <= last.bytes.length) {
+      last.bytes.set(bytes, last.used);
+      last.used += bytes.length;
+    } else {
+      const chunk = { bytes: new Uint8Array(chunkBytesMin), used: bytes.length };
+      chunk.bytes.set(bytes);
+      this.#chunks.push(chunk);
+    }
+  }
+
   #bytesAt(offset: number, bytesMax: number): Uint8Array {
     let start = this.#kept;
     for (const chunk of this.#chunks) {
       const from = offset - start;
-      if (from < chunk.length) return chunk.subarray(from, from + bytesMax);
-      start += chunk.length;
+      if (from < chunk.used)
+        return chunk.bytes.subarray(from, Math.min(chunk.used, from + bytesMax));
+      start += chunk.used;
     }
     throw new RangeError(`No stdin is kept at ${offset}`);
   }
@@ -151,13 +167,20 @@ export class InputSender {
   #forgetBefore(offset: number): void {
     let count = 0;
     for (const chunk of this.#chunks) {
-      if (this.#kept + chunk.length > offset) break;
-      this.#kept += chunk.length;
+      if (this.#kept + chunk.used > offset) break;
+      this.#kept += chunk.used;
       count += 1;
     }
     this.#chunks.splice(0, count);
   }
 }
+
+interface Chunk {
+  readonly bytes: Uint8Array;
+  used: number;
+}
+
+const chunkBytesMin = 4 * 1024;
 
 export type InputSend =
   | { readonly kind: "stdin"; readonly offset: number; readonly bytes: Uint8Array }

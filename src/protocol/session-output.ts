@@ -16,6 +16,7 @@ export class OutputRing {
   #blocks: Block[] = [];
   #start = 0;
   #end = 0;
+  #heldBytes = 0;
   #ended = false;
 
   constructor(budget: OutputBudget, capacityBytes: number = limits.ringBytes) {
@@ -41,7 +42,7 @@ export class OutputRing {
 
   /** Memory held, which is a little more than what can be read. */
   get heldBytes(): number {
-    return this.#blocks.reduce((sum, block) => sum + block.bytes.length, 0);
+    return this.#heldBytes;
   }
 
   /** How much can be appended before the byte at `offset` is lost: what a server that loses nothing may read. */
@@ -104,14 +105,20 @@ export class OutputRing {
     this.#budget.makeRoom(size);
     const block = { start: this.#end, used: 0, bytes: new Uint8Array(size) };
     this.#blocks.push(block);
+    this.#heldBytes += size;
     return block;
   }
 
   #dropBefore(offset: number): void {
     if (offset <= this.#start) return;
     this.#start = offset;
-    const kept = this.#blocks.findIndex((block) => block.start + block.used > offset);
-    this.#blocks = kept === -1 ? [] : this.#blocks.slice(kept);
+    let dropped = 0;
+    for (const block of this.#blocks) {
+      if (block.start + block.used > offset) break;
+      this.#heldBytes -= block.bytes.length;
+      dropped += 1;
+    }
+    this.#blocks.splice(0, dropped);
   }
 
   /** Blocks are in order and mostly of one size, but few: halving finds one in seven steps. */

@@ -22,7 +22,7 @@ export interface MemoryPair {
   readonly near: ByteStream;
   readonly far: ByteStream;
   /** The connection is lost: both ends fail at once and what was on the way is gone. */
-  cut(): void;
+  cut: () => void;
 }
 
 export function memoryPair(options: MemoryStreamOptions = {}): MemoryPair {

@@ -1,0 +1,213 @@
+import { ProtocolError } from "./errors.ts";
+import type { Frame } from "./frame.ts";
+import { limits } from "./limits.ts";
+import type { Exit } from "./message.ts";
+import { type ClientFrame, decodeClientFrame, encodeSessionFrame } from "./session-frame.ts";
+import type { OutputName } from "./session-frame.ts";
+import { InputReceiver } from "./session-input.ts";
+import { type OutputBudget, OutputRing } from "./session-output.ts";
+
+export interface SessionStateOptions {
+  readonly budget: OutputBudget;
+  readonly ringBytes?: number;
+  readonly inputWindowBytes?: number;
+  readonly clientsMax?: number;
+}
+
+/** The byte streams of one session and its clients' positions in them; outlives every connection. */
+export class SessionState {
+  readonly stdout: OutputRing;
+  /** Stays empty on a terminal, which has one output. */
+  readonly stderr: OutputRing;
+  readonly #inputWindowBytes: number;
+  readonly #clientsMax: number;
+  readonly #clients = new Map<string, ClientPositions>();
+  #exit: Exit | undefined;
+
+  constructor(options: SessionStateOptions) {
+    this.stdout = new OutputRing(options.budget, options.ringBytes);
+    this.stderr = new OutputRing(options.budget, options.ringBytes);
+    this.#inputWindowBytes = options.inputWindowBytes ?? limits.stdinWindowBytes;
+    this.#clientsMax = options.clientsMax ?? limits.inputsMax;
+  }
+
+  /** Set once the process has ended; `exit` is sent after the last byte of both outputs. */
+  get exit(): Exit | undefined {
+    return this.#exit;
+  }
+
+  /** The process has ended and all its output was appended. */
+  finish(exit: Exit): void {
+    this.stdout.finish();
+    this.stderr.finish();
+    this.#exit = exit;
+  }
+
+  /**
+   * How much may be read from the process now. A client that holds the session back loses nothing: no
+   * more is read than the ring can keep for it. Without one the process runs free and the oldest
+   * output gives way.
+   */
+  readableBytes(name: OutputName): number {
+    let room = this[name].roomBefore(this[name].endOffset);
+    for (const client of this.#clients.values()) {
+      if (client.holdsBack) room = Math.min(room, this[name].roomBefore(client.shown[name]));
+    }
+    return room;
+  }
+
+  /** One more connection of a new or a known client. Throws `ProtocolError` for offsets never reached. */
+  attach(client: AttachingClient): SessionAttachment {
+    for (const name of ["stdout", "stderr"] as const) {
+      if (client.shown[name] > this[name].endOffset)
+        throw new ProtocolError(`The client claims output that was never written to ${name}`);
+    }
+    const known = this.#clients.get(client.id);
+    const positions: ClientPositions = {
+      input: known?.input ?? new InputReceiver(this.#inputWindowBytes),
+      shown: { ...client.shown },
+      holdsBack: client.holdsBack,
+    };
+    this.#clients.delete(client.id);
+    this.#clients.set(client.id, positions);
+    this.#forgetOldest();
+    return new SessionAttachment(this, positions);
+  }
+
+  /** The client need not be waited for any more (it left, or was away too long); its stdin position stays. */
+  release(clientId: string): void {
+    const positions = this.#clients.get(clientId);
+    if (positions !== undefined) positions.holdsBack = false;
+  }
+
+  /** Gives the memory of both outputs back. */
+  close(): void {
+    this.stdout.close();
+    this.stderr.close();
+    this.#clients.clear();
+  }
+
+  #forgetOldest(): void {
+    const [oldest] = this.#clients.keys();
+    if (oldest !== undefined && this.#clients.size > this.#clientsMax) this.#clients.delete(oldest);
+  }
+}
+
+export interface AttachingClient {
+  /** `client` of the request. */
+  readonly id: string;
+  /** `stdout_offset` and `stderr_offset` of the request; zeros for a session just opened. */
+  readonly shown: Readonly<Record<OutputName, number>>;
+  /** Whether the process waits for this client when the ring is full; false for those who only watch. */
+  readonly holdsBack: boolean;
+}
+
+/** Server's end of one connection to a session: frames in, frames out. */
+export class SessionAttachment {
+  readonly #session: SessionState;
+  readonly #positions: ClientPositions;
+  readonly #sent: Record<OutputName, number>;
+  #ackSent = 0;
+  #exitSent = false;
+  #turn: OutputName = "stdout";
+
+  constructor(session: SessionState, positions: ClientPositions) {
+    this.#session = session;
+    this.#positions = positions;
+    this.#sent = { ...positions.shown };
+  }
+
+  /** `stdin_offset` of the reply. */
+  get stdinOffset(): number {
+    return this.#positions.input.receivedOffset;
+  }
+
+  /** The client's half: what to do with a frame it sent. Throws `WireError` or `ProtocolError`. */
+  receive(raw: Frame): AttachmentEvent {
+    const frame = decodeClientFrame(raw);
+    const input = this.#positions.input;
+    switch (frame.kind) {
+      case "stdin":
+        return { kind: "stdin", bytes: input.receive(frame.offset, frame.bytes) };
+      case "stdin-end":
+        input.end(frame.offset);
+        return { kind: "stdin-end" };
+      case "output-ack":
+        this.#acknowledge(frame.stream, frame.offset);
+        return { kind: "room" };
+      case "exit-ack":
+        if (!this.#exitSent) throw new ProtocolError("Exit acknowledged before it was sent");
+        return frame;
+      case "resize":
+      case "signal":
+        return frame;
+    }
+  }
+
+  /** The process took (or will never take) the next bytes of this client's stdin. */
+  stdinTaken(byteCount: number): void {
+    this.#positions.input.taken(byteCount);
+  }
+
+  /** The next frame to send, or undefined until there is more output, more stdin was taken or the process ended. */
+  poll(): Uint8Array<ArrayBuffer> | undefined {
+    return this.#pollAck() ?? this.#pollOutput() ?? this.#pollExit();
+  }
+
+  #acknowledge(name: OutputName, offset: number): void {
+    if (offset > this.#sent[name])
+      throw new ProtocolError(`The client acknowledges ${name} that was not sent`);
+    const { shown } = this.#positions;
+    shown[name] = Math.max(shown[name], offset);
+  }
+
+  #pollAck(): Uint8Array<ArrayBuffer> | undefined {
+    const offset = this.#positions.input.takenOffset;
+    if (offset === this.#ackSent) return undefined;
+    this.#ackSent = offset;
+    return encodeSessionFrame({ kind: "stdin-ack", offset });
+  }
+
+  /** Both outputs in turn, so that neither waits for the other to be silent. */
+  #pollOutput(): Uint8Array<ArrayBuffer> | undefined {
+    const first = this.#turn;
+    this.#turn = first === "stdout" ? "stderr" : "stdout";
+    return this.#pollStream(first) ?? this.#pollStream(this.#turn);
+  }
+
+  #pollStream(name: OutputName): Uint8Array<ArrayBuffer> | undefined {
+    const read = this.#session[name].readFrom(this.#sent[name]);
+    switch (read.kind) {
+      case "data":
+        this.#sent[name] += read.bytes.length;
+        return encodeSessionFrame({ kind: name, offset: read.offset, bytes: read.bytes });
+      case "gap":
+        this.#sent[name] = read.to;
+        return encodeSessionFrame({ ...read, stream: name });
+      case "wait":
+      case "end":
+        return undefined;
+    }
+  }
+
+  #pollExit(): Uint8Array<ArrayBuffer> | undefined {
+    const exit = this.#session.exit;
+    if (exit === undefined || this.#exitSent) return undefined;
+    this.#exitSent = true;
+    return encodeSessionFrame({ kind: "exit", exit });
+  }
+}
+
+export type AttachmentEvent =
+  /** For the process; empty when all of it had arrived before. Report it with `stdinTaken`. */
+  | { readonly kind: "stdin"; readonly bytes: Uint8Array }
+  | { readonly kind: "stdin-end" }
+  /** `readableBytes` may have grown. */
+  | { readonly kind: "room" }
+  | Extract<ClientFrame, { readonly kind: "resize" | "signal" | "exit-ack" }>;
+
+interface ClientPositions {
+  readonly input: InputReceiver;
+  readonly shown: Record<OutputName, number>;
+  holdsBack: boolean;
+}
