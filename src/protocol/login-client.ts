@@ -86,7 +86,7 @@ export class LoginClient {
     if (this.#state.kind === "over") return;
     try {
       for (const message of this.#decoder.push(bytes)) this.#receiveMessage(message);
-      if (this.#state.kind === "over" && !this.#decoder.idle)
+      if (this.#isAccepted() && !this.#decoder.idle)
         this.#fail("malformed", "Bytes after the last message");
     } catch (error) {
       if (!(error instanceof WireError)) throw error;
@@ -168,6 +168,10 @@ export class LoginClient {
     if (this.#state.kind === "over" && this.#state.output.kind === "failed") return;
     this.#transmits.length = 0;
     this.#state = { kind: "over", output: { kind: "failed", cause, message } };
+  }
+
+  #isAccepted(): boolean {
+    return this.#state.kind === "over" && this.#state.output.kind === "accepted";
   }
 
   #evidence(): Evidence {

@@ -1,0 +1,97 @@
+import { constants } from "node:fs";
+import { link, mkdir, open, rename, unlink } from "node:fs/promises";
+import { dirname, join } from "node:path";
+
+/** Small files of our own state: written whole or not at all, readable by their owner alone. */
+
+/**
+ * The file's bytes; undefined where there is none, it is longer than `bytesMax`, or somebody other
+ * than its owner may write it (then it says nothing we may believe).
+ */
+export async function readPrivateFile(
+  path: string,
+  bytesMax: number,
+): Promise<Uint8Array | undefined> {
+  let handle: Awaited<ReturnType<typeof open>>;
+  try {
+    // Not blocking: a FIFO in the file's place must not hang us.
+    handle = await open(path, constants.O_RDONLY | constants.O_NONBLOCK | constants.O_NOFOLLOW);
+  } catch (error) {
+    if (isSystemError(error, "ENOENT") || isSystemError(error, "ELOOP")) return undefined;
+    throw error;
+  }
+  try {
+    const stat = await handle.stat();
+    const writableByOthers = (stat.mode & 0o022) !== 0;
+    if (!stat.isFile() || writableByOthers || stat.size > bytesMax) return undefined;
+    const bytes = new Uint8Array(await handle.readFile());
+    return bytes.length > bytesMax ? undefined : bytes;
+  } finally {
+    await handle.close();
+  }
+}
+
+/** Replaces the file; after a crash there is the old one or the new one. */
+export async function writePrivateFile(path: string, bytes: Uint8Array): Promise<void> {
+  const temporary = await writeTemporary(path, bytes);
+  try {
+    await rename(temporary, path);
+  } catch (error) {
+    await removeQuietly(temporary);
+    throw error;
+  }
+  await syncDirectory(dirname(path));
+}
+
+/** Makes the file unless there is one: false then. Of two processes at once, one is first. */
+export async function createPrivateFile(path: string, bytes: Uint8Array): Promise<boolean> {
+  const temporary = await writeTemporary(path, bytes);
+  try {
+    await link(temporary, path);
+  } catch (error) {
+    if (isSystemError(error, "EEXIST")) return false;
+    throw error;
+  } finally {
+    await removeQuietly(temporary);
+  }
+  await syncDirectory(dirname(path));
+  return true;
+}
+
+async function writeTemporary(path: string, bytes: Uint8Array): Promise<string> {
+  const directory = dirname(path);
+  await mkdir(directory, { recursive: true, mode: 0o700 });
+  const temporary = join(directory, `.${crypto.randomUUID()}.tmp`);
+  const handle = await open(temporary, "wx", 0o600);
+  try {
+    await handle.writeFile(bytes);
+    await handle.sync();
+  } catch (error) {
+    await removeQuietly(temporary);
+    throw error;
+  } finally {
+    await handle.close();
+  }
+  return temporary;
+}
+
+async function syncDirectory(path: string): Promise<void> {
+  const handle = await open(path, "r");
+  try {
+    await handle.sync();
+  } finally {
+    await handle.close();
+  }
+}
+
+async function removeQuietly(path: string): Promise<void> {
+  try {
+    await unlink(path);
+  } catch {
+    // It is not there: nothing to take away.
+  }
+}
+
+function isSystemError(error: unknown, code: string): boolean {
+  return error instanceof Error && "code" in error && error.code === code;
+}
