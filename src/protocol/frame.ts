@@ -69,7 +69,7 @@ const payloadBytesMax: ReadonlyMap<number, number> = new Map<number, number>([
   [frameTypes.data, limits.dataBytesMax],
   [frameTypes.dataEnd, 0],
   [frameTypes.progress, limits.controlBytesMax],
-  [frameTypes.done, limits.controlBytesMax],
+  [frameTypes.done, limits.replyBytesMax],
 ]);
 
 const headerBytes = 5;

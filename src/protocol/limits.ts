@@ -21,6 +21,9 @@ export const limits = {
   requestBytesMax: 256 * 1024,
   replyBytesMax: 1024 * 1024,
   errorBytesMax: 4096,
+  /** Words of an error: with every byte escaped they still fit its frame. */
+  messageBytesMax: 1024,
+  hintBytesMax: 512,
   dataBytesMax: 64 * 1024,
   controlBytesMax: 4096,
 
@@ -29,7 +32,12 @@ export const limits = {
   envItemsMax: 1024,
   textBytesMax: 128 * 1024,
   nameBytesMax: 64,
+  noteBytesMax: 1024,
+  urlBytesMax: 8192,
+  hostBytesMax: 255,
   sessionsMax: 256,
+  /** Of each command in a list: 256 of them, with every character escaped, fit one reply. */
+  listedArgvCharsMax: 256,
 
   /** Sessions: output kept for a client that is away (per stream), and finished sessions kept. */
   ringBytes: 4 * 1024 * 1024,

@@ -1,5 +1,5 @@
 import * as v from "valibot";
-import { RemoteError, remoteErrorCodes, WireError } from "./errors.ts";
+import { RemoteError, type RemoteErrorCode, remoteErrorCodes, WireError } from "./errors.ts";
 import { type Frame, frameTypes, type FrameStream } from "./frame.ts";
 import { limits } from "./limits.ts";
 
@@ -7,8 +7,18 @@ import { limits } from "./limits.ts";
 
 const encoder = new TextEncoder();
 const decoder = new TextDecoder("utf-8", { fatal: true });
+const lenientDecoder = new TextDecoder("utf-8");
+const ellipsisBytes = 3;
 
-const text = v.pipe(v.string(), v.maxLength(limits.textBytesMax));
+/** Text that reaches the kernel or a terminal: no NUL, which would cut it short, and no half of a surrogate pair. */
+const textUpTo = (bytesMax: number) =>
+  v.pipe(
+    v.string(),
+    v.maxBytes(bytesMax),
+    v.check((value) => !value.includes("\0") && value.isWellFormed(), "NUL or a lone surrogate"),
+  );
+const text = textUpTo(limits.textBytesMax);
+const note = v.pipe(textUpTo(limits.noteBytesMax), v.regex(/^\P{Cc}*$/u));
 const name = v.pipe(
   v.string(),
   v.regex(/^[A-Za-z0-9][A-Za-z0-9._-]*$/),
@@ -17,6 +27,11 @@ const name = v.pipe(
 const offset = v.pipe(v.number(), v.safeInteger(), v.minValue(0));
 const size = v.pipe(v.number(), v.integer(), v.minValue(1), v.maxValue(65_535));
 const sha256 = v.pipe(v.string(), v.regex(/^[0-9a-f]{64}$/));
+const envName = v.pipe(
+  text,
+  v.minLength(1),
+  v.check((value) => !value.includes("="), "An environment name with ="),
+);
 const argv = v.pipe(v.array(text), v.minLength(1), v.maxLength(limits.argvItemsMax));
 
 const sessionOpen = v.object({
@@ -32,10 +47,10 @@ const sessionOpen = v.object({
   tty: v.boolean(),
   rows: v.optional(size),
   cols: v.optional(size),
-  env: v.optional(v.pipe(v.record(text, text), v.maxEntries(limits.envItemsMax))),
+  env: v.optional(v.pipe(v.record(envName, text), v.maxEntries(limits.envItemsMax))),
   cwd: v.optional(text),
   user: v.optional(text),
-  context: v.optional(text),
+  context: v.optional(note),
   timeout_ms: v.optional(v.pipe(v.number(), v.safeInteger(), v.minValue(1))),
 });
 
@@ -59,7 +74,7 @@ const provision = v.object({
   type: v.literal("provision"),
   source: v.variant("kind", [
     v.object({ kind: v.literal("upload"), size_bytes: v.optional(offset) }),
-    v.object({ kind: v.literal("url"), url: text }),
+    v.object({ kind: v.literal("url"), url: textUpTo(limits.urlBytesMax) }),
   ]),
   sha256: v.optional(sha256),
 });
@@ -71,7 +86,7 @@ export const requestSchema = v.variant("type", [
   v.object({ type: v.literal("sessions") }),
   v.object({
     type: v.literal("forward"),
-    host: text,
+    host: v.pipe(textUpTo(limits.hostBytesMax), v.minLength(1)),
     port: v.pipe(v.number(), v.integer(), v.minValue(1), v.maxValue(65_535)),
   }),
   provision,
@@ -150,11 +165,31 @@ export const provisionedSchema = v.object({
 });
 export type Provisioned = v.InferOutput<typeof provisionedSchema>;
 
-const errorSchema = v.object({
-  code: v.picklist(remoteErrorCodes),
-  message: text,
-  hint: v.optional(text),
-});
+/** The code is open: a newer peer may know more of them. */
+const errorSchema = v.object({ code: text, message: text, hint: v.optional(text) });
+
+/** Reply to `sessions`: long commands are cut, so that a full house still fits one frame. */
+export function encodeSessionList(list: SessionList): Uint8Array<ArrayBuffer> {
+  const sessions = list.sessions.slice(0, limits.sessionsMax).map((session) => {
+    return { ...session, argv: clipWords(session.argv, limits.listedArgvCharsMax) };
+  });
+  return encodeJson({ sessions });
+}
+
+function clipWords(words: readonly string[], charsMax: number): string[] {
+  const kept: string[] = [];
+  let left = charsMax;
+  for (const word of words) {
+    if (word.length > left) {
+      kept.push(`${word.slice(0, left).toWellFormed()}…`);
+      break;
+    }
+    kept.push(word);
+    left -= word.length + 1;
+    if (left <= 0) break;
+  }
+  return kept;
+}
 
 export function encodeJson(value: unknown): Uint8Array<ArrayBuffer> {
   return encoder.encode(JSON.stringify(value));
@@ -174,24 +209,60 @@ export function decodeJson<Schema extends v.GenericSchema>(
   }
   const result = v.safeParse(schema, value);
   if (result.success) return result.output;
-  const issue = result.issues[0];
-  throw new WireError(`${what}: ${v.getDotPath(issue) ?? "value"}: ${issue.message}`);
+  throw new WireError(`${what}: ${describe(result.issues[0])}`);
+}
+
+/** Names the member and what it should be, never what the peer put there: that may be long, or a terminal escape. */
+function describe(issue: v.BaseIssue<unknown>): string {
+  const member = v.getDotPath(issue) ?? "value";
+  const expected = issue.expected === null ? issue.message : `expected ${issue.expected}`;
+  return oneLine(`${member}: ${expected}`, limits.messageBytesMax);
+}
+
+/** The request a stream begins with. Throws `RemoteError`, ready for `sendError`. */
+export function decodeRequest(frame: Frame): Request {
+  if (frame.type !== frameTypes.request)
+    throw new RemoteError("bad-request", "The first frame of a stream must be a request");
+  const { type } = refuseAs("bad-request", () =>
+    decodeJson(v.object({ type: text }), frame.payload, "Request"),
+  );
+  if (!requestTypes.has(type))
+    throw new RemoteError(
+      "unsupported",
+      `This machine does not know the request ${oneLine(type, limits.nameBytesMax)}`,
+      "The machine runs an older version than the client: update its image",
+    );
+  return refuseAs("bad-request", () => decodeJson(requestSchema, frame.payload, "Request"));
+}
+
+const requestTypes: ReadonlySet<string> = new Set(
+  requestSchema.options.map((option) => option.entries.type.literal),
+);
+
+function refuseAs<Value>(code: RemoteErrorCode, decode: () => Value): Value {
+  try {
+    return decode();
+  } catch (error) {
+    if (error instanceof WireError) throw new RemoteError(code, error.message);
+    throw error;
+  }
 }
 
 export async function sendError(frames: FrameStream, error: RemoteError): Promise<void> {
   const body = {
     code: error.code,
-    message: clip(error.message),
-    ...(error.hint === undefined ? {} : { hint: clip(error.hint) }),
+    message: oneLine(error.message, limits.messageBytesMax),
+    ...(error.hint === undefined ? {} : { hint: oneLine(error.hint, limits.hintBytesMax) }),
   };
   await frames.write(frameTypes.error, encodeJson(body));
 }
 
 /** The error an `error` frame carries. An unknown code of a newer peer reads as `internal`. */
 export function decodeError(payload: Uint8Array): RemoteError {
-  const body = decodeJson(v.object({ ...errorSchema.entries, code: text }), payload, "Error reply");
+  const body = decodeJson(errorSchema, payload, "Error reply");
   const known = remoteErrorCodes.find((code) => code === body.code);
-  return new RemoteError(known ?? "internal", body.message, body.hint);
+  const hint = body.hint === undefined ? undefined : oneLine(body.hint, limits.hintBytesMax);
+  return new RemoteError(known ?? "internal", oneLine(body.message, limits.messageBytesMax), hint);
 }
 
 /** Sends a request as the first frame of a fresh stream and reads its reply. Rejects with `RemoteError` when refused. */
@@ -213,6 +284,14 @@ function expectOk(frame: Frame | null): Frame {
   return frame;
 }
 
-function clip(words: string): string {
-  return words.length > 1000 ? `${words.slice(0, 1000)}…` : words;
+/** Words that end up on somebody's terminal: nothing that moves the cursor or turns the text, and no end of their own choosing. */
+function oneLine(words: string, bytesMax: number): string {
+  const printable = words
+    .slice(0, bytesMax)
+    .toWellFormed()
+    .replaceAll(/[\p{Cc}\p{Cf}\u2028\u2029]+/gu, " ");
+  const bytes = encoder.encode(printable);
+  if (words.length <= bytesMax && bytes.length <= bytesMax) return printable;
+  const kept = lenientDecoder.decode(bytes.subarray(0, bytesMax - ellipsisBytes));
+  return `${kept.replace(/\u{FFFD}+$/u, "")}…`;
 }
