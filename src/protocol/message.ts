@@ -170,9 +170,9 @@ const errorSchema = v.object({ code: text, message: text, hint: v.optional(text)
 
 /** Reply to `sessions`: long commands are cut, so that a full house still fits one frame. */
 export function encodeSessionList(list: SessionList): Uint8Array<ArrayBuffer> {
-  const sessions = list.sessions.slice(0, limits.sessionsMax).map((session) => {
-    return { ...session, argv: clipWords(session.argv, limits.listedArgvCharsMax) };
-  });
+  const sessions: SessionList["sessions"] = [];
+  for (const session of list.sessions.slice(0, limits.sessionsMax))
+    sessions.push({ ...session, argv: clipWords(session.argv, limits.listedArgvCharsMax) });
   return encodeJson({ sessions });
 }
 
