@@ -1,0 +1,100 @@
+import { copyFileSync, mkdirSync, rmSync, statSync, truncateSync } from "node:fs";
+import { join } from "node:path";
+import { localLimits } from "./limits.ts";
+import type { MachineHost } from "./machine.ts";
+import { commandWords, mountsOf } from "./machine-config.ts";
+import {
+  apiSocketPath,
+  machineEnvironment,
+  rootDiskPath,
+  runDirPath,
+} from "./machine-environment.ts";
+import { type MachineProcess, spawnMachineProcess } from "./machine-process.ts";
+import { type MachineSocket, openMachineSocket, type SocketServices } from "./machine-socket.ts";
+import type { MachineRecord } from "./record.ts";
+import type { StateStore } from "./state-store.ts";
+
+/** The computer on which the machines live: their folders, sockets and processes. */
+export class Host implements MachineHost {
+  readonly #store: StateStore;
+  readonly #entrypoint: readonly string[];
+  readonly #services: () => SocketServices;
+  readonly #sockets = new Map<string, MachineSocket>();
+  readonly log: MachineHost["log"];
+  readonly wallMs: MachineHost["wallMs"];
+
+  constructor(options: {
+    readonly store: StateStore;
+    readonly entrypoint: readonly string[];
+    /** Read late: routes need the fleet, and the fleet needs its host. */
+    readonly services: () => SocketServices;
+    readonly log: MachineHost["log"];
+    readonly wallMs: MachineHost["wallMs"];
+  }) {
+    this.#store = options.store;
+    this.#entrypoint = options.entrypoint;
+    this.#services = options.services;
+    this.log = options.log;
+    this.wallMs = options.wallMs;
+  }
+
+  readonly save = (): void => this.#store.save();
+
+  readonly launch = (record: MachineRecord): MachineProcess => {
+    const dir = this.#store.machineDir(record.id);
+    for (const wiped of [rootDiskPath(dir), runDirPath(dir)]) {
+      rmSync(wiped, { recursive: true, force: true });
+    }
+    for (const needed of [dir, runDirPath(dir)]) mkdirSync(needed, privateFolder);
+    mkdirSync(rootDiskPath(dir), { recursive: true, mode: 0o755 });
+    for (const { volume } of mountsOf(record.config)) {
+      if (volume === undefined) continue;
+      mkdirSync(join(this.#store.dir, "volumes"), privateFolder);
+      mkdirSync(this.#store.volumeDir(volume), { recursive: true, mode: 0o755 });
+    }
+    this.openSocket(record);
+    return spawnMachineProcess({
+      command: [...this.#entrypoint, ...commandWords(record.config)],
+      env: machineEnvironment(record, {
+        machine: dir,
+        volume: (id) => this.#store.volumeDir(id),
+      }),
+      dir,
+      logPath: this.logPath(record.id),
+    });
+  };
+
+  /** Also for a machine that has run on while no fly-local was there. */
+  openSocket(record: MachineRecord): void {
+    this.#sockets.get(record.id)?.close();
+    const path = apiSocketPath(this.#store.machineDir(record.id));
+    this.#sockets.set(record.id, openMachineSocket(path, record, this.#services()));
+  }
+
+  readonly settle = (record: MachineRecord): void => {
+    this.#sockets.get(record.id)?.close();
+    this.#sockets.delete(record.id);
+  };
+
+  closeSockets(): void {
+    for (const socket of this.#sockets.values()) socket.close();
+    this.#sockets.clear();
+  }
+
+  logPath(machineId: string): string {
+    return join(this.#store.machineDir(machineId), "log");
+  }
+
+  /** A machine's log never grows beyond twice its limit; the older half is kept beside it. */
+  trimLog(machineId: string): void {
+    const path = this.logPath(machineId);
+    const size = statSync(path, { throwIfNoEntry: false })?.size ?? 0;
+    if (size <= localLimits.logBytesMax) return;
+    // The machine appends to the open file, so it is emptied in place; a line written just now may go.
+    copyFileSync(path, `${path}.1`);
+    truncateSync(path);
+    this.log("info", "machine-log-trimmed", { machine: machineId, bytes: size });
+  }
+}
+
+const privateFolder = { recursive: true, mode: 0o700 } as const;

@@ -1,0 +1,88 @@
+import { randomBytes } from "node:crypto";
+import * as v from "valibot";
+import { ApiError } from "./api-error.ts";
+import type { Fleet } from "./fleet.ts";
+import { localLimits } from "./limits.ts";
+import type { Machine } from "./machine.ts";
+import { param, parseBody } from "./request-input.ts";
+import type { MachineRecord } from "./record.ts";
+import { type Answer, type ApiCall, type Route, route } from "./router.ts";
+
+const lease = "/v1/apps/{app}/machines/{id}/lease";
+const nonceHeader = "fly-machine-lease-nonce";
+
+const leaseRequest = v.looseObject({
+  ttl: v.optional(
+    v.pipe(v.number(), v.integer(), v.minValue(1), v.maxValue(localLimits.leaseSecondsMax)),
+  ),
+  description: v.optional(v.string()),
+});
+
+/** Leases keep two administrators from changing one machine at once. */
+export function leaseRoutes(fleet: Fleet): Route[] {
+  return [
+    route("GET", lease, "action", (call) => {
+      const { record } = namedMachine(fleet, call);
+      if (liveLease(record) === undefined) throw new ApiError(404, "lease not found");
+      return leaseAnswer(200, record);
+    }),
+    route("POST", lease, "action", (call) => {
+      const subject = namedMachine(fleet, call);
+      requireLease(subject.record, call.headers);
+      const asked = parseBody(leaseRequest, call.body);
+      const ttl = asked.ttl ?? Number(call.query.get("ttl") ?? 30);
+      subject.record.lease = {
+        nonce: liveLease(subject.record)?.nonce ?? randomBytes(8).toString("hex"),
+        owner: "local@tokens.fly.io",
+        description: asked.description ?? "",
+        expiresAtMs: Date.now() + Math.min(ttl, localLimits.leaseSecondsMax) * 1_000,
+      };
+      subject.touch();
+      return leaseAnswer(201, subject.record);
+    }),
+    route("DELETE", lease, "action", (call) => {
+      const subject = namedMachine(fleet, call);
+      requireLease(subject.record, call.headers);
+      delete subject.record.lease;
+      subject.touch();
+      return { status: 200, json: { ok: true } };
+    }),
+  ];
+}
+
+export function namedMachine(fleet: Fleet, call: ApiCall): Machine {
+  return fleet.machine(param(call, "app"), param(call, "id"));
+}
+
+/** For everything that changes a machine: whoever holds its lease decides. */
+export function heldMachine(fleet: Fleet, call: ApiCall): Machine {
+  const machine = namedMachine(fleet, call);
+  requireLease(machine.record, call.headers);
+  return machine;
+}
+
+/** 409 when somebody else holds the machine. */
+function requireLease(record: MachineRecord, headers: Headers): void {
+  const held = liveLease(record);
+  if (held === undefined || headers.get(nonceHeader) === held.nonce) return;
+  const until = new Date(held.expiresAtMs).toISOString();
+  throw new ApiError(409, `lease currently held by ${held.owner}, expires at ${until}`, "lease");
+}
+
+function liveLease(record: MachineRecord): MachineRecord["lease"] {
+  return record.lease !== undefined && record.lease.expiresAtMs > Date.now()
+    ? record.lease
+    : undefined;
+}
+
+/** The shape flyctl reads, which has the members of the published one inside and beside it. */
+function leaseAnswer(status: number, record: MachineRecord): Answer {
+  const data = {
+    nonce: record.lease?.nonce,
+    owner: record.lease?.owner,
+    description: record.lease?.description,
+    expires_at: Math.floor((record.lease?.expiresAtMs ?? 0) / 1_000),
+    version: record.version,
+  };
+  return { status, json: { status: "success", data, ...data } };
+}

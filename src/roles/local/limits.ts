@@ -1,0 +1,46 @@
+/** Every bound of fly-local. "Fly says" are Fly's published figures, "we chose" are ours. */
+export const localLimits = {
+  /** Fly says: `wait` takes 1 to 60 seconds, 60 when nothing is said. */
+  waitSecondsMax: 60,
+  /** Fly says: default grace after the stop signal, and the longest one that can be configured. */
+  stopGraceMs: 5_000,
+  stopGraceMsMax: 300_000,
+  /** Fly says: one request a second per action and id, bursts of three; five and ten for reading one machine. */
+  actionPerSecond: 1,
+  actionBurst: 3,
+  readPerSecond: 5,
+  readBurst: 10,
+  /** Fly says: an evidence token lives ten minutes. */
+  tokenLifeSeconds: 600,
+  /** Fly says: ten restarts within five minutes, then the machine stays down. */
+  restartsMax: 10,
+  restartWindowMs: 300_000,
+  /** Fly says: events per answer, by default and at most. */
+  eventsDefault: 20,
+  eventsMax: 50,
+  /** Fly says: rows per page of a list. */
+  pageMax: 1_000,
+  /** We chose: what follows. */
+  requestBytesMax: 1 << 20,
+  audienceBytesMax: 1_024,
+  machinesMax: 1_000,
+  volumesMax: 1_000,
+  appsMax: 100,
+  /** Destroyed machines and volumes that lists still show. */
+  tombstonesMax: 200,
+  tombstoneMs: 24 * 3_600_000,
+  waitersMax: 256,
+  bucketsMax: 4_096,
+  metadataKeysMax: 100,
+  logBytesMax: 16 << 20,
+  logCheckMs: 15_000,
+  restartDelayMs: 1_000,
+  restartDelayMsMax: 30_000,
+  /** How often a process that is not our child any more is looked for. */
+  adoptedPollMs: 150,
+  signingKeysMax: 3,
+  addressAttemptsMax: 50,
+  leaseSecondsMax: 3_600,
+  /** A Unix socket's path has 107 bytes, and ours lie below `STATE/machines/ID/`. */
+  stateDirBytesMax: 64,
+} as const;

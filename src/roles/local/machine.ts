@@ -1,0 +1,281 @@
+import type { Log } from "../../system/log.ts";
+import { ApiError } from "./api-error.ts";
+import { ulid } from "./identifier.ts";
+import { localLimits } from "./limits.ts";
+import { restartPlan, stopPlan } from "./machine-config.ts";
+import { adoptMachineProcess, type MachineExit, type MachineProcess } from "./machine-process.ts";
+import { StateWaiters, type WaitOutcome } from "./state-waiters.ts";
+import type { EventRecord, MachineRecord, MachineState } from "./record.ts";
+
+/** What a machine needs from the host it lives on. */
+export interface MachineHost {
+  /** Makes folders and socket ready and starts the process. */
+  readonly launch: (record: MachineRecord) => MachineProcess;
+  /** After the process has gone for good: takes the socket away. */
+  readonly settle: (record: MachineRecord) => void;
+  readonly save: () => void;
+  readonly log: Log;
+  readonly wallMs: () => number;
+}
+
+/** One machine: its states, its process, and those who wait for it. */
+export class Machine {
+  readonly record: MachineRecord;
+  readonly #host: MachineHost;
+  readonly #waiters = new StateWaiters();
+  #process: MachineProcess | undefined;
+  #restartTimer: NodeJS.Timeout | undefined;
+  /** Set while a stop is under way; resolves when the process has gone. */
+  #stopping: Promise<void> | undefined;
+
+  constructor(record: MachineRecord, host: MachineHost) {
+    this.record = record;
+    this.#host = host;
+  }
+
+  get isRunning(): boolean {
+    return this.#process !== undefined;
+  }
+
+  /** After fly-local came back: take up the process again, or find out that it has gone. */
+  adopt(): void {
+    const { record } = this;
+    if (record.process === undefined) return;
+    const process = adoptMachineProcess(record.process);
+    if (process !== undefined) {
+      this.#watch(process);
+      if (record.state !== "started") this.#move("started");
+      this.#host.log("info", "machine-adopted", { machine: record.id, pid: process.identity.pid });
+      return;
+    }
+    delete record.process;
+    this.#event("exit", "stopped", "flyd", { exit_event: { exit_code: null, lost: true } });
+    this.#move("stopped");
+  }
+
+  start(source: EventRecord["source"] = "user"): MachineState {
+    const before = this.record.state;
+    if (this.#process !== undefined && before !== "stopping") return before;
+    if (this.#process !== undefined || before === "destroying" || before === "destroyed") {
+      throw new ApiError(412, `failed_precondition: machine still ${before}, refusing to start`);
+    }
+    this.#clearRestart();
+    this.record.restarts = 0;
+    this.#event("start", "starting", source);
+    this.#move("starting");
+    this.#launch();
+    return before;
+  }
+
+  /** Asks the process to end, and sees to it that it does. Returns at once; `stopped` says when. */
+  stop(asked: { signal?: string | undefined; timeout?: string | number | undefined } = {}): void {
+    const plan = stopPlan(this.record.config, asked);
+    this.#clearRestart();
+    const process = this.#process;
+    if (process === undefined) {
+      if (this.record.state === "restarting") this.#move("stopped");
+      return;
+    }
+    if (this.#stopping !== undefined) return;
+    this.#event("stop", "stopping", "user");
+    this.#move("stopping");
+    process.signal(plan.signal);
+    this.#stopping = endWithin(process, plan.graceMs, () => {
+      this.#host.log("warn", "machine-killed", { machine: this.record.id, grace: plan.graceMs });
+    });
+  }
+
+  /** Resolves when no process runs any more. */
+  async stopped(): Promise<void> {
+    while (this.#process !== undefined) await this.#process.exited;
+  }
+
+  signal(name: NodeJS.Signals): void {
+    if (this.#process === undefined) {
+      throw new ApiError(412, `failed_precondition: machine is ${this.record.state}, not started`);
+    }
+    this.#process.signal(name);
+  }
+
+  async destroy(force: boolean): Promise<void> {
+    if (this.record.state === "destroyed") return;
+    const running = this.#process !== undefined || this.record.state === "restarting";
+    if (running && !force) {
+      throw new ApiError(
+        412,
+        "failed_precondition: unable to destroy machine, not currently stopped, suspended or failed",
+      );
+    }
+    this.#clearRestart();
+    this.#event("destroy", "destroying", "user");
+    this.#move("destroying");
+    await this.#process?.kill();
+    await this.stopped();
+    this.#host.settle(this.record);
+    this.#event("destroy", "destroyed", "flyd");
+    this.#move("destroyed");
+  }
+
+  /** New configuration or not, a new version; the process of a started machine begins anew. */
+  async update(config: Record<string, unknown>, skipLaunch: boolean): Promise<void> {
+    const wasRunning = this.#process !== undefined;
+    if (wasRunning) {
+      this.stop();
+      await this.stopped();
+    }
+    this.record.config = config;
+    this.record.version = ulid(this.#host.wallMs());
+    this.#event("update", "stopped", "user");
+    this.#move(this.record.state === "created" ? "created" : "stopped");
+    if (wasRunning && !skipLaunch) this.start("flyd");
+  }
+
+  async waitFor(
+    wanted: { readonly states: readonly string[]; readonly version: string | undefined },
+    timeoutMs: number,
+    signal: AbortSignal,
+  ): Promise<WaitOutcome> {
+    return this.#waiters.wait(() => this.#satisfies(wanted), timeoutMs, signal);
+  }
+
+  /** A change of record that is no change of state. */
+  touch(): void {
+    this.record.updatedAtMs = this.#host.wallMs();
+    this.#host.save();
+  }
+
+  #satisfies(wanted: { readonly states: readonly string[]; readonly version: string | undefined }) {
+    const { state, version } = this.record;
+    if (wanted.version !== undefined && wanted.version !== version) return false;
+    return wanted.states.includes(state) || (wanted.states.includes("settled") && isSettled(state));
+  }
+
+  #launch(): void {
+    const { record } = this;
+    let process: MachineProcess;
+    try {
+      process = this.#host.launch(record);
+    } catch (error) {
+      const message = error instanceof Error ? error.message : String(error);
+      this.#host.log("error", "machine-launch-failed", { machine: record.id, error: message });
+      this.#event("launch", "failed", "flyd", { message });
+      this.#move("failed");
+      return;
+    }
+    record.process = process.identity;
+    this.#watch(process);
+    this.#event("start", "started", "flyd");
+    this.#move("started");
+  }
+
+  #watch(process: MachineProcess): void {
+    this.#process = process;
+    void process.exited.then((exit) => this.#receiveExit(exit));
+  }
+
+  #receiveExit(exit: MachineExit): void {
+    const { record } = this;
+    const requested = this.#stopping !== undefined || record.state === "destroying";
+    this.#process = undefined;
+    this.#stopping = undefined;
+    delete record.process;
+    const restarting = !requested && this.#mayRestart(exit);
+    this.#host.log("info", "machine-exited", {
+      machine: record.id,
+      exitCode: exit.exitCode,
+      signal: exit.signal,
+      requested,
+      restarting,
+    });
+    this.#event("exit", "stopped", "flyd", exitRequest(exit, { requested, restarting }, record));
+    if (record.state === "destroying") return;
+    if (restarting) this.#restartLater();
+    else if (!requested && record.config["auto_destroy"] === true) void this.destroy(true);
+    else this.#move("stopped");
+  }
+
+  #mayRestart(exit: MachineExit): boolean {
+    const plan = restartPlan(this.record.config);
+    const started = this.record.events.find((event) => event.status === "started");
+    const ranMs = this.#host.wallMs() - (started?.timestamp ?? 0);
+    if (ranMs > localLimits.restartWindowMs) this.record.restarts = 0;
+    if (plan.policy === "no" || this.record.restarts >= plan.retriesMax) return false;
+    return plan.policy === "always" || exit.exitCode !== 0;
+  }
+
+  #restartLater(): void {
+    const { record } = this;
+    const delayMs = Math.min(
+      localLimits.restartDelayMs * 2 ** record.restarts,
+      localLimits.restartDelayMsMax,
+    );
+    record.restarts += 1;
+    this.#move("restarting");
+    this.#restartTimer = setTimeout(() => this.#launch(), delayMs);
+  }
+
+  #clearRestart(): void {
+    clearTimeout(this.#restartTimer);
+    this.#restartTimer = undefined;
+  }
+
+  #event(
+    type: string,
+    status: string,
+    source: EventRecord["source"],
+    request?: Record<string, unknown>,
+  ): void {
+    const nowMs = this.#host.wallMs();
+    this.record.events.unshift({
+      id: ulid(nowMs),
+      type,
+      status,
+      source,
+      timestamp: Math.floor(nowMs),
+      ...(request === undefined ? {} : { request }),
+    });
+    this.record.events.splice(localLimits.eventsMax);
+  }
+
+  #move(state: MachineState): void {
+    this.record.state = state;
+    this.touch();
+    this.#waiters.notify();
+  }
+}
+
+/** The states in which a machine rests. */
+export function isSettled(state: MachineState): boolean {
+  return ["created", "started", "stopped", "failed", "destroyed"].includes(state);
+}
+
+async function endWithin(
+  process: MachineProcess,
+  graceMs: number,
+  onKill: () => void,
+): Promise<void> {
+  const timer = setTimeout(() => {
+    onKill();
+    void process.kill();
+  }, graceMs);
+  await process.exited;
+  clearTimeout(timer);
+}
+
+function exitRequest(
+  exit: MachineExit,
+  why: { readonly requested: boolean; readonly restarting: boolean },
+  record: MachineRecord,
+): Record<string, unknown> {
+  return {
+    exit_event: {
+      exit_code: exit.exitCode ?? null,
+      guest_exit_code: exit.exitCode ?? 0,
+      guest_signal: exit.signal ?? null,
+      oom_killed: false,
+      requested_stop: why.requested,
+      restarting: why.restarting,
+    },
+    restart_count: record.restarts,
+  };
+}
