@@ -85,7 +85,8 @@ function malformed(what: string): AttestationError {
   return new AttestationError("form", `The evidence is malformed: ${what}`);
 }
 
-const claim = v.pipe(v.string(), v.nonEmpty(), v.maxLength(flyLimits.claimCharactersMax));
+const words = v.pipe(v.string(), v.maxLength(flyLimits.claimCharactersMax));
+const claim = v.pipe(words, v.nonEmpty());
 const seconds = v.pipe(v.number(), v.safeInteger(), v.minValue(0));
 
 /** `crit`, `jku`, `jwk`, `x5c`, `b64` and whatever else: a strict object knows only these. */
@@ -110,8 +111,9 @@ const claimsSchema = v.object({
   machine_id: v.pipe(v.string(), v.regex(/^[0-9a-z]{1,64}$/)),
   org_name: v.optional(claim),
   machine_name: v.optional(claim),
-  region: v.optional(claim),
-  image: v.optional(claim),
-  image_digest: v.optional(claim),
+  // For people to read; fly-local's may be empty.
+  region: v.optional(words),
+  image: v.optional(words),
+  image_digest: v.optional(words),
 });
 export type Claims = v.InferOutput<typeof claimsSchema>;

@@ -4,9 +4,14 @@ import { dirname, join } from "node:path";
 
 /** Small files of our own state: written whole or not at all, readable by their owner alone. */
 
+/** There is something of that name, but not a file of ours that we may believe. */
+export class PrivateFileError extends Error {
+  override readonly name = "PrivateFileError";
+}
+
 /**
- * The file's bytes; undefined where there is none, it is longer than `bytesMax`, or somebody other
- * than its owner may write it (then it says nothing we may believe).
+ * The file's bytes, or undefined where there is none. Rejects with `PrivateFileError` where it is
+ * too long, no regular file, or others than its owner may write it.
  */
 export async function readPrivateFile(
   path: string,
@@ -17,15 +22,17 @@ export async function readPrivateFile(
     // Not blocking: a FIFO in the file's place must not hang us.
     handle = await open(path, constants.O_RDONLY | constants.O_NONBLOCK | constants.O_NOFOLLOW);
   } catch (error) {
-    if (isSystemError(error, "ENOENT") || isSystemError(error, "ELOOP")) return undefined;
+    if (isSystemError(error, "ENOENT")) return undefined;
+    if (isSystemError(error, "ELOOP")) throw new PrivateFileError(`${path} is a symbolic link`);
     throw error;
   }
   try {
     const stat = await handle.stat();
-    const writableByOthers = (stat.mode & 0o022) !== 0;
-    if (!stat.isFile() || writableByOthers || stat.size > bytesMax) return undefined;
-    const bytes = new Uint8Array(await handle.readFile());
-    return bytes.length > bytesMax ? undefined : bytes;
+    if (!stat.isFile()) throw new PrivateFileError(`${path} is not a file`);
+    if ((stat.mode & 0o022) !== 0) throw new PrivateFileError(`${path} can be written by others`);
+    if (stat.size > bytesMax)
+      throw new PrivateFileError(`${path} has ${stat.size} bytes, at most ${bytesMax}`);
+    return new Uint8Array(await handle.readFile());
   } finally {
     await handle.close();
   }

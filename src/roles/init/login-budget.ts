@@ -1,0 +1,98 @@
+import { loginLimits } from "./login-limits.ts";
+
+export type MintTurn =
+  | { readonly kind: "granted" }
+  | { readonly kind: "busy"; readonly retryAfterMs: number }
+  /** The one who waited has gone; its place was given to the next. */
+  | { readonly kind: "gone" };
+
+interface Waiter {
+  readonly settle: (turn: MintTurn) => void;
+}
+
+/**
+ * Turns at asking Fly for evidence, over all connections: three at once, then one a second. Eight
+ * may queue for five seconds; beyond that a client is told when to come again. Turns are all that
+ * connections share: each gets evidence of its own.
+ */
+export class MintBudget {
+  readonly #monotonicMs: () => number;
+  readonly #queue: Waiter[] = [];
+  /** When the budget would be whole again, were nobody to ask any more. */
+  #wholeMs = Number.NEGATIVE_INFINITY;
+  #timer: ReturnType<typeof setTimeout> | undefined;
+
+  constructor(monotonicMs: () => number) {
+    this.#monotonicMs = monotonicMs;
+  }
+
+  async take(gone: Promise<unknown>): Promise<MintTurn> {
+    if (this.#queue.length === 0 && this.#waitMs() <= 0) {
+      this.#spend();
+      return { kind: "granted" };
+    }
+    if (this.#queue.length >= loginLimits.mintQueueMax) return this.#busy();
+    return this.#wait(gone);
+  }
+
+  async #wait(gone: Promise<unknown>): Promise<MintTurn> {
+    const { promise, resolve: settle } = Promise.withResolvers<MintTurn>();
+    const waiter = { settle };
+    const timer = setTimeout(() => {
+      settle(this.#busy());
+    }, loginLimits.mintWaitMs);
+    void settleWhenGone(gone, settle);
+    this.#queue.push(waiter);
+    this.#schedule();
+    try {
+      return await promise;
+    } finally {
+      clearTimeout(timer);
+      this.#leave(waiter);
+    }
+  }
+
+  #schedule(): void {
+    if (this.#timer !== undefined || this.#queue.length === 0) return;
+    const turn = (): void => {
+      this.#timer = undefined;
+      const [next] = this.#waitMs() <= 0 ? this.#queue.splice(0, 1) : [];
+      if (next !== undefined) {
+        this.#spend();
+        next.settle({ kind: "granted" });
+      }
+      this.#schedule();
+    };
+    this.#timer = setTimeout(turn, Math.max(1, Math.ceil(this.#waitMs())));
+  }
+
+  #leave(waiter: Waiter): void {
+    const index = this.#queue.indexOf(waiter);
+    if (index !== -1) this.#queue.splice(index, 1);
+    if (this.#queue.length > 0 || this.#timer === undefined) return;
+    clearTimeout(this.#timer);
+    this.#timer = undefined;
+  }
+
+  /** How long until the next call may go; zero or less means now. */
+  #waitMs(): number {
+    const burstMs = (loginLimits.mintBurst - 1) * loginLimits.mintEveryMs;
+    return this.#wholeMs - burstMs - this.#monotonicMs();
+  }
+
+  #spend(): void {
+    this.#wholeMs = Math.max(this.#wholeMs, this.#monotonicMs()) + loginLimits.mintEveryMs;
+  }
+
+  /** After the queue as it stands now has been served. */
+  #busy(): MintTurn {
+    const queuedMs = this.#queue.length * loginLimits.mintEveryMs;
+    const waitMs = Math.max(0, this.#waitMs()) + queuedMs;
+    return { kind: "busy", retryAfterMs: Math.max(1000, Math.ceil(waitMs)) };
+  }
+}
+
+async function settleWhenGone(gone: Promise<unknown>, settle: Waiter["settle"]): Promise<void> {
+  await gone;
+  settle({ kind: "gone" });
+}

@@ -1,0 +1,17 @@
+/** Bounds of what people who have not proved anything may cost us. Times are milliseconds. */
+export const loginLimits = {
+  /** Fly gives a machine about one token a second, with a burst of three. */
+  mintEveryMs: 1000,
+  mintBurst: 3,
+  mintQueueMax: 8,
+  mintWaitMs: 5000,
+
+  /** Connections between handshake and ACCEPT; each lasts `loginMs` of the protocol at most. */
+  pendingMax: 64,
+
+  /** A wrong proof is answered after this long whatever we did with it, and so many wait at a time. */
+  refusalSlotMs: 250,
+  refusalsMax: 64,
+
+  logEveryMs: 1000,
+} as const;
