@@ -1,0 +1,331 @@
+import { writeSync } from "node:fs";
+import * as system from "../../../system/filesystem.ts";
+import { DiskFull, SpaceGuard } from "./disk-full.ts";
+import { FolderCache, strictResolve } from "./folder-cache.ts";
+import { provisionLimits, type ProvisionLimits } from "./limits.ts";
+import { Skipped } from "./skipped.ts";
+import { bytesOf, printable, type ByteString } from "./tar/byte-string.ts";
+import type { TarAttributes, TarEntry } from "./tar/entry.ts";
+import type { TarEvent } from "./tar/reader.ts";
+import { TarRefusal } from "./tar/refusal.ts";
+import { splitXattrs } from "./tar/xattr-policy.ts";
+
+type Mtime = TarAttributes["mtime"];
+
+export interface Extraction {
+  readonly entries: number;
+  readonly writtenBytes: number;
+  readonly skipped: readonly string[];
+}
+
+/** The system calls of extraction; tests put failing ones in their place. */
+export type ExtractorSystem = Pick<
+  typeof system,
+  | "openat2"
+  | "closeFile"
+  | "mkdirat"
+  | "mkfifoat"
+  | "symlinkat"
+  | "linkat"
+  | "fchown"
+  | "lchownat"
+  | "fchmod"
+  | "fchmodat"
+  | "futimes"
+  | "lutimesat"
+  | "fsetxattr"
+> & { readonly write: typeof writeSync };
+
+const realSystem: ExtractorSystem = { ...system, write: writeSync };
+
+/**
+ * Events of a tar reader -> files below an empty folder. Everything is made anew (O_EXCL, mkdir,
+ * link); nothing that exists is opened for writing, so no entry can write through another.
+ * Owner before mode (chown clears setuid), capabilities after both, all on the open file.
+ * Throws `TarRefusal`, `DiskFull` or `SystemError`; then the folder is to be thrown away.
+ */
+export class Extractor {
+  readonly #rootFd: number;
+  readonly #system: ExtractorSystem;
+  readonly #limits: ProvisionLimits;
+  readonly #space: SpaceGuard;
+  readonly #folders: FolderCache;
+  readonly #skipped = new Skipped();
+  /** Modes and times of folders wait until nothing is made inside any more. */
+  readonly #directories = new Map<ByteString, { readonly mode: number; readonly mtime?: Mtime }>();
+  /** Only root can give files away; others get what they unpack, as with tar. */
+  readonly #setsOwners = process.geteuid?.() === 0;
+  #file: { readonly fd: number; readonly entry: TarEntry } | undefined;
+  #entries = 0;
+  #writtenBytes = 0;
+
+  constructor(
+    rootFd: number,
+    options: { readonly limits?: ProvisionLimits; readonly system?: ExtractorSystem } = {},
+  ) {
+    this.#rootFd = rootFd;
+    this.#limits = options.limits ?? provisionLimits;
+    this.#system = options.system ?? realSystem;
+    this.#space = new SpaceGuard(rootFd, this.#limits);
+    this.#folders = new FolderCache(rootFd, this.#limits.openFoldersMax, (path) => {
+      this.#remember(path, { mode: 0o755 });
+    });
+  }
+
+  get entries(): number {
+    return this.#entries;
+  }
+
+  get writtenBytes(): number {
+    return this.#writtenBytes;
+  }
+
+  accept(event: TarEvent): void {
+    switch (event.kind) {
+      case "entry":
+        this.#entries++;
+        about(event.entry, () => this.#create(event.entry));
+        break;
+      case "data":
+        this.#write(event.bytes);
+        break;
+      case "file-end":
+        this.#endFile();
+        break;
+    }
+  }
+
+  /** After the last event: folders get their modes and times, the deepest first. */
+  finish(): Extraction {
+    this.#folders.close();
+    const deepestFirst = [...this.#directories].toSorted(([a], [b]) => depth(b) - depth(a));
+    for (const [path, { mode, mtime }] of deepestFirst) {
+      const fd = this.#openDirectory(this.#rootFd, path === "" ? "." : bytesOf(path));
+      this.#system.fchmod(fd, mode);
+      if (mtime !== undefined) this.#system.futimes(fd, mtime);
+      this.#system.closeFile(fd);
+    }
+    return {
+      entries: this.#entries,
+      writtenBytes: this.#writtenBytes,
+      skipped: this.#skipped.lines(),
+    };
+  }
+
+  /** Closes what is open, in whatever state. */
+  abandon(): void {
+    this.#folders.close();
+    if (this.#file !== undefined) this.#system.closeFile(this.#file.fd);
+    this.#file = undefined;
+  }
+
+  #create(entry: TarEntry): void {
+    this.#space.reserve(entry.kind === "file" ? entry.sizeBytes : 0);
+    switch (entry.kind) {
+      case "file":
+        return this.#beginFile(entry);
+      case "directory":
+        return this.#makeDirectory(entry);
+      case "symlink":
+        return this.#makeSymlink(entry);
+      case "hardlink":
+        return this.#makeHardlink(entry);
+      case "fifo":
+        return this.#makeFifo(entry);
+      case "device":
+        return this.#skipped.add(`${entry.device} device`, nameOf(entry));
+    }
+  }
+
+  #beginFile(entry: TarEntry): void {
+    const { fd: folder, name } = this.#folders.parentOf(entry.path);
+    const { writeOnly, create, exclusive, noFollow } = system.openFlags;
+    const flags = writeOnly | create | exclusive | noFollow;
+    const fd = this.#system.openat2(folder, name, { flags, mode: 0o600, resolve: strictResolve });
+    this.#file = { fd, entry };
+  }
+
+  #write(bytes: Uint8Array): void {
+    const file = this.#openFile();
+    about(file.entry, () => {
+      let at = 0;
+      while (at < bytes.length) at += this.#system.write(file.fd, bytes, at, bytes.length - at);
+    });
+    this.#writtenBytes += bytes.length;
+  }
+
+  #endFile(): void {
+    const { fd, entry } = this.#openFile();
+    about(entry, () => {
+      this.#dress(fd, entry);
+      this.#system.futimes(fd, entry.mtime);
+    });
+    this.#file = undefined;
+    this.#system.closeFile(fd);
+  }
+
+  #makeDirectory(entry: TarEntry): void {
+    if (entry.path === "") return this.#dressDirectory(this.#rootFd, ".", entry);
+    const { fd: folder, name } = this.#folders.parentOf(entry.path);
+    try {
+      this.#system.mkdirat(folder, name, 0o700);
+    } catch (error) {
+      // Twice the same folder is common (and a parent made on the way); anything else fails to open below.
+      if (!system.hasCode(error, "EEXIST")) throw error;
+    }
+    this.#dressDirectory(folder, name, entry);
+  }
+
+  #dressDirectory(folder: number, name: system.FileName, entry: TarEntry): void {
+    const fd = this.#openDirectory(folder, name);
+    try {
+      this.#own(fd, entry);
+      this.#setXattrs(fd, entry);
+    } finally {
+      this.#system.closeFile(fd);
+    }
+    this.#remember(entry.path, { mode: entry.mode, mtime: entry.mtime });
+  }
+
+  #openDirectory(folder: number, name: system.FileName): number {
+    const { readOnly, directory, noFollow } = system.openFlags;
+    const flags = readOnly | directory | noFollow;
+    try {
+      return this.#system.openat2(folder, name, { flags, resolve: strictResolve });
+    } catch (error) {
+      if (system.hasCode(error, "ENOTDIR", "ELOOP")) throw duplicate();
+      throw error;
+    }
+  }
+
+  #makeSymlink(entry: TarEntry & { readonly kind: "symlink" }): void {
+    const { fd: folder, name } = this.#folders.parentOf(entry.path);
+    this.#system.symlinkat(bytesOf(entry.target), folder, name);
+    if (this.#givesAway(entry)) this.#system.lchownat(folder, name, entry.uid, entry.gid);
+    this.#system.lutimesat(folder, name, entry.mtime);
+    this.#skipXattrs(entry);
+  }
+
+  /** A second name only: the link's own mode and owner are ignored, or it could change the target's. */
+  #makeHardlink(entry: TarEntry & { readonly kind: "hardlink" }): void {
+    const target = this.#folders.existingParentOf(entry.target);
+    if (target === undefined) throw missingTarget(entry.target);
+    const { fd: folder, name } = this.#folders.parentOf(entry.path);
+    try {
+      this.#system.linkat({ folder: target.fd, name: target.name }, { folder, name });
+    } catch (error) {
+      if (system.hasCode(error, "ENOENT", "EPERM")) throw missingTarget(entry.target);
+      if (system.hasCode(error, "EMLINK")) {
+        throw new TarRefusal("E_LIMIT_LINKS", "More hard links to one file than the disk can hold");
+      }
+      throw error;
+    }
+  }
+
+  #makeFifo(entry: TarEntry): void {
+    const { fd: folder, name } = this.#folders.parentOf(entry.path);
+    this.#system.mkfifoat(folder, name, 0o600);
+    if (this.#givesAway(entry)) this.#system.lchownat(folder, name, entry.uid, entry.gid);
+    this.#system.fchmodat(folder, name, entry.mode);
+    this.#system.lutimesat(folder, name, entry.mtime);
+    this.#skipXattrs(entry);
+  }
+
+  #dress(fd: number, entry: TarEntry): void {
+    this.#own(fd, entry);
+    this.#system.fchmod(fd, entry.mode);
+    this.#setXattrs(fd, entry);
+  }
+
+  #own(fd: number, entry: TarEntry): void {
+    if (this.#givesAway(entry)) this.#system.fchown(fd, entry.uid, entry.gid);
+  }
+
+  /** What root makes is root's already. */
+  #givesAway(entry: TarEntry): boolean {
+    if (entry.uid === 0 && entry.gid === 0) return false;
+    if (!this.#setsOwners) this.#skipped.add("owner", nameOf(entry));
+    return this.#setsOwners;
+  }
+
+  #setXattrs(fd: number, entry: TarEntry): void {
+    const choice = splitXattrs(entry.xattrs);
+    for (const name of choice.skipped)
+      this.#skipped.add(`attribute ${printable(name, 40)}`, nameOf(entry));
+    for (const [name, value] of choice.set) {
+      try {
+        this.#system.fsetxattr(fd, bytesOf(name), value);
+      } catch (error) {
+        if (!system.hasCode(error, "ENOTSUP", "EOPNOTSUPP", "EPERM", "E2BIG", "EINVAL"))
+          throw error;
+        this.#skipped.add(`attribute ${printable(name, 40)} (refused by the disk)`, nameOf(entry));
+      }
+    }
+  }
+
+  /** Links and FIFOs cannot have those that matter, and there is no call for them relative to a folder. */
+  #skipXattrs(entry: TarEntry): void {
+    for (const name of entry.xattrs.keys()) {
+      this.#skipped.add(`attribute ${printable(name, 40)} on a ${entry.kind}`, nameOf(entry));
+    }
+  }
+
+  #remember(path: ByteString, attributes: { readonly mode: number; readonly mtime?: Mtime }): void {
+    this.#directories.set(path, attributes);
+    if (this.#directories.size > this.#limits.directoriesMax) {
+      const message = `More than ${this.#limits.directoriesMax} directories`;
+      throw new TarRefusal("E_LIMIT_DIRECTORIES", message);
+    }
+  }
+
+  #openFile(): { readonly fd: number; readonly entry: TarEntry } {
+    if (this.#file === undefined) throw new TypeError("File data without a file");
+    return this.#file;
+  }
+}
+
+/** Runs one step of an entry and turns what the kernel says into what it means for the archive. */
+function about(entry: TarEntry, step: () => void): void {
+  try {
+    step();
+  } catch (error) {
+    throw meaningOf(error, entry);
+  }
+}
+
+function meaningOf(error: unknown, entry: TarEntry): unknown {
+  if (error instanceof TarRefusal) {
+    error.entry ??= nameOf(entry);
+    return error;
+  }
+  if (system.hasCode(error, "ENOSPC", "EDQUOT")) {
+    return new DiskFull(`The disk was full at ${nameOf(entry)}`);
+  }
+  if (system.hasCode(error, "EEXIST")) return named(duplicate(), entry);
+  if (system.hasCode(error, "ENAMETOOLONG")) {
+    return named(new TarRefusal("E_PATH_LONG", "The name is too long for this disk"), entry);
+  }
+  return error;
+}
+
+function named(refusal: TarRefusal, entry: TarEntry): TarRefusal {
+  refusal.entry = nameOf(entry);
+  return refusal;
+}
+
+function duplicate(): TarRefusal {
+  return new TarRefusal("E_DUPLICATE", "The name stands in the archive twice");
+}
+
+function missingTarget(target: ByteString): TarRefusal {
+  const message = `A hard link to ${printable(target)}, which is no file unpacked before`;
+  return new TarRefusal("E_LINK_TARGET", message);
+}
+
+function nameOf(entry: TarEntry): string {
+  return printable(entry.path === "" ? "." : entry.path);
+}
+
+function depth(path: ByteString): number {
+  return path === "" ? 0 : path.split("/").length;
+}

@@ -1,0 +1,44 @@
+/** Bounds of provisioning outside the tar format itself (that is tar/limits.ts). */
+export const provisionLimits = {
+  /** Directories whose modes and times wait for the end: what makes the child's memory grow with the archive. */
+  directoriesMax: 250_000,
+  /** Directory descriptors kept open between entries. */
+  openFoldersMax: 64,
+  /** Share of the free space and inodes at the start that an archive may use up. */
+  freeShareMax: 0.9,
+  /** Free space is asked again after so many bytes or files: others write too, and file systems round up. */
+  spaceCheckBytes: 64 * 1024 * 1024,
+  spaceCheckEntries: 1000,
+
+  /** Decompressed bytes per step, and how far the decompressor may run ahead. */
+  decodedChunkBytes: 512 * 1024,
+  decodedAheadBytes: 2 * 1024 * 1024,
+  /** Name, comment and extra field of a gzip header together. */
+  gzipHeaderBytesMax: 64 * 1024,
+  /** A zstd frame makes its reader keep this much; `zstd -19` asks for 8 MiB, `--ultra -22` for 128 MiB. */
+  zstdWindowBytesMax: 64 * 1024 * 1024,
+
+  progressMs: 200,
+  /** Categories of left-out things in a report, and the length of one line of it. */
+  skippedKindsMax: 16,
+  reportLineBytesMax: 64 * 1024,
+
+  /** No byte of the archive for so long: the sender is gone. */
+  archiveWaitMs: 5 * 60_000,
+  /** A child told to end must be gone by then. */
+  childExitMs: 10_000,
+
+  redirectsMax: 5,
+  downloadConnectMs: 30_000,
+  downloadIdleMs: 60_000,
+  downloadTriesMax: 5,
+
+  /** Names removed per turn of the event loop while an old tree is deleted. */
+  removalsPerTurn: 64,
+  /** Deeper folders are moved up before they are emptied, so that descriptors stay few. */
+  removalDepthMax: 64,
+  /** state.json, and the mark on a root folder. */
+  stateBytesMax: 64 * 1024,
+};
+
+export type ProvisionLimits = typeof provisionLimits;

@@ -1,0 +1,261 @@
+import { check, cString, cStruct, openLibc } from "./libc.ts";
+
+/**
+ * File system calls that node:fs has no name for: relative to directory descriptors, never following
+ * links, and the ones a crash-safe exchange needs. All throw `SystemError`. Names are text (UTF-8)
+ * or raw bytes. Linux, 64 bit.
+ */
+export type FileName = string | Uint8Array;
+
+/** Flags with the same value on x86-64 and arm64 come from here; the others are asked of node:fs. */
+export const openFlags = {
+  readOnly: 0,
+  writeOnly: 1,
+  create: 0o100,
+  exclusive: 0o200,
+  closeOnExec: 0o2000000,
+  path: 0o10000000,
+  ...(process.arch === "arm64"
+    ? { directory: 0o40000, noFollow: 0o100000 }
+    : { directory: 0o200000, noFollow: 0o400000 }),
+} as const;
+
+/** RESOLVE_* of openat2(2). */
+export const resolveFlags = {
+  noMagicLinks: 0x02,
+  noSymlinks: 0x04,
+  beneath: 0x08,
+  inRoot: 0x10,
+} as const;
+
+export const renameFlags = { noReplace: 1, exchange: 2 } as const;
+
+/** Relative to the current folder; absolute paths ignore it. */
+export const currentFolder = -100;
+
+const noFollow = 0x100;
+const openat2Number = 437;
+const fifoType = 0o010000;
+
+export function openat2(
+  folder: number,
+  name: FileName,
+  how: { readonly flags: number; readonly mode?: number; readonly resolve?: number },
+): number {
+  const path = cString(name);
+  const request = cStruct(24);
+  const view = new DataView(request.buffer);
+  view.setBigUint64(0, BigInt(how.flags | openFlags.closeOnExec), true);
+  view.setBigUint64(8, BigInt(how.mode ?? 0), true);
+  view.setBigUint64(16, BigInt(how.resolve ?? 0), true);
+  return check(
+    "openat2",
+    () => libc().syscall(openat2Number, folder, path, request, request.length),
+    text(name),
+  );
+}
+
+export function mkdirat(folder: number, name: FileName, mode: number): void {
+  const path = cString(name);
+  check("mkdirat", () => libc().mkdirat(folder, path, mode), text(name));
+}
+
+export function mkfifoat(folder: number, name: FileName, mode: number): void {
+  const path = cString(name);
+  check("mknodat", () => libc().mknodat(folder, path, fifoType | mode, 0), text(name));
+}
+
+export function symlinkat(target: FileName, folder: number, name: FileName): void {
+  const content = cString(target);
+  const path = cString(name);
+  check("symlinkat", () => libc().symlinkat(content, folder, path), text(name));
+}
+
+/** A second name for a file; a symbolic link is linked itself, not what it points to. */
+export function linkat(
+  from: { readonly folder: number; readonly name: FileName },
+  to: { readonly folder: number; readonly name: FileName },
+): void {
+  const oldPath = cString(from.name);
+  const newPath = cString(to.name);
+  check("linkat", () => libc().linkat(from.folder, oldPath, to.folder, newPath, 0), text(to.name));
+}
+
+export function unlinkat(folder: number, name: FileName, options: { directory: boolean }): void {
+  const path = cString(name);
+  const flags = options.directory ? 0x200 : 0;
+  check("unlinkat", () => libc().unlinkat(folder, path, flags), text(name));
+}
+
+export function renameat2(
+  from: { readonly folder: number; readonly name: FileName },
+  to: { readonly folder: number; readonly name: FileName },
+  flags: number,
+): void {
+  const oldPath = cString(from.name);
+  const newPath = cString(to.name);
+  check(
+    "renameat2",
+    () => libc().renameat2(from.folder, oldPath, to.folder, newPath, flags),
+    text(to.name),
+  );
+}
+
+/** Owner of the link itself where `name` is one. */
+export function lchownat(folder: number, name: FileName, uid: number, gid: number): void {
+  const path = cString(name);
+  check("fchownat", () => libc().fchownat(folder, path, uid, gid, noFollow), text(name));
+}
+
+export function fchown(fd: number, uid: number, gid: number): void {
+  check("fchown", () => libc().fchown(fd, uid, gid));
+}
+
+/** Follows links: only for names the caller has just made as something else. */
+export function fchmodat(folder: number, name: FileName, mode: number): void {
+  const path = cString(name);
+  check("fchmodat", () => libc().fchmodat(folder, path, mode, 0), text(name));
+}
+
+export function fchmod(fd: number, mode: number): void {
+  check("fchmod", () => libc().fchmod(fd, mode));
+}
+
+export interface FileTime {
+  readonly seconds: number;
+  readonly nanoseconds: number;
+}
+
+/** Sets both times of the name itself, not of what a link points to. */
+export function lutimesat(folder: number, name: FileName, time: FileTime): void {
+  const path = cString(name);
+  const times = timespecs(time);
+  check("utimensat", () => libc().utimensat(folder, path, times, noFollow), text(name));
+}
+
+export function futimes(fd: number, time: FileTime): void {
+  const times = timespecs(time);
+  check("futimens", () => libc().futimens(fd, times));
+}
+
+export function fsetxattr(fd: number, name: FileName, value: Uint8Array): void {
+  const attribute = cString(name);
+  const content = cStruct(value.length);
+  content.set(value);
+  check("fsetxattr", () => libc().fsetxattr(fd, attribute, content, content.length, 0), text(name));
+}
+
+/** Undefined where the attribute is not set or the file system knows none. */
+export function fgetxattr(fd: number, name: FileName): Uint8Array | undefined {
+  const attribute = cString(name);
+  const content = cStruct(64 * 1024);
+  try {
+    const length = check(
+      "fgetxattr",
+      () => libc().fgetxattr(fd, attribute, content, content.length),
+      text(name),
+    );
+    return content.slice(0, length);
+  } catch (error) {
+    if (hasCode(error, "ENODATA", "ENOTSUP", "EOPNOTSUPP")) return undefined;
+    throw error;
+  }
+}
+
+/** Writes everything of this file system to disk and reports errors of doing so. Blocks, possibly for long. */
+export function syncfs(fd: number): void {
+  check("syncfs", () => libc().syncfs(fd));
+}
+
+export interface FreeSpace {
+  /** For users other than root; the reserve of ext4 is not ours to use up. */
+  readonly bytes: number;
+  /** Infinity on file systems without a fixed number of them. */
+  readonly inodes: number;
+}
+
+export function freeSpace(fd: number): FreeSpace {
+  const result = cStruct(128);
+  check("fstatvfs", () => libc().fstatvfs(fd, result));
+  const view = new DataView(result.buffer);
+  const word = (index: number) => Number(view.getBigUint64(index * 8, true));
+  // f_bsize, f_frsize, f_blocks, f_bfree, f_bavail, f_files, f_ffree, f_favail
+  return { bytes: word(1) * word(4), inodes: word(5) === 0 ? Infinity : word(7) };
+}
+
+/** False where another open file description holds the lock. Released with the last descriptor of this one. */
+export function tryLock(fd: number): boolean {
+  try {
+    check("flock", () => libc().flock(fd, lockExclusive | lockNonBlocking));
+    return true;
+  } catch (error) {
+    if (hasCode(error, "EAGAIN", "EWOULDBLOCK")) return false;
+    throw error;
+  }
+}
+
+const lockExclusive = 2;
+const lockNonBlocking = 4;
+
+export function closeFile(fd: number): void {
+  check("close", () => libc().close(fd));
+}
+
+/** From here on `/` is the folder, for all threads. Needs root. */
+export function chrootTo(fd: number): void {
+  check("fchdir", () => libc().fchdir(fd));
+  const here = cString(".");
+  check("chroot", () => libc().chroot(here));
+}
+
+/** True for our own errors and node's alike, when the code is one of these. */
+export function hasCode(error: unknown, ...codes: readonly string[]): boolean {
+  if (!(error instanceof Error) || !("code" in error)) return false;
+  return typeof error.code === "string" && codes.includes(error.code);
+}
+
+function timespecs(time: FileTime): Uint8Array<ArrayBuffer> {
+  const times = cStruct(32);
+  const view = new DataView(times.buffer);
+  for (const at of [0, 16]) {
+    view.setBigInt64(at, BigInt(time.seconds), true);
+    view.setBigInt64(at + 8, BigInt(time.nanoseconds), true);
+  }
+  return times;
+}
+
+function text(name: FileName): string {
+  return typeof name === "string" ? name : Buffer.from(name).toString("utf8");
+}
+
+let opened: ReturnType<typeof openSymbols> | undefined;
+
+function libc(): ReturnType<typeof openSymbols> {
+  return (opened ??= openSymbols());
+}
+
+function openSymbols() {
+  return openLibc({
+    syscall: { args: ["i64", "i64", "ptr", "ptr", "u64"], returns: "i64" },
+    mkdirat: { args: ["i32", "ptr", "u32"], returns: "i32" },
+    mknodat: { args: ["i32", "ptr", "u32", "u64"], returns: "i32" },
+    symlinkat: { args: ["ptr", "i32", "ptr"], returns: "i32" },
+    linkat: { args: ["i32", "ptr", "i32", "ptr", "i32"], returns: "i32" },
+    unlinkat: { args: ["i32", "ptr", "i32"], returns: "i32" },
+    renameat2: { args: ["i32", "ptr", "i32", "ptr", "u32"], returns: "i32" },
+    fchownat: { args: ["i32", "ptr", "u32", "u32", "i32"], returns: "i32" },
+    fchown: { args: ["i32", "u32", "u32"], returns: "i32" },
+    fchmodat: { args: ["i32", "ptr", "u32", "i32"], returns: "i32" },
+    fchmod: { args: ["i32", "u32"], returns: "i32" },
+    utimensat: { args: ["i32", "ptr", "ptr", "i32"], returns: "i32" },
+    futimens: { args: ["i32", "ptr"], returns: "i32" },
+    fsetxattr: { args: ["i32", "ptr", "ptr", "u64", "i32"], returns: "i32" },
+    fgetxattr: { args: ["i32", "ptr", "ptr", "u64"], returns: "i64" },
+    syncfs: { args: ["i32"], returns: "i32" },
+    fstatvfs: { args: ["i32", "ptr"], returns: "i32" },
+    flock: { args: ["i32", "i32"], returns: "i32" },
+    close: { args: ["i32"], returns: "i32" },
+    fchdir: { args: ["i32"], returns: "i32" },
+    chroot: { args: ["ptr"], returns: "i32" },
+  });
+}
