@@ -73,6 +73,7 @@ const payloadBytesMax: ReadonlyMap<number, number> = new Map<number, number>([
 ]);
 
 const headerBytes = 5;
+const payloadRoomMin = 4 * 1024;
 const emptyBytes: Uint8Array = new Uint8Array(0);
 
 export interface Frame {
@@ -103,17 +104,19 @@ export function encodeFrame(type: FrameType, payload: Uint8Array): Uint8Array<Ar
 
 /**
  * Bytes in any slices -> frames, one at a time, so that a slice full of tiny frames costs no more
- * memory than the slice. Holds one slice, one header and one payload of the type's maximum.
+ * memory than the slice. A payload gets room as its bytes arrive, so a header alone costs nothing.
  */
 export class FrameDecoder {
   #slice = emptyBytes;
   #offset = 0;
   readonly #header = new Uint8Array(headerBytes);
   #headerLength = 0;
-  #payload: Uint8Array | undefined;
+  /** Announced by the header, once that is complete. */
+  #payloadBytes: number | undefined;
+  #payload = emptyBytes;
   #payloadLength = 0;
 
-  /** Gives the next slice; it belongs to the decoder from here on. Only when `next` has said "more". */
+  /** Gives the next slice; it belongs to the decoder from here on. Only when `next` had no more. */
   feed(slice: Uint8Array): void {
     if (this.#offset < this.#slice.length) throw new RangeError("Fed before all frames were taken");
     this.#slice = slice;
@@ -123,11 +126,12 @@ export class FrameDecoder {
   /** The next frame, or undefined when more bytes are needed. Throws `WireError`; then the stream is of no use. */
   next(): Frame | undefined {
     if (!this.#takeHeader()) return undefined;
-    const type = (this.#header[0] ?? 0) as FrameType;
-    const payload = this.#takePayload();
+    this.#payloadBytes ??= this.#checkedLength();
+    const payload = this.#takePayload(this.#payloadBytes);
     if (payload === undefined) return undefined;
     this.#headerLength = 0;
-    return { type, payload };
+    this.#payloadBytes = undefined;
+    return { type: (this.#header[0] ?? 0) as FrameType, payload };
   }
 
   /** True between frames: an end of stream here is a clean one. */
@@ -145,13 +149,23 @@ export class FrameDecoder {
     return true;
   }
 
-  #takePayload(): Uint8Array | undefined {
-    const length = this.#payload?.length ?? this.#checkedLength();
-    const available = this.#slice.length - this.#offset;
-    if (this.#payload === undefined && available >= length) return this.#wholePayload(length);
+  #checkedLength(): number {
+    const view = new DataView(this.#header.buffer);
+    const type = view.getUint8(0);
+    const length = view.getUint32(1);
+    const max = payloadBytesMax.get(type);
+    if (max === undefined) throw new WireError(`Unknown frame type 0x${type.toString(16)}`);
+    if (length > max)
+      throw new WireError(`Frame 0x${type.toString(16)} of ${length} bytes, at most ${max}`);
+    return length;
+  }
 
-    this.#payload ??= new Uint8Array(length);
+  #takePayload(length: number): Uint8Array | undefined {
+    const available = this.#slice.length - this.#offset;
+    if (this.#payloadLength === 0 && available >= length) return this.#wholePayload(length);
+
     const taken = Math.min(length - this.#payloadLength, available);
+    this.#makeRoom(length, this.#payloadLength + taken);
     this.#payload.set(
       this.#slice.subarray(this.#offset, this.#offset + taken),
       this.#payloadLength,
@@ -161,7 +175,7 @@ export class FrameDecoder {
     if (this.#payloadLength < length) return undefined;
 
     const payload = this.#payload;
-    this.#payload = undefined;
+    this.#payload = emptyBytes;
     this.#payloadLength = 0;
     return payload;
   }
@@ -177,15 +191,11 @@ export class FrameDecoder {
     return payload;
   }
 
-  #checkedLength(): number {
-    const view = new DataView(this.#header.buffer);
-    const type = view.getUint8(0);
-    const length = view.getUint32(1);
-    const max = payloadBytesMax.get(type);
-    if (max === undefined) throw new WireError(`Unknown frame type 0x${type.toString(16)}`);
-    if (length > max)
-      throw new WireError(`Frame 0x${type.toString(16)} of ${length} bytes, at most ${max}`);
-    return length;
+  #makeRoom(length: number, needed: number): void {
+    if (needed <= this.#payload.length) return;
+    const grown = new Uint8Array(Math.min(length, Math.max(payloadRoomMin, 2 * needed)));
+    grown.set(this.#payload.subarray(0, this.#payloadLength));
+    this.#payload = grown;
   }
 }
 
