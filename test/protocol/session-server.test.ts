@@ -1,0 +1,156 @@
+import { expect, test } from "bun:test";
+import { ProtocolError } from "../../src/protocol/errors.ts";
+import { type Frame, FrameDecoder } from "../../src/protocol/frame.ts";
+import { limits } from "../../src/protocol/limits.ts";
+import { SessionClient } from "../../src/protocol/session-client.ts";
+import {
+  type ClientFrame,
+  decodeServerFrame,
+  encodeSessionFrame,
+  type ServerFrame,
+} from "../../src/protocol/session-frame.ts";
+import { OutputBudget } from "../../src/protocol/session-output.ts";
+import { type SessionAttachment, SessionState } from "../../src/protocol/session-server.ts";
+
+const bytes = (text: string): Uint8Array => new TextEncoder().encode(text);
+const nothingShown = { stdout: 0, stderr: 0 };
+
+test("both outputs are sent in turn, then the exit, once", () => {
+  const session = open();
+  const attachment = session.attach({ id: "a", shown: nothingShown, holdsBack: true });
+  session.stdout.append(new Uint8Array(3 * limits.dataBytesMax));
+  session.stderr.append(bytes("no"));
+  session.finish({ code: 7 });
+  const kinds = drain(attachment).map((frame) => frame.kind);
+  expect(kinds.slice(0, 2).toSorted()).toEqual(["stderr", "stdout"]);
+  expect(kinds.at(-1)).toBe("exit");
+  expect(kinds.filter((kind) => kind === "exit")).toHaveLength(1);
+  expect(drain(attachment)).toEqual([]);
+});
+
+test("the exit is sent again to a client that comes back without having acknowledged it", () => {
+  const session = open();
+  session.stdout.append(bytes("done"));
+  session.finish({ signal: 9 });
+  drain(session.attach({ id: "a", shown: nothingShown, holdsBack: true }));
+  const again = session.attach({ id: "a", shown: { stdout: 4, stderr: 0 }, holdsBack: true });
+  expect(drain(again)).toEqual([{ kind: "exit", exit: { signal: 9 } }]);
+  expect(again.receive(frameOf({ kind: "exit-ack" }))).toEqual({ kind: "exit-ack" });
+});
+
+test("an exit acknowledged before it was sent is refused", () => {
+  const attachment = open().attach({ id: "a", shown: nothingShown, holdsBack: true });
+  expect(() => attachment.receive(frameOf({ kind: "exit-ack" }))).toThrow(ProtocolError);
+});
+
+test("the process waits for a client that holds back, and runs free without one", () => {
+  const session = open(1000);
+  expect(session.readableBytes("stdout")).toBe(1000);
+  const attachment = session.attach({ id: "a", shown: nothingShown, holdsBack: true });
+  session.attach({ id: "watcher", shown: nothingShown, holdsBack: false });
+  session.stdout.append(new Uint8Array(900));
+  expect(session.readableBytes("stdout")).toBe(100);
+  expect(session.readableBytes("stderr")).toBe(1000);
+  drain(attachment);
+  attachment.receive(frameOf({ kind: "output-ack", stream: "stdout", offset: 500 }));
+  expect(session.readableBytes("stdout")).toBe(600);
+  attachment.receive(frameOf({ kind: "output-ack", stream: "stdout", offset: 100 }));
+  expect(session.readableBytes("stdout")).toBe(600);
+  session.release("a");
+  expect(session.readableBytes("stdout")).toBe(1000);
+});
+
+test("a client that is further behind than the ring does not stop the process for ever", () => {
+  const session = open(1000);
+  session.stdout.append(new Uint8Array(5000));
+  const attachment = session.attach({ id: "a", shown: nothingShown, holdsBack: true });
+  expect(session.readableBytes("stdout")).toBe(0);
+  const frames = drain(attachment);
+  expect(frames[0]).toEqual({ kind: "gap", stream: "stdout", from: 0, to: 4000 });
+  attachment.receive(frameOf({ kind: "output-ack", stream: "stdout", offset: 4500 }));
+  expect(session.readableBytes("stdout")).toBe(500);
+});
+
+test("claims that cannot be true are refused", () => {
+  const session = open();
+  session.stdout.append(bytes("abc"));
+  const beyond = { id: "a", shown: { stdout: 4, stderr: 0 }, holdsBack: true };
+  expect(() => session.attach(beyond)).toThrow(ProtocolError);
+  const attachment = session.attach({ id: "a", shown: nothingShown, holdsBack: true });
+  const ack = frameOf({ kind: "output-ack", stream: "stdout", offset: 1 });
+  expect(() => attachment.receive(ack)).toThrow(ProtocolError);
+  drain(attachment);
+  expect(attachment.receive(ack)).toEqual({ kind: "room" });
+});
+
+test("every client counts its own stdin, over all its connections", () => {
+  const session = open();
+  const first = session.attach({ id: "a", shown: nothingShown, holdsBack: true });
+  first.receive(frameOf({ kind: "stdin", offset: 0, bytes: bytes("abc") }));
+  const other = session.attach({ id: "b", shown: nothingShown, holdsBack: true });
+  expect(other.stdinOffset).toBe(0);
+  expect(session.attach({ id: "a", shown: nothingShown, holdsBack: true }).stdinOffset).toBe(3);
+});
+
+test("stdin is acknowledged when the process took it, also after a reconnect", () => {
+  const session = open();
+  const first = session.attach({ id: "a", shown: nothingShown, holdsBack: true });
+  first.receive(frameOf({ kind: "stdin", offset: 0, bytes: bytes("abc") }));
+  expect(drain(first)).toEqual([]);
+  first.stdinTaken(2);
+  expect(drain(first)).toEqual([{ kind: "stdin-ack", offset: 2 }]);
+  const second = session.attach({ id: "a", shown: nothingShown, holdsBack: true });
+  expect(drain(second)).toEqual([{ kind: "stdin-ack", offset: 2 }]);
+});
+
+test("inputsMax clients are remembered; the one longest unattached is forgotten first", () => {
+  const session = open();
+  const attach = (id: string): SessionAttachment =>
+    session.attach({ id, shown: nothingShown, holdsBack: true });
+  for (let count = 0; count < limits.inputsMax; count++)
+    attach(`c${count}`).receive(frameOf({ kind: "stdin", offset: 0, bytes: bytes("x") }));
+  attach("c0");
+  attach("one-more");
+  expect(attach("c0").stdinOffset).toBe(1);
+  expect(attach("c1").stdinOffset).toBe(0);
+});
+
+test("SessionClient keeps one size and one of each signal while nothing can be sent", () => {
+  const client = new SessionClient();
+  client.resize(24, 80);
+  client.resize(50, 132);
+  for (let count = 0; count < 1000; count++) client.signal(2);
+  client.signal(15);
+  const sent: Frame[] = [];
+  for (let frame = client.poll(); frame !== undefined; frame = client.poll())
+    sent.push(only(frame));
+  expect(sent.map((frame) => frame.payload)).toEqual([
+    Uint8Array.of(2),
+    Uint8Array.of(15),
+    Uint8Array.of(0, 50, 0, 132),
+  ]);
+});
+
+function open(ringBytes?: number): SessionState {
+  const budget = new OutputBudget();
+  return new SessionState(ringBytes === undefined ? { budget } : { budget, ringBytes });
+}
+
+function drain(attachment: SessionAttachment): ServerFrame[] {
+  const frames: ServerFrame[] = [];
+  for (let frame = attachment.poll(); frame !== undefined; frame = attachment.poll())
+    frames.push(decodeServerFrame(only(frame)));
+  return frames;
+}
+
+function frameOf(frame: ClientFrame): Frame {
+  return only(encodeSessionFrame(frame));
+}
+
+function only(encoded: Uint8Array): Frame {
+  const decoder = new FrameDecoder();
+  decoder.feed(encoded);
+  const frame = decoder.next();
+  if (frame === undefined) throw new Error("Not a whole frame");
+  return frame;
+}
