@@ -1,4 +1,4 @@
-import { mkdtemp, rm, writeFile } from "node:fs/promises";
+import { mkdir, mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { programEnv, programPath, run, type RunOptions, type RunResult } from "./program.ts";
@@ -26,14 +26,24 @@ export interface Tenant {
 
 const app = "vault-tenants";
 
-export async function startLocalFly(): Promise<LocalFly> {
+export interface LocalFlyOptions {
+  /** Puts all of fly-local's state on a file system of this size, to see disks run full. */
+  readonly volumesMebibytes?: number;
+}
+
+export async function startLocalFly(options: LocalFlyOptions = {}): Promise<LocalFly> {
   const folder = await mkdtemp(join(tmpdir(), "fly-vault-"));
+  const stateFolder = join(folder, "fly");
+  await mkdir(stateFolder, { mode: 0o700 });
+  const small = options.volumesMebibytes;
+  if (small !== undefined)
+    system("mount", "-t", "tmpfs", "-o", `size=${small}m`, "tmpfs", stateFolder);
   const child = Bun.spawn(
     [
       programPath("fly-local"),
       "serve",
       "--state-dir",
-      join(folder, "fly"),
+      stateFolder,
       "--listen",
       "127.0.0.1:0",
       "--json",
@@ -67,6 +77,7 @@ export async function startLocalFly(): Promise<LocalFly> {
     stop: async () => {
       child.kill("SIGTERM");
       await child.exited;
+      if (small !== undefined) system("umount", stateFolder);
       await rm(folder, { recursive: true, force: true });
     },
   };
@@ -112,6 +123,11 @@ size_gb = 1
 [machine.config.env]
 ACCESS_TOKEN = "{{access_token}}"
 `;
+
+function system(...command: readonly string[]): void {
+  const result = Bun.spawnSync([...command], { env: programEnv() });
+  if (!result.success) throw new Error(`${command.join(" ")}: ${result.stderr.toString()}`);
+}
 
 async function firstLine(stream: ReadableStream<Uint8Array>): Promise<string> {
   let text = "";
