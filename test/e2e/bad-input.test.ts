@@ -3,6 +3,7 @@ import { chmod, readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { type LocalFly, startLocalFly, type Tenant } from "../support/local-fly.ts";
 import { type LocalVault, makeLocalVault } from "../support/local-vault.ts";
+import { rejection } from "../support/rejection.ts";
 import { makeRootfsArchive } from "../support/rootfs-archive.ts";
 
 /** Everything a user can get wrong in the main job: a clear error, its exit code, and nothing lost. */
@@ -164,7 +165,7 @@ describe("a provisioned machine keeps what it has", () => {
     probe.stop(true);
     const terminal = vault.terminal(["connect", "dev", "--forward", `${port}:localhost:9`]);
     await terminal.expect(/vault# /);
-    await expect(fetch(`http://127.0.0.1:${port}/`)).rejects.toThrow();
+    expect(await rejection(fetch(`http://127.0.0.1:${port}/`))).toBeInstanceOf(Error);
     await terminal.expect(/localhost:9/);
     terminal.type("echo on-$((40+2))\r");
     await terminal.expect(/on-42/);

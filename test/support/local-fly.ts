@@ -63,8 +63,8 @@ export async function startLocalFly(options: LocalFlyOptions = {}): Promise<Loca
   >;
   const env = { FLY_API_BASE: api_base, FLY_API_TOKEN: api_token, FLY_APP: app };
 
-  const admin = async (argv: readonly string[], options: RunOptions = {}): Promise<RunResult> =>
-    run("fly-vault-admin", argv, { ...options, env: { ...env, ...options.env } });
+  const admin = async (argv: readonly string[], given: RunOptions = {}): Promise<RunResult> =>
+    run("fly-vault-admin", argv, { ...given, env: { ...env, ...given.env } });
 
   return {
     folder,
