@@ -37,6 +37,7 @@ export class TarReader {
   #paddingLeft = 0;
   #zeroBlocks = 0;
   #takenBytes = 0;
+  #blocks = 0;
   #entries = 0;
   #files = 0;
   #expandedBytes = 0;
@@ -46,8 +47,9 @@ export class TarReader {
     this.#block = new Uint8Array(limits.blockBytes);
   }
 
-  get entries(): number {
-    return this.#entries;
+  /** Header blocks seen, the one just refused included: tells "no archive at all" from "damaged later". */
+  get blocks(): number {
+    return this.#blocks;
   }
 
   /** Events of `chunk`. The generator must be run to its end before the next push. Throws `TarRefusal`; then the reader is of no use. */
@@ -110,6 +112,7 @@ export class TarReader {
       this.#zeroBlocks++;
       return;
     }
+    this.#blocks++;
     if (this.#zeroBlocks > 0) throw afterEnd();
     const header = parseHeader(block);
     const entry = named(header, () => this.#decide(header));

@@ -1,0 +1,190 @@
+import { closeSync, mkdirSync, openSync } from "node:fs";
+import { RemoteError } from "../../../protocol/errors.ts";
+import type { Progress } from "../../../protocol/message.ts";
+import { freeSpace, openFlags } from "../../../system/filesystem.ts";
+import type { Log } from "../../../system/log.ts";
+import { selfCommand } from "../../../system/self.ts";
+import { type DataLayout, dataLayout } from "./data-layout.ts";
+import { holdVolume } from "./data-lock.ts";
+import { writeMark } from "./mark.ts";
+import { syncFolder } from "./state-file.ts";
+import { emptyTrash, throwAway } from "./trash.ts";
+import { cancelled, runUnpack } from "./unpack-process.ts";
+import * as volume from "./volume.ts";
+
+/**
+ * All or nothing: the archive is unpacked beside the live tree, checked, brought to disk and marked;
+ * then one rename decides. Before it nothing has changed, after it everything has; /root and /home
+ * live elsewhere and are not part of it.
+ */
+export interface StageOptions {
+  readonly dataDir: string;
+  readonly archive: AsyncIterable<Uint8Array>;
+  /** Hex. The archive as it arrives must hash to this. */
+  readonly sha256?: string | undefined;
+  /** What the sender announced; fewer or more bytes are refused. */
+  readonly sizeBytes?: number | undefined;
+  readonly onProgress: (progress: Progress) => void;
+  readonly signal: AbortSignal;
+  readonly log: Log;
+  /** The environment children start from (PATH). */
+  readonly env?: Readonly<Record<string, string | undefined>>;
+  /** How to start the unpacking child. */
+  readonly unpackCommand?: readonly string[];
+}
+
+export interface StagedRootfs {
+  readonly sha256: string;
+  readonly entries: number;
+  readonly writtenBytes: number;
+  /** What was left out, by kind. */
+  readonly skipped: readonly string[];
+  /** Makes it the live tree. The workload must not run meanwhile. Once. */
+  readonly activate: () => Promise<void>;
+  /** Throws it away; nothing has changed. */
+  readonly discard: () => Promise<void>;
+}
+
+const busy = new Set<string>();
+
+/** Rejects with `RemoteError`, or with the error of `archive` itself. Then the old tree is as it was. */
+export async function stageRootfs(options: StageOptions): Promise<StagedRootfs> {
+  const layout = dataLayout(options.dataDir);
+  if (busy.has(layout.dataDir)) {
+    throw new RemoteError("busy", "Another provisioning is under way", "Wait for it or cancel it");
+  }
+  // Outside the try: what lies there may be the work of the init that holds the lock.
+  holdVolume(layout);
+  busy.add(layout.dataDir);
+  try {
+    prepare(layout, options.log);
+    return await stage(layout, options);
+  } catch (error) {
+    clear(layout, options.log);
+    throw options.signal.aborted ? cancelled() : error;
+  }
+}
+
+async function stage(layout: DataLayout, options: StageOptions): Promise<StagedRootfs> {
+  const command = options.unpackCommand ?? selfCommand("init", "unpack");
+  const env = options.env ?? process.env;
+  const { signal } = options;
+  const done = await runUnpack({
+    command: confined([...command, "extract", layout.next]),
+    env,
+    archive: options.archive,
+    signal,
+    onProgress: (report) => {
+      const { phase, received_bytes, entries, written_bytes } = report;
+      const total = options.sizeBytes === undefined ? {} : { total_bytes: options.sizeBytes };
+      options.onProgress({ phase, received_bytes, entries, written_bytes, ...total });
+    },
+  });
+  checkArrival(done, options);
+  const generation = String(volume.nextGeneration(layout));
+  const sealing = [...command, "seal", layout.dataDir, done.sha256, generation];
+  await runUnpack({ command: sealing, env, signal });
+  if (signal.aborted) throw cancelled();
+  return staged(layout, done, options.log);
+}
+
+function staged(
+  layout: DataLayout,
+  done: Awaited<ReturnType<typeof runUnpack>>,
+  log: Log,
+): StagedRootfs {
+  let open = true;
+  const once = (step: () => void) => async (): Promise<void> => {
+    if (!open) throw new TypeError("This staged root filesystem was activated or discarded before");
+    open = false;
+    step();
+    await Promise.resolve();
+  };
+  return {
+    sha256: done.sha256,
+    entries: done.entries,
+    writtenBytes: done.written_bytes,
+    skipped: done.skipped,
+    activate: once(() => {
+      try {
+        volume.plantSeed(layout);
+        volume.switchTrees(layout);
+        volume.keepOldTree(layout);
+        volume.recordState(layout);
+      } finally {
+        clear(layout, log);
+      }
+    }),
+    discard: once(() => clear(layout, log)),
+  };
+}
+
+/** Goes back to the tree before the last activation. The workload must not run meanwhile. */
+export async function restorePrevious(dataDir: string): Promise<void> {
+  const layout = dataLayout(dataDir);
+  holdVolume(layout);
+  volume.switchBack(layout);
+  await Promise.resolve();
+}
+
+function prepare(layout: DataLayout, log: Log): void {
+  throwAway(layout, layout.next);
+  throwAway(layout, layout.persistNext);
+  makeRoom(layout, log);
+  mkdirSync(layout.next, { mode: 0o700 });
+  const fd = openSync(layout.next, openFlags.directory | openFlags.noFollow);
+  try {
+    writeMark(fd, { state: "staging" });
+  } finally {
+    closeSync(fd);
+  }
+  syncFolder(layout.dataDir);
+}
+
+/** The previous tree is a convenience; on a volume that is nearly full it gives way to the new one. */
+function makeRoom(layout: DataLayout, log: Log): void {
+  const fd = openSync(layout.dataDir, openFlags.directory);
+  try {
+    if (freeSpace(fd).share >= keepPreviousShare) return;
+  } finally {
+    closeSync(fd);
+  }
+  log("info", "provision-previous-dropped");
+  throwAway(layout, layout.previous);
+}
+
+const keepPreviousShare = 0.3;
+
+/** Also after a failure: what is left of staging goes to the trash, which is emptied beside other work. */
+function clear(layout: DataLayout, log: Log): void {
+  busy.delete(layout.dataDir);
+  throwAway(layout, layout.next);
+  throwAway(layout, layout.persistNext);
+  void emptyTrash(layout).then(
+    (left) => left > 0 && log("warn", "trash-not-empty", { left }),
+    (error: unknown) => log("warn", "trash-failed", { error: String(error) }),
+  );
+}
+
+/** Without network and with mounts of its own, where we may have that: as root. */
+function confined(command: readonly string[]): readonly string[] {
+  if (process.geteuid?.() !== 0) return command;
+  return ["unshare", "--mount", "--net", "--", ...command];
+}
+
+function checkArrival(
+  done: { readonly sha256: string; readonly received_bytes: number },
+  options: StageOptions,
+): void {
+  if (options.sizeBytes !== undefined && done.received_bytes !== options.sizeBytes) {
+    const message = `${done.received_bytes} bytes arrived, ${options.sizeBytes} were announced`;
+    throw new RemoteError("archive-truncated", message, "Send it again");
+  }
+  if (options.sha256 !== undefined && done.sha256 !== options.sha256.toLowerCase()) {
+    throw new RemoteError(
+      "digest-mismatch",
+      `The archive has SHA-256 ${done.sha256}, expected ${options.sha256}`,
+      "Send the file the digest belongs to, or correct the digest",
+    );
+  }
+}

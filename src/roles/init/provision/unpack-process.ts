@@ -1,0 +1,146 @@
+import { RemoteError } from "../../../protocol/errors.ts";
+import { childEnv } from "../../../system/child-env.ts";
+import { provisionLimits } from "./limits.ts";
+import { parseReport, type Report } from "./report.ts";
+
+type Done = Extract<Report, { readonly type: "done" }>;
+type ProgressReport = Extract<Report, { readonly type: "progress" }>;
+
+export interface UnpackRun {
+  readonly command: readonly string[];
+  readonly env: Readonly<Record<string, string | undefined>>;
+  /** Goes to the child's stdin; none for `seal`. */
+  readonly archive?: AsyncIterable<Uint8Array>;
+  readonly onProgress?: (report: ProgressReport) => void;
+  readonly signal: AbortSignal;
+}
+
+/**
+ * Runs the unpacking child to its verdict. The pipe's back-pressure holds the sender to the speed of
+ * the disk. Rejects with the child's refusal, with what the archive's source threw, or `cancelled`;
+ * whatever happens, the child is gone when this settles.
+ */
+export async function runUnpack(run: UnpackRun): Promise<Done> {
+  run.signal.throwIfAborted();
+  const child = Bun.spawn([...run.command], {
+    env: childEnv({ PATH: run.env["PATH"] }),
+    stdio: ["pipe", "ignore", "inherit", "pipe"],
+  });
+  const kill = (): void => child.kill("SIGKILL");
+  run.signal.addEventListener("abort", kill, { once: true });
+  try {
+    const feeding = feed(run.archive, child.stdin, kill);
+    const verdict = await readReports(reportStream(child), run.onProgress);
+    const sourceError = await settled(feeding, child.exited);
+    await child.exited;
+    if (run.signal.aborted) throw cancelled();
+    if (sourceError !== undefined) throw sourceError;
+    return judged(verdict, child.signalCode);
+  } finally {
+    run.signal.removeEventListener("abort", kill);
+    kill();
+    await child.exited;
+  }
+}
+
+export function cancelled(): RemoteError {
+  return new RemoteError("cancelled", "Provisioning was cancelled; the old root filesystem stays");
+}
+
+type ChildInput = Pick<Bun.FileSink, "write" | "flush" | "end">;
+
+/** Resolves with the source's own error, which counts more than the child's complaint about a short archive. */
+async function feed(
+  archive: AsyncIterable<Uint8Array> | undefined,
+  stdin: ChildInput,
+  kill: () => void,
+): Promise<Error | undefined> {
+  try {
+    if (archive !== undefined) await copyArchive(archive, stdin);
+    return undefined;
+  } catch (error) {
+    kill();
+    return error instanceof Error ? error : new Error(String(error));
+  } finally {
+    await Promise.resolve(stdin.end()).catch(() => undefined);
+  }
+}
+
+/** A write that fails means that the child has ended: its report says why, so that is no error here. */
+async function copyArchive(archive: AsyncIterable<Uint8Array>, stdin: ChildInput): Promise<void> {
+  const chunks = archive[Symbol.asyncIterator]();
+  try {
+    for (;;) {
+      const next = await withinWait(chunks.next());
+      if (next.done === true) return;
+      try {
+        await stdin.write(next.value);
+        await stdin.flush();
+      } catch {
+        return;
+      }
+    }
+  } finally {
+    // Tells the source to stop; it may be waiting for a peer that is gone, so nobody waits for it.
+    void Promise.resolve(chunks.return?.()).catch(() => undefined);
+  }
+}
+
+async function withinWait<Value>(next: Promise<Value>): Promise<Value> {
+  let timer: ReturnType<typeof setTimeout> | undefined;
+  const late = new Promise<never>((_resolve, reject) => {
+    timer = setTimeout(() => {
+      reject(new RemoteError("cancelled", "The archive stopped arriving"));
+    }, provisionLimits.archiveWaitMs);
+  });
+  try {
+    return await Promise.race([next, late]);
+  } finally {
+    clearTimeout(timer);
+  }
+}
+
+/** After the verdict nobody waits for a source that has nothing more to say. */
+function settled(
+  feeding: Promise<Error | undefined>,
+  exited: Promise<number>,
+): Promise<Error | undefined> {
+  return Promise.race([feeding, exited.then(() => undefined)]);
+}
+
+function reportStream(child: { readonly stdio: readonly unknown[] }): ReadableStream<Uint8Array> {
+  const fd = child.stdio[3];
+  if (typeof fd !== "number") throw new TypeError("The child has no report pipe");
+  return Bun.file(fd).stream();
+}
+
+/** The final report, or undefined where the child died without one. */
+async function readReports(
+  stream: ReadableStream<Uint8Array>,
+  onProgress: UnpackRun["onProgress"],
+): Promise<Report | undefined> {
+  const decoder = new TextDecoder();
+  let rest = "";
+  let verdict: Report | undefined;
+  for await (const bytes of stream) {
+    const lines = (rest + decoder.decode(bytes, { stream: true })).split("\n");
+    rest = lines.pop() ?? "";
+    if (rest.length > provisionLimits.reportLineBytesMax) break;
+    for (const line of lines) {
+      const report = parseReport(line);
+      if (report.type === "progress") onProgress?.(report);
+      else verdict = report;
+    }
+  }
+  return verdict;
+}
+
+function judged(verdict: Report | undefined, signal: string | number | null): Done {
+  if (verdict?.type === "done") return verdict;
+  if (verdict?.type === "refused")
+    throw new RemoteError(verdict.code, verdict.message, verdict.hint);
+  throw new RemoteError(
+    "internal",
+    `The unpacking process died${signal === null ? "" : ` of ${signal}`}`,
+  );
+}

@@ -1,0 +1,118 @@
+import { writeSync } from "node:fs";
+import type { Context } from "../../../cli/context.ts";
+import { chrootTo, closeFile, openat2, openFlags, syncfs } from "../../../system/filesystem.ts";
+import { notAnArchive } from "./archive-format.ts";
+import { decompress } from "./decompress.ts";
+import { Extractor } from "./extractor.ts";
+import { checkLayout } from "./layout.ts";
+import { provisionLimits } from "./limits.ts";
+import { refusalReport } from "./refusal-report.ts";
+import type { Report } from "./report.ts";
+import { sealStaging } from "./seal.ts";
+import { TarReader } from "./tar/reader.ts";
+import { TarRefusal } from "./tar/refusal.ts";
+
+/**
+ * The child of provisioning, started by the keeper and by nobody else. Reports on descriptor 3.
+ *
+ *   init unpack extract FOLDER                        archive on stdin -> files in the empty FOLDER
+ *   init unpack seal DATA-DIR SHA256 GENERATION       makes the staged tree ready to be switched to
+ *
+ * A process of its own, so that inflating and thousands of system calls never hold up a console, and
+ * so that a hostile archive meets a process without network, whose `/` is the staging folder.
+ */
+export async function main(argv: readonly string[], context: Context): Promise<number> {
+  const [verb, ...words] = argv;
+  try {
+    if (verb === "extract" && words[0] !== undefined) send(await extract(words[0], context));
+    else if (verb === "seal") send(await sealStaging(words, context));
+    else throw new TypeError("init unpack is started by init itself");
+    return 0;
+  } catch (error) {
+    send(refusalReport(error));
+    return 1;
+  }
+}
+
+async function extract(folder: string, context: Context): Promise<Report> {
+  const rootFd = openat2(-100, folder, {
+    flags: openFlags.readOnly | openFlags.directory | openFlags.noFollow,
+  });
+  confine(rootFd);
+  const received = new Received(context.stdin.read());
+  const reader = new TarReader();
+  const extractor = new Extractor(rootFd);
+  const progress = (phase: "unpack" | "sync"): Report => ({
+    type: "progress",
+    phase,
+    received_bytes: received.bytes,
+    entries: extractor.entries,
+    written_bytes: extractor.writtenBytes,
+  });
+  let reportedMs = context.monotonicMs();
+  for await (const chunk of decompress(received)) {
+    unpackChunk(reader, extractor, chunk);
+    if (context.monotonicMs() - reportedMs < provisionLimits.progressMs) continue;
+    reportedMs = context.monotonicMs();
+    send(progress("unpack"));
+  }
+  reader.finish();
+  const { entries, writtenBytes, skipped } = extractor.finish();
+  checkLayout(rootFd);
+  send(progress("sync"));
+  syncfs(rootFd);
+  closeFile(rootFd);
+  return {
+    type: "done",
+    sha256: received.sha256(),
+    received_bytes: received.bytes,
+    entries,
+    written_bytes: writtenBytes,
+    skipped: [...skipped],
+  };
+}
+
+function unpackChunk(reader: TarReader, extractor: Extractor, chunk: Uint8Array): void {
+  try {
+    for (const event of reader.push(chunk)) extractor.accept(event);
+  } catch (error) {
+    const atStart = error instanceof TarRefusal && reader.blocks === 1;
+    throw atStart && error.reason === "E_CHECKSUM" ? notAnArchive() : error;
+  }
+}
+
+/** A second wall behind openat2: should a name ever get past it, there is nothing else to reach. Only root can. */
+function confine(rootFd: number): void {
+  if (process.geteuid?.() === 0) chrootTo(rootFd);
+}
+
+/** The archive as it arrives, hashed and counted on the way through. */
+class Received implements AsyncIterable<Uint8Array> {
+  readonly #source: AsyncIterable<Uint8Array>;
+  readonly #hash = new Bun.CryptoHasher("sha256");
+  bytes = 0;
+
+  constructor(source: AsyncIterable<Uint8Array>) {
+    this.#source = source;
+  }
+
+  async *[Symbol.asyncIterator](): AsyncGenerator<Uint8Array> {
+    for await (const chunk of this.#source) {
+      this.#hash.update(chunk);
+      this.bytes += chunk.length;
+      yield chunk;
+    }
+  }
+
+  sha256(): string {
+    return this.#hash.digest("hex");
+  }
+}
+
+const reportFd = 3;
+
+function send(report: Report): void {
+  const line = Buffer.from(`${JSON.stringify(report)}\n`);
+  let at = 0;
+  while (at < line.length) at += writeSync(reportFd, line, at);
+}
