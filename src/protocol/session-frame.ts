@@ -1,5 +1,6 @@
 import { type RemoteError, WireError } from "./errors.ts";
 import { type Frame, type FrameType, frameTypes, openFrame } from "./frame.ts";
+import { limits } from "./limits.ts";
 import { decodeError, decodeJson, encodeJson, type Exit, exitSchema } from "./message.ts";
 import { Reader, Writer } from "./wire.ts";
 
@@ -138,8 +139,7 @@ function readData(reader: Reader): { offset: number; bytes: Uint8Array } {
   const offset = reader.u64();
   const bytes = reader.rest();
   if (bytes.length === 0) throw new WireError("Session data without a byte");
-  if (!Number.isSafeInteger(offset + bytes.length))
-    throw new WireError("Session data ends above 2^53");
+  if (offset + bytes.length > limits.offsetMax) throw new WireError("Session data ends above 2^53");
   return { offset, bytes };
 }
 
