@@ -1,0 +1,48 @@
+/** Bounds of init. Sizes are bytes, times are milliseconds. */
+export const initLimits = {
+  /** Boot of a workload: from the start of unshare to the program that takes over. */
+  bootMs: 15_000,
+  bootReportBytesMax: 4096,
+  /** A PID 1 that ends is started again after a pause that doubles up to the second figure. */
+  restartPauseMs: 500,
+  restartPauseMsMax: 30_000,
+  /** Having run this long counts as healthy: the pause starts from its smallest again. */
+  healthyMs: 60_000,
+  /** Without a kill timeout of the machine; Fly's own default is 5 s, and ours must end within it. */
+  stopGraceMs: 4000,
+  /** After SIGKILL nothing but the kernel is waited for. */
+  killWaitMs: 5000,
+  /** Lines PID 1 writes to its console go to our log, clipped; the rest of a flood is counted. */
+  consoleLineBytesMax: 1024,
+  consoleLinesPerSecond: 50,
+
+  /** Link to keeper. One stream of a client is one connection. */
+  keeperConnectionsMax: 1024,
+  keeperConnectMs: 5000,
+  linkRestartPauseMs: 200,
+  linkRestartPauseMsMax: 5000,
+  linkHealthyMs: 30_000,
+  clientConnectionsMax: 64,
+  clientConnectionsUnauthenticatedMax: 32,
+  streamsPerConnectionMax: 256,
+  firstFrameMs: 10_000,
+  forwardsMax: 512,
+  forwardConnectMs: 10_000,
+
+  /** Sessions: processes that run at once, and sessions that ended and are remembered. */
+  runningMax: 200,
+  finishedMax: 256,
+  sweepMs: 60_000,
+  attachmentsPerSessionMax: 16,
+  /** After the process ended, background children may hold its output open; silence this long ends it. */
+  drainQuietMs: 100,
+  drainMsMax: 2000,
+  /** A client that left a session on pipes is waited for this long, with output held back, before output is dropped. */
+  awayHoldMs: 5 * 60_000,
+  exitAckMs: 10_000,
+  /** From SIGTERM to SIGKILL when `timeout_ms` has run out. */
+  timeoutKillMs: 5000,
+  /** /etc/passwd and /etc/group of the image. */
+  accountFileBytesMax: 1024 * 1024,
+  accountLinesMax: 20_000,
+} as const;

@@ -1,0 +1,115 @@
+import {
+  accessSync,
+  constants,
+  readlinkSync,
+  readSync,
+  realpathSync,
+  statSync,
+  writeFileSync,
+  writeSync,
+} from "node:fs";
+import { decodeJson } from "../../protocol/message.ts";
+import {
+  closeOnExecute,
+  dieWithParent,
+  execute,
+  resetSignals,
+  setHostname,
+} from "../../system/process.ts";
+import { leaveSharedNamespaces } from "../../system/process-namespace.ts";
+import { type BootReport, goFd, reportFd, workloadPlanSchema } from "./workload-plan.ts";
+import { assembleRoot, fallbackInitPath } from "./workload-root.ts";
+
+/**
+ * `init workload PLAN`: started by the keeper as the first process of a PID namespace, makes the
+ * other namespaces, builds the root and becomes the image's init. Synchronous throughout, since nothing else may happen here.
+ */
+export function bootWorkload(planJson: string): number {
+  let step = "plan";
+  try {
+    const plan = decodeJson(workloadPlanSchema, new TextEncoder().encode(planJson), "Plan");
+    step = "who am I";
+    // Our number as the keeper sees it: the old /proc is still mounted.
+    const pid = Number(readlinkSync("/proc/self"));
+    // The whole workload goes down with the keeper, however that ends.
+    dieWithParent();
+    process.umask(0o022);
+    allowOutOfMemoryKills();
+    step = "mounts";
+    leaveSharedNamespaces();
+    assembleRoot(plan);
+    step = "hostname";
+    setHostname(plan.hostname);
+    report({ kind: "assembled", pid });
+    step = "go";
+    awaitGo();
+    step = "execute";
+    closeOnExecute(reportFd);
+    resetSignals();
+    becomeInit(plan.fallbackInit !== undefined);
+  } catch (error) {
+    const message = error instanceof Error ? error.message : String(error);
+    report({ kind: "failed", step, message });
+    return 1;
+  }
+}
+
+function becomeInit(hasFallback: boolean): never {
+  if (isExecutable(systemInit)) {
+    const runtime = "system-init";
+    report({ kind: "execute", runtime, stopSignal: isSystemd() ? haltSystemd : terminate });
+    try {
+      execute(systemInit, [systemInit], workloadEnvironment);
+    } catch (error) {
+      // A broken interpreter or the wrong architecture: a machine one can look into is better than none.
+      if (!hasFallback) throw error;
+    }
+  }
+  if (!hasFallback) throw new Error("The image has no /sbin/init, and there is no fallback");
+  report({ kind: "execute", runtime: "fallback-init", stopSignal: terminate });
+  execute(fallbackInitPath, ["catatonit", "-P"], workloadEnvironment);
+}
+
+function isExecutable(path: string): boolean {
+  try {
+    accessSync(path, constants.X_OK);
+    return statSync(path).isFile();
+  } catch {
+    return false;
+  }
+}
+
+function isSystemd(): boolean {
+  return realpathSync(systemInit).endsWith("/systemd");
+}
+
+/** The keeper is spared by the kernel when memory runs out; what runs in here is not. */
+function allowOutOfMemoryKills(): void {
+  try {
+    writeFileSync("/proc/self/oom_score_adj", "0");
+  } catch {
+    // Without the right to change it there was nothing to undo.
+  }
+}
+
+/** The keeper opens our namespaces before the image's program could interfere. */
+function awaitGo(): void {
+  if (readSync(goFd, new Uint8Array(1)) === 0) throw new Error("The keeper is gone");
+}
+
+function report(line: BootReport): void {
+  writeSync(reportFd, `${JSON.stringify(line)}\n`);
+}
+
+const systemInit = "/sbin/init";
+const terminate = 15;
+/** SIGRTMIN+3, which systemd in a container takes as "halt". */
+const haltSystemd = 37;
+
+/** Nothing of ours: neither the token nor what Fly tells its machines. `container` is systemd's convention. */
+const workloadEnvironment: Readonly<Record<string, string>> = {
+  PATH: "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
+  HOME: "/root",
+  TERM: "linux",
+  container: "fly-vault",
+};

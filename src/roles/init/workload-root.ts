@@ -1,0 +1,160 @@
+import {
+  chmodSync,
+  existsSync,
+  mkdirSync,
+  readFileSync,
+  realpathSync,
+  statSync,
+  symlinkSync,
+  writeFileSync,
+} from "node:fs";
+import { dirname } from "node:path";
+import {
+  attachMount,
+  bindMount,
+  cloneMount,
+  type Device,
+  makeCharacterDevice,
+  makeMountsPrivate,
+  mount,
+  mountFlags,
+  pivotToCurrentFolder,
+} from "../../system/mount.ts";
+import type { WorkloadPlan } from "./workload-plan.ts";
+
+/** Where the fallback init stands inside. */
+export const fallbackInitPath = "/run/fly-vault/init";
+
+/**
+ * Makes the rootfs the root and fills it with what a Linux program expects. Runs in fresh mount, PID,
+ * IPC and UTS namespaces. All targets are resolved after the root changed: a link in the image leads
+ * to somewhere in the image, never outside. What comes from outside is opened before.
+ */
+export function assembleRoot(plan: WorkloadPlan): void {
+  makeMountsPrivate();
+  const persist = plan.persist.map(({ source, target }) => ({ fd: cloneMount(source), target }));
+  const fallback = plan.fallbackInit === undefined ? undefined : cloneMount(plan.fallbackInit);
+  const network = { resolv: readOuter("/etc/resolv.conf"), hosts: readOuter("/etc/hosts") };
+
+  bindMount(plan.rootfs, plan.rootfs);
+  process.chdir(plan.rootfs);
+  pivotToCurrentFolder();
+
+  mountKernelFolders();
+  mountDevices();
+  mountTemporaryFolders();
+  for (const { fd, target } of persist) {
+    makeFolder(target);
+    attachMount(fd, target);
+  }
+  mkdirSync("/run/fly-vault", { mode: 0o755 });
+  if (fallback !== undefined) {
+    writeFileSync(fallbackInitPath, "", { mode: 0o755 });
+    attachMount(fallback, fallbackInitPath);
+  }
+  provideFile("/etc/resolv.conf", network.resolv);
+  provideFile("/etc/hosts", hostsOf(readOuter("/etc/hosts"), network.hosts, plan.hostname));
+}
+
+function mountKernelFolders(): void {
+  const { noSetuid, noDevices, noExec, readOnly } = mountFlags;
+  const closed = noSetuid | noDevices | noExec;
+  mountAt({ source: "proc", target: "/proc", type: "proc", flags: closed });
+  mountAt({ source: "sysfs", target: "/sys", type: "sysfs", flags: closed | readOnly });
+}
+
+function mountDevices(): void {
+  const { noSetuid, noExec, noDevices, strictAccessTime } = mountFlags;
+  const flags = noSetuid | strictAccessTime;
+  mountAt({
+    source: "tmpfs",
+    target: "/dev",
+    type: "tmpfs",
+    flags,
+    data: "mode=755,size=64k,nr_inodes=1k",
+  });
+  for (const [name, device] of Object.entries(harmlessDevices)) {
+    makeCharacterDevice(`/dev/${name}`, 0o666, device);
+    // mknod is subject to the umask.
+    chmodSync(`/dev/${name}`, 0o666);
+  }
+  for (const [name, target] of Object.entries(deviceLinks)) symlinkSync(target, `/dev/${name}`);
+  const pts = "newinstance,ptmxmode=0666,mode=620,gid=5";
+  const quiet = noSetuid | noExec;
+  mountAt({ source: "devpts", target: "/dev/pts", type: "devpts", flags: quiet, data: pts });
+  const shared = quiet | noDevices;
+  mountAt({ source: "shm", target: "/dev/shm", type: "tmpfs", flags: shared, data: "mode=1777" });
+  mountAt({ source: "mqueue", target: "/dev/mqueue", type: "mqueue", flags: shared });
+}
+
+function mountTemporaryFolders(): void {
+  const flags = mountFlags.noSetuid | mountFlags.noDevices;
+  mountAt({ source: "tmpfs", target: "/run", type: "tmpfs", flags, data: "mode=755" });
+  mountAt({ source: "tmpfs", target: "/tmp", type: "tmpfs", flags, data: "mode=1777" });
+}
+
+function mountAt(options: Parameters<typeof mount>[0]): void {
+  makeFolder(options.target);
+  mount(options);
+}
+
+function makeFolder(path: string): void {
+  mkdirSync(path, { recursive: true, mode: 0o755 });
+}
+
+/** A link that leads nowhere (to /run/systemd/resolve, say) gets its target made; a file is covered, not changed. */
+function provideFile(path: string, content: string): void {
+  if (content === "") return;
+  const source = `/run/fly-vault/${path.slice(path.lastIndexOf("/") + 1)}`;
+  writeFileSync(source, content, { mode: 0o644 });
+  if (!existsSync(path)) {
+    makeFolder(dirname(path));
+    makeFolder(dirname(linkTarget(path)));
+    writeFileSync(path, "", { mode: 0o644 });
+  }
+  bindMount(source, realpathSync(path));
+}
+
+function linkTarget(path: string): string {
+  try {
+    // Fails on a dangling link, with the path it leads to.
+    return realpathSync(path);
+  } catch (error) {
+    const named = error instanceof Error && "path" in error ? String(error.path) : path;
+    return named;
+  }
+}
+
+function hostsOf(own: string, outer: string, hostname: string): string {
+  const base = own.trim() === "" ? outer : own;
+  const lines =
+    base.trim() === "" ? ["127.0.0.1 localhost", "::1 localhost"] : base.trim().split("\n");
+  const known = lines.some((line) => line.split(/\s+/).slice(1).includes(hostname));
+  if (!known) lines.push(`127.0.1.1 ${hostname}`);
+  return `${lines.join("\n")}\n`;
+}
+
+function readOuter(path: string): string {
+  try {
+    return statSync(path).isFile() ? readFileSync(path, "utf8") : "";
+  } catch {
+    return "";
+  }
+}
+
+const harmlessDevices: Readonly<Record<string, Device>> = {
+  null: { major: 1, minor: 3 },
+  zero: { major: 1, minor: 5 },
+  full: { major: 1, minor: 7 },
+  random: { major: 1, minor: 8 },
+  urandom: { major: 1, minor: 9 },
+  tty: { major: 5, minor: 0 },
+};
+
+const deviceLinks: Readonly<Record<string, string>> = {
+  fd: "/proc/self/fd",
+  stdin: "/proc/self/fd/0",
+  stdout: "/proc/self/fd/1",
+  stderr: "/proc/self/fd/2",
+  ptmx: "pts/ptmx",
+};

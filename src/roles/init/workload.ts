@@ -1,0 +1,190 @@
+import { existsSync, mkdirSync } from "node:fs";
+import { join } from "node:path";
+import { RemoteError } from "../../protocol/errors.ts";
+import type { Status } from "../../protocol/message.ts";
+import type { Log } from "../../system/log.ts";
+import { signalProcess } from "../../system/process.ts";
+import type { ChildReaper, ProcessEnd } from "../../system/reaper.ts";
+import { initLimits } from "./limits.ts";
+import { startWorkload, type WorkloadProcess } from "./workload-process.ts";
+
+export interface WorkloadOptions {
+  readonly dataDir: string;
+  readonly hostname: string;
+  readonly stopGraceMs: number;
+  readonly reaper: ChildReaper;
+  readonly log: Log;
+}
+
+/**
+ * Keeps the image's init running: starts it, starts it again when it ends, stops it when asked.
+ * Starts and stops follow each other; none overlap.
+ */
+export class Workload {
+  readonly #options: WorkloadOptions;
+  #running: WorkloadProcess | undefined;
+  #wanted = false;
+  #pauseMs: number = initLimits.restartPauseMs;
+  #failed = false;
+  #restart: ReturnType<typeof setTimeout> | undefined;
+  #turn: Promise<unknown> = Promise.resolve();
+  readonly #onStopping = new Set<(workload: WorkloadProcess) => void>();
+
+  constructor(options: WorkloadOptions) {
+    this.#options = options;
+  }
+
+  get runtime(): Status["runtime"] {
+    if (this.#running !== undefined) return this.#running.runtime;
+    return this.#failed ? "failed" : "not-started";
+  }
+
+  /** What sessions are started in. Throws `RemoteError` "not-ready". */
+  get running(): WorkloadProcess {
+    if (this.#running !== undefined) return this.#running;
+    throw this.#failed
+      ? new RemoteError("not-ready", "The workload's init has ended and is being restarted")
+      : new RemoteError("not-ready", "No workload runs here yet", "Provision a root filesystem");
+  }
+
+  /** Called before PID 1 is asked to stop, while it still runs. */
+  onStopping(listener: (workload: WorkloadProcess) => void): void {
+    this.#onStopping.add(listener);
+  }
+
+  /** Resolves once init runs. Rejects with `RemoteError` "workload-failed"; then it is not tried again. */
+  async start(): Promise<void> {
+    await this.#inTurn(async () => {
+      this.#wanted = true;
+      try {
+        await this.#launch();
+      } catch (error) {
+        this.#wanted = false;
+        throw error;
+      }
+    });
+  }
+
+  /** Like `start`, but goes on trying: for the boot of a machine that has a rootfs. */
+  async keepRunning(): Promise<void> {
+    await this.#inTurn(async () => {
+      this.#wanted = true;
+      await this.#launchOrRetry();
+    });
+  }
+
+  /** Asks PID 1 to shut down, waits for the grace, kills it. Resolves when nothing runs any more. */
+  async stop(): Promise<void> {
+    this.#wanted = false;
+    clearTimeout(this.#restart);
+    await this.#inTurn(async () => {
+      this.#wanted = false;
+      this.#failed = false;
+      if (this.#running !== undefined) await this.#end(this.#running);
+    });
+  }
+
+  async #inTurn<Result>(work: () => Promise<Result>): Promise<Result> {
+    const turn = this.#turn.then(work);
+    this.#turn = turn.catch(() => undefined);
+    return turn;
+  }
+
+  async #launch(): Promise<void> {
+    if (this.#running !== undefined) return;
+    this.#failed = true;
+    const { dataDir, hostname, reaper, log } = this.#options;
+    const fallbackInit = fallbackInits.find((path) => existsSync(path));
+    const started = await startWorkload({
+      reaper,
+      log,
+      plan: {
+        rootfs: join(dataDir, "rootfs"),
+        persist: persistFolders(dataDir),
+        hostname,
+        ...(fallbackInit === undefined ? {} : { fallbackInit }),
+      },
+    });
+    this.#failed = false;
+    this.#running = started;
+    log("info", "workload started", { runtime: started.runtime, pid: started.pid });
+    const startedAtMs = performance.now();
+    const watch = async (): Promise<void> => {
+      const end = await started.ended;
+      this.#ended(started, end, performance.now() - startedAtMs);
+    };
+    watch().catch(() => undefined);
+  }
+
+  async #launchOrRetry(): Promise<void> {
+    try {
+      await this.#launch();
+    } catch (error) {
+      const message = error instanceof Error ? error.message : String(error);
+      this.#options.log("error", "workload failed", { message });
+      this.#retryLater();
+    }
+  }
+
+  #ended(ended: WorkloadProcess, end: ProcessEnd, livedMs: number): void {
+    if (this.#running === ended) this.#running = undefined;
+    ended.close();
+    const { log } = this.#options;
+    log(this.#wanted ? "warn" : "info", "workload ended", {
+      exit_code: end.kind === "exited" ? end.code : undefined,
+      signal: end.kind === "killed" ? end.signal : undefined,
+      lived_ms: Math.round(livedMs),
+    });
+    if (!this.#wanted) return;
+    this.#failed = true;
+    if (livedMs >= initLimits.healthyMs) this.#pauseMs = initLimits.restartPauseMs;
+    this.#retryLater();
+  }
+
+  #retryLater(): void {
+    const pauseMs = this.#pauseMs;
+    this.#pauseMs = Math.min(pauseMs * 2, initLimits.restartPauseMsMax);
+    this.#restart = setTimeout(() => {
+      const retry = this.#inTurn(async () => {
+        if (this.#wanted) await this.#launchOrRetry();
+      });
+      retry.catch(() => undefined);
+    }, pauseMs);
+  }
+
+  async #end(running: WorkloadProcess): Promise<void> {
+    for (const listener of this.#onStopping) listener(running);
+    signalProcess(running.pid, running.stopSignal);
+    if (await endedWithin(running, this.#options.stopGraceMs)) return;
+    this.#options.log("warn", "workload killed", { after_ms: this.#options.stopGraceMs });
+    signalProcess(running.pid, 9);
+    if (!(await endedWithin(running, initLimits.killWaitMs)))
+      this.#options.log("error", "workload does not end", { pid: running.pid });
+  }
+}
+
+async function endedWithin(running: WorkloadProcess, ms: number): Promise<boolean> {
+  let timer: ReturnType<typeof setTimeout> | undefined;
+  const late = new Promise<false>((resolve) => {
+    timer = setTimeout(() => resolve(false), ms);
+  });
+  const ended = running.ended.then(() => true as const);
+  const result = await Promise.race([ended, late]);
+  clearTimeout(timer);
+  return result;
+}
+
+/** /root and /home live on the volume and outlast every rootfs. */
+function persistFolders(dataDir: string): { source: string; target: string }[] {
+  return [
+    { name: "root", mode: 0o700 },
+    { name: "home", mode: 0o755 },
+  ].map(({ name, mode }) => {
+    const source = join(dataDir, "persist", name);
+    mkdirSync(source, { recursive: true, mode });
+    return { source, target: `/${name}` };
+  });
+}
+
+/** Static, from the Debian package catatonit or podman's. */
+const fallbackInits = ["/usr/bin/catatonit", "/usr/libexec/podman/catatonit"];

@@ -1,0 +1,144 @@
+import { closeSync, constants, openSync } from "node:fs";
+import { ptr } from "bun:ffi";
+import { check, cString, openLibc } from "./libc.ts";
+
+/**
+ * The namespaces of another process, held by descriptor, and a way to act inside them.
+ *
+ * Only the calling thread moves, which on Bun is the one that runs JavaScript; it comes back before
+ * anything else can run on it. A thread that would be started in between would start inside, so
+ * what is done there is synchronous and asks no pool for help.
+ */
+export class Namespaces {
+  readonly #shared: readonly number[];
+  readonly #pid: number;
+
+  constructor(pid: number) {
+    const opened: number[] = [];
+    try {
+      for (const kind of [...sharedKinds, "pid"]) opened.push(openNamespace(pid, kind));
+    } catch (error) {
+      for (const fd of opened) closeSync(fd);
+      throw error;
+    }
+    this.#shared = opened.slice(0, sharedKinds.length);
+    this.#pid = opened.at(-1) ?? -1;
+  }
+
+  /** Runs `body` with the root folder, host name and IPC objects of that process. */
+  inside<Result>(body: () => Result): Result {
+    const home = homeNamespaces();
+    separateFolders();
+    try {
+      for (const fd of this.#shared) enter(fd);
+      return body();
+    } finally {
+      goHome(home);
+    }
+  }
+
+  /** Runs `body`, one call that makes a process, so that the new process lives among theirs. */
+  amongTheirProcesses<Result>(body: () => Result): Result {
+    const home = homeNamespaces();
+    enter(this.#pid);
+    try {
+      return body();
+    } finally {
+      orDie(() => enter(home.pid));
+    }
+  }
+
+  close(): void {
+    for (const fd of [...this.#shared, this.#pid]) closeSync(fd);
+  }
+}
+
+/** Runs `body`, one call that makes a process: the new process is the first of a PID namespace of its own. */
+export function asFirstProcess<Result>(body: () => Result): Result {
+  const { pid } = homeNamespaces();
+  check("unshare", () => libc().unshare(cloneNewPid));
+  try {
+    return body();
+  } finally {
+    orDie(() => enter(pid));
+  }
+}
+
+/** For a process with a task of its own: from here on its mounts, host name and IPC objects are its alone. */
+export function leaveSharedNamespaces(): void {
+  check("unshare", () => libc().unshare(cloneNewMounts | cloneNewUts | cloneNewIpc));
+}
+
+const sharedKinds = ["uts", "ipc", "mnt"] as const;
+
+interface HomeNamespaces {
+  readonly shared: readonly number[];
+  readonly pid: number;
+  readonly rootFd: number;
+}
+
+let home: HomeNamespaces | undefined;
+
+function homeNamespaces(): HomeNamespaces {
+  home ??= {
+    shared: sharedKinds.map((kind) => openNamespace("self", kind)),
+    pid: openNamespace("self", "pid"),
+    // Entering a mount namespace leads to its root, which is not ours where we were started in a chroot.
+    rootFd: openSync("/", constants.O_RDONLY | constants.O_DIRECTORY),
+  };
+  return home;
+}
+
+function goHome(to: HomeNamespaces): void {
+  orDie(() => {
+    separateFolders();
+    for (const fd of to.shared) enter(fd);
+    check("fchdir", () => libc().fchdir(to.rootFd));
+    const here = cString(".");
+    check("chroot", () => libc().chroot(ptr(here)));
+  });
+}
+
+/** Half inside and half outside there is no going on: better the supervisor starts us again. */
+function orDie(body: () => void): void {
+  try {
+    body();
+  } catch {
+    process.abort();
+  }
+}
+
+function openNamespace(pid: number | "self", kind: string): number {
+  return openSync(`/proc/${pid}/ns/${kind}`, constants.O_RDONLY);
+}
+
+function enter(fd: number): void {
+  check("setns", () => libc().setns(fd, 0));
+}
+
+/** A thread that shares its root and current folder with others may not change the mount namespace. */
+function separateFolders(): void {
+  check("unshare", () => libc().unshare(cloneFolders));
+}
+
+const cloneFolders = 0x200;
+const cloneNewMounts = 0x2_0000;
+const cloneNewUts = 0x400_0000;
+const cloneNewIpc = 0x800_0000;
+const cloneNewPid = 0x2000_0000;
+
+let opened: ReturnType<typeof openNamespaceCalls> | undefined;
+
+function libc(): ReturnType<typeof openNamespaceCalls> {
+  opened ??= openNamespaceCalls();
+  return opened;
+}
+
+function openNamespaceCalls() {
+  return openLibc({
+    setns: { args: ["i32", "i32"], returns: "i32" },
+    unshare: { args: ["i32"], returns: "i32" },
+    fchdir: { args: ["i32"], returns: "i32" },
+    chroot: { args: ["ptr"], returns: "i32" },
+  });
+}

@@ -1,0 +1,114 @@
+import { ptr } from "bun:ffi";
+import { check, cString, cStruct, openLibc } from "./libc.ts";
+import { StringArray } from "./process-memory.ts";
+
+/** What a process may do to itself that Bun has no call for. */
+
+/** Replaces this program. Returns only by throwing: `SystemError` names what was to be run. */
+export function execute(
+  path: string,
+  argv: readonly string[],
+  env: Readonly<Record<string, string>>,
+): never {
+  const program = cString(path);
+  const words = new StringArray(argv);
+  const variables = new StringArray(environmentLines(env));
+  check("execve", () => libc().execve(ptr(program), words.pointer(), variables.pointer()), path);
+  throw new Error(`execve ${path} came back`);
+}
+
+export function environmentLines(env: Readonly<Record<string, string>>): string[] {
+  return Object.entries(env).map(([name, value]) => `${name}=${value}`);
+}
+
+/** No core dump and no look into our memory or /proc files by others of our user. */
+export function forbidInspection(): void {
+  check("prctl", () => libc().prctl(setDumpable, 0n, 0n, 0n, 0n));
+  // The soft limit only: a workload may raise its own again, as on any machine.
+  const limit = new BigUint64Array(new ArrayBuffer(16));
+  check("getrlimit", () => libc().getrlimit(coreLimit, ptr(limit)));
+  limit[0] = 0n;
+  check("setrlimit", () => libc().setrlimit(coreLimit, ptr(limit)));
+}
+
+/** We are killed when the thread that started us ends. Must be asked for by the child: a parent cannot. */
+export function dieWithParent(): void {
+  check("prctl", () => libc().prctl(setParentDeathSignal, 9n, 0n, 0n, 0n));
+}
+
+/** Capabilities that no program started from here on can have, whatever its user; ours stay. */
+export function dropFromBoundingSet(capabilities: readonly number[]): void {
+  for (const capability of capabilities) {
+    check("prctl", () => libc().prctl(dropBounding, BigInt(capability), 0n, 0n, 0n));
+  }
+}
+
+/** Signals ignored or blocked here would stay so in the program executed next. */
+export function resetSignals(): void {
+  for (let signal = 1; signal <= signalMax; signal++) {
+    // SIGKILL, SIGSTOP and glibc's own two refuse: they need no reset.
+    libc().signal(signal, null);
+  }
+  const none = cStruct(128);
+  check("sigprocmask", () => libc().sigprocmask(setMask, ptr(none), null));
+}
+
+/** Every descriptor from `first` on closes when the next program is executed. */
+export function closeOnExecute(first: number): void {
+  check("close_range", () => libc().close_range(first, 0xffff_ffff, closeRangeCloseOnExec));
+}
+
+export function setHostname(name: string): void {
+  const bytes = cString(name);
+  check("sethostname", () => libc().sethostname(ptr(bytes), BigInt(bytes.length - 1)));
+}
+
+/** A file in memory without a name; it closes on exec unless told otherwise. */
+export function memoryFile(name: string): number {
+  const bytes = cString(name);
+  return check("memfd_create", () => libc().memfd_create(ptr(bytes), 0));
+}
+
+/** Pages of all file systems reach their disks. */
+export function syncDisks(): void {
+  libc().sync();
+}
+
+/** `pid` below 0 is a process group. Silent when it has ended by now. */
+export function signalProcess(pid: number, signal: number): void {
+  try {
+    process.kill(pid, signal);
+  } catch (error) {
+    if (!(error instanceof Error && "code" in error && error.code === "ESRCH")) throw error;
+  }
+}
+
+const setParentDeathSignal = 1;
+const setDumpable = 4;
+const dropBounding = 24;
+const coreLimit = 4;
+const signalMax = 64;
+const setMask = 2;
+const closeRangeCloseOnExec = 4;
+
+let opened: ReturnType<typeof openProcessCalls> | undefined;
+
+function libc(): ReturnType<typeof openProcessCalls> {
+  opened ??= openProcessCalls();
+  return opened;
+}
+
+function openProcessCalls() {
+  return openLibc({
+    execve: { args: ["ptr", "ptr", "ptr"], returns: "i32" },
+    prctl: { args: ["i32", "u64", "u64", "u64", "u64"], returns: "i32" },
+    getrlimit: { args: ["i32", "ptr"], returns: "i32" },
+    setrlimit: { args: ["i32", "ptr"], returns: "i32" },
+    signal: { args: ["i32", "ptr"], returns: "ptr" },
+    sigprocmask: { args: ["i32", "ptr", "ptr"], returns: "i32" },
+    close_range: { args: ["u32", "u32", "u32"], returns: "i32" },
+    sethostname: { args: ["ptr", "u64"], returns: "i32" },
+    memfd_create: { args: ["ptr", "u32"], returns: "i32" },
+    sync: { args: [], returns: "void" },
+  });
+}
