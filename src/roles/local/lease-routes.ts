@@ -11,10 +11,15 @@ import { type Answer, type ApiCall, type Route, route } from "./router.ts";
 const lease = "/v1/apps/{app}/machines/{id}/lease";
 const nonceHeader = "fly-machine-lease-nonce";
 
+export const leaseSeconds = v.pipe(
+  v.number(),
+  v.integer(),
+  v.minValue(1),
+  v.maxValue(localLimits.leaseSecondsMax),
+);
+
 const leaseRequest = v.looseObject({
-  ttl: v.optional(
-    v.pipe(v.number(), v.integer(), v.minValue(1), v.maxValue(localLimits.leaseSecondsMax)),
-  ),
+  ttl: v.optional(leaseSeconds),
   description: v.optional(v.string()),
 });
 
@@ -31,13 +36,7 @@ export function leaseRoutes(fleet: Fleet): Route[] {
       requireLease(subject.record, call.headers);
       const asked = parseBody(leaseRequest, call.body);
       const ttl = asked.ttl ?? Number(call.query.get("ttl") ?? 30);
-      subject.record.lease = {
-        nonce: liveLease(subject.record)?.nonce ?? randomBytes(8).toString("hex"),
-        owner: "local@tokens.fly.io",
-        description: asked.description ?? "",
-        expiresAtMs: Date.now() + Math.min(ttl, localLimits.leaseSecondsMax) * 1_000,
-      };
-      subject.touch();
+      takeLease(subject, Math.min(ttl, localLimits.leaseSecondsMax), asked.description);
       return leaseAnswer(201, subject.record);
     }),
     route("DELETE", lease, "action", (call) => {
@@ -48,6 +47,19 @@ export function leaseRoutes(fleet: Fleet): Route[] {
       return { status: 200, json: { ok: true } };
     }),
   ];
+}
+
+/** Takes or renews the lease; the caller has seen to it that nobody else holds it. */
+export function takeLease(machine: Machine, seconds: number, description = ""): string {
+  const nonce = liveLease(machine.record)?.nonce ?? randomBytes(8).toString("hex");
+  machine.record.lease = {
+    nonce,
+    owner: "local@tokens.fly.io",
+    description,
+    expiresAtMs: Date.now() + seconds * 1_000,
+  };
+  machine.touch();
+  return nonce;
 }
 
 export function namedMachine(fleet: Fleet, call: ApiCall): Machine {

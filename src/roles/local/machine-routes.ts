@@ -1,7 +1,7 @@
 import * as v from "valibot";
 import { ApiError } from "./api-error.ts";
 import type { Fleet } from "./fleet.ts";
-import { heldMachine, namedMachine } from "./lease-routes.ts";
+import { heldMachine, leaseSeconds, namedMachine, takeLease } from "./lease-routes.ts";
 import type { Machine } from "./machine.ts";
 import { parseMachineConfig, stringMap } from "./machine-config.ts";
 import { machineView } from "./machine-view.ts";
@@ -16,6 +16,7 @@ const createRequest = v.looseObject({
   region: v.optional(v.nullable(v.string())),
   config: v.record(v.string(), v.unknown()),
   skip_launch: v.optional(v.boolean()),
+  lease_ttl: v.optional(leaseSeconds),
 });
 
 const updateRequest = v.looseObject({
@@ -86,7 +87,9 @@ async function createMachine(fleet: Fleet, call: ApiCall, ownRegion: string): Pr
     config: parseMachineConfig(asked.config),
   });
   if (asked.skip_launch !== true) created.start();
-  return ok(machineView(created.record));
+  const view = machineView(created.record);
+  if (asked.lease_ttl === undefined) return ok(view);
+  return ok({ ...view, nonce: takeLease(created, asked.lease_ttl) });
 }
 
 async function updateMachine(subject: Machine, call: ApiCall): Promise<Answer> {

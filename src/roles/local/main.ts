@@ -6,8 +6,7 @@ export async function main(argv: readonly string[], context: Context): Promise<n
   return runProgram(
     {
       name: "fly-local",
-      summary:
-        "A small Fly on this computer: Machines API, evidence, and machines that really run.",
+      summary: "A small Fly on this computer: Machines API, evidence, and machines that really run",
       commands: [serveCommand],
     },
     argv,

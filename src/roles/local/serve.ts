@@ -10,12 +10,15 @@ import { type LocalServer, startLocal } from "./server.ts";
 
 export const serveCommand = defineCommand({
   name: "serve",
-  summary: "Serve the Machines API and run its machines as processes of this computer.",
+  summary: "Serve the Machines API and run its machines as processes of this computer",
   description:
     "Machines live on when fly-local is killed, and the next serve with the same state finds them. " +
     "Stopped in order (Ctrl-C), it stops them first and starts them again the next time.",
   flags: {
-    "state-dir": { value: "DIR", summary: "where everything is kept (default: ~/.local/state/…)" },
+    "state-dir": {
+      value: "DIR",
+      summary: "where everything is kept (default: ~/.local/state/fly-vault/local)",
+    },
     listen: { value: "ADDRESS", summary: "loopback address and port (default: 127.0.0.1:4280)" },
     org: { value: "SLUG", summary: "the organisation all machines belong to (default: local)" },
     region: { value: "CODE", summary: "the region machines get by default (default: iad)" },

@@ -6,7 +6,7 @@ import { runProgram } from "../../cli/program.ts";
 /** Says that it is not there yet, rather than looking as if it carried anything. */
 const serve = defineCommand({
   name: "",
-  summary: "Route datagrams of clients to their machines (not part of this build yet).",
+  summary: "Route datagrams of clients to their machines (not part of this build yet)",
   run: async () => {
     throw new Failure("FV-CLI-001", "vault-proxy is not part of this build yet", {
       fix: "give the vault the address of its machine: clients then connect without a proxy",
@@ -18,7 +18,7 @@ export async function main(argv: readonly string[], context: Context): Promise<n
   return runProgram(
     {
       name: "vault-proxy",
-      summary: "Routes the datagrams of clients to machines, by machine id.",
+      summary: "Routes the datagrams of clients to machines, by machine id",
       commands: [serve],
     },
     argv,

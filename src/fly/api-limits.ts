@@ -1,0 +1,29 @@
+/** Bounds of our calls to the Machines API. "Fly says" are published figures, "we chose" are ours. */
+export const apiLimits = {
+  /** Fly says: a second per action and id, bursts of three; five and ten for reading one machine. */
+  actionPerSecond: 1,
+  actionBurst: 3,
+  readPerSecond: 5,
+  readBurst: 10,
+  /** Fly says: `wait` blocks at most this long. */
+  waitSecondsMax: 60,
+  /** We chose: shorter waits, so that a machine that stopped again is noticed. */
+  waitChunkSeconds: 15,
+  /** We chose: one call, answer included, on top of the time it was asked to wait. */
+  callTimeoutMs: 30_000,
+  /** We chose: a thousand full machines are about 8 MB. */
+  answerBytesMax: 32 << 20,
+  attemptsMax: 6,
+  backoffMs: 400,
+  backoffMsMax: 8_000,
+  retryAfterMsMax: 60_000,
+  pageSize: 500,
+  pagesMax: 1_000,
+  bucketsMax: 4_096,
+  cookiesMax: 32,
+  cookieBytesMax: 4_096,
+  /** Fly says: what was just created may be unknown for a while. */
+  freshMs: 30_000,
+  freshPollMs: 1_000,
+  quotedCharactersMax: 300,
+} as const;

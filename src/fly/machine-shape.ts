@@ -1,0 +1,78 @@
+import * as v from "valibot";
+
+/**
+ * The members of Fly's answers that we rely on. All others are kept as they came: an update must
+ * send back a whole configuration, with what Fly has invented since.
+ */
+const text = v.nullish(v.string());
+
+const mountShape = v.looseObject({
+  volume: text,
+  path: text,
+  name: text,
+  size_gb: v.nullish(v.number()),
+});
+
+const configShape = v.looseObject({
+  image: text,
+  env: v.nullish(v.record(v.string(), v.string())),
+  metadata: v.nullish(v.record(v.string(), v.string())),
+  mounts: v.nullish(v.array(mountShape)),
+});
+
+export const machineShape = v.looseObject({
+  id: v.pipe(v.string(), v.regex(/^[\w-]{1,64}$/u)),
+  name: text,
+  state: v.string(),
+  region: text,
+  instance_id: text,
+  version: text,
+  private_ip: text,
+  image_ref: v.nullish(
+    v.looseObject({ registry: text, repository: text, tag: text, digest: text }),
+  ),
+  created_at: text,
+  updated_at: text,
+  config: v.nullish(configShape),
+  /** In place of `config` when the machine's host does not answer. */
+  incomplete_config: v.nullish(configShape),
+  cordoned: v.nullish(v.boolean()),
+  host_status: text,
+  /** Of the lease that was asked for with the creation. */
+  nonce: text,
+});
+
+export const volumeShape = v.looseObject({
+  id: v.pipe(v.string(), v.regex(/^[\w-]{1,64}$/u)),
+  name: text,
+  state: v.string(),
+  region: text,
+  size_gb: v.nullish(v.number()),
+  attached_machine_id: text,
+  created_at: text,
+});
+
+export const appShape = v.looseObject({
+  organization: v.nullish(v.looseObject({ slug: text })),
+});
+
+export const startShape = v.looseObject({ status: text, message: text });
+
+export type FlyMachine = v.InferOutput<typeof machineShape>;
+export type FlyVolume = v.InferOutput<typeof volumeShape>;
+
+/** Volumes linger in lists for a day after they were destroyed. */
+export function isVolumeGone(volume: FlyVolume): boolean {
+  return [
+    "scheduling_destroy",
+    "fork_cleanup",
+    "waiting_for_detach",
+    "pending_destroy",
+    "destroying",
+    "destroyed",
+  ].includes(volume.state);
+}
+
+export function isMachineGone(machine: FlyMachine): boolean {
+  return ["destroyed", "destroying", "replaced", "migrated"].includes(machine.state);
+}

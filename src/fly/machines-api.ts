@@ -1,0 +1,355 @@
+import * as v from "valibot";
+import { type ApiClock, systemClock } from "./api-clock.ts";
+import { MachinesApiError } from "./api-error.ts";
+import { apiLimits } from "./api-limits.ts";
+import { type ApiAnswer, type ApiRequest, ApiTransport } from "./api-transport.ts";
+import {
+  type FlyMachine,
+  type FlyVolume,
+  appShape,
+  machineShape,
+  startShape,
+  volumeShape,
+} from "./machine-shape.ts";
+
+export interface VolumeWish {
+  readonly name: string;
+  readonly region: string;
+  readonly size_gb: number;
+  /** The size of the machine to come, so that Fly picks a host with room for both. */
+  readonly compute?: unknown;
+}
+
+export interface MachineWish {
+  readonly name?: string | undefined;
+  readonly region?: string | undefined;
+  readonly config: Readonly<Record<string, unknown>>;
+  readonly [member: string]: unknown;
+}
+
+export interface WantedState {
+  readonly state: "started" | "stopped";
+  readonly version?: string | undefined;
+  /** States that end the waiting, because the wanted one will not come by itself. */
+  readonly failures?: readonly string[];
+}
+
+/** Extras of a call that changes a machine. */
+export interface ChangeOptions {
+  readonly leaseNonce?: string;
+}
+
+interface ClientOptions {
+  readonly app: string;
+  readonly clock?: ApiClock;
+  /** Ends every call and every pause of this client. */
+  readonly signal?: AbortSignal;
+}
+
+type MachinesApiOptions = ClientOptions &
+  (
+    | { readonly transport: ApiTransport }
+    | {
+        readonly base: string;
+        readonly token: string;
+        readonly userAgent: string;
+        readonly transport?: undefined;
+      }
+  );
+
+/** The Machines API of one app. Answers are checked at this edge; errors are `MachinesApiError`. */
+export class MachinesApi {
+  readonly #transport: ApiTransport;
+  readonly #clock: ApiClock;
+  readonly #signal: AbortSignal | undefined;
+  readonly app: string;
+
+  constructor(options: MachinesApiOptions) {
+    this.app = options.app;
+    this.#clock = options.clock ?? systemClock;
+    this.#signal = options.signal;
+    this.#transport = options.transport ?? new ApiTransport({ ...options, clock: this.#clock });
+  }
+
+  /** The same client, cookies and limits, for clearing up after an interruption. */
+  uninterrupted(): MachinesApi {
+    return new MachinesApi({
+      app: this.app,
+      clock: this.#clock,
+      transport: this.#transport,
+    });
+  }
+
+  /** The organisation of the app, where Fly tells it. */
+  async readOrganisation(): Promise<string | undefined> {
+    const answer = await this.#call({
+      method: "GET",
+      path: `/v1/apps/${encodeURIComponent(this.app)}`,
+      action: "read app",
+      id: this.app,
+      pace: "read",
+      repeatable: true,
+    });
+    return parseAnswer(appShape, answer, "read app").organization?.slug ?? undefined;
+  }
+
+  async listMachines(metadata: Readonly<Record<string, string>> = {}): Promise<FlyMachine[]> {
+    const query = Object.fromEntries(
+      Object.entries(metadata).map(([key, value]) => [`metadata.${key}`, value]),
+    );
+    return this.#list("machines", "list machines", machineShape, query);
+  }
+
+  async listVolumes(): Promise<FlyVolume[]> {
+    return this.#list("volumes", "list volumes", volumeShape, {});
+  }
+
+  async readMachine(id: string): Promise<FlyMachine> {
+    const answer = await this.#call({
+      method: "GET",
+      path: this.#path("machines", id),
+      action: "read machine",
+      id,
+      pace: "read",
+      repeatable: true,
+    });
+    return parseAnswer(machineShape, answer, "read machine");
+  }
+
+  /** Not repeatable: whoever asked must look for what may have been made before asking again. */
+  async createMachine(wish: MachineWish): Promise<FlyMachine> {
+    const answer = await this.#call({
+      method: "POST",
+      path: this.#path("machines"),
+      body: wish,
+      action: "create machine",
+      id: this.app,
+      repeatable: false,
+      // Fly may pull the image within this call.
+      extraTimeoutMs: apiLimits.callTimeoutMs,
+    });
+    return parseAnswer(machineShape, answer, "create machine");
+  }
+
+  async startMachine(id: string, options: ChangeOptions = {}): Promise<void> {
+    const answer = await this.#change("POST", "start", id, options);
+    const started = v.is(startShape, answer.json) ? answer.json : undefined;
+    if (started?.status !== "error") return;
+    // Fly may say 200 and yet mean it.
+    throw new MachinesApiError("refused", started.message ?? "the machine did not start", {
+      action: "start machine",
+      status: answer.status,
+    });
+  }
+
+  async stopMachine(id: string, options: ChangeOptions = {}): Promise<void> {
+    await this.#change("POST", "stop", id, options);
+  }
+
+  async cordonMachine(id: string, options: ChangeOptions = {}): Promise<void> {
+    await this.#change("POST", "cordon", id, options);
+  }
+
+  /** Success, too, when there is none of that id any more. */
+  async deleteMachine(id: string, options: ChangeOptions = {}): Promise<void> {
+    await ignoreNotFound(async () => {
+      await this.#call({
+        method: "DELETE",
+        path: this.#path("machines", id),
+        query: { force: "true" },
+        action: "delete machine",
+        id,
+        repeatable: true,
+        leaseNonce: options.leaseNonce,
+      });
+    });
+  }
+
+  /** A lease that has run out, or a machine that has gone, is no lease held. */
+  async releaseLease(id: string, leaseNonce: string): Promise<void> {
+    await ignoreNotFound(async () => {
+      await this.#call({
+        method: "DELETE",
+        path: `${this.#path("machines", id)}/lease`,
+        action: "release lease",
+        id,
+        repeatable: true,
+        leaseNonce,
+      });
+    });
+  }
+
+  async createVolume(wish: VolumeWish): Promise<FlyVolume> {
+    const answer = await this.#call({
+      method: "POST",
+      path: this.#path("volumes"),
+      body: wish,
+      action: "create volume",
+      id: this.app,
+      repeatable: false,
+    });
+    return parseAnswer(volumeShape, answer, "create volume");
+  }
+
+  async deleteVolume(id: string): Promise<void> {
+    await ignoreNotFound(async () => {
+      await this.#call({
+        method: "DELETE",
+        path: this.#path("volumes", id),
+        action: "delete volume",
+        id,
+        repeatable: true,
+      });
+    });
+  }
+
+  /**
+   * Waits until the machine is in the state, however often Fly's own wait runs out, and returns it.
+   * Not there yet counts as waiting for a while after the creation.
+   */
+  async waitForState(id: string, wanted: WantedState, timeoutMs: number): Promise<FlyMachine> {
+    const startMs = this.#clock.monotonicMs();
+    for (;;) {
+      const elapsedMs = this.#clock.monotonicMs() - startMs;
+      const leftMs = timeoutMs - elapsedMs;
+      if (leftMs > 0 && !(await this.#waitOnce(id, wanted, { leftMs, elapsedMs }))) continue;
+      const machine = await this.readMachine(id);
+      if (machine.state === wanted.state) return machine;
+      const gaveUp = wanted.failures?.includes(machine.state) === true;
+      if (!gaveUp && leftMs > 0) continue;
+      throw new MachinesApiError(
+        gaveUp ? "refused" : "lost",
+        `machine ${id} is ${machine.state} after ${Math.round(elapsedMs / 1_000)} s, not ${wanted.state}`,
+        { action: "wait for machine" },
+      );
+    }
+  }
+
+  async #waitOnce(
+    id: string,
+    wanted: WantedState,
+    time: { readonly leftMs: number; readonly elapsedMs: number },
+  ): Promise<boolean> {
+    const seconds = Math.min(
+      apiLimits.waitChunkSeconds,
+      Math.max(1, Math.ceil(time.leftMs / 1_000)),
+    );
+    try {
+      await this.#call({
+        method: "GET",
+        path: `${this.#path("machines", id)}/wait`,
+        query: {
+          // Failures too: they end the wait early.
+          state: [wanted.state, ...(wanted.failures ?? []).filter(isWaitable)].join(","),
+          timeout: String(seconds),
+          ...(wanted.version === undefined ? {} : { version: wanted.version }),
+        },
+        action: "wait for machine",
+        id,
+        pace: "read",
+        // Asked again here, under our own deadline.
+        repeatable: false,
+        extraTimeoutMs: seconds * 1_000,
+      });
+      return true;
+    } catch (error) {
+      if (!(error instanceof MachinesApiError)) throw error;
+      // Time to look: it may have gone another way.
+      if (error.status === 408) return true;
+      const fresh = error.kind === "not-found" && time.elapsedMs < apiLimits.freshMs;
+      if (!fresh && !error.isOutcomeUnknown) throw error;
+      await this.#clock.sleep(apiLimits.freshPollMs, this.#signal);
+      return false;
+    }
+  }
+
+  async #change(
+    method: "POST",
+    verb: string,
+    id: string,
+    options: ChangeOptions,
+  ): Promise<ApiAnswer> {
+    return this.#call({
+      method,
+      path: `${this.#path("machines", id)}/${verb}`,
+      body: {},
+      action: `${verb} machine`,
+      id,
+      repeatable: true,
+      leaseNonce: options.leaseNonce,
+    });
+  }
+
+  /** All pages. A page may be empty with more to come; a cursor that repeats would never end. */
+  async #list<S extends v.GenericSchema>(
+    kind: "machines" | "volumes",
+    action: string,
+    shape: S,
+    filter: Readonly<Record<string, string>>,
+  ): Promise<v.InferOutput<S>[]> {
+    const rows: v.InferOutput<S>[] = [];
+    const seen = new Set<string>();
+    for (let cursor: string | undefined; ;) {
+      const answer = await this.#call({
+        method: "GET",
+        path: this.#path(kind),
+        query: {
+          ...filter,
+          limit: String(apiLimits.pageSize),
+          ...(cursor === undefined ? {} : { cursor }),
+        },
+        action,
+        id: this.app,
+        repeatable: true,
+      });
+      rows.push(...parseAnswer(v.array(shape), answer, action));
+      cursor = answer.headers.get("fly-next-cursor") ?? undefined;
+      if (cursor === undefined || cursor === "") return rows;
+      if (seen.has(cursor) || seen.size >= apiLimits.pagesMax) {
+        throw new MachinesApiError("malformed", "the list's pages do not end", { action });
+      }
+      seen.add(cursor);
+    }
+  }
+
+  async #call(request: ApiRequest): Promise<ApiAnswer> {
+    return this.#transport.send({ ...request, signal: this.#signal });
+  }
+
+  #path(kind: "machines" | "volumes", id?: string): string {
+    const app = `/v1/apps/${encodeURIComponent(this.app)}/${kind}`;
+    return id === undefined ? app : `${app}/${encodeURIComponent(id)}`;
+  }
+}
+
+/** `stopped` is not asked for: a machine may rest there for a moment before its first start. */
+function isWaitable(state: string): boolean {
+  return state === "failed" || state === "destroyed";
+}
+
+async function ignoreNotFound(work: () => Promise<void>): Promise<void> {
+  try {
+    await work();
+  } catch (error) {
+    if (!(error instanceof MachinesApiError) || error.kind !== "not-found") throw error;
+  }
+}
+
+function parseAnswer<S extends v.GenericSchema>(
+  shape: S,
+  answer: ApiAnswer,
+  action: string,
+): v.InferOutput<S> {
+  const result = v.safeParse(shape, answer.json);
+  if (result.success) return result.output;
+  const [issue] = result.issues;
+  throw new MachinesApiError(
+    "malformed",
+    `unexpected answer at ${v.getDotPath(issue) ?? "its top"}: ${issue.message}`,
+    {
+      action,
+      status: answer.status,
+      requestId: answer.headers.get("fly-request-id") ?? undefined,
+    },
+  );
+}

@@ -1,0 +1,155 @@
+import { readFile } from "node:fs/promises";
+import type { Context } from "../../cli/context.ts";
+import { Failure } from "../../cli/failure.ts";
+import { version } from "../../cli/program.ts";
+import { MachinesApi } from "../../fly/machines-api.ts";
+import { withApiFailures } from "./api-failure.ts";
+
+/** Flags of every command that talks to Fly. */
+export const connectionFlags = {
+  "api-token": {
+    value: "TOKEN",
+    env: "FLY_API_TOKEN",
+    summary: "Fly API token; others can see it with ps, so rather FLY_API_TOKEN",
+  },
+  "api-token-file": { value: "FILE", env: "FLY_API_TOKEN_FILE", summary: "file holding the token" },
+  app: { value: "APP", short: "a", env: "FLY_APP", summary: "the app that holds the tenants" },
+  "api-base": {
+    value: "URL",
+    env: "FLY_API_BASE",
+    summary: "Machines API (default: https://api.machines.dev)",
+  },
+} as const;
+
+export interface ConnectionOptions {
+  readonly "api-token": string | undefined;
+  readonly "api-token-file": string | undefined;
+  readonly app: string | undefined;
+  readonly "api-base": string | undefined;
+}
+
+export interface Connection {
+  readonly api: MachinesApi;
+  readonly base: string;
+}
+
+/** The client for one app. Ctrl-C ends its calls, but not those of `api.uninterrupted()`. */
+export async function openConnection(
+  flags: ConnectionOptions,
+  context: Context,
+  fallbackApp?: string,
+): Promise<Connection> {
+  const app = flags.app ?? fallbackApp;
+  if (app === undefined) {
+    throw new Failure("FV-CLI-001", "no app is named", {
+      fix: "pass --app APP, or set FLY_APP",
+    });
+  }
+  checkAppName(app);
+  const base = checkBase(flags["api-base"] ?? "https://api.machines.dev");
+  const token = await readApiToken(flags, context);
+  const controller = new AbortController();
+  context.onStop((signal) => controller.abort(new Interrupted(signal)));
+  const api = new MachinesApi({
+    base,
+    token,
+    app,
+    userAgent: `fly-vault-admin/${version}`,
+    signal: controller.signal,
+  });
+  return { api, base };
+}
+
+/** The user asked to stop while a call was under way. */
+export class Interrupted extends Error {
+  override readonly name = "Interrupted";
+  readonly signal: "SIGINT" | "SIGTERM" | "SIGHUP";
+
+  constructor(signal: "SIGINT" | "SIGTERM" | "SIGHUP") {
+    super(`Interrupted by ${signal}`);
+    this.signal = signal;
+  }
+
+  get exitCode(): number {
+    return { SIGHUP: 129, SIGINT: 130, SIGTERM: 143 }[this.signal];
+  }
+}
+
+/** Runs a command's work; what the API refused becomes words, and an interruption its exit code. */
+export async function runOnApi(work: () => Promise<number>): Promise<number> {
+  try {
+    return await withApiFailures(work);
+  } catch (error) {
+    if (error instanceof Interrupted) return error.exitCode;
+    throw error;
+  }
+}
+
+async function readApiToken(flags: ConnectionOptions, context: Context): Promise<string> {
+  const file = flags["api-token-file"];
+  const token =
+    flags["api-token"] ?? (file === undefined ? "" : await readSecretFile(file, context));
+  if (flags["api-token"] !== undefined && flags["api-token"] !== context.env["FLY_API_TOKEN"]) {
+    await context.stderr.write("warning: others can read --api-token with ps; set FLY_API_TOKEN\n");
+  }
+  if (token.trim() !== "") return token.trim();
+  throw new Failure("FV-API-002", "no Fly API token", {
+    fix: "set FLY_API_TOKEN, for example to the output of: fly tokens create org",
+  });
+}
+
+/** One line, from a file or with `-` from stdin. The final line break is not part of a secret. */
+export async function readSecretFile(path: string, context: Context): Promise<string> {
+  const text = path === "-" ? await readStdin(context) : await readFileOrFail(path);
+  const secret = text.replace(/\r?\n$/u, "");
+  if (secret === "" || /[\r\n]/u.test(secret)) {
+    throw new Failure("FV-CLI-001", `"${path}" must hold one line, the secret`, {
+      because: secret === "" ? "it is empty" : "it has several lines",
+    });
+  }
+  return secret;
+}
+
+const secretBytesMax = 8_192;
+
+async function readStdin(context: Context): Promise<string> {
+  const chunks: Uint8Array[] = [];
+  let length = 0;
+  for await (const chunk of context.stdin.read()) {
+    length += chunk.length;
+    if (length > secretBytesMax) break;
+    chunks.push(chunk);
+  }
+  return Buffer.concat(chunks).toString("utf8");
+}
+
+async function readFileOrFail(path: string): Promise<string> {
+  try {
+    const text = await readFile(path, "utf8");
+    return text.slice(0, secretBytesMax);
+  } catch (error) {
+    throw new Failure("FV-CLI-001", `"${path}" cannot be read`, {
+      because: error instanceof Error ? error.message : String(error),
+    });
+  }
+}
+
+function checkAppName(app: string): void {
+  if (/^[a-z0-9][a-z0-9-]{0,61}$/u.test(app)) return;
+  throw new Failure("FV-CLI-001", `"${app}" is no app name`, {
+    because: "Fly's names have a-z, 0-9 and -, at most 62 of them",
+  });
+}
+
+/** The token must not travel in the clear, except to this very computer or inside Fly's own network. */
+function checkBase(text: string): string {
+  const url = URL.canParse(text) ? new URL(text) : undefined;
+  const host = url?.hostname ?? "";
+  const near = /^(?:127(?:\.\d+){3}|localhost|\[::1\]|[\w-]+\.internal)$/u.test(host);
+  const usable =
+    url !== undefined && url.username === "" && url.password === "" && url.search === "";
+  if (usable && (url.protocol === "https:" || (url.protocol === "http:" && near))) return text;
+  throw new Failure("FV-CLI-001", `"${text}" cannot be used as --api-base`, {
+    because: "it must be an https URL; plain http only for loopback and .internal",
+  });
+}

@@ -1,0 +1,82 @@
+import { MachinesApiError } from "../../fly/api-error.ts";
+import { type FlyMachine, type FlyVolume, isVolumeGone } from "../../fly/machine-shape.ts";
+import type { MachinesApi } from "../../fly/machines-api.ts";
+import { metadataKeys } from "./plan.ts";
+
+/**
+ * Something that is being made. Creating is not repeatable on Fly: when a call breaks off, what it may
+ * have made must be looked for before anything else is made.
+ */
+export interface Creation<T> {
+  /** For people who must look themselves. */
+  readonly words: string;
+  readonly create: (api: MachinesApi) => Promise<T>;
+  readonly find: (api: MachinesApi) => Promise<T | undefined>;
+}
+
+/** Found again by the launch id in its metadata, which no other machine has. */
+export function machineCreation(
+  wish: Parameters<MachinesApi["createMachine"]>[0],
+  launchId: string,
+): Creation<FlyMachine> {
+  return {
+    words: `machine with metadata ${metadataKeys.launch}=${launchId}`,
+    create: async (api) => api.createMachine(wish),
+    find: async (api) => {
+      const [machine] = await api.listMachines({ [metadataKeys.launch]: launchId });
+      return machine;
+    },
+  };
+}
+
+/** Volumes carry no metadata: one that is new, free and of our name is the one that was asked for. */
+export async function volumeCreation(
+  api: MachinesApi,
+  wish: Parameters<MachinesApi["createVolume"]>[0],
+): Promise<Creation<FlyVolume>> {
+  const before = new Set((await api.listVolumes()).map((volume) => volume.id));
+  return {
+    words: `volume named ${wish.name}`,
+    create: async (client) => client.createVolume(wish),
+    find: async (client) => {
+      const volumes = await client.listVolumes();
+      return volumes.find(
+        (volume) =>
+          !before.has(volume.id) &&
+          volume.name === wish.name &&
+          !isVolumeGone(volume) &&
+          (volume.attached_machine_id ?? "") === "",
+      );
+    },
+  };
+}
+
+/** Asks once; when nobody can say what came of it, looks. */
+export async function createOnce<T>(
+  creation: Creation<T>,
+  api: MachinesApi,
+  pause: (ms: number) => Promise<void>,
+): Promise<T> {
+  try {
+    return await creation.create(api);
+  } catch (error) {
+    if (!(error instanceof MachinesApiError) || !error.isOutcomeUnknown) throw error;
+    const found = await lookFor(creation, api, pause);
+    if (found === undefined) throw error;
+    return found;
+  }
+}
+
+/** What Fly took on may show up late. */
+export async function lookFor<T>(
+  creation: Creation<T>,
+  api: MachinesApi,
+  pause: (ms: number) => Promise<void>,
+): Promise<T | undefined> {
+  for (const pauseMs of [500, 2_000, 5_000]) {
+    await pause(pauseMs);
+    const found = await creation.find(api);
+    if (found !== undefined) return found;
+  }
+  return undefined;
+}

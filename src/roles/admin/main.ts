@@ -1,0 +1,32 @@
+import type { Context } from "../../cli/context.ts";
+import { runProgram } from "../../cli/program.ts";
+import { tenantCreate } from "./tenant-create.ts";
+import { tenantDelete } from "./tenant-delete.ts";
+import { tenantList } from "./tenant-list.ts";
+
+export async function main(argv: readonly string[], context: Context): Promise<number> {
+  return runProgram(
+    {
+      name: "fly-vault-admin",
+      summary: "Manages tenants' machines through the Fly Machines API",
+      commands: [tenantCreate, tenantList, tenantDelete],
+    },
+    commandFirst(argv),
+    context,
+  );
+}
+
+const leadingFlags = ["--api-token", "--api-token-file", "--app", "-a", "--api-base"];
+
+/** The first fly-vault-admin took these before the command, too; there they are put behind it. */
+function commandFirst(argv: readonly string[]): string[] {
+  const moved: string[] = [];
+  const rest = [...argv];
+  for (;;) {
+    const [word = ""] = rest;
+    if (leadingFlags.includes(word)) moved.push(...rest.splice(0, 2));
+    else if (leadingFlags.some((flag) => word.startsWith(`${flag}=`)))
+      moved.push(...rest.splice(0, 1));
+    else return [...rest.slice(0, 2), ...moved, ...rest.slice(2)];
+  }
+}

@@ -1,0 +1,217 @@
+import { defineCommand } from "../../cli/command.ts";
+import type { Context } from "../../cli/context.ts";
+import { Failure } from "../../cli/failure.ts";
+import { generateToken, tokenStrength } from "../../fly/token.ts";
+import { MachinesApiError } from "../../fly/api-error.ts";
+import type { MachinesApi } from "../../fly/machines-api.ts";
+import { apiFailure } from "./api-failure.ts";
+import { connectionFlags, openConnection, readSecretFile, runOnApi } from "./connection.ts";
+import { type PlannedMachine, planTenant } from "./plan.ts";
+import { maskSecrets } from "./secret-mask.ts";
+import { Template } from "./template.ts";
+import { checkTenantId, managedMachinesForSure } from "./tenant-id.ts";
+import { TenantMaker } from "./tenant-maker.ts";
+import { localIssuer, renderVaultBlock, type VaultEntry, vaultEntry } from "./vault-block.ts";
+
+export const tenantCreate = defineCommand({
+  name: "tenant create",
+  summary: "Make a tenant's machines and volumes from a template",
+  description:
+    "Prints the entry for the client's configuration on stdout, everything else on stderr. On a " +
+    "failure all that was made is removed again, or named where that failed, too.",
+  flags: {
+    template: { value: "FILE", summary: "the tenant template (TOML)" },
+    "access-token-file": {
+      value: "FILE",
+      summary: "file with the tenant's access token, - for stdin (default: a new one is made)",
+    },
+    "access-token": {
+      value: "TOKEN",
+      summary: "the same as a word; others can see it with ps",
+    },
+    var: { value: "KEY=VALUE", repeatable: true, summary: "a value for {{KEY}}; may be repeated" },
+    "dry-run": { summary: "print what would be sent, secrets masked, and send nothing" },
+    "wait-timeout-secs": {
+      value: "N",
+      summary: "how long to wait for the machines to start; 0: not at all (default: 300)",
+    },
+    org: { value: "SLUG", env: "FLY_ORG", summary: "organisation to print, if not the app's own" },
+    json: { summary: "print the entry as JSON" },
+    ...connectionFlags,
+  },
+  positionals: { tenant: { name: "TENANT" } },
+  examples: [
+    "fly-vault-admin tenant create acme --template ./tenant.template.toml",
+    "fly-vault-admin tenant create acme --template ./tenant.template.toml --dry-run",
+  ],
+  exitStatus: "0 made; 2 the template or a flag is wrong; 7 it exists already; 8 something is left",
+  run: async ({ flags, positionals }, context) => {
+    const tenant = checkTenantId(positionals.tenant);
+    if (flags.template === undefined) {
+      throw new Failure("FV-CLI-001", "--template is missing", {
+        fix: "fly-vault-admin tenant create TENANT --template FILE",
+      });
+    }
+    const template = Template.read(flags.template);
+    if (flags.app !== undefined && flags.app !== template.document.app) {
+      throw template.failure(
+        ["app"],
+        `is "${template.document.app}", but --app says "${flags.app}"`,
+      );
+    }
+    const waitMs = waitTimeoutMs(flags["wait-timeout-secs"]);
+    const accessToken = await readAccessToken(flags, context);
+    const plan = planTenant(template, {
+      tenant,
+      accessToken,
+      variables: parseVariables(flags.var),
+      runId: Buffer.from(context.randomBytes(8)).toString("hex"),
+    });
+    if (!plan.usesToken) {
+      await context.stderr.write(
+        `warning: ${template.path} does not use {{access_token}}, so the machine gets none from here\n`,
+      );
+    }
+    if (flags["dry-run"]) {
+      await context.stdout.write(renderDryRun(plan.machines, accessToken));
+      return 0;
+    }
+    return runOnApi(async () => {
+      const { api, base } = await openConnection(flags, context, template.document.app);
+      const existing = await managedMachinesForSure(api, tenant);
+      if (existing.length > 0) {
+        throw new Failure("FV-ADM-003", `tenant "${tenant}" exists already in app "${api.app}"`, {
+          because: `it has ${existing.map((machine) => `${machine.id} (${machine.state})`).join(", ")}`,
+        });
+      }
+      const maker = new TenantMaker({
+        api,
+        note: async (line) => context.stderr.write(`${line}\n`),
+        pause: async (ms) => Bun.sleep(ms),
+      });
+      await makeAll(maker, plan.machines, { waitMs, tenant });
+      const org = flags.org ?? (await organisation(api));
+      const issuer = await localIssuer(base, org);
+      const about = { name: tenant, app: api.app, org, accessToken, issuer };
+      const isOnly = maker.machines.length === 1;
+      const entries = maker.machines.map((made) => vaultEntry(made, { ...about, isOnly }));
+      await context.stdout.write(
+        flags.json ? renderJson(entries) : entries.map(renderVaultBlock).join("\n"),
+      );
+      return 0;
+    });
+  },
+});
+
+/** All or nothing: on any failure, an interruption too, what was made is removed. */
+async function makeAll(
+  maker: TenantMaker,
+  machines: readonly PlannedMachine[],
+  options: { readonly waitMs: number; readonly tenant: string },
+): Promise<void> {
+  try {
+    for (const planned of machines) await maker.make(planned);
+    if (options.waitMs > 0) await maker.waitForStart(options.waitMs);
+    await maker.releaseLeases();
+  } catch (error) {
+    const left = await maker.undo();
+    if (left.length === 0) throw error;
+    const cause = error instanceof MachinesApiError ? apiFailure(error).message : String(error);
+    throw new Failure(
+      "FV-ADM-004",
+      `tenant "${options.tenant}" was not made, and something is left`,
+      {
+        because: `${cause}; left behind: ${left.join("; ")}`,
+        fix: "remove these by hand: fly machine destroy --force ID, fly volume destroy ID",
+      },
+    );
+  }
+}
+
+async function readAccessToken(
+  flags: {
+    readonly "access-token": string | undefined;
+    readonly "access-token-file": string | undefined;
+  },
+  context: Context,
+): Promise<string> {
+  const { "access-token": word, "access-token-file": file } = flags;
+  if (word !== undefined && file !== undefined) {
+    throw new Failure("FV-CLI-001", "--access-token and --access-token-file exclude each other");
+  }
+  if (word !== undefined) {
+    await context.stderr.write(
+      "warning: others can read --access-token with ps; use --access-token-file\n",
+    );
+  }
+  const given = word ?? (file === undefined ? undefined : await readSecretFile(file, context));
+  if (given === undefined) return generateToken(context.randomBytes(32));
+  const strength = tokenStrength(given);
+  if (strength === "empty" || strength === "mistyped") {
+    throw new Failure("FV-CLI-001", `the access token is ${strength}`, {
+      fix: "leave it out to have a new one made",
+    });
+  }
+  if (strength === "weak") {
+    await context.stderr.write(
+      "warning: this access token is not one of ours and may be guessed; leave it out to have one made\n",
+    );
+  }
+  return given;
+}
+
+/** What the template may take from `--var`. */
+function parseVariables(pairs: readonly string[]): Map<string, string> {
+  const variables = new Map<string, string>();
+  for (const pair of pairs) {
+    const equals = pair.indexOf("=");
+    const name = pair.slice(0, Math.max(0, equals));
+    const complain = (problem: string): Failure =>
+      new Failure("FV-CLI-001", `--var "${pair}": ${problem}`, { fix: "--var NAME=value" });
+    if (equals === -1) throw complain("there is no =");
+    if (!/^[A-Za-z_][\w-]{0,63}$/u.test(name)) throw complain(`"${name}" is no name`);
+    if (["tenant_id", "index", "access_token"].includes(name)) throw complain("the name is taken");
+    if (variables.has(name)) throw complain("said twice");
+    variables.set(name, pair.slice(equals + 1));
+  }
+  return variables;
+}
+
+function waitTimeoutMs(text: string | undefined): number {
+  if (text === undefined) return 300_000;
+  if (/^\d{1,5}$/u.test(text)) return Number(text) * 1_000;
+  throw new Failure("FV-CLI-001", `--wait-timeout-secs takes whole seconds, not "${text}"`);
+}
+
+/** The request bodies; volumes that would be made first stand as `<auto:NAME@REGION>`. */
+function renderDryRun(machines: readonly PlannedMachine[], accessToken: string): string {
+  const bodies = machines.map(({ machine, volumes }) => {
+    const mounts = machine.config["mounts"];
+    if (!Array.isArray(mounts)) return machine;
+    const named: unknown[] = [...mounts];
+    for (const { mount, name, region } of volumes) {
+      named[mount] = Object.assign({}, named[mount], { volume: `<auto:${name}@${region}>` });
+    }
+    return { ...machine, config: { ...machine.config, mounts: named } };
+  });
+  return `${JSON.stringify(maskSecrets(bodies, accessToken), undefined, 2)}\n`;
+}
+
+function renderJson(entries: readonly VaultEntry[]): string {
+  const data = entries.map((entry) => ({
+    vault: entry.name,
+    address: entry.address,
+    org: entry.org,
+    app: entry.app,
+    machine_id: entry.machineId,
+    access_token: entry.accessToken,
+    issuer: entry.issuer ?? null,
+  }));
+  return `${JSON.stringify({ schema: "fly-vault/tenant-create", version: 1, data })}\n`;
+}
+
+/** Clients name the organisation; the app knows it. */
+async function organisation(api: MachinesApi): Promise<string> {
+  const slug = await api.readOrganisation();
+  return slug ?? "personal";
+}
