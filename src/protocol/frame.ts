@@ -134,6 +134,14 @@ export class FrameDecoder {
     return { type: (this.#header[0] ?? 0) as FrameType, payload };
   }
 
+  /** What was fed and belongs to no frame: the stream goes on without framing from here. */
+  remainder(): Uint8Array {
+    const rest = this.#slice.subarray(this.#offset);
+    this.#slice = emptyBytes;
+    this.#offset = 0;
+    return rest;
+  }
+
   /** True between frames: an end of stream here is a clean one. */
   get idle(): boolean {
     return this.#headerLength === 0;
@@ -224,6 +232,22 @@ export class FrameStream {
 
   async write(type: FrameType, payload: Uint8Array): Promise<void> {
     await this.stream.write(encodeFrame(type, payload));
+  }
+
+  /** The stream below, for what follows the frames raw; nothing that came with the last frame is lost. */
+  release(): ByteStream {
+    const { stream } = this;
+    let early: Uint8Array | undefined = this.#decoder.remainder();
+    return {
+      read: async () => {
+        const first = early;
+        early = undefined;
+        return first !== undefined && first.length > 0 ? first : await stream.read();
+      },
+      write: (bytes) => stream.write(bytes),
+      end: () => stream.end(),
+      abort: (code) => stream.abort(code),
+    };
   }
 
   /** Takes a frame that was encoded whole (session-frame.ts). */

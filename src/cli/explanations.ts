@@ -1,0 +1,256 @@
+import type { FailureCode } from "./failure-codes.ts";
+
+/** What `explain CODE` prints below the title: what it means, then what to do. */
+export interface Explanation {
+  readonly meaning: string;
+  readonly remedy: string;
+}
+
+export const explanations: Readonly<Record<FailureCode, Explanation>> = {
+  "FV-CFG-001": {
+    meaning:
+      "fly-vault reads where your vaults are, and whom to trust, from a file that is not there.",
+    remedy:
+      "Write ~/.config/fly-vault/config.toml (`fly-vault help config` shows one), or name another file in FLY_VAULT_CONFIG.",
+  },
+  "FV-CFG-002": {
+    meaning: "The file is there but could not be opened, or is not a plain file.",
+    remedy: "Look at its owner and mode with `ls -l`; it must be readable by you.",
+  },
+  "FV-CFG-003": {
+    meaning:
+      "The file is not valid TOML (or not UTF-8); the line that was not understood is named.",
+    remedy: "Strings need quotes, lists need brackets, every table header stands on its own line.",
+  },
+  "FV-CFG-004": {
+    meaning: "A key has a value of the wrong type or shape; file, line and key are named.",
+    remedy: "`fly-vault help config` says what each key takes. Nothing was sent.",
+  },
+  "FV-CFG-005": {
+    meaning: "The configuration has no table [vault.NAME] of the name you gave.",
+    remedy: "Check the spelling; the names that exist are listed.",
+  },
+  "FV-CFG-006": {
+    meaning: "The vault's table lacks a key that this command cannot do without.",
+    remedy: "Add it; `fly-vault help config` explains every key.",
+  },
+  "FV-CFG-007": {
+    meaning:
+      "A file with an access token can be read or written by other users of this computer. Whoever has the token can log in to the machine.",
+    remedy: "`chmod 600 FILE`. If others may have read it, give the machine a new token.",
+  },
+  "FV-CFG-008": {
+    meaning: "No access token was found, or the one found cannot be one.",
+    remedy:
+      "First match wins: --token-file, FLY_VAULT_TOKEN_FILE, FLY_VAULT_TOKEN, token = { file = … } or { command = […] }, access_token.",
+  },
+  "FV-CLI-001": {
+    meaning: "The words of the command line do not fit the command.",
+    remedy: "`COMMAND --help` shows what it takes. Nothing was done.",
+  },
+  "FV-NET-001": {
+    meaning: "The host name of the vault's address has no address, or no resolver answered.",
+    remedy: "Check `address` in the configuration, and that this computer is online.",
+  },
+  "FV-NET-002": {
+    meaning:
+      "Datagrams were sent and nothing came back. The machine may be stopped, the address wrong, or UDP blocked on the way.",
+    remedy:
+      "Look at the machine's state (`fly machine list`), check the address, try another network.",
+  },
+  "FV-NET-003": {
+    meaning:
+      "The connection ended and could not be made again in the time allowed. What runs in the vault goes on.",
+    remedy: "Come back with the same command, or for a command with `exec --session ID`.",
+  },
+  "FV-NET-004": {
+    meaning: "The machine is there but has too much to do at the moment, or reached a limit.",
+    remedy: "Try again in a few seconds; the cause names the limit.",
+  },
+  "FV-NET-005": {
+    meaning: "Something answered, but the login was not finished in time or broke off.",
+    remedy: "Try again. If it stays so, the machine's log says what it waits for.",
+  },
+  "FV-ATT-001": {
+    meaning:
+      "The machine's evidence is real, but made for another connection than this one: somebody may be in between and pass it on. Nothing derived from the token was sent.",
+    remedy: "Do not go on over this network. Check `address`; tell whoever runs the machine.",
+  },
+  "FV-ATT-002": {
+    meaning: "The evidence carries no valid signature of the issuer. It may be forged.",
+    remedy: "Do not go on over this network. Check `org` and, if you set one, `issuer`.",
+  },
+  "FV-ATT-003": {
+    meaning:
+      "Fly vouches for the machine that answered, but it belongs to another organisation, app or machine than configured.",
+    remedy: "Compare org, app and machine_id in the configuration with `fly machine list`.",
+  },
+  "FV-ATT-004": {
+    meaning:
+      "The first machine seen for this vault was remembered, and now another one answers. That is right after you replaced the machine, and wrong at any other time.",
+    remedy:
+      "If you replaced it, set machine_id to the new one, or remove the file that the message names.",
+  },
+  "FV-ATT-005": {
+    meaning: "The issuer's public keys are needed to check the evidence and could not be had.",
+    remedy: "Check that https to oidc.fly.io works from here; a proxy may stand in the way.",
+  },
+  "FV-ATT-006": {
+    meaning: "The evidence cannot be read, or its times do not fit this computer's clock.",
+    remedy: "Set the clock (`timedatectl`), then try again.",
+  },
+  "FV-ATT-007": {
+    meaning:
+      "The machine is the right one by Fly's word, but could not prove that it knows the access token.",
+    remedy:
+      "Compare the token here with the machine's ACCESS_TOKEN. If they are equal, somebody may be in between.",
+  },
+  "FV-ATT-008": {
+    meaning: "The machine asks Fly for evidence at each login, and Fly did not give any.",
+    remedy: "Try again in a minute; if it stays so, restart the machine and look at its log.",
+  },
+  "FV-ATT-009": {
+    meaning: "The machine runs an image whose digest is not among those you allow.",
+    remedy: "If you updated the image, put its new digest on the list.",
+  },
+  "FV-AUTH-001": {
+    meaning: "The machine was attested, but it knows another access token than yours.",
+    remedy: "Compare with the token it was created with. The machine allows one try a connection.",
+  },
+  "FV-VER-001": {
+    meaning: "Client and machine are too far apart in age to understand each other.",
+    remedy:
+      "Update the older one: the client, or the image (`fly-vault-admin tenant update-image`).",
+  },
+  "FV-VM-001": {
+    meaning: "The machine runs, but nothing was provisioned yet, so there is nothing to work in.",
+    remedy: "Set rootfs or rootfs_url, then `fly-vault connect NAME`.",
+  },
+  "FV-VM-002": {
+    meaning: "The machine is stopped or on its way down.",
+    remedy: "`fly machine start ID`, then try again.",
+  },
+  "FV-VM-003": {
+    meaning: "The machine tried what was asked and failed in a way it has no better word for.",
+    remedy: "Its own words are in the cause; its log (`fly logs`) has more.",
+  },
+  "FV-EXE-001": {
+    meaning: "The link is fine, but the command could not be started: user, folder or a limit.",
+    remedy: "Check --user and --workdir; the cause says which.",
+  },
+  "FV-EXE-002": {
+    meaning: "The command was found but is not an executable file.",
+    remedy: "chmod +x, or run it through its interpreter.",
+  },
+  "FV-EXE-003": {
+    meaning: "There is no such command in the vault's PATH.",
+    remedy: "Install it there, or give its full path. Shell syntax needs `sh -c '…'`.",
+  },
+  "FV-SES-001": {
+    meaning: "No session has this id or name; finished ones are kept for a day.",
+    remedy: "`fly-vault list-exec NAME` lists those there are.",
+  },
+  "FV-SES-002": {
+    meaning: "Another client attached to the same session, or one of that name exists.",
+    remedy: "Connect again to take it back.",
+  },
+  "FV-SES-003": {
+    meaning: "The session ended while nobody looked, or the machine was restarted.",
+    remedy: "Start a new one; files under /root and /home are still there.",
+  },
+  "FV-FWD-001": {
+    meaning: "Another program on this computer listens on the port that was to be forwarded.",
+    remedy: "Stop it (`ss -ltnp` shows it), or choose another local port: -L 3001:localhost:3000.",
+  },
+  "FV-FWD-002": {
+    meaning: "The forward cannot be understood, or its local address is not ours to listen on.",
+    remedy: "PORT, LOCAL:PORT, LOCAL:HOST:PORT or BIND:LOCAL:HOST:PORT; IPv6 in brackets.",
+  },
+  "FV-FWD-003": {
+    meaning: "The connection came through, but nothing answered at its target inside the vault.",
+    remedy: "Start the server there, and see that it listens on the port (`ss -ltn` in the vault).",
+  },
+  "FV-PROV-001": {
+    meaning: "The file named by rootfs is missing, empty, unreadable or no file.",
+    remedy:
+      "Check the path (it starts at the configuration's folder), or make one: `fly-vault build`.",
+  },
+  "FV-PROV-002": {
+    meaning:
+      "The archive holds something that is never unpacked: paths outside, devices, too much.",
+    remedy: "The entry is named in the cause; leave it out. The old root filesystem is untouched.",
+  },
+  "FV-PROV-003": {
+    meaning: "The archive ends early, or is not a tar file (plain, gzip or zstd).",
+    remedy: "Check it with `tar tf FILE`. The old root filesystem is untouched.",
+  },
+  "FV-PROV-004": {
+    meaning: "The volume has no room for the new root filesystem beside the old one.",
+    remedy: "`fly volumes extend`, or a smaller archive. The old root filesystem is untouched.",
+  },
+  "FV-PROV-005": {
+    meaning: "What arrived has another SHA-256 than the one it was to have.",
+    remedy: "Compare with `sha256sum FILE`. The old root filesystem is untouched.",
+  },
+  "FV-PROV-006": {
+    meaning: "The machine itself fetches rootfs_url, and could not.",
+    remedy: "Check the address; it must be reachable from the machine, not only from here.",
+  },
+  "FV-PROV-007": {
+    meaning: "The archive was unpacked, but the system in it did not start.",
+    remedy: "It needs /sbin/init or a shell, for the machine's processor. The one before is kept.",
+  },
+  "FV-PROV-008": {
+    meaning: "Somebody, or a lost link, stopped the work before it was done.",
+    remedy: "Nothing was changed. Start it again.",
+  },
+  "FV-API-001": {
+    meaning: "The Machines API did not answer.",
+    remedy: "Check the network and --api-base.",
+  },
+  "FV-API-002": {
+    meaning: "The Machines API does not accept the token for this organisation or app.",
+    remedy: "Make a new one (`fly tokens create deploy`), set FLY_API_TOKEN.",
+  },
+  "FV-API-003": {
+    meaning: "The Machines API understood the request and refused it; its words are in the cause.",
+    remedy: "Mostly a value in the template: region, size, image or volume.",
+  },
+  "FV-API-004": {
+    meaning: "The Machines API took the request, but the machine did not get there in time.",
+    remedy: "Look at the machine's state and events, then run the command again.",
+  },
+  "FV-API-005": {
+    meaning: "Somebody else holds a lease on the machine, or changed it meanwhile.",
+    remedy: "Wait a minute, then run the command again.",
+  },
+  "FV-ADM-001": {
+    meaning: "The tenant template has a mistake; its line and key are named.",
+    remedy: "Correct it. Nothing was created.",
+  },
+  "FV-ADM-002": {
+    meaning: "There is no tenant of that name in this app.",
+    remedy: "`fly-vault-admin tenant list` lists those there are.",
+  },
+  "FV-ADM-003": {
+    meaning: "A tenant of that name has machines already.",
+    remedy: "Choose another name, or delete it first.",
+  },
+  "FV-ADM-004": {
+    meaning: "Some of the machines or volumes were done, others failed; each is listed.",
+    remedy: "Run the command again: what is done is not done twice.",
+  },
+  "FV-ADM-005": {
+    meaning: "The command destroys something and nobody confirmed it.",
+    remedy: "Say --yes when you mean it.",
+  },
+  "FV-SYS-001": {
+    meaning: "The operating system refused a call that the program cannot do without.",
+    remedy: "The cause names call and reason: mostly a right, a limit or a full disk.",
+  },
+  "FV-INT-001": {
+    meaning: "The program met a case its authors did not think of.",
+    remedy:
+      "Please report it with the command, the output of --debug, and --version of both sides.",
+  },
+};

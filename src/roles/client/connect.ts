@@ -1,0 +1,159 @@
+import { defineCommand } from "../../cli/command.ts";
+import type { Context } from "../../cli/context.ts";
+import { Failure } from "../../cli/failure.ts";
+import { UsageError } from "../../cli/usage-error.ts";
+import { Console, type ConsoleEnd } from "./console.ts";
+import { exitStatus, stoppedStatus } from "./exit-status.ts";
+import { type Forward, parseForward } from "./forward-spec.ts";
+import { Forwards } from "./forwards.ts";
+import type { Link } from "./link.ts";
+import { Pipe } from "./pipe.ts";
+import { rootfsSource } from "./provision.ts";
+import { makeReady } from "./ready.ts";
+import { asFailure } from "./remote-failure.ts";
+import {
+  attachRequest,
+  openRequest,
+  randomName,
+  terminalEnv,
+  terminalSize,
+} from "./session-request.ts";
+import type { SessionPlan } from "./session-run.ts";
+import { stopBefore } from "./stop-before.ts";
+import { linkFlags, openLink, readVault, reconnectMsOf } from "./vault-link.ts";
+
+export const connect = defineCommand({
+  name: "connect",
+  summary: "Open the shell of a vault, and keep it over sleep and lost networks",
+  positionals: { vault: { name: "VAULT" } },
+  flags: {
+    forward: {
+      short: "L",
+      value: "SPEC",
+      repeatable: true,
+      summary: "forward a port: PORT, LOCAL:PORT, LOCAL:HOST:PORT or BIND:LOCAL:HOST:PORT",
+    },
+    reprovision: { summary: "replace the root filesystem first; /root and /home stay" },
+    "no-shell": { short: "N", summary: "only forward ports, until Ctrl-C" },
+    escape: { value: "KEY", choices: ["~", "none"], summary: "the escape key (default ~)" },
+    ...linkFlags,
+  },
+  description:
+    'Attaches to the session "main", which outlives this client, or starts it. A cold machine is provisioned first. Without a terminal on stdin a shell of its own reads the commands from there.',
+  examples: [
+    "fly-vault connect my-dev",
+    "fly-vault connect my-dev -L 3000 -L 5432:db:5432",
+    "fly-vault connect my-dev --reprovision",
+  ],
+  exitStatus:
+    "the shell's own; 0 after ~. ; 4 token refused, 5 attestation failed, 6 no answer, 7 port in use or session taken over, 255 link lost for good",
+  seeAlso: ["fly-vault help escapes", "fly-vault help config"],
+  run: async ({ flags, positionals, global }, context) => {
+    const reconnectMs = reconnectMsOf(flags.reconnect);
+    const vault = await readVault(
+      positionals.vault,
+      { tokenFile: flags["token-file"], quiet: global.quiet },
+      context,
+    );
+    const { config } = vault;
+    const replaceWith = flags.reprovision
+      ? await rootfsSource(config, "--reprovision", context.env)
+      : undefined;
+    const note = (line: string): void =>
+      void context.stderr.write(`${line}\r\n`).catch(() => undefined);
+    const forwards = new Forwards(config.name, forwardsOf(flags.forward, config.forward), note);
+    let console: Console | undefined;
+    const onState = (state: Parameters<Console["linkState"]>[0]): void => console?.linkState(state);
+    try {
+      return await stopBefore(context, async (started) => {
+        const options = { tokenFile: flags["token-file"], reconnectMs, ...global, onState };
+        const link = await openLink(vault, options, context);
+        try {
+          await makeReady(link, config, { replaceWith, quiet: global.quiet }, context);
+          forwards.use(link);
+          if (!global.quiet)
+            for (const line of forwards.lines) await context.stderr.write(`${line}\n`);
+          if (flags["no-shell"]) return await waitForever(link);
+          started();
+          if (!context.stdin.isTty) return await pipeShell(context, link, config.name);
+          const escapes = flags.escape !== "none";
+          console = new Console(context, link, mainSession(context), { forwards, escapes });
+          return await consoleStatus(await console.run(), config.name, context);
+        } finally {
+          await link.close();
+        }
+      });
+    } catch (error) {
+      throw asFailure(error, config.name);
+    } finally {
+      forwards.close();
+    }
+  },
+});
+
+function forwardsOf(said: readonly string[], configured: readonly string[]): Forward[] {
+  return (said.length > 0 ? said : configured).map((spec) => {
+    const forward = parseForward(spec);
+    if (forward === undefined)
+      throw new UsageError(
+        `--forward ${spec} is not PORT, LOCAL:PORT, LOCAL:HOST:PORT or BIND:LOCAL:HOST:PORT`,
+      );
+    return forward;
+  });
+}
+
+/** The shared shell: joined where it is, else opened; the last try is for two who open it at once. */
+function mainSession(context: Context): SessionPlan {
+  const client = randomName(context);
+  const size = terminalSize(context);
+  const attach = attachRequest(mainName, client, size);
+  const open = openRequest({
+    id: randomName(context),
+    client,
+    name: mainName,
+    tty: true,
+    env: terminalEnv(context.env),
+    ...size,
+  });
+  return { client, first: [attach, open, attach] };
+}
+
+async function consoleStatus(end: ConsoleEnd, vault: string, context: Context): Promise<number> {
+  switch (end.kind) {
+    case "exit":
+      return exitStatus(end.exit);
+    case "left":
+      await context.stderr.write(
+        `\nleft "${vault}"; its session goes on (fly-vault connect ${vault})\n`,
+      );
+      return 0;
+    case "stopped":
+      return stoppedStatus(end.signal);
+  }
+}
+
+async function pipeShell(context: Context, link: Link, vault: string): Promise<number> {
+  const client = randomName(context);
+  const open = openRequest({ id: randomName(context), client, tty: false });
+  const end = await new Pipe(context, link, { client, first: [open] }).run();
+  switch (end.kind) {
+    case "exit":
+      return exitStatus(end.exit);
+    case "stopped":
+      return stoppedStatus(end.signal);
+    case "broken-pipe":
+      throw new Failure("FV-SES-003", `the output of the shell on "${vault}" has no reader`);
+  }
+}
+
+/** Until a signal ends the command, or the link is lost for good. */
+async function waitForever(link: Link): Promise<never> {
+  for (;;) {
+    const connection = await link.connection();
+    await connection.closed;
+    // What follows the loss is the link's work; one turn later it knows.
+    await Bun.sleep(0);
+  }
+}
+
+const mainName = "main";

@@ -1,0 +1,188 @@
+import { BrokenPipe, type Context } from "../../cli/context.ts";
+import { defineCommand } from "../../cli/command.ts";
+import { parseDuration } from "../../cli/duration.ts";
+import { Failure } from "../../cli/failure.ts";
+import { UsageError } from "../../cli/usage-error.ts";
+import type { Request } from "../../protocol/message.ts";
+import { Console } from "./console.ts";
+import { exitStatus, stoppedStatus } from "./exit-status.ts";
+import { clientLimits } from "./limits.ts";
+import type { Link, LinkState } from "./link.ts";
+import { Pipe } from "./pipe.ts";
+import { makeReady } from "./ready.ts";
+import { asFailure } from "./remote-failure.ts";
+import {
+  attachRequest,
+  openRequest,
+  randomName,
+  terminalEnv,
+  terminalSize,
+} from "./session-request.ts";
+import type { SessionPlan } from "./session-run.ts";
+import { stopBefore } from "./stop-before.ts";
+import { linkFlags, openLink, readVault, reconnectMsOf } from "./vault-link.ts";
+
+export const exec = defineCommand({
+  name: "exec",
+  summary: "Run a command in a vault, as a pipe",
+  positionals: { vault: { name: "VAULT" } },
+  flags: {
+    tty: { short: "t", summary: "give the command a terminal" },
+    "no-tty": { short: "T", summary: "no terminal (the default)" },
+    env: {
+      short: "e",
+      value: "KEY=VALUE",
+      repeatable: true,
+      summary: "set a variable; KEY alone copies ours",
+    },
+    workdir: { short: "w", value: "DIR", summary: "start there (default: home)" },
+    user: { short: "u", value: "USER", summary: "run as this user (default: root)" },
+    timeout: { value: "DURATION", summary: "end the command after this long, exit 124" },
+    session: { value: "ID", summary: "name the session; if it is there, attach to it" },
+    context: { value: "TEXT", summary: "a note that list-exec shows" },
+    ...linkFlags,
+  },
+  passthrough: { name: "COMMAND [ARG…]", optional: true },
+  description:
+    "The words of COMMAND arrive as they are; there is no shell in between. Ctrl-C is sent to the command, twice ends this client. When the link is lost for longer than --reconnect (2m), the command goes on and its session is named.",
+  examples: [
+    "fly-vault exec my-dev -- ls -la /",
+    "tar c src | fly-vault exec my-dev -- tar x -C /work",
+    "fly-vault exec -t my-dev htop",
+  ],
+  exitStatus:
+    "the command's own; 124 timeout, 125 could not be started, 126/127 not executable / not found, 128+n signal n, 255 no link",
+  seeAlso: ["fly-vault list-exec", "fly-vault help exit-codes"],
+  run: async ({ flags, positionals, rest, global }, context) => {
+    const wishes = wishesOf({ ...flags, rest });
+    const reconnectMs = reconnectMsOf(flags.reconnect) ?? clientLimits.reconnectMs;
+    const vault = await readVault(
+      positionals.vault,
+      { tokenFile: flags["token-file"], quiet: global.quiet },
+      context,
+    );
+    const { name } = vault.config;
+    let console: Console | undefined;
+    const onState = (state: LinkState): void => console?.linkState(state);
+    try {
+      return await stopBefore(context, async (started) => {
+        const options = { tokenFile: flags["token-file"], reconnectMs, ...global, onState };
+        const link = await openLink(vault, options, context);
+        try {
+          await makeReady(link, vault.config, { quiet: global.quiet }, context);
+          started();
+          const plan = planOf(wishes, context);
+          if (!wishes.tty) return await runPipe(context, link, plan, name);
+          console = new Console(context, link, plan, { escapes: context.stdin.isTty });
+          const end = await console.run();
+          if (end.kind === "exit") return exitStatus(end.exit);
+          return end.kind === "left" ? 0 : stoppedStatus(end.signal);
+        } finally {
+          await link.close();
+        }
+      });
+    } catch (error) {
+      throw asFailure(error, name);
+    }
+  },
+});
+
+interface Wishes {
+  readonly argv: readonly string[];
+  readonly tty: boolean;
+  readonly env: readonly string[];
+  readonly session: string | undefined;
+  readonly workdir: string | undefined;
+  readonly user: string | undefined;
+  readonly context: string | undefined;
+  readonly timeoutMs: number | undefined;
+}
+
+function wishesOf(said: {
+  readonly rest: readonly string[];
+  readonly tty: boolean;
+  readonly "no-tty": boolean;
+  readonly env: readonly string[];
+  readonly session: string | undefined;
+  readonly workdir: string | undefined;
+  readonly user: string | undefined;
+  readonly context: string | undefined;
+  readonly timeout: string | undefined;
+}): Wishes {
+  if (said.tty && said["no-tty"]) throw new UsageError("-t and -T exclude each other");
+  if (said.rest.length === 0 && said.session === undefined)
+    throw new UsageError("COMMAND is missing (or --session ID of one that runs)");
+  if (said.session !== undefined && !/^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$/.test(said.session))
+    throw new UsageError(`--session must be 1 to 64 letters, digits, ".", "_" or "-"`);
+  const timeoutMs = said.timeout === undefined ? undefined : parseDuration(said.timeout);
+  if (said.timeout !== undefined && (timeoutMs === undefined || timeoutMs === 0))
+    throw new UsageError(`--timeout must be a duration such as 30s or 5m, not "${said.timeout}"`);
+  for (const word of said.env)
+    if (!/^[^=]+/.test(word)) throw new UsageError(`--env ${word} is not KEY=VALUE`);
+  return { ...said, argv: said.rest, timeoutMs };
+}
+
+function planOf(wishes: Wishes, context: Context): SessionPlan {
+  const client = randomName(context);
+  const size = wishes.tty ? terminalSize(context) : undefined;
+  const first: Request[] = [];
+  if (wishes.argv.length === 0) {
+    first.push(attachRequest(wishes.session ?? "", client, size));
+  } else {
+    const env = { ...(wishes.tty ? terminalEnv(context.env) : {}), ...envOf(wishes.env, context) };
+    first.push(
+      openRequest({
+        id: wishes.session ?? randomName(context),
+        client,
+        argv: [...wishes.argv],
+        tty: wishes.tty,
+        env,
+        ...size,
+        ...(wishes.workdir === undefined ? {} : { cwd: wishes.workdir }),
+        ...(wishes.user === undefined ? {} : { user: wishes.user }),
+        ...(wishes.context === undefined ? {} : { context: wishes.context }),
+        ...(wishes.timeoutMs === undefined ? {} : { timeout_ms: wishes.timeoutMs }),
+      }),
+    );
+  }
+  return { client, first };
+}
+
+function envOf(words: readonly string[], context: Context): Record<string, string> {
+  const env: Record<string, string> = {};
+  for (const word of words) {
+    const equals = word.indexOf("=");
+    const key = equals === -1 ? word : word.slice(0, equals);
+    const value = equals === -1 ? context.env[key] : word.slice(equals + 1);
+    if (value !== undefined) env[key] = value;
+  }
+  return env;
+}
+
+async function runPipe(
+  context: Context,
+  link: Link,
+  plan: SessionPlan,
+  vault: string,
+): Promise<number> {
+  const pipe = new Pipe(context, link, plan);
+  try {
+    const end = await pipe.run();
+    switch (end.kind) {
+      case "exit":
+        return exitStatus(end.exit);
+      case "stopped":
+        return stoppedStatus(end.signal);
+      case "broken-pipe":
+        throw new BrokenPipe("The reader has gone away");
+    }
+  } catch (error) {
+    const failure = asFailure(error, vault);
+    if (pipe.sessionId === undefined || !(failure instanceof Failure)) throw failure;
+    if (failure.code !== "FV-NET-003") throw failure;
+    throw new Failure("FV-NET-003", failure.message, {
+      because: failure.because ?? "it did not come back",
+      fix: `the command goes on; come back to it:  fly-vault exec ${vault} --session ${pipe.sessionId}`,
+    });
+  }
+}

@@ -1,0 +1,117 @@
+import * as v from "valibot";
+import { Failure } from "../../cli/failure.ts";
+import type { ByteStream } from "../../protocol/byte-stream.ts";
+import { FrameStream } from "../../protocol/frame.ts";
+import { request } from "../../protocol/message.ts";
+import { splice } from "../../system/splice.ts";
+import { type Listening, listenTcp, SocketError } from "../../system/tcp-stream.ts";
+import { late, within } from "../../system/within.ts";
+import { answer } from "./answer.ts";
+import { type Forward, showForward } from "./forward-spec.ts";
+import { clientLimits } from "./limits.ts";
+import type { Link } from "./link.ts";
+import { asFailure } from "./remote-failure.ts";
+
+/** Listeners here, each connection a stream to the vault. They outlive the link: new ones wait for it. */
+export class Forwards {
+  readonly #vault: string;
+  readonly #note: (line: string) => void;
+  readonly #linkReady = Promise.withResolvers<Link>();
+  readonly #listeners: { readonly forward: Forward; readonly listening: Listening }[] = [];
+  #connections = 0;
+
+  /** Binds every port before anything is sent. Throws `Failure` when one is taken. */
+  constructor(vault: string, forwards: readonly Forward[], note: (line: string) => void) {
+    this.#vault = vault;
+    this.#note = note;
+    try {
+      for (const forward of forwards) this.#listen(forward);
+    } catch (error) {
+      this.close();
+      throw error;
+    }
+  }
+
+  /** One line for each, as `127.0.0.1:3000 -> localhost:3000`. */
+  get lines(): readonly string[] {
+    return this.#listeners.map(({ forward }) => showForward(forward));
+  }
+
+  get connectionCount(): number {
+    return this.#connections;
+  }
+
+  use(link: Link): void {
+    this.#linkReady.resolve(link);
+  }
+
+  close(): void {
+    for (const { listening } of this.#listeners) listening.close();
+  }
+
+  #listen(forward: Forward): void {
+    const address = { host: forward.bind, port: forward.localPort };
+    const onConnection = (stream: ByteStream): void => {
+      this.#serve(forward, stream).catch((error: unknown) => {
+        stream.abort(0);
+        this.#note(`${forward.localPort}: ${describe(error)}`);
+      });
+    };
+    const options = { connectionsMax: clientLimits.forwardConnectionsMax, onConnection };
+    try {
+      this.#listeners.push({ forward, listening: listenTcp(address, options) });
+    } catch (error) {
+      throw cannotListen(forward, error);
+    }
+  }
+
+  async #serve(forward: Forward, local: ByteStream): Promise<void> {
+    this.#connections += 1;
+    try {
+      const remote = await this.#openRemote(forward);
+      const { error } = await splice(local, remote);
+      if (error?.kind === "connection-lost") throw error;
+    } finally {
+      this.#connections -= 1;
+    }
+  }
+
+  async #openRemote(forward: Forward): Promise<ByteStream> {
+    const connecting = this.#linkReady.promise.then((link) => link.connection());
+    const connection = await within(connecting, clientLimits.forwardWaitMs);
+    if (connection === late)
+      throw new Failure("FV-NET-003", `the link to "${this.#vault}" is down`);
+    const frames = new FrameStream(await connection.openStream());
+    const { host, port } = forward;
+    try {
+      await answer(request(frames, { type: "forward", host, port }, v.object({})));
+    } catch (error) {
+      frames.stream.abort(0);
+      throw asFailure(error, this.#vault);
+    }
+    return frames.release();
+  }
+}
+
+function cannotListen(forward: Forward, error: unknown): unknown {
+  if (!(error instanceof SocketError)) return error;
+  const { bind, localPort, host, port } = forward;
+  const where = `${bind}:${localPort}`;
+  if (error.code === "EADDRINUSE")
+    return new Failure("FV-FWD-001", `port ${localPort} on this computer is in use`, {
+      because: `another program listens on ${where}`,
+      fix: `choose another one:  -L ${localPort === 65_535 ? 1024 : localPort + 1}:${host}:${port}`,
+    });
+  return new Failure("FV-FWD-002", `cannot listen on ${where}`, {
+    because: error.code,
+    ...(error.code === "EACCES"
+      ? { fix: `ports below 1024 need root; use  -L ${localPort + 8000}:${host}:${port}` }
+      : {}),
+  });
+}
+
+function describe(error: unknown): string {
+  if (error instanceof Failure)
+    return error.because === undefined ? error.message : `${error.message} (${error.because})`;
+  return error instanceof Error ? error.message : String(error);
+}

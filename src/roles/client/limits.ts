@@ -1,0 +1,34 @@
+/** Bounds of the client. Sizes are bytes, times are milliseconds; the figures are ours. */
+export const clientLimits = {
+  configBytesMax: 1024 * 1024,
+  namesListedMax: 10,
+  tokenBytesMax: 4096,
+  tokenCommandMs: 30_000,
+
+  /** Finding the machine: all its addresses together, and the head start of each over the next. */
+  dialMs: 5000,
+  dialStaggerMs: 300,
+  addressesMax: 8,
+
+  /** A link that was lost: at once, then doubling. */
+  retryFirstMs: 250,
+  retryMaxMs: 5000,
+  /** Packets went out and nothing came back for so long: first a new socket, then a new connection. */
+  quietRebindMs: 3000,
+  quietDeadMs: 6000,
+  watchEveryMs: 500,
+  /** The clock jumped by so much: the laptop slept. */
+  clockJumpMs: 5000,
+  /** Scripts give a lost link up after this long. */
+  reconnectMs: 2 * 60_000,
+
+  /** Connections to a forwarded port that wait for a lost link. */
+  forwardWaitMs: 10_000,
+  forwardConnectionsMax: 256,
+  forwardPortsMax: 256,
+
+  /** From the request to its reply. */
+  replyMs: 30_000,
+  /** For the last words of a session that is over. */
+  farewellMs: 500,
+} as const;

@@ -1,0 +1,179 @@
+import type { Context } from "../../cli/context.ts";
+import { Failure } from "../../cli/failure.ts";
+import { closeCodes, type CloseReason, type Connection } from "../../quic/connection.ts";
+import type { Endpoint } from "../../quic/endpoint.ts";
+import { within } from "../../system/within.ts";
+import { backoffMs } from "./backoff.ts";
+import { clientLimits } from "./limits.ts";
+import { LinkWatch } from "./link-watch.ts";
+import { fromCloseReason, isTransient } from "./remote-failure.ts";
+import type { PerformedLogin } from "./login.ts";
+import { LoginFailure } from "./login-failure.ts";
+import { Wakeup } from "./wakeup.ts";
+
+/** A connection that was logged in over. */
+export interface OpenedConnection {
+  readonly endpoint: Pick<Endpoint, "rebind" | "close">;
+  readonly connection: Connection;
+  readonly login: PerformedLogin;
+}
+
+export interface LinkOptions {
+  readonly vault: string;
+  /** Dials and logs in; rejects with `Failure`. */
+  readonly open: () => Promise<OpenedConnection>;
+  /** Give up after being down for so long; without it never. */
+  readonly reconnectMs?: number | undefined;
+  readonly clock: Pick<Context, "monotonicMs" | "wallMs">;
+  readonly onState?: (state: LinkState) => void;
+}
+
+export type LinkState =
+  | { readonly kind: "up" }
+  | { readonly kind: "down"; readonly sinceMs: number; readonly attempt: number };
+
+/**
+ * The attested connection to a vault, made again whenever it is lost. The first time everything that
+ * goes wrong is final; later only what dialling again cannot cure.
+ */
+export class Link {
+  readonly #options: LinkOptions;
+  readonly #timer: ReturnType<typeof setInterval>;
+  readonly #retryNow = new Wakeup();
+  #opened: OpenedConnection;
+  #watch = new LinkWatch();
+  #lost: Failure | undefined;
+  #reopening: Promise<Connection> | undefined;
+  #closed = false;
+
+  private constructor(options: LinkOptions, opened: OpenedConnection) {
+    this.#options = options;
+    this.#opened = opened;
+    this.#follow(opened);
+    this.#timer = setInterval(() => this.#observe(), clientLimits.watchEveryMs);
+  }
+
+  static async open(options: LinkOptions): Promise<Link> {
+    return new Link(options, await options.open());
+  }
+
+  get login(): PerformedLogin {
+    return this.#opened.login;
+  }
+
+  get connectionStats(): ReturnType<Connection["stats"]> {
+    return this.#opened.connection.stats();
+  }
+
+  /** The connection, waiting for it while the link is down. Rejects with the `Failure` that ended it. */
+  async connection(): Promise<Connection> {
+    if (this.#closed) throw new Failure("FV-NET-003", "the link was closed");
+    if (this.#lost === undefined) return this.#opened.connection;
+    this.#reopening ??= this.#reopen().finally(() => {
+      this.#reopening = undefined;
+    });
+    return this.#reopening;
+  }
+
+  /** Whether the link stands and it is by this connection. */
+  isCurrent(connection: Connection): boolean {
+    return this.#lost === undefined && this.#opened.connection === connection;
+  }
+
+  /** Wait between attempts at something over a link that stands. */
+  async pause(attempt: number): Promise<void> {
+    await Bun.sleep(backoffMs(attempt + 1, Math.random()));
+  }
+
+  /** No more waiting: the user asked, or the computer woke up. */
+  retryNow(): void {
+    this.#retryNow.call();
+  }
+
+  /** New socket, same connections. */
+  async rebind(): Promise<void> {
+    await this.#opened.endpoint.rebind();
+  }
+
+  async close(): Promise<void> {
+    if (this.#closed) return;
+    this.#closed = true;
+    clearInterval(this.#timer);
+    this.#retryNow.call();
+    this.#opened.connection.close(closeCodes.done, "");
+    await this.#opened.endpoint.close();
+  }
+
+  #follow(opened: OpenedConnection): void {
+    this.#opened = opened;
+    this.#watch = new LinkWatch();
+    this.#lost = undefined;
+    void opened.connection.closed.then((reason) => this.#receiveClose(opened, reason));
+  }
+
+  #receiveClose(opened: OpenedConnection, reason: CloseReason): void {
+    if (this.#closed || opened !== this.#opened || this.#lost !== undefined) return;
+    this.#lose(fromCloseReason(reason, this.#options.vault));
+  }
+
+  #lose(failure: Failure): void {
+    this.#lost = failure;
+    // Comes back by itself: a console that nobody types into wants to be there when they do.
+    this.connection().catch(() => undefined);
+  }
+
+  async #reopen(): Promise<Connection> {
+    const { clock, reconnectMs = Number.POSITIVE_INFINITY, onState } = this.#options;
+    const sinceMs = clock.monotonicMs();
+    await this.#opened.endpoint.close();
+    for (let attempt = 0; ; attempt += 1) {
+      onState?.({ kind: "down", sinceMs, attempt });
+      await within(this.#retryNow.wait(), backoffMs(attempt, Math.random()));
+      if (this.#closed) throw new Failure("FV-NET-003", "the link was closed");
+      try {
+        this.#follow(await this.#options.open());
+        onState?.({ kind: "up" });
+        return this.#opened.connection;
+      } catch (error) {
+        if (!mayRetry(error)) throw error;
+        if (clock.monotonicMs() - sinceMs < reconnectMs) continue;
+        throw givenUp(this.#options.vault, error, reconnectMs);
+      }
+    }
+  }
+
+  #observe(): void {
+    const { clock } = this.#options;
+    const { sentPackets, receivedPackets } = this.#opened.connection.stats();
+    const verdict = this.#watch.observe({
+      monotonicMs: clock.monotonicMs(),
+      wallMs: clock.wallMs(),
+      sentPackets,
+      receivedPackets,
+    });
+    if (verdict === "fine") return;
+    this.#retryNow.call();
+    if (this.#lost !== undefined) return;
+    if (verdict === "rebind") {
+      // No network at all right now: the next look decides.
+      this.rebind().catch(() => undefined);
+      return;
+    }
+    this.#lose(new Failure("FV-NET-003", `the link to "${this.#options.vault}" was lost`));
+    this.#opened.connection.close(closeCodes.done, "");
+  }
+}
+
+function mayRetry(error: unknown): error is Failure {
+  if (error instanceof LoginFailure) return error.retryable;
+  return error instanceof Failure && isTransient(error);
+}
+
+function givenUp(vault: string, last: Failure, reconnectMs: number): Failure {
+  return new Failure("FV-NET-003", `the link to "${vault}" was lost and did not come back`, {
+    because: `tried for ${Math.round(reconnectMs / 1000)} s; last: ${last.message}${
+      last.because === undefined ? "" : `, ${last.because}`
+    }`,
+    fix: "what runs there goes on; come back when the network does",
+  });
+}

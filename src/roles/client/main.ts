@@ -1,0 +1,20 @@
+import type { Context } from "../../cli/context.ts";
+import { type Program, runProgram } from "../../cli/program.ts";
+import { build } from "./build.ts";
+import { connect } from "./connect.ts";
+import { exec } from "./exec.ts";
+import { explain } from "./explain.ts";
+import { listExec } from "./list-exec.ts";
+import { topics } from "./topics.ts";
+
+/** Exported for the documentation's test. */
+export const program: Program = {
+  name: "fly-vault",
+  summary: "A whole Linux machine on Fly.io, worked on as if it sat under the desk",
+  commands: [connect, exec, listExec, build, explain],
+  topics,
+};
+
+export async function main(argv: readonly string[], context: Context): Promise<number> {
+  return runProgram(program, argv, context);
+}

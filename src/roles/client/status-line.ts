@@ -1,0 +1,43 @@
+import type { OutputStream } from "../../cli/context.ts";
+
+/** One dim line over the last row of a terminal, drawn once a second, without moving the cursor. */
+export class StatusLine {
+  readonly #output: OutputStream;
+  #timer: ReturnType<typeof setInterval> | undefined;
+  #shown = false;
+  #line: () => string = () => "";
+
+  constructor(output: OutputStream) {
+    this.#output = output;
+  }
+
+  show(line: () => string): void {
+    if (!this.#output.isTty) return;
+    this.#line = line;
+    this.#draw();
+    this.#timer ??= setInterval(() => this.#draw(), 1000);
+  }
+
+  hide(): void {
+    clearInterval(this.#timer);
+    this.#timer = undefined;
+    if (!this.#shown) return;
+    this.#shown = false;
+    this.#write(`${this.#lastRow()}\u001b[2K`);
+  }
+
+  #draw(): void {
+    this.#shown = true;
+    const text = this.#line().slice(0, this.#output.columns);
+    this.#write(`${this.#lastRow()}\u001b[0;2m${text}\u001b[0m\u001b[K`);
+  }
+
+  #lastRow(): string {
+    return `\u001b[${this.#output.rows};1H`;
+  }
+
+  /** Cursor and colours are saved and put back by the terminal. */
+  #write(text: string): void {
+    this.#output.write(`\u001b7${text}\u001b8`).catch(() => undefined);
+  }
+}

@@ -1,0 +1,143 @@
+import type { Flags } from "../../cli/command.ts";
+import type { Context } from "../../cli/context.ts";
+import { parseDuration } from "../../cli/duration.ts";
+import { cacheDirectory, stateDirectory } from "../../cli/paths.ts";
+import { UsageError } from "../../cli/usage-error.ts";
+import { JwksCache } from "../../fly/jwks.ts";
+import { readAccessToken } from "./access-token.ts";
+import { parseAddress } from "./address.ts";
+import { dial } from "./dial.ts";
+import { KnownMachines } from "./known-machines.ts";
+import { Link, type LinkOptions, type OpenedConnection } from "./link.ts";
+import { type LoginOptions, performLogin } from "./login.ts";
+import { loadVault, type VaultConfig } from "./vault-config.ts";
+
+/** Flags of every command that talks to a vault. */
+export const linkFlags = {
+  "token-file": { value: "FILE", summary: 'read the access token from here ("-": standard input)' },
+  reconnect: { value: "DURATION", summary: "how long to wait for a lost link" },
+} as const satisfies Flags;
+
+export interface VaultLinkOptions {
+  readonly tokenFile: string | undefined;
+  readonly reconnectMs: number | undefined;
+  readonly verbose: number;
+  readonly quiet: boolean;
+  readonly onState?: NonNullable<LinkOptions["onState"]>;
+}
+
+export interface Vault {
+  readonly config: VaultConfig;
+  readonly token: string;
+}
+
+/** Reads configuration and token; nothing is sent. Warnings go to stderr. */
+export async function readVault(
+  name: string,
+  options: Pick<VaultLinkOptions, "tokenFile" | "quiet">,
+  context: Context,
+): Promise<Vault> {
+  const { vault: config, warnings } = loadVault(name, context.env);
+  const access = await readAccessToken(config, context, options.tokenFile);
+  if (!options.quiet)
+    for (const warning of [...warnings, ...access.warnings])
+      await context.stderr.write(`warning: ${warning}\n`);
+  return { config, token: access.token };
+}
+
+export async function openLink(
+  vault: Vault,
+  options: VaultLinkOptions,
+  context: Context,
+): Promise<Link> {
+  const opener = new Opener(vault, options, context);
+  return Link.open({
+    vault: vault.config.name,
+    open: () => opener.open(),
+    reconnectMs: options.reconnectMs,
+    clock: context,
+    ...(options.onState === undefined ? {} : { onState: options.onState }),
+  });
+}
+
+/** `--reconnect`; undefined where it was not given. */
+export function reconnectMsOf(text: string | undefined): number | undefined {
+  if (text === undefined) return undefined;
+  const ms = parseDuration(text);
+  if (ms === undefined)
+    throw new UsageError(`--reconnect must be a duration such as 30s or 2m, not "${text}"`);
+  return ms;
+}
+
+class Opener {
+  readonly #vault: Vault;
+  readonly #options: VaultLinkOptions;
+  readonly #context: Context;
+  readonly #jwks: JwksCache;
+
+  constructor(vault: Vault, options: VaultLinkOptions, context: Context) {
+    this.#vault = vault;
+    this.#options = options;
+    this.#context = context;
+    this.#jwks = new JwksCache({
+      cacheDir: cacheDirectory(context.env),
+      wallMs: context.wallMs,
+      warn: (message) => this.#say(1, `warning: ${message}`),
+    });
+  }
+
+  async open(): Promise<OpenedConnection> {
+    const { config } = this.#vault;
+    const address = parseAddress(config.address);
+    if (address === undefined) throw new RangeError("The schema checked the address");
+    const startedMs = this.#context.monotonicMs();
+    const { endpoint, connection } = await dial(config.name, address);
+    const dialledMs = this.#context.monotonicMs();
+    try {
+      const login = await performLogin(connection, this.#loginOptions());
+      const doneMs = this.#context.monotonicMs();
+      this.#say(
+        1,
+        `connected: quic ${round(dialledMs - startedMs)} ms, attestation and login ${round(doneMs - dialledMs)} ms`,
+      );
+      return { endpoint, connection, login };
+    } catch (error) {
+      await endpoint.close();
+      throw error;
+    }
+  }
+
+  #loginOptions(): LoginOptions {
+    const { config, token } = this.#vault;
+    const { env, monotonicMs, wallMs, randomBytes } = this.#context;
+    return {
+      vault: {
+        name: config.name,
+        org: config.org,
+        app: config.app,
+        machineId: config.machine_id,
+        issuer: config.issuer,
+      },
+      accessToken: token,
+      jwks: this.#jwks,
+      knownMachines: new KnownMachines(stateDirectory(env)),
+      onFirstUse: (machine) =>
+        this.#say(
+          0,
+          `first use of "${config.name}": machine ${machine.machineId} is remembered, another one will be refused`,
+        ),
+      monotonicMs,
+      wallMs,
+      randomBytes,
+    };
+  }
+
+  #say(level: number, line: string): void {
+    if (this.#options.quiet || this.#options.verbose < level) return;
+    this.#context.stderr.write(`${line}\n`).catch(() => undefined);
+  }
+}
+
+function round(ms: number): number {
+  return Math.round(ms);
+}

@@ -1,0 +1,96 @@
+import * as v from "valibot";
+import { checkIssuer, IssuerError } from "../../fly/issuer.ts";
+import { parseAddress } from "./address.ts";
+import { parseForward } from "./forward-spec.ts";
+
+/** `[vault.NAME]`. Messages follow the key's name: `"org" must be …`. */
+
+const notText = "must be a string in quotes";
+
+const address = v.pipe(
+  v.string(notText),
+  v.check(
+    (text) => parseAddress(text) !== undefined,
+    'must be "host:port", with IPv6 in brackets: "[fdaa::3]:8443"',
+  ),
+);
+
+const slug = v.pipe(
+  v.string(notText),
+  v.regex(
+    /^[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?$/,
+    "must be 1 to 63 lower-case letters, digits and hyphens",
+  ),
+);
+
+const issuer = v.pipe(
+  v.string(notText),
+  v.check(
+    isIssuer,
+    "must be an https URL without a slash at its end (plain http only on this computer)",
+  ),
+);
+
+const rootfsUrl = v.pipe(
+  v.string(notText),
+  v.check(isRootfsUrl, "must be an http or https URL without a password in it"),
+);
+
+const token = v.union(
+  [v.strictObject({ file: v.string() }), v.strictObject({ command: v.array(v.string()) })],
+  'must be { file = "PATH" } or { command = ["WORD", …] }',
+);
+
+export const vaultSchema = v.object({
+  address,
+  org: slug,
+  app: slug,
+  machine_id: v.optional(
+    v.pipe(
+      v.string(notText),
+      v.regex(/^[0-9a-f]{14}$/, "must be 14 hexadecimal digits (fly machine list)"),
+    ),
+  ),
+  issuer: v.optional(issuer),
+  access_token: v.optional(v.string(notText)),
+  token: v.optional(token),
+  forward: v.optional(
+    v.array(
+      v.pipe(
+        v.string("must be a list of strings in quotes"),
+        v.check(
+          (spec) => parseForward(spec) !== undefined,
+          'has an entry that is not "PORT", "LOCAL:PORT", "LOCAL:HOST:PORT" or "BIND:LOCAL:HOST:PORT"',
+        ),
+      ),
+      'must be a list: ["8080:localhost:8080"]',
+    ),
+    [],
+  ),
+  rootfs: v.optional(v.pipe(v.string(notText), v.nonEmpty("must not be empty"))),
+  rootfs_url: v.optional(rootfsUrl),
+  rootfs_sha256: v.optional(
+    v.pipe(
+      v.string(notText),
+      v.regex(/^[0-9a-f]{64}$/, "must be 64 lower-case hexadecimal digits"),
+    ),
+  ),
+});
+
+export type VaultTable = Readonly<v.InferOutput<typeof vaultSchema>>;
+
+function isIssuer(text: string): boolean {
+  try {
+    checkIssuer(text);
+    return true;
+  } catch (error) {
+    if (error instanceof IssuerError) return false;
+    throw error;
+  }
+}
+
+function isRootfsUrl(text: string): boolean {
+  const url = URL.parse(text);
+  if (url === null || url.username !== "" || url.password !== "") return false;
+  return url.protocol === "https:" || url.protocol === "http:";
+}
