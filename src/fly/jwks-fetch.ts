@@ -20,9 +20,12 @@ export class JwksError extends Error {
 export type SigningKey = JWK & { readonly kid: string };
 
 /** Asks the issuer. Rejects with `JwksError`. */
-export async function fetchJwks(issuer: string): Promise<SigningKey[]> {
+export async function fetchJwks(
+  issuer: string,
+  timeoutMs: number = flyLimits.jwksTimeoutMs,
+): Promise<SigningKey[]> {
   const url = jwksUrl(checkIssuer(issuer));
-  return parseJwks(await download(url));
+  return parseJwks(await download(url, timeoutMs));
 }
 
 /**
@@ -43,8 +46,8 @@ export function parseJwks(bytes: Uint8Array): SigningKey[] {
   return keys;
 }
 
-async function download(url: string): Promise<Uint8Array> {
-  const signal = AbortSignal.timeout(flyLimits.jwksTimeoutMs);
+async function download(url: string, timeoutMs: number): Promise<Uint8Array> {
+  const signal = AbortSignal.timeout(timeoutMs);
   let response: Response;
   try {
     response = await fetch(url, {

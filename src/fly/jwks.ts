@@ -19,6 +19,8 @@ interface KeySet {
   readonly fetchedMs: number;
   /** When an unknown key id last made us ask again; 0 for never. */
   readonly refetchedMs: number;
+  /** When the issuer last failed to answer, as this run remembers it. */
+  readonly failedMs?: number;
 }
 
 /**
@@ -42,13 +44,27 @@ export class JwksCache {
     if (known !== undefined && this.#isFresh(known)) return this.#fromFresh(issuer, kid, known);
     let fetched: KeySet;
     try {
-      fetched = await this.#fetch(issuer, known?.refetchedMs ?? 0);
+      fetched = await this.#fetchUnlessFailed(issuer, known);
     } catch (error) {
       const stale = known !== undefined && this.#isUsable(known) ? find(known, kid) : undefined;
       if (error instanceof JwksError && stale !== undefined) return stale;
       throw error;
     }
     return find(fetched, kid) ?? unknownKey(kid);
+  }
+
+  /** While old keys are in force, an issuer that just failed is left alone: nobody waits for it twice. */
+  async #fetchUnlessFailed(issuer: string, known: KeySet | undefined): Promise<KeySet> {
+    if (known === undefined) return this.#fetch(issuer, 0);
+    const sinceMs = this.#options.wallMs() - (known.failedMs ?? Number.NEGATIVE_INFINITY);
+    if (this.#isUsable(known) && sinceMs >= 0 && sinceMs < flyLimits.jwksCooldownMs)
+      throw new JwksError("unreachable", `${issuer} did not answer a moment ago`);
+    try {
+      return await this.#fetch(issuer, known.refetchedMs);
+    } catch (error) {
+      this.#remember(issuer, { ...known, failedMs: this.#options.wallMs() });
+      throw error;
+    }
   }
 
   async #fromFresh(issuer: string, kid: string, known: KeySet): Promise<SigningKey> {
