@@ -38,6 +38,7 @@ export class Fleet {
   recover(): void {
     for (const machine of this.machines) {
       machine.adopt();
+      if (machine.record.state === "destroying") void this.destroyMachine(machine, true);
       if (!machine.record.resume) continue;
       machine.record.resume = false;
       if (!machine.isRunning && machine.record.state === "stopped") machine.start("flyd");
@@ -47,12 +48,11 @@ export class Fleet {
 
   /** Stops every machine and remembers to start it the next time. */
   async stopAll(): Promise<void> {
-    const running = this.machines.filter((machine) => machine.isRunning);
-    for (const machine of running) {
-      machine.record.resume = machine.record.state === "started";
+    for (const machine of this.machines) {
+      machine.record.resume = ["started", "restarting"].includes(machine.record.state);
       machine.stop();
     }
-    await Promise.all(running.map(async (machine) => machine.stopped()));
+    await Promise.all(this.machines.map(async (machine) => machine.stopped()));
     this.#store.save();
   }
 

@@ -52,7 +52,7 @@ export class Host implements MachineHost {
       mkdirSync(join(this.#store.dir, "volumes"), privateFolder);
       mkdirSync(this.#store.volumeDir(volume), { recursive: true, mode: 0o755 });
     }
-    this.openSocket(record);
+    this.#openSocket(record);
     return spawnMachineProcess({
       command: [...this.#entrypoint, ...commandWords(record.config)],
       env: machineEnvironment(record, {
@@ -64,8 +64,12 @@ export class Host implements MachineHost {
     });
   };
 
-  /** Also for a machine that has run on while no fly-local was there. */
-  openSocket(record: MachineRecord): void {
+  /** For a machine that has run on while no fly-local was there. */
+  keepSocket(record: MachineRecord): void {
+    if (!this.#sockets.has(record.id)) this.#openSocket(record);
+  }
+
+  #openSocket(record: MachineRecord): void {
     this.#sockets.get(record.id)?.close();
     const path = apiSocketPath(this.#store.machineDir(record.id));
     this.#sockets.set(record.id, openMachineSocket(path, record, this.#services()));

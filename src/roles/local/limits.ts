@@ -33,7 +33,7 @@ export const localLimits = {
   bucketsMax: 4_096,
   metadataKeysMax: 100,
   logBytesMax: 16 << 20,
-  logCheckMs: 15_000,
+  upkeepMs: 15_000,
   restartDelayMs: 1_000,
   restartDelayMsMax: 30_000,
   /** How often a process that is not our child any more is looked for. */

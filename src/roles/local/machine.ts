@@ -40,17 +40,19 @@ export class Machine {
   /** After fly-local came back: take up the process again, or find out that it has gone. */
   adopt(): void {
     const { record } = this;
-    if (record.process === undefined) return;
-    const process = adoptMachineProcess(record.process);
+    const process = record.process === undefined ? undefined : adoptMachineProcess(record.process);
     if (process !== undefined) {
-      this.#watch(process);
-      if (record.state !== "started") this.#move("started");
       this.#host.log("info", "machine-adopted", { machine: record.id, pid: process.identity.pid });
+      this.#watch(process);
+      // Only the old fly-local knew when the grace would be over.
+      if (record.state === "stopping") this.stop();
       return;
     }
+    const wasRunning = record.process !== undefined;
     delete record.process;
-    this.#event("exit", "stopped", "flyd", { exit_event: { exit_code: null, lost: true } });
-    this.#move("stopped");
+    if (wasRunning) this.#event("exit", "stopped", "flyd", lostExit);
+    if (!isSettled(record.state) && record.state !== "destroying") this.#move("stopped");
+    else if (record.state === "started") this.#move("stopped");
   }
 
   start(source: EventRecord["source"] = "user"): MachineState {
@@ -248,6 +250,9 @@ export class Machine {
 export function isSettled(state: MachineState): boolean {
   return ["created", "started", "stopped", "failed", "destroyed"].includes(state);
 }
+
+/** Nobody saw how the process ended. */
+const lostExit = { exit_event: { exit_code: null, requested_stop: false, restarting: false } };
 
 async function endWithin(
   process: MachineProcess,

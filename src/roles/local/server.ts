@@ -1,4 +1,5 @@
 import { randomBytes } from "node:crypto";
+import { mkdirSync } from "node:fs";
 import { join } from "node:path";
 import { Failure } from "../../cli/failure.ts";
 import type { Log } from "../../system/log.ts";
@@ -48,9 +49,10 @@ export interface LocalServer {
 
 /** A small Fly: state, machines and listener, up when this resolves. */
 export async function startLocal(options: LocalOptions): Promise<LocalServer> {
-  const store = StateStore.open(options.stateDir, options.org);
+  mkdirSync(options.stateDir, { recursive: true, mode: 0o700 });
   const unlock = lockState(options.stateDir);
   try {
+    const store = StateStore.open(options.stateDir, options.org, options.log);
     return await startLocked(options, store, unlock);
   } catch (error) {
     unlock();
@@ -107,17 +109,18 @@ async function startLocked(
   const apiBase = `http://${options.hostname}:${server.port}`;
   issuer = new Issuer({ ...options, apiBase, org: store.state.org, keys });
   fleet.recover();
-  for (const machine of fleet.machines) if (machine.isRunning) host.openSocket(machine.record);
-  const logTimer = setInterval(() => {
+  for (const machine of fleet.machines) if (machine.isRunning) host.keepSocket(machine.record);
+  const upkeep = setInterval(() => {
+    store.retryUnsaved();
     for (const machine of fleet.machines) if (machine.isRunning) host.trimLog(machine.record.id);
-  }, localLimits.logCheckMs);
+  }, localLimits.upkeepMs);
   return {
     apiBase,
     issuer: issuer.url,
     apiToken,
     machineCount: fleet.machines.filter((machine) => machine.isRunning).length,
     async close({ keepMachines }) {
-      clearInterval(logTimer);
+      clearInterval(upkeep);
       if (!keepMachines) await fleet.stopAll();
       await server.stop(true);
       host.closeSockets();

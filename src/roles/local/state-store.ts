@@ -1,7 +1,8 @@
-import { mkdirSync, readFileSync, renameSync, writeFileSync } from "node:fs";
+import { readFileSync, renameSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import * as v from "valibot";
 import { Failure } from "../../cli/failure.ts";
+import type { Log } from "../../system/log.ts";
 import { numericId } from "./identifier.ts";
 import { stateRecord, type StateRecord } from "./record.ts";
 
@@ -12,14 +13,16 @@ import { stateRecord, type StateRecord } from "./record.ts";
 export class StateStore {
   readonly dir: string;
   readonly state: StateRecord;
+  readonly #log: Log;
+  #unsaved = false;
 
-  private constructor(dir: string, state: StateRecord) {
+  private constructor(dir: string, state: StateRecord, log: Log) {
     this.dir = dir;
     this.state = state;
+    this.#log = log;
   }
 
-  static open(dir: string, orgSlug: string): StateStore {
-    mkdirSync(dir, { recursive: true, mode: 0o700 });
+  static open(dir: string, orgSlug: string, log: Log): StateStore {
     const text = readIfThere(join(dir, "state.json"));
     const state = text === undefined ? emptyState(orgSlug) : parseState(text, dir);
     if (state.org.slug !== orgSlug) {
@@ -28,11 +31,26 @@ export class StateStore {
         fix: `pass --org ${state.org.slug}, or another --state-dir`,
       });
     }
-    return new StateStore(dir, state);
+    return new StateStore(dir, state, log);
   }
 
+  /**
+   * A full disk must not bring down the machines: the last good state stays, and the next save, which
+   * `retryUnsaved` sees to, brings it up to date.
+   */
   save(): void {
-    writePrivate(join(this.dir, "state.json"), `${JSON.stringify(this.state, undefined, 1)}\n`);
+    try {
+      writePrivate(join(this.dir, "state.json"), `${JSON.stringify(this.state, undefined, 1)}\n`);
+      this.#unsaved = false;
+    } catch (error) {
+      this.#unsaved = true;
+      const words = error instanceof Error ? error.message : String(error);
+      this.#log("error", "state-not-saved", { error: words });
+    }
+  }
+
+  retryUnsaved(): void {
+    if (this.#unsaved) this.save();
   }
 
   machineDir(machineId: string): string {
