@@ -1,0 +1,27 @@
+import type { SocketAddress } from "./connection.ts";
+import type { SendBatch } from "./send-batch.ts";
+
+/** What carries datagrams: UDP today, a WebSocket tomorrow. QUIC above does not notice. */
+export interface DatagramCarrier {
+  readonly address: SocketAddress;
+  /** False when there is no room now; the same batch is offered again later. Losses are silent. */
+  send(batch: SendBatch): boolean;
+  close(): void;
+}
+
+export type DatagramReceiver = (datagram: Uint8Array, port: number, host: string) => void;
+export type OpenCarrier = (
+  bind: SocketAddress,
+  receive: DatagramReceiver,
+) => Promise<DatagramCarrier>;
+
+/**
+ * Stands before QUIC: the admission header of the proxy protocol. Only datagrams with a long header
+ * are shown to it on the way out, so bulk data pays nothing.
+ */
+export interface DatagramGate {
+  /** The bytes to send instead of `datagram`, or null to send it as it is. */
+  seal(datagram: Uint8Array, to: SocketAddress): Uint8Array | null;
+  /** The QUIC datagram inside something that is no bare QUIC (bit 0x40 clear), or null to drop it. */
+  open(datagram: Uint8Array, from: SocketAddress): Uint8Array | null;
+}

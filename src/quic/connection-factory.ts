@@ -1,0 +1,160 @@
+import { isIPv4 } from "node:net";
+import type { CloseReason, SocketAddress } from "./connection.ts";
+import { type ConnectionIds, tokenNumber } from "./connection-id.ts";
+import { openKeylog } from "./keylog.ts";
+import { quicLimits } from "./limits.ts";
+import { type ConnectionOwner, type ConnectionSetup, QuicConnection } from "./quic-connection.ts";
+import {
+  clientConfig,
+  type CongestionControl,
+  serverConfig,
+  type ServerIdentity,
+  type TransportSettings,
+} from "./quiche-config.ts";
+import { QuicheConnection } from "./quiche-connection.ts";
+import type { RouteTable } from "./route-table.ts";
+
+export interface FactoryOptions {
+  readonly server?: ServerIdentity;
+  readonly datagramBytesMax?: number;
+  readonly congestionControl?: CongestionControl;
+  readonly keepAliveMs?: number;
+  readonly idleMs?: number;
+  readonly handshakeMs?: number;
+  readonly alpn: string;
+  readonly ids: ConnectionIds;
+  readonly routes: RouteTable<QuicConnection>;
+  readonly owner: ConnectionOwner;
+}
+
+/** Makes the connections of an endpoint, keeps count of them, and lets the routes follow. */
+export class ConnectionFactory {
+  readonly connections = new Set<QuicConnection>();
+  readonly #options: FactoryOptions;
+  readonly #halfOpen = new Set<QuicConnection>();
+  readonly #routesOf = new Map<QuicConnection, Routes>();
+
+  constructor(options: FactoryOptions) {
+    this.#options = options;
+  }
+
+  get halfOpenCount(): number {
+    return this.#halfOpen.size;
+  }
+
+  connect(remote: SocketAddress, handshakeMs: number): QuicConnection {
+    if (this.connections.size >= quicLimits.connectionsMax) {
+      throw new RangeError("Too many connections on this endpoint");
+    }
+    const { ids, keepAliveMs = quicLimits.keepAliveMs } = this.#options;
+    const scid = ids.mint();
+    const local = localAddress(remote);
+    const config = clientConfig(this.#settings("client"));
+    const quiche = QuicheConnection.connect(scid, local, remote, config);
+    const side = "client";
+    return this.#add(scid, { side, quiche, remoteAddress: remote, handshakeMs, keepAliveMs });
+  }
+
+  /** `originalDcid` only after a Retry, which also settled `scid`. */
+  accept(
+    ids: { readonly scid: Uint8Array; readonly originalDcid: Uint8Array | undefined },
+    remote: SocketAddress,
+    identity: ServerIdentity,
+  ): QuicConnection {
+    const token = tokenNumber(this.#options.ids.resetToken(ids.scid));
+    const config = serverConfig(this.#settings("server"), identity, token);
+    const quiche = QuicheConnection.accept(ids, localAddress(remote), remote, config);
+    const { handshakeMs = quicLimits.handshakeMs, keepAliveMs = 0 } = this.#options;
+    const side = "server";
+    const setup = { side, quiche, remoteAddress: remote, handshakeMs, keepAliveMs } as const;
+    const connection = this.#add(ids.scid, setup);
+    this.#halfOpen.add(connection);
+    return connection;
+  }
+
+  /** The id a client chose for its first flight leads to the connection too. */
+  addFirstId(connection: QuicConnection, dcid: Uint8Array): void {
+    const routes = this.#routesOf.get(connection);
+    if (routes === undefined) return;
+    routes.foreign = dcid;
+    this.#options.routes.addForeign(dcid, connection);
+  }
+
+  mintId(connection: QuicConnection): { readonly id: Uint8Array; readonly token: Uint8Array } {
+    for (let attempt = 0; attempt < mintAttempts; attempt++) {
+      const id = this.#options.ids.mint();
+      if (!this.#options.routes.addOwn(id, connection)) continue;
+      this.#routesOf.get(connection)?.own.push(id);
+      return { id, token: this.#options.ids.resetToken(id) };
+    }
+    throw new Error("Connection ids keep colliding");
+  }
+
+  established(connection: QuicConnection): void {
+    this.#halfOpen.delete(connection);
+  }
+
+  forget(connection: QuicConnection): void {
+    this.connections.delete(connection);
+    this.#halfOpen.delete(connection);
+    const routes = this.#routesOf.get(connection);
+    if (routes === undefined) return;
+    this.#routesOf.delete(connection);
+    for (const id of routes.own) this.#options.routes.removeOwn(id);
+    if (routes.foreign !== undefined) this.#options.routes.removeForeign(routes.foreign);
+  }
+
+  forgetAll(): void {
+    const reason: CloseReason = { kind: "local", code: 0, reason: "closing" };
+    for (const connection of this.connections) {
+      connection.abandon(reason);
+      this.forget(connection);
+    }
+  }
+
+  #add(
+    scid: Uint8Array,
+    setup: Omit<ConnectionSetup, "keylog" | "alpn" | "ownCertificate">,
+  ): QuicConnection {
+    const keylog = openKeylog();
+    setup.quiche.setKeylog(keylog.path);
+    const { alpn, server, owner, routes } = this.#options;
+    const ownCertificate = setup.side === "server" ? server?.certificateDer : undefined;
+    const connection = new QuicConnection({ ...setup, keylog, alpn, ownCertificate }, owner);
+    this.connections.add(connection);
+    routes.addOwn(scid, connection);
+    this.#routesOf.set(connection, { own: [scid], foreign: undefined });
+    return connection;
+  }
+
+  #settings(side: "client" | "server"): TransportSettings {
+    const options = this.#options;
+    const server = side === "server";
+    return {
+      alpn: options.alpn,
+      datagramBytesMax: options.datagramBytesMax ?? quicLimits.datagramBytesDefault,
+      idleMs: options.idleMs ?? quicLimits.idleMs,
+      connectionWindow: quicLimits.connectionWindowInitial,
+      connectionWindowMax: quicLimits.connectionWindowMax,
+      streamWindowMax: quicLimits.streamWindowMax,
+      peerStreamsMax: server ? quicLimits.streamsFromClient : quicLimits.streamsFromServer,
+      connectionIdLimit: server ? quicLimits.serverConnectionIds : quicLimits.clientConnectionIds,
+      congestionControl: options.congestionControl ?? "bbr",
+    };
+  }
+}
+
+interface Routes {
+  readonly own: Uint8Array[];
+  foreign: Uint8Array | undefined;
+}
+
+/**
+ * What quiche believes our address to be: always the same. The real one may change under us (a
+ * laptop moves), and then neither side's quiche has anything to decide but what a NAT would cause.
+ */
+export function localAddress(remote: SocketAddress): SocketAddress {
+  return isIPv4(remote.host) ? { host: "192.0.2.1", port: 1 } : { host: "2001:db8::1", port: 1 };
+}
+
+const mintAttempts = 8;

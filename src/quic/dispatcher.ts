@@ -1,0 +1,147 @@
+import type { DatagramGate } from "./carrier.ts";
+import { type ConnectionFactory, localAddress } from "./connection-factory.ts";
+import { connectionIdBytes, type ConnectionIds, resetDatagram } from "./connection-id.ts";
+import type { Flusher } from "./flusher.ts";
+import { quicLimits } from "./limits.ts";
+import { pathInfo, type RecvInfo } from "./quiche-connection.ts";
+import type { QuicConnection } from "./quic-connection.ts";
+import type { RouteTable } from "./route-table.ts";
+import type { Strangers } from "./strangers.ts";
+
+export interface DispatcherOptions {
+  readonly gate: DatagramGate | undefined;
+  readonly ids: ConnectionIds;
+  readonly routes: RouteTable<QuicConnection>;
+  readonly factory: ConnectionFactory;
+  readonly flusher: Flusher;
+  /** Only a server has them. */
+  readonly strangers: Strangers | undefined;
+  readonly nowMs: () => number;
+}
+
+/** Brings each datagram to its connection. */
+export class Dispatcher {
+  readonly #options: DispatcherOptions;
+  readonly #paths = new PathCache();
+  #sinceFlush = 0;
+  #resetsFrom = 0;
+  #resets = 0;
+
+  constructor(options: DispatcherOptions) {
+    this.#options = options;
+  }
+
+  handleDatagram(datagram: Uint8Array, port: number, host: string): void {
+    const first = datagram[0];
+    if (first === undefined) return;
+    if ((first & 0x40) !== 0) {
+      this.#handleQuic(datagram, port, host, false);
+      return;
+    }
+    const inner = this.#options.gate?.open(datagram, { host, port });
+    if (inner !== undefined && inner !== null) this.#handleQuic(inner, port, host, true);
+  }
+
+  #handleQuic(datagram: Uint8Array, port: number, host: string, admitted: boolean): void {
+    const { routes } = this.#options;
+    const short = ((datagram[0] ?? 0) & 0x80) === 0;
+    const connection = short ? routes.findShort(datagram) : routes.findLong(datagram);
+    if (connection === undefined) {
+      this.#handleUnknown(datagram, port, host, { short, admitted });
+      return;
+    }
+    const path = this.#paths.find(host, port);
+    if (path === undefined) return;
+    connection.receive(datagram, path);
+    this.#options.flusher.wake(connection);
+    if (++this.#sinceFlush >= quicLimits.datagramsBeforeFlush) {
+      this.#sinceFlush = 0;
+      this.#options.flusher.flushNow();
+    }
+  }
+
+  #handleUnknown(
+    datagram: Uint8Array,
+    port: number,
+    host: string,
+    kind: { readonly short: boolean; readonly admitted: boolean },
+  ): void {
+    const { strangers, gate } = this.#options;
+    if (strangers === undefined) {
+      if (kind.short) this.#offerReset(datagram, port, host);
+      return;
+    }
+    if (kind.short) {
+      this.#reset(datagram, port, host);
+      return;
+    }
+    if (gate !== undefined && !kind.admitted) return;
+    const path = this.#paths.find(host, port);
+    if (path !== undefined) strangers.handleStranger(datagram, path);
+  }
+
+  /** A reset looks like a packet for an unknown id; only quiche can tell, by its last 16 bytes. */
+  #offerReset(datagram: Uint8Array, port: number, host: string): void {
+    const { factory, flusher } = this.#options;
+    const path = this.#paths.find(host, port);
+    if (path === undefined || datagram.byteLength < quicLimits.resetBytesMin) return;
+    for (const connection of factory.connections) {
+      const remote = connection.remoteAddress;
+      if (remote.port !== port || remote.host !== host) continue;
+      connection.receive(datagram.slice(), path);
+      flusher.wake(connection);
+    }
+  }
+
+  /** For a peer whose connection an earlier process of ours had; others get no answer. */
+  #reset(datagram: Uint8Array, port: number, host: string): void {
+    if (datagram.byteLength <= quicLimits.resetBytesMin) return;
+    const id = datagram.subarray(1, 1 + connectionIdBytes);
+    if (!this.#mayReset() || !this.#options.ids.recognises(id)) return;
+    const lengthBytes = Math.min(datagram.byteLength - 1, resetBytes);
+    const reset = resetDatagram(this.#options.ids.resetToken(id), lengthBytes);
+    this.#options.flusher.sendLoose(reset, host, port);
+    this.#resets++;
+  }
+
+  #mayReset(): boolean {
+    const now = this.#options.nowMs();
+    if (now - this.#resetsFrom >= 1000) {
+      this.#resetsFrom = now;
+      this.#resets = 0;
+    }
+    return this.#resets < quicLimits.resetsPerSecond;
+  }
+}
+
+/** The path objects of recent senders, so that none is built per datagram. */
+class PathCache {
+  readonly #paths = new Map<string, RecvInfo>();
+  #lastHost = "";
+  #lastPort = -1;
+  #last: RecvInfo | undefined;
+
+  find(host: string, port: number): RecvInfo | undefined {
+    if (port === this.#lastPort && host === this.#lastHost) return this.#last;
+    this.#lastHost = host;
+    this.#lastPort = port;
+    const key = `${host} ${port}`;
+    this.#last = this.#paths.get(key) ?? this.#make(key, host, port);
+    return this.#last;
+  }
+
+  #make(key: string, host: string, port: number): RecvInfo | undefined {
+    let path: RecvInfo;
+    try {
+      path = pathInfo({ host, port }, localAddress({ host, port }));
+    } catch {
+      // A link-local sender with a zone, which quiche cannot name.
+      return undefined;
+    }
+    if (this.#paths.size >= quicLimits.pathsCached) this.#paths.clear();
+    this.#paths.set(key, path);
+    return path;
+  }
+}
+
+const resetBytes = 42;

@@ -1,0 +1,183 @@
+import { randomBytes } from "node:crypto";
+import { isIP } from "node:net";
+import { alpn } from "../protocol/limits.ts";
+import type { Log } from "../system/log.ts";
+import type { DatagramCarrier, DatagramGate, OpenCarrier } from "./carrier.ts";
+import { closeCodes, type Connection, ConnectionClosed, type SocketAddress } from "./connection.ts";
+import { type ConnectionIds, directConnectionIds } from "./connection-id.ts";
+import { ConnectionFactory } from "./connection-factory.ts";
+import { Dispatcher } from "./dispatcher.ts";
+import { checkInteger } from "./argument.ts";
+import { Flusher } from "./flusher.ts";
+import { quicLimits } from "./limits.ts";
+import type { ConnectionOwner, QuicConnection } from "./quic-connection.ts";
+import type { CongestionControl, ServerIdentity } from "./quiche-config.ts";
+import { RouteTable } from "./route-table.ts";
+import { Strangers } from "./strangers.ts";
+import { openUdp } from "./udp-carrier.ts";
+
+export interface EndpointOptions {
+  /** Where to listen; port 0 for any. Clients: the wildcard of the server's address family. */
+  readonly bind: SocketAddress;
+  /** With it the endpoint accepts connections. */
+  readonly server?: ServerIdentity;
+  readonly datagramBytesMax?: number;
+  readonly congestionControl?: CongestionControl;
+  /** 0 switches it off, and is the default of servers. */
+  readonly keepAliveMs?: number;
+  readonly idleMs?: number;
+  readonly handshakeMs?: number;
+  readonly log?: Log;
+  readonly gate?: DatagramGate;
+  readonly connectionIds?: ConnectionIds;
+  readonly openCarrier?: OpenCarrier;
+  /** Monotonic milliseconds. */
+  readonly nowMs?: () => number;
+  readonly random?: () => number;
+}
+
+/** A UDP socket and the QUIC connections on it. */
+export class Endpoint {
+  readonly #openCarrier: OpenCarrier;
+  readonly #bind: SocketAddress;
+  readonly #factory: ConnectionFactory;
+  readonly #dispatcher: Dispatcher;
+  readonly #flusher: Flusher;
+  readonly #owner: ConnectionOwner;
+  readonly #connecting = new Map<QuicConnection, (connection: QuicConnection) => void>();
+  readonly #accepted: QuicConnection[] = [];
+  readonly #acceptWaiters: ((connection: Connection | null) => void)[] = [];
+  #carrier: DatagramCarrier | undefined;
+  #closed = false;
+
+  private constructor(options: EndpointOptions) {
+    const nowMs = options.nowMs ?? (() => performance.now());
+    const ids = options.connectionIds ?? directConnectionIds(randomBytes(32));
+    const routes = new RouteTable<QuicConnection>();
+    const log = options.log ?? (() => undefined);
+    this.#bind = options.bind;
+    this.#openCarrier = options.openCarrier ?? openUdp;
+    this.#owner = {
+      nowMs,
+      wake: (connection) => this.#flusher.wake(connection),
+      mintId: (connection) => this.#factory.mintId(connection),
+      dropId: (id) => routes.removeOwn(id),
+      established: (connection) => this.#handleEstablished(connection),
+    };
+    this.#factory = new ConnectionFactory({ ...options, alpn, ids, routes, owner: this.#owner });
+    this.#flusher = new Flusher({
+      nowMs,
+      gate: options.gate,
+      carrier: () => this.#carrier,
+      gone: (connection) => this.#factory.forget(connection),
+    });
+    const parts = { ids, routes, nowMs, log, factory: this.#factory, flusher: this.#flusher };
+    const random = options.random ?? Math.random;
+    const identity = options.server;
+    const strangers = identity && new Strangers({ ...parts, identity, random });
+    this.#dispatcher = new Dispatcher({ ...parts, gate: options.gate, strangers });
+  }
+
+  static async open(options: EndpointOptions): Promise<Endpoint> {
+    const endpoint = new Endpoint(options);
+    endpoint.#carrier = await endpoint.#openSocket(options.bind);
+    return endpoint;
+  }
+
+  get address(): SocketAddress {
+    return this.#carrier?.address ?? this.#bind;
+  }
+
+  get connectionCount(): number {
+    return this.#factory.connections.size;
+  }
+
+  /** A connection whose handshake is done and checked. Rejects with `ConnectionClosed`. */
+  async connect(
+    remote: SocketAddress,
+    options: { readonly timeoutMs?: number } = {},
+  ): Promise<Connection> {
+    if (this.#closed) throw new TypeError("The endpoint is closed");
+    if (isIP(remote.host) === 0) throw new TypeError(`Not a numeric address: ${remote.host}`);
+    const timeoutMs = checkInteger(
+      "timeoutMs",
+      options.timeoutMs ?? quicLimits.handshakeMs,
+      1,
+      quicLimits.connectTimeoutMsMax,
+    );
+    const connection = this.#factory.connect(remote, timeoutMs);
+    const established = new Promise<QuicConnection>((resolve) => {
+      this.#connecting.set(connection, resolve);
+    });
+    this.#flusher.wake(connection);
+    try {
+      const result = await Promise.race([established, connection.closed]);
+      if (result === connection) return connection;
+      throw new ConnectionClosed(await connection.closed);
+    } finally {
+      this.#connecting.delete(connection);
+    }
+  }
+
+  /** The next established connection, or null once the endpoint is closed. */
+  accept(): Promise<Connection | null> {
+    for (;;) {
+      const connection = this.#accepted.shift();
+      if (connection === undefined) break;
+      if (connection.closeReason === undefined) return Promise.resolve(connection);
+    }
+    if (this.#closed) return Promise.resolve(null);
+    return new Promise((resolve) => this.#acceptWaiters.push(resolve));
+  }
+
+  /**
+   * Goes on with the same connections from a new local socket: after a change of network, or a
+   * sleep. The peer sees it as a NAT would show it.
+   */
+  async rebind(): Promise<void> {
+    if (this.#closed) throw new TypeError("The endpoint is closed");
+    const fresh = await this.#openSocket({ host: this.#bind.host, port: 0 });
+    if (this.#closed) {
+      fresh.close();
+      return;
+    }
+    this.#carrier?.close();
+    this.#carrier = fresh;
+    this.#flusher.carrierChanged();
+    for (const connection of this.#factory.connections) connection.ping();
+  }
+
+  /** Says goodbye on every connection and frees the socket. Idempotent. */
+  async close(): Promise<void> {
+    if (this.#closed) return;
+    this.#closed = true;
+    for (const connection of this.#factory.connections) {
+      connection.close(closeCodes.shuttingDown, "closing");
+    }
+    this.#flusher.flushNow();
+    for (const resolve of this.#acceptWaiters.splice(0)) resolve(null);
+    // One turn for what the socket still holds.
+    await new Promise((resolve) => setImmediate(resolve));
+    this.#flusher.close();
+    this.#carrier?.close();
+    this.#factory.forgetAll();
+  }
+
+  #openSocket(bind: SocketAddress): Promise<DatagramCarrier> {
+    return this.#openCarrier(bind, (datagram, port, host) => {
+      if (!this.#closed) this.#dispatcher.handleDatagram(datagram, port, host);
+    });
+  }
+
+  #handleEstablished(connection: QuicConnection): void {
+    this.#factory.established(connection);
+    if (connection.side === "client") {
+      this.#connecting.get(connection)?.(connection);
+      return;
+    }
+    const waiter = this.#acceptWaiters.shift();
+    if (waiter !== undefined) waiter(connection);
+    else if (this.#accepted.length < quicLimits.acceptQueueMax) this.#accepted.push(connection);
+    else connection.close(closeCodes.busy, "busy");
+  }
+}

@@ -1,0 +1,156 @@
+import type { DatagramCarrier, DatagramGate } from "./carrier.ts";
+import { quicLimits } from "./limits.ts";
+import type { QuicConnection } from "./quic-connection.ts";
+import { SendBatch } from "./send-batch.ts";
+
+export interface FlusherOptions {
+  readonly nowMs: () => number;
+  readonly gate: DatagramGate | undefined;
+  readonly carrier: () => DatagramCarrier | undefined;
+  /** The connection has nothing more to say and was told of by its `closed`. */
+  readonly gone: (connection: QuicConnection) => void;
+}
+
+/**
+ * Sends for all connections once per event-loop turn: acknowledgements for everything a turn brought
+ * go out together, and each connection has a budget, so that a busy one cannot starve the others.
+ */
+export class Flusher {
+  readonly #options: FlusherOptions;
+  readonly #batch = new SendBatch();
+  readonly #timers = new Map<QuicConnection, Timer>();
+  #awake = new Set<QuicConnection>();
+  #scheduled = false;
+  /** The socket was full: the batch waits, and nothing else is written meanwhile. */
+  #stuck: ReturnType<typeof setTimeout> | undefined;
+  #closed = false;
+
+  constructor(options: FlusherOptions) {
+    this.#options = options;
+  }
+
+  wake(connection: QuicConnection): void {
+    this.#awake.add(connection);
+    if (this.#scheduled || this.#closed) return;
+    this.#scheduled = true;
+    setImmediate(() => this.flushNow());
+  }
+
+  flushNow(): void {
+    this.#scheduled = false;
+    if (this.#closed || this.#stuck !== undefined) return;
+    const turn = this.#awake;
+    this.#awake = new Set();
+    for (const connection of turn) {
+      connection.handleReceived();
+      if (this.#stuck === undefined) this.#send(connection);
+      else this.#awake.add(connection);
+      if (connection.isGone) this.#forget(connection);
+      else this.#armTimer(connection);
+    }
+  }
+
+  /** A datagram that belongs to no connection. Lost when the socket is full. */
+  sendLoose(datagram: Uint8Array, host: string, port: number): void {
+    if (this.#stuck !== undefined || this.#closed) return;
+    this.#batch.load(datagram, host, port);
+    this.#options.carrier()?.send(this.#batch);
+    this.#batch.clear();
+  }
+
+  /** What waited for the old socket is lost, as if on the way. */
+  carrierChanged(): void {
+    this.#batch.clear();
+    if (this.#stuck !== undefined) this.#retry();
+  }
+
+  close(): void {
+    this.#closed = true;
+    clearTimeout(this.#stuck);
+    for (const { handle } of this.#timers.values()) clearTimeout(handle);
+    this.#timers.clear();
+    this.#awake.clear();
+  }
+
+  #send(connection: QuicConnection): void {
+    const slotBytes = connection.sendDatagramBytesMax;
+    for (let packets = 0; packets < quicLimits.packetsPerTurn; packets++) {
+      const slot = this.#batch.slot(slotBytes);
+      const sent = connection.send(slot);
+      if (sent === null) {
+        this.#sendBatch();
+        return;
+      }
+      const [bytes, { to }] = sent;
+      if (this.#sealed(slot, bytes, to.host, to.port)) continue;
+      if (!this.#batch.add(bytes, to.host, to.port)) {
+        // Sent before the one that did not fit is moved to the front.
+        this.#sendBatch();
+        if (this.#stuck !== undefined) break;
+        this.#batch.load(slot.subarray(0, bytes), to.host, to.port);
+      }
+      if (this.#batch.isFull) this.#sendBatch();
+      if (this.#stuck !== undefined) break;
+    }
+    if (this.#stuck === undefined) this.#sendBatch();
+    this.wake(connection);
+  }
+
+  /** Long headers only; true when the gate sent something else instead. */
+  #sealed(slot: Uint8Array, bytes: number, host: string, port: number): boolean {
+    const { gate } = this.#options;
+    if (gate === undefined || ((slot[0] ?? 0) & 0x80) === 0) return false;
+    const instead = gate.seal(slot.slice(0, bytes), { host, port });
+    if (instead === null) return false;
+    this.#sendBatch();
+    if (this.#stuck === undefined) this.sendLoose(instead, host, port);
+    return true;
+  }
+
+  #sendBatch(): void {
+    const carrier = this.#options.carrier();
+    if (carrier === undefined || this.#batch.count === 0 || carrier.send(this.#batch)) {
+      this.#batch.clear();
+      return;
+    }
+    this.#stuck = setTimeout(() => this.#retry(), quicLimits.socketRetryMs);
+  }
+
+  #retry(): void {
+    clearTimeout(this.#stuck);
+    this.#stuck = undefined;
+    this.#sendBatch();
+    if (this.#stuck === undefined && !this.#scheduled) this.flushNow();
+  }
+
+  #forget(connection: QuicConnection): void {
+    clearTimeout(this.#timers.get(connection)?.handle);
+    this.#timers.delete(connection);
+    this.#awake.delete(connection);
+    this.#options.gone(connection);
+  }
+
+  /** One lazy timer per connection: it is moved only when it would ring too late. */
+  #armTimer(connection: QuicConnection): void {
+    const atMs = connection.deadlineMs();
+    const timer = this.#timers.get(connection);
+    if (timer !== undefined && timer.atMs <= atMs) return;
+    clearTimeout(timer?.handle);
+    this.#timers.delete(connection);
+    if (atMs === Number.POSITIVE_INFINITY) return;
+    const delayMs = Math.max(0, atMs - this.#options.nowMs());
+    const handle = setTimeout(() => this.#ring(connection), delayMs);
+    this.#timers.set(connection, { atMs, handle });
+  }
+
+  #ring(connection: QuicConnection): void {
+    this.#timers.delete(connection);
+    if (connection.deadlineMs() <= this.#options.nowMs()) connection.handleTimeout();
+    this.#armTimer(connection);
+  }
+}
+
+interface Timer {
+  readonly atMs: number;
+  readonly handle: ReturnType<typeof setTimeout>;
+}

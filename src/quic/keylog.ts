@@ -1,0 +1,120 @@
+import { closeSync, constants, ftruncateSync, readSync } from "node:fs";
+import { cStruct, check, cString, openLibc } from "../system/libc.ts";
+import { exportKeyingMaterial } from "./exporter.ts";
+import { quicLimits } from "./limits.ts";
+
+/**
+ * Where BoringSSL writes the secrets of one handshake, so that we can derive the channel binding:
+ * this binding of quiche has no exporter call. Always memory without a name, never a file.
+ */
+export interface Keylog {
+  /** What quiche opens. */
+  readonly path: string;
+  /** The channel binding (RFC 9266) of the finished handshake, or null when its secret is missing. */
+  channelBinding(): Uint8Array | null;
+  /** Forgets the secrets. Idempotent. */
+  close(): void;
+}
+
+export function openKeylog(platform: NodeJS.Platform = process.platform): Keylog {
+  return platform === "linux" ? memoryKeylog() : pipeKeylog();
+}
+
+function memoryKeylog(): Keylog {
+  const { memfd_create } = memfd();
+  const fd = check("memfd_create", () => memfd_create(memfdName, closeOnExec));
+  return keylog({
+    path: `/proc/self/fd/${fd}`,
+    read: (into) => readSync(fd, into, 0, into.byteLength, 0),
+    close: () => {
+      ftruncateSync(fd, 0);
+      closeSync(fd);
+    },
+  });
+}
+
+/** For systems without memfd. A pipe holds 16 KiB at least; the log is about 1 KiB. */
+function pipeKeylog(): Keylog {
+  const { pipe, fcntl } = pipes();
+  const ends = new Int32Array(new ArrayBuffer(8));
+  check("pipe", () => pipe(ends));
+  const [readEnd = -1, writeEnd = -1] = ends;
+  fcntl(readEnd, setStatusFlags, constants.O_NONBLOCK);
+  for (const end of ends) fcntl(end, setDescriptorFlags, 1);
+  return keylog({
+    path: `/dev/fd/${writeEnd}`,
+    read: (into) => readSync(readEnd, into, 0, into.byteLength, null),
+    close: () => {
+      closeSync(readEnd);
+      closeSync(writeEnd);
+    },
+  });
+}
+
+function keylog(file: {
+  readonly path: string;
+  readonly read: (into: Uint8Array) => number;
+  readonly close: () => void;
+}): Keylog {
+  let open = true;
+  const text = cStruct(quicLimits.keylogBytesMax);
+  return {
+    path: file.path,
+    channelBinding: () => {
+      try {
+        const length = file.read(text);
+        const secret = exporterSecret(text.subarray(0, length));
+        if (secret === null) return null;
+        const binding = exportKeyingMaterial(secret, bindingLabel, bindingBytes);
+        secret.fill(0);
+        return binding;
+      } catch {
+        return null;
+      } finally {
+        text.fill(0);
+      }
+    },
+    close: () => {
+      if (!open) return;
+      open = false;
+      file.close();
+    },
+  };
+}
+
+const marker = Buffer.from("EXPORTER_SECRET ", "ascii");
+
+/** The line is `EXPORTER_SECRET <client random, hex> <secret, hex>`. */
+function exporterSecret(log: Uint8Array): Buffer | null {
+  const bytes = Buffer.from(log.buffer, log.byteOffset, log.byteLength);
+  const start = bytes.indexOf(marker);
+  if (start === -1) return null;
+  const end = bytes.indexOf(0x0a, start);
+  if (end === -1) return null;
+  const [, , hex = ""] = bytes.toString("ascii", start, end).split(" ");
+  const secret = Buffer.from(hex, "hex");
+  return secret.byteLength * 2 === hex.length && secret.byteLength > 0 ? secret : null;
+}
+
+const bindingLabel = "EXPORTER-Channel-Binding";
+const bindingBytes = 32;
+const memfdName = cString("keys");
+const closeOnExec = 1;
+const setDescriptorFlags = 2;
+const setStatusFlags = 4;
+
+const memfd = once(() => openLibc({ memfd_create: { args: ["ptr", "u32"], returns: "i32" } }));
+const pipes = once(() =>
+  openLibc({
+    pipe: { args: ["ptr"], returns: "i32" },
+    fcntl: { args: ["i32", "i32", "i32"], returns: "i32" },
+  }),
+);
+
+function once<Value>(make: () => Value): () => Value {
+  let made: { readonly value: Value } | undefined;
+  return () => {
+    made ??= { value: make() };
+    return made.value;
+  };
+}

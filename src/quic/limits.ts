@@ -1,0 +1,68 @@
+/** Every bound of the QUIC driver. Sizes are bytes, times are milliseconds. */
+export const quicLimits = {
+  // The protocol says (RFC 9000).
+  initialDatagramBytesMin: 1200,
+  connectionIdBytesMax: 20,
+  datagramBytesMax: 65_507,
+  streamCountMax: 2 ** 60,
+  /** Codes are 62-bit numbers; we keep to those JavaScript holds exactly. */
+  codeMax: Number.MAX_SAFE_INTEGER,
+  /** The smallest datagram a stateless reset may have, and that may provoke one. */
+  resetBytesMin: 21,
+
+  // We chose: datagrams. 1200 passes everywhere (Fly's edge carries about 1300).
+  datagramBytesDefault: 1200,
+  datagramBytesOptionMax: 16_384,
+  /** Linux takes at most 64 segments in one UDP_SEGMENT send, and 64 KiB in all. */
+  segmentsMax: 64,
+  batchBytesMax: 65_000,
+  socketBufferBytes: 8 * 1024 * 1024,
+  /** A full socket is tried again after this time; the datagrams of one batch wait meanwhile. */
+  socketRetryMs: 1,
+
+  // One event-loop turn.
+  packetsPerTurn: 256,
+  /** Datagrams taken in before the answers go out, even if more wait in the socket. */
+  datagramsBeforeFlush: 256,
+  /** Native connections are freed only between turns, so strangers are let in a few at a time. */
+  acceptsPerTurn: 16,
+  strangersQueued: 64,
+  pathsCached: 1024,
+
+  // Connections of one endpoint.
+  connectionsMax: 512,
+  acceptQueueMax: 64,
+  /** As OpenSSH's MaxStartups 32:30:256: from 32 half-open ones 30 % are dropped, at 256 all. */
+  halfOpenEarlyDrop: 32,
+  halfOpenEarlyDropPercent: 30,
+  halfOpenMax: 256,
+  handshakeMs: 10_000,
+  connectTimeoutMsMax: 600_000,
+  idleMs: 60_000,
+  keepAliveMs: 15_000,
+  retryTokenMs: 10_000,
+  retryTokenBytesMax: 128,
+  resetsPerSecond: 10,
+
+  // Memory of one connection. A stranger gets the initial window; it grows only as we read.
+  connectionWindowInitial: 65_536,
+  connectionWindowMax: 8 * 1024 * 1024,
+  streamWindowMax: 4 * 1024 * 1024,
+  readChunkBytes: 64 * 1024,
+  /** What one stream may hand to quiche before the next stream has its turn. */
+  writeQuantumBytes: 16 * 1024,
+
+  streamsFromClient: 256,
+  streamsFromServer: 16,
+  /** Callers of `openStream` that may wait for the peer to allow another stream. */
+  openWaitersMax: 1024,
+
+  // Roaming. Each new address of the client costs the server one of the client's connection ids.
+  serverConnectionIds: 64,
+  clientConnectionIds: 8,
+  pathEventsPerTurn: 64,
+
+  closeReasonBytesMax: 256,
+  certificateBytesMax: 8192,
+  keylogBytesMax: 16_384,
+} as const;

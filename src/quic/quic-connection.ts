@@ -1,0 +1,323 @@
+import type { ByteStream } from "../protocol/byte-stream.ts";
+import type { CloseReason, Connection, ConnectionStats, SocketAddress } from "./connection.ts";
+import { closeReason } from "./close-reason.ts";
+import { tokenNumber } from "./connection-id.ts";
+import type { Keylog } from "./keylog.ts";
+import { quicLimits } from "./limits.ts";
+import type { QuicheConnection, RecvInfo, SendInfo } from "./quiche-connection.ts";
+import { quicheError } from "./quiche-error.ts";
+import { StreamTable } from "./stream-table.ts";
+
+/** What a connection needs of whoever owns the socket. */
+export interface ConnectionOwner {
+  nowMs(): number;
+  /** The connection has work for the next flush. */
+  wake(connection: QuicConnection): void;
+  /** A fresh id that leads to this connection, with its reset token. */
+  mintId(connection: QuicConnection): { readonly id: Uint8Array; readonly token: Uint8Array };
+  dropId(id: Uint8Array): void;
+  /** Secure, checked, ready for use. */
+  established(connection: QuicConnection): void;
+}
+
+export interface ConnectionSetup {
+  readonly side: "client" | "server";
+  readonly quiche: QuicheConnection;
+  readonly keylog: Keylog;
+  readonly remoteAddress: SocketAddress;
+  readonly alpn: string;
+  /** The server's own certificate; the client learns it in the handshake. */
+  readonly ownCertificate: Uint8Array | undefined;
+  readonly handshakeMs: number;
+  readonly keepAliveMs: number;
+}
+
+/**
+ * One QUIC connection without sockets: datagrams are put in with `receive`, taken out with `send`,
+ * and time comes with `handleTimeout`. The endpoint does all three.
+ */
+export class QuicConnection implements Connection {
+  readonly side: "client" | "server";
+  readonly closed: Promise<CloseReason>;
+  readonly #setup: ConnectionSetup;
+  readonly #quiche: QuicheConnection;
+  readonly #owner: ConnectionOwner;
+  readonly #streams: StreamTable;
+  readonly #handshakeDeadlineMs: number;
+  #resolveClosed: (reason: CloseReason) => void = () => undefined;
+  #over: CloseReason | undefined;
+  #remoteAddress: SocketAddress;
+  #channelBinding: Uint8Array | undefined;
+  #certificates: readonly Uint8Array[] = [];
+  #receivedSomething = false;
+  #heardMs: number;
+  #receivedMs: number;
+  #countedPackets = 0;
+  #keepAliveAtMs: number;
+
+  constructor(setup: ConnectionSetup, owner: ConnectionOwner) {
+    this.side = setup.side;
+    this.#setup = setup;
+    this.#quiche = setup.quiche;
+    this.#owner = owner;
+    this.#remoteAddress = setup.remoteAddress;
+    this.#streams = new StreamTable(setup.quiche, setup.side, () => owner.wake(this));
+    const now = owner.nowMs();
+    this.#heardMs = now;
+    this.#receivedMs = now;
+    this.#handshakeDeadlineMs = now + setup.handshakeMs;
+    this.#keepAliveAtMs = Number.POSITIVE_INFINITY;
+    this.closed = new Promise((resolve) => {
+      this.#resolveClosed = resolve;
+    });
+  }
+
+  get channelBinding(): Uint8Array {
+    if (this.#channelBinding === undefined) throw new TypeError("The handshake is not over yet");
+    return this.#channelBinding;
+  }
+  get serverCertificate(): Uint8Array {
+    const [leaf] = this.#certificates;
+    if (leaf === undefined) throw new TypeError("The handshake is not over yet");
+    return leaf;
+  }
+  get serverCertificateCount(): number {
+    return this.#certificates.length;
+  }
+  get alpn(): string {
+    return this.#setup.alpn;
+  }
+  get remoteAddress(): SocketAddress {
+    return this.#remoteAddress;
+  }
+  get isEstablished(): boolean {
+    return this.#channelBinding !== undefined;
+  }
+  /** Nothing more to send or to wait for: the endpoint may forget it. */
+  get isGone(): boolean {
+    return this.#quiche.isClosed();
+  }
+  get closeReason(): CloseReason | undefined {
+    return this.#over;
+  }
+
+  openStream(): Promise<ByteStream> {
+    return this.#streams.open();
+  }
+
+  acceptStream(): Promise<ByteStream | null> {
+    return this.#streams.accept();
+  }
+
+  close(code: number, reason: string): void {
+    if (this.#over !== undefined) return;
+    this.#closeQuiche(true, code, reason);
+    this.#finish({ kind: "local", code, reason });
+  }
+
+  /** Gives up a connection that never got through its handshake, or has no business here. */
+  refuse(reason: CloseReason): void {
+    if (this.#over !== undefined) return;
+    this.#closeQuiche(false, connectionRefused, "");
+    this.#finish(reason);
+  }
+
+  stats(): ConnectionStats {
+    const stats = this.#quiche.stats();
+    const paths = this.#quiche.paths();
+    const active = paths.find((path) => path.active) ?? paths[0];
+    return {
+      rttMs: active?.rtt ?? 0,
+      sentBytes: stats.sentBytes,
+      receivedBytes: stats.recvBytes,
+      sentPackets: stats.sent,
+      receivedPackets: stats.recv,
+      lostPackets: stats.lost,
+      paths: paths.length,
+    };
+  }
+
+  quietMs(): number {
+    this.#noteHeard();
+    return this.#owner.nowMs() - this.#heardMs;
+  }
+
+  /** Asks the peer for a sign of life: after a change of our address, and to keep a NAT open. */
+  ping(): void {
+    if (this.#over !== undefined || !this.isEstablished) return;
+    this.#quiche.sendKeepAlive();
+    this.#owner.wake(this);
+  }
+
+  /** Takes in one datagram. What is not authentic changes nothing. */
+  receive(datagram: Uint8Array, path: RecvInfo): void {
+    this.#receivedSomething = true;
+    try {
+      this.#quiche.receive(datagram, path);
+    } catch (error) {
+      quicheError(error);
+    }
+  }
+
+  /** Looks at what the datagrams changed. Once per turn, before sending. */
+  handleReceived(): void {
+    if (this.#receivedSomething) {
+      this.#receivedSomething = false;
+      this.#receivedMs = this.#owner.nowMs();
+      if (!this.isEstablished && this.#over === undefined) this.#checkEstablished();
+      if (this.isEstablished && this.#over === undefined) {
+        this.#followPaths();
+        this.#supplyIds();
+        this.#streams.handleReceived();
+      }
+    }
+    this.#checkOver();
+    if (this.#over === undefined) this.#streams.pumpWriters();
+  }
+
+  send(slot: Uint8Array): [number, SendInfo] | null {
+    try {
+      return this.#quiche.send(slot);
+    } catch (error) {
+      quicheError(error);
+      return null;
+    }
+  }
+
+  get sendDatagramBytesMax(): number {
+    return this.#quiche.sendDatagramBytesMax();
+  }
+
+  /** When `handleTimeout` is due, by the owner's clock; infinity when nothing is awaited. */
+  deadlineMs(): number {
+    const now = this.#owner.nowMs();
+    const timeoutMs = this.#quiche.timeoutMs();
+    // quiche rounds down to whole milliseconds; one more, or it would be asked too early.
+    const quicheAtMs = timeoutMs === null ? Number.POSITIVE_INFINITY : now + timeoutMs + 1;
+    if (this.#over !== undefined) return quicheAtMs;
+    const ownAtMs = this.isEstablished ? this.#keepAliveAtMs : this.#handshakeDeadlineMs;
+    return Math.min(quicheAtMs, ownAtMs);
+  }
+
+  handleTimeout(): void {
+    this.#quiche.onTimeout();
+    const now = this.#owner.nowMs();
+    if (this.#over === undefined) {
+      if (!this.isEstablished && now >= this.#handshakeDeadlineMs) {
+        this.refuse({ kind: "handshake-timeout" });
+      } else if (now >= this.#keepAliveAtMs) {
+        this.#keepAliveAtMs = now + this.#setup.keepAliveMs;
+        this.ping();
+      }
+    }
+    this.#owner.wake(this);
+  }
+
+  /** The socket is gone: no goodbye is possible. */
+  abandon(reason: CloseReason): void {
+    this.#finish(reason);
+  }
+
+  #checkEstablished(): void {
+    if (!this.#quiche.isEstablished()) return;
+    const problem = this.#handshakeProblem();
+    if (problem === null) {
+      if (this.#setup.keepAliveMs > 0) {
+        this.#keepAliveAtMs = this.#owner.nowMs() + this.#setup.keepAliveMs;
+      }
+      this.#owner.established(this);
+      return;
+    }
+    this.#channelBinding = undefined;
+    this.#closeQuiche(false, connectionRefused, "");
+    this.#finish({ kind: "transport", code: connectionRefused, reason: problem });
+  }
+
+  /** What makes a finished handshake worthless to us, or null. Fills in what it yielded. */
+  #handshakeProblem(): string | null {
+    const binding = this.#setup.keylog.channelBinding();
+    this.#setup.keylog.close();
+    const alpn = Buffer.from(this.#quiche.applicationProtocol()).toString("latin1");
+    if (alpn !== this.#setup.alpn) return "wrong application protocol";
+    if (this.#quiche.isResumed()) return "resumed session";
+    if (this.#quiche.isInEarlyData()) return "early data";
+    if (binding === null) return "no channel binding";
+    const own = this.#setup.ownCertificate;
+    this.#certificates = own === undefined ? this.#quiche.peerCertificates() : [own];
+    const [leaf] = this.#certificates;
+    if (leaf === undefined) return "no certificate";
+    if (leaf.byteLength > quicLimits.certificateBytesMax) return "oversized certificate";
+    this.#channelBinding = binding;
+    return null;
+  }
+
+  /** quiche decides which path is valid; we only learn where the peer is now. */
+  #followPaths(): void {
+    for (let count = 0; count < quicLimits.pathEventsPerTurn; count++) {
+      const event = this.#quiche.nextPathEvent();
+      if (event === null) break;
+      if (event.type === "PeerMigrated") this.#noteRemoteAddress();
+    }
+    for (;;) {
+      const retired = this.#quiche.retiredSourceId();
+      if (retired === null) break;
+      this.#owner.dropId(retired);
+    }
+  }
+
+  #noteRemoteAddress(): void {
+    const active = this.#quiche.paths().find((path) => path.active);
+    if (active !== undefined) {
+      this.#remoteAddress = { host: active.peerHost.host, port: active.peerHost.port };
+    }
+  }
+
+  /** The peer needs a spare id of ours for each address either of us moves to. */
+  #supplyIds(): void {
+    for (let left = this.#quiche.sourceIdsLeft(); left > 0; left--) {
+      const { id, token } = this.#owner.mintId(this);
+      try {
+        this.#quiche.addSourceId(id, tokenNumber(token));
+      } catch (error) {
+        quicheError(error);
+        this.#owner.dropId(id);
+        return;
+      }
+    }
+  }
+
+  #checkOver(): void {
+    if (this.#over !== undefined) return;
+    if (!this.#quiche.isDraining() && !this.#quiche.isClosed()) return;
+    this.#finish(closeReason(this.#quiche, this.isEstablished));
+  }
+
+  #finish(reason: CloseReason): void {
+    if (this.#over !== undefined) return;
+    this.#over = reason;
+    this.#setup.keylog.close();
+    this.#streams.failAll(reason);
+    this.#owner.wake(this);
+    this.#resolveClosed(reason);
+  }
+
+  #closeQuiche(application: boolean, code: number, reason: string): void {
+    const text = Buffer.from(reason, "utf8").subarray(0, quicLimits.closeReasonBytesMax);
+    try {
+      this.#quiche.close(application, code, text);
+    } catch (error) {
+      quicheError(error);
+    }
+  }
+
+  /** A datagram proves nothing; a packet that quiche counted does. */
+  #noteHeard(): void {
+    const packets = this.#quiche.stats().recv;
+    if (packets === this.#countedPackets) return;
+    this.#countedPackets = packets;
+    this.#heardMs = this.#receivedMs;
+  }
+}
+
+/** CONNECTION_REFUSED (RFC 9000, 20.1). */
+const connectionRefused = 2;

@@ -1,0 +1,132 @@
+import type { Log } from "../system/log.ts";
+import type { ConnectionFactory } from "./connection-factory.ts";
+import type { ConnectionIds } from "./connection-id.ts";
+import type { Flusher } from "./flusher.ts";
+import { admitsStranger } from "./half-open.ts";
+import { quicLimits } from "./limits.ts";
+import type { QuicConnection } from "./quic-connection.ts";
+import type { ServerIdentity } from "./quiche-config.ts";
+import type { RecvInfo } from "./quiche-connection.ts";
+import {
+  type LongHeader,
+  parseLongHeader,
+  retryPacket,
+  versionIsSupported,
+  versionNegotiationPacket,
+} from "./quiche-packet.ts";
+import { RetryTokens } from "./retry-token.ts";
+import type { RouteTable } from "./route-table.ts";
+
+export interface StrangersOptions {
+  readonly identity: ServerIdentity;
+  readonly ids: ConnectionIds;
+  readonly routes: RouteTable<QuicConnection>;
+  readonly factory: ConnectionFactory;
+  readonly flusher: Flusher;
+  readonly log: Log;
+  readonly nowMs: () => number;
+  readonly random: () => number;
+}
+
+interface Waiting {
+  readonly datagram: Uint8Array;
+  readonly path: RecvInfo;
+}
+
+/**
+ * First datagrams of clients nobody knows yet: a bounded queue, a few handshakes per turn, and ever
+ * fewer the more are unfinished. From the 32nd on a client must first answer a Retry.
+ */
+export class Strangers {
+  readonly #options: StrangersOptions;
+  readonly #tokens = new RetryTokens();
+  readonly #waiting: Waiting[] = [];
+  #scheduled = false;
+
+  constructor(options: StrangersOptions) {
+    this.#options = options;
+  }
+
+  handleStranger(datagram: Uint8Array, path: RecvInfo): void {
+    // A genuine first flight is padded (RFC 9000, 14.1); anything smaller gets no answer.
+    if (datagram.byteLength < quicLimits.initialDatagramBytesMin) return;
+    if (this.#waiting.length >= quicLimits.strangersQueued) return;
+    this.#waiting.push({ datagram, path });
+    if (this.#scheduled) return;
+    this.#scheduled = true;
+    setImmediate(() => this.#letIn());
+  }
+
+  #letIn(): void {
+    this.#scheduled = false;
+    for (const { datagram, path } of this.#waiting.splice(0, quicLimits.acceptsPerTurn)) {
+      const known = this.#options.routes.findLong(datagram);
+      const connection = known ?? this.#meet(datagram, path);
+      if (connection === undefined) continue;
+      connection.receive(datagram, path);
+      this.#options.flusher.wake(connection);
+    }
+    if (this.#waiting.length === 0) return;
+    this.#scheduled = true;
+    setImmediate(() => this.#letIn());
+  }
+
+  #meet(datagram: Uint8Array, path: RecvInfo): QuicConnection | undefined {
+    const { factory, flusher, random } = this.#options;
+    const header = parseLongHeader(datagram);
+    if (header === null || header.dcid.byteLength < clientIdBytesMin) return undefined;
+    if (!versionIsSupported(header.version)) {
+      // Version 0 is itself a negotiation packet: answering it could go on for ever.
+      if (header.version === 0) return undefined;
+      flusher.sendLoose(versionNegotiationPacket(header), path.from.host, path.from.port);
+      return undefined;
+    }
+    if (header.type !== "initial") return undefined;
+    if (factory.connections.size >= quicLimits.connectionsMax) return undefined;
+    if (!admitsStranger(factory.halfOpenCount, random)) return undefined;
+    const proof = this.#proof(header, path);
+    if (proof === null) {
+      this.#askToRetry(header, path);
+      return undefined;
+    }
+    return this.#accept(header, path, proof);
+  }
+
+  /** The original id from a valid token; undefined when none is needed; null when one is. */
+  #proof(header: LongHeader, path: RecvInfo): Uint8Array | undefined | null {
+    const { factory, nowMs } = this.#options;
+    if (header.token.byteLength > 0) {
+      const original = this.#tokens.open(header.token, header.dcid, path.from, nowMs());
+      if (original !== null) return original;
+    }
+    return factory.halfOpenCount < quicLimits.halfOpenEarlyDrop ? undefined : null;
+  }
+
+  #askToRetry(header: LongHeader, path: RecvInfo): void {
+    const { ids, flusher, nowMs } = this.#options;
+    const scid = ids.mint();
+    const token = this.#tokens.seal(header.dcid, scid, path.from, nowMs());
+    flusher.sendLoose(retryPacket(header, scid, token), path.from.host, path.from.port);
+  }
+
+  #accept(
+    header: LongHeader,
+    path: RecvInfo,
+    originalDcid: Uint8Array | undefined,
+  ): QuicConnection | undefined {
+    const { factory, ids, identity, log } = this.#options;
+    try {
+      // After a Retry the client already uses the id we gave it.
+      const scid = originalDcid === undefined ? ids.mint() : header.dcid;
+      const connection = factory.accept({ scid, originalDcid }, path.from, identity);
+      factory.addFirstId(connection, header.dcid);
+      return connection;
+    } catch (error) {
+      log("error", "quic-accept", { error: String(error) });
+      return undefined;
+    }
+  }
+}
+
+/** RFC 9000, 7.2. */
+const clientIdBytesMin = 8;

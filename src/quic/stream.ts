@@ -1,0 +1,231 @@
+import { type ByteStream, StreamError } from "../protocol/byte-stream.ts";
+import type { QuicheConnection } from "./quiche-connection.ts";
+import { type QuicheError, quicheError } from "./quiche-error.ts";
+
+/** What a stream needs of its connection. */
+export interface StreamOwner {
+  readonly quiche: QuicheConnection;
+  /** Shared by all streams; its contents are copied out before anything else runs. */
+  readonly chunk: Uint8Array;
+  /** There is something to send. */
+  wake(): void;
+  /** The stream wants to write and waits for its turn. */
+  writerWaits(stream: QuicStream): void;
+  readonly writersWaiting: boolean;
+  /** Neither half will be used again. */
+  finished(stream: QuicStream): void;
+}
+
+interface Reader {
+  readonly resolve: (bytes: Uint8Array | null) => void;
+  readonly reject: (error: Error) => void;
+}
+
+interface Writer {
+  readonly bytes: Uint8Array;
+  at: number;
+  readonly resolve: () => void;
+  readonly reject: (error: Error) => void;
+}
+
+/**
+ * One QUIC stream with pull semantics: bytes stay in quiche, under its flow control, until somebody
+ * reads, and a write waits until quiche has taken it. Nothing is queued here.
+ * On the wire each half ends with one more byte, the end marker below.
+ */
+export class QuicStream implements ByteStream {
+  readonly id: number;
+  readonly #owner: StreamOwner;
+  #reader: Reader | undefined;
+  #writer: Writer | undefined;
+  #readEnded = false;
+  #readError: StreamError | undefined;
+  #writeError: StreamError | undefined;
+  #finWanted = false;
+  #finSent = false;
+  #finWaiters: Omit<Writer, "bytes" | "at">[] = [];
+
+  constructor(id: number, owner: StreamOwner) {
+    this.id = id;
+    this.#owner = owner;
+  }
+
+  read(): Promise<Uint8Array | null> {
+    if (this.#reader !== undefined) throw new TypeError("One read at a time");
+    const got = this.#pull();
+    if (got instanceof StreamError) return Promise.reject(got);
+    if (got !== undefined) return Promise.resolve(got);
+    return new Promise((resolve, reject) => {
+      this.#reader = { resolve, reject };
+    });
+  }
+
+  /** The connection saw that there is something to read. */
+  handleReadable(): void {
+    const reader = this.#reader;
+    if (reader === undefined) return;
+    const got = this.#pull();
+    if (got === undefined) return;
+    this.#reader = undefined;
+    if (got instanceof StreamError) reader.reject(got);
+    else reader.resolve(got);
+  }
+
+  write(bytes: Uint8Array): Promise<void> {
+    if (this.#writer !== undefined) throw new TypeError("One write at a time");
+    if (this.#finWanted) throw new TypeError("A write after the end");
+    if (this.#writeError !== undefined) return Promise.reject(this.#writeError);
+    if (bytes.byteLength === 0) return Promise.resolve();
+    return new Promise((resolve, reject) => {
+      this.#writer = { bytes, at: 0, resolve, reject };
+      if (this.#owner.writersWaiting || this.pump(bytes.byteLength) === "blocked") {
+        this.#owner.writerWaits(this);
+      }
+    });
+  }
+
+  end(): Promise<void> {
+    if (this.#finSent) return Promise.resolve();
+    if (this.#writeError !== undefined) return Promise.reject(this.#writeError);
+    return new Promise((resolve, reject) => {
+      this.#finWaiters.push({ resolve, reject });
+      if (this.#finWanted) return;
+      this.#finWanted = true;
+      // A write that still waits has its turn in the owner's list, and brings the end along.
+      if (this.#writer !== undefined) return;
+      if (this.#owner.writersWaiting || this.pump(1) === "blocked") this.#owner.writerWaits(this);
+    });
+  }
+
+  abort(code: number): void {
+    const { quiche } = this.#owner;
+    if (!this.#readEnded && this.#readError === undefined) {
+      attempt(() => quiche.stopReading(this.id, code));
+    }
+    if (!this.#finSent && this.#writeError === undefined) {
+      attempt(() => quiche.resetWriting(this.id, code));
+    }
+    this.fail(new StreamError("aborted", "The stream was given up"));
+    this.#owner.wake();
+  }
+
+  /** Ends whatever is not ended yet. */
+  fail(error: StreamError): void {
+    if (!this.#readEnded) this.#readError ??= error;
+    if (!this.#finSent) this.#failWriting(error);
+    const reader = this.#reader;
+    this.#reader = undefined;
+    reader?.reject(error);
+    this.#checkFinished();
+  }
+
+  /** Hands at most `quantum` bytes of the waiting write to quiche. */
+  pump(quantum: number): "done" | "more" | "blocked" {
+    const writer = this.#writer;
+    if (writer === undefined) return this.#finWanted ? this.#pumpEnd() : "done";
+    const end = Math.min(writer.bytes.byteLength, writer.at + quantum);
+    const sent = this.#send(writer.bytes.subarray(writer.at, end), false);
+    if (sent === undefined) return "done";
+    if (sent > 0) this.#owner.wake();
+    writer.at += sent;
+    if (writer.at < writer.bytes.byteLength) return writer.at < end ? "blocked" : "more";
+    this.#writer = undefined;
+    writer.resolve();
+    return this.#finWanted ? this.#pumpEnd() : "done";
+  }
+
+  /** Bytes that quiche took, or undefined when the half is lost. */
+  #send(bytes: Uint8Array, fin: boolean): number | undefined {
+    try {
+      return this.#owner.quiche.streamSend(this.id, bytes, fin) ?? 0;
+    } catch (error) {
+      this.#failWriting(writeError(quicheError(error)));
+      this.#checkFinished();
+      return undefined;
+    }
+  }
+
+  #pumpEnd(): "done" | "blocked" {
+    if (this.#finSent || this.#writeError !== undefined) return "done";
+    const sent = this.#send(endMarker, true);
+    if (sent === 0) return "blocked";
+    if (sent === undefined) return "done";
+    this.#finSent = true;
+    this.#owner.wake();
+    for (const waiter of this.#finWaiters.splice(0)) waiter.resolve();
+    this.#checkFinished();
+    return "done";
+  }
+
+  #failWriting(error: StreamError): void {
+    this.#writeError ??= error;
+    const writer = this.#writer;
+    this.#writer = undefined;
+    writer?.reject(error);
+    for (const waiter of this.#finWaiters.splice(0)) waiter.reject(error);
+  }
+
+  /** The next bytes, null at the end, an error, or undefined when there is nothing yet. */
+  #pull(): Uint8Array | null | StreamError | undefined {
+    if (this.#readError !== undefined) return this.#readError;
+    if (this.#readEnded) return null;
+    const { quiche, chunk } = this.#owner;
+    try {
+      const got = quiche.streamReceive(this.id, chunk);
+      if (got === null) return undefined;
+      this.#owner.wake();
+      return this.#taken(...got);
+    } catch (error) {
+      this.#readError = readError(quicheError(error));
+      this.#checkFinished();
+      return this.#readError;
+    }
+  }
+
+  #taken(length: number, fin: boolean): Uint8Array | null | StreamError | undefined {
+    const bytes = fin ? length - 1 : length;
+    if (bytes < 0 || (fin && this.#owner.chunk[bytes] !== endMarker[0])) {
+      this.#readError = new StreamError("reset", "The stream ended without its end marker");
+    } else if (fin) {
+      this.#readEnded = true;
+    }
+    if (fin) this.#checkFinished();
+    if (this.#readError !== undefined) return this.#readError;
+    if (bytes > 0) return this.#owner.chunk.slice(0, bytes);
+    return fin ? null : undefined;
+  }
+
+  #checkFinished(): void {
+    const readDone = this.#readEnded || this.#readError !== undefined;
+    if (readDone && (this.#finSent || this.#writeError !== undefined)) this.#owner.finished(this);
+  }
+}
+
+/** quiche refuses what is over already; there is nothing left to do then. */
+function attempt(action: () => void): void {
+  try {
+    action();
+  } catch (error) {
+    quicheError(error);
+  }
+}
+
+function readError({ name, code }: QuicheError): StreamError {
+  if (name === "StreamReset") return new StreamError("reset", "The peer gave the stream up", code);
+  return new StreamError("aborted", `The stream cannot be read (${name})`);
+}
+
+function writeError({ name, code }: QuicheError): StreamError {
+  if (name === "StreamStopped") {
+    return new StreamError("stopped", "The peer does not want more", code);
+  }
+  return new StreamError("aborted", `The stream cannot be written (${name})`);
+}
+
+/**
+ * The last byte of each half, sent together with FIN and taken off again by the reader. quiche 0.18
+ * forgets a stream once all its bytes are acknowledged, and then never repeats a FIN that travelled
+ * alone and was lost: the peer would wait for the end for ever. A byte that carries the FIN makes
+ * sure of both.
+ */
+const endMarker = Uint8Array.of(0);

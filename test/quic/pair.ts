@@ -1,0 +1,48 @@
+import { selfSignedCertificate } from "../../src/quic/certificate.ts";
+import type { Connection, SocketAddress } from "../../src/quic/connection.ts";
+import { Endpoint, type EndpointOptions } from "../../src/quic/endpoint.ts";
+
+export const loopback: SocketAddress = { host: "127.0.0.1", port: 0 };
+const identity = selfSignedCertificate();
+
+export interface Pair extends AsyncDisposable {
+  readonly server: Endpoint;
+  readonly client: Endpoint;
+  /** The client's end and the server's end of one connection. */
+  readonly near: Connection;
+  readonly far: Connection;
+}
+
+export function openServer(options: Partial<EndpointOptions> = {}): Promise<Endpoint> {
+  return Endpoint.open({ bind: loopback, server: identity, ...options });
+}
+
+export function openClient(options: Partial<EndpointOptions> = {}): Promise<Endpoint> {
+  return Endpoint.open({ bind: loopback, ...options });
+}
+
+/** Both ends of a connection; `through` stands between them (a relay's address). */
+export async function openPair(
+  options: {
+    readonly server?: Partial<EndpointOptions>;
+    readonly client?: Partial<EndpointOptions>;
+    readonly through?: (server: SocketAddress) => Promise<SocketAddress>;
+  } = {},
+): Promise<Pair> {
+  const server = await openServer(options.server);
+  const client = await openClient(options.client);
+  const address = (await options.through?.(server.address)) ?? server.address;
+  const connecting = client.connect(address, { timeoutMs: 20_000 });
+  const [near, far] = await Promise.all([connecting, server.accept()]);
+  if (far === null) throw new Error("The server endpoint closed");
+  return {
+    server,
+    client,
+    near,
+    far,
+    [Symbol.asyncDispose]: async () => {
+      await client.close();
+      await server.close();
+    },
+  };
+}
