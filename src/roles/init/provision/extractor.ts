@@ -70,6 +70,8 @@ export class Extractor {
     this.#folders = new FolderCache(rootFd, this.#limits.openFoldersMax, (path) => {
       this.#remember(path, { mode: 0o755 });
     });
+    // Of a root the archive does not mention; staging itself is closed to everybody else.
+    this.#remember("", { mode: 0o755 });
   }
 
   get entries(): number {

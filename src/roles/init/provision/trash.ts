@@ -38,6 +38,20 @@ export function throwAway(layout: DataLayout, path: string): void {
  * What cannot be removed (an immutable file) stays for the next time; returns how much that was.
  */
 export async function emptyTrash(layout: DataLayout): Promise<number> {
+  const earlier = emptying.get(layout.trash) ?? Promise.resolve(0);
+  const run = earlier.catch(() => 0).then(() => emptyNow(layout));
+  emptying.set(layout.trash, run);
+  try {
+    return await run;
+  } finally {
+    if (emptying.get(layout.trash) === run) emptying.delete(layout.trash);
+  }
+}
+
+/** One after the other: two at once would count each other's names as stubborn. */
+const emptying = new Map<string, Promise<number>>();
+
+async function emptyNow(layout: DataLayout): Promise<number> {
   let fd: number;
   try {
     fd = openSync(layout.trash, openFlags.directory | openFlags.noFollow);
@@ -47,11 +61,11 @@ export async function emptyTrash(layout: DataLayout): Promise<number> {
   }
   try {
     const remover = new Remover(fd);
-    // Deep folders are moved up while the trash is emptied: look until a look finds nothing new.
-    for (let left = Infinity; ;) {
-      const names = await remover.removeAll(fd, 0);
-      if (names === 0 || names >= left) return names;
-      left = names;
+    // Deep folders were moved up while the trash was emptied: they come next.
+    for (;;) {
+      const movedBefore = remover.moved;
+      const left = await remover.removeAll(fd, 0);
+      if (remover.moved === movedBefore) return left;
     }
   } finally {
     closeSync(fd);
@@ -65,6 +79,10 @@ class Remover {
 
   constructor(trashFd: number) {
     this.#trashFd = trashFd;
+  }
+
+  get moved(): number {
+    return this.#moved;
   }
 
   /** How many names are left in the folder. */

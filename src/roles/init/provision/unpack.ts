@@ -1,6 +1,13 @@
 import { writeSync } from "node:fs";
 import type { Context } from "../../../cli/context.ts";
-import { chrootTo, closeFile, openat2, openFlags, syncfs } from "../../../system/filesystem.ts";
+import {
+  chrootTo,
+  closeFile,
+  hasCode,
+  openat2,
+  openFlags,
+  syncfs,
+} from "../../../system/filesystem.ts";
 import { notAnArchive } from "./archive-format.ts";
 import { decompress } from "./decompress.ts";
 import { Extractor } from "./extractor.ts";
@@ -29,7 +36,7 @@ export async function main(argv: readonly string[], context: Context): Promise<n
     else throw new TypeError("init unpack is started by init itself");
     return 0;
   } catch (error) {
-    send(refusalReport(error));
+    sendLast(refusalReport(error));
     return 1;
   }
 }
@@ -106,6 +113,15 @@ class Received implements AsyncIterable<Uint8Array> {
 
   sha256(): string {
     return this.#hash.digest("hex");
+  }
+}
+
+/** The keeper may be gone: then there is nobody to tell, and the next boot throws the folder away. */
+function sendLast(report: Report): void {
+  try {
+    send(report);
+  } catch (error) {
+    if (!hasCode(error, "EPIPE")) throw error;
   }
 }
 
