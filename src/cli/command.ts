@@ -12,6 +12,8 @@ export interface Flag {
   readonly repeatable?: true;
   /** A switch that may also be said as `--no-NAME`. */
   readonly negatable?: true;
+  /** The letter of that `--no-NAME`. */
+  readonly negativeShort?: string;
   readonly choices?: readonly string[];
   /** Environment variable read when the flag is absent. */
   readonly env?: string;

@@ -73,6 +73,8 @@ function flagRows(flags: Flags): (readonly [string, string])[] {
 
 function flagHead(name: string, flag: Flag): string {
   const short = flag.short === undefined ? "    " : `-${flag.short}, `;
+  if (flag.negativeShort !== undefined)
+    return `-${flag.short ?? ""}, --${name} / -${flag.negativeShort}, --no-${name}`;
   const long = flag.negatable === true ? `--[no-]${name}` : `--${name}`;
   return `${short}${long}${flag.value === undefined ? "" : ` ${flag.value}`}`;
 }

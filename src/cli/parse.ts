@@ -1,7 +1,7 @@
 import { parseArgs } from "citty";
 import type { Command, Flag, Flags, GlobalOptions, ParsedOptions } from "./command.ts";
 import { globalFlags } from "./command.ts";
-import { checkChoice, splitWords } from "./split-words.ts";
+import { checkChoice, singlePrefix, splitWords } from "./split-words.ts";
 import { UsageError } from "./usage-error.ts";
 
 export interface Invocation {
@@ -21,18 +21,19 @@ export function parseWords(command: Command, words: readonly string[], env: Env)
   const flags: Flags = { ...command.flags, ...globalFlags };
   const split = splitWords(command, flags, words);
   const single = parseSingles(flags, split.singles);
-  const help = single["help"] === true;
-  const version = single["version"] === true;
+  const help = single[`${singlePrefix}help`] === true;
+  const version = single[`${singlePrefix}version`] === true;
   const values = Object.fromEntries(
     Object.entries(command.flags ?? {}).map(([name, flag]) => {
-      const said = flag.repeatable === true ? split.repeated.get(name) : single[name];
+      const said =
+        flag.repeatable === true ? split.repeated.get(name) : single[`${singlePrefix}${name}`];
       return [name, said ?? absentValue(flag, env)];
     }),
   );
   const global: GlobalOptions = {
-    quiet: single["quiet"] === true,
+    quiet: single[`${singlePrefix}quiet`] === true,
     verbose: split.repeated.get("verbose")?.length ?? 0,
-    debug: single["debug"] === true,
+    debug: single[`${singlePrefix}debug`] === true,
   };
   // Help is answered even where the rest is incomplete.
   const asked = help || version;
@@ -46,7 +47,7 @@ function parseSingles(flags: Flags, singles: string[]): Record<string, unknown> 
     Object.entries(flags)
       .filter(([, flag]) => flag.repeatable !== true)
       .map(([name, flag]) => [
-        name,
+        `${singlePrefix}${name}`,
         { type: flag.value === undefined ? ("boolean" as const) : ("string" as const) },
       ]),
   );

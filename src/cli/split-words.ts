@@ -2,8 +2,14 @@ import type { Command, Flag, Flags } from "./command.ts";
 import { didYouMean } from "./nearest.ts";
 import { UsageError } from "./usage-error.ts";
 
+/** See `SplitWords.singles`. */
+export const singlePrefix = "flag-";
+
 export interface SplitWords {
-  /** Flags that count once, as `--name`, `--no-name` or `--name=value`: the shape citty reads safely. */
+  /**
+   * Flags that count once, as `--flag-NAME`, `--no-flag-NAME` or `--flag-NAME=value`: the shape citty
+   * reads safely. Without the prefix it would take a flag whose own name begins with "no-" apart.
+   */
   readonly singles: string[];
   readonly repeated: ReadonlyMap<string, readonly string[]>;
   readonly positionals: readonly string[];
@@ -76,14 +82,20 @@ class WordSplitter {
     }
     if (inline !== undefined) throw new UsageError(`--${name} takes no value`);
     if (negated === undefined) this.#keep(name, undefined);
-    else this.#keepSingle(negated, `--no-${negated}`);
+    else this.#keepSingle(negated, `--no-${singlePrefix}${negated}`);
   }
 
   /** `-t`, `-tT`, `-L value`, `-Lvalue`, `-L=value` */
   #takeShorts(letters: string): void {
     for (let at = 0; at < letters.length; at++) {
       const letter = letters[at] ?? "";
-      const found = Object.entries(this.#flags).find(([, flag]) => flag.short === letter);
+      const flags = Object.entries(this.#flags);
+      const negative = flags.find(([, flag]) => flag.negativeShort === letter);
+      if (negative !== undefined) {
+        this.#keepSingle(negative[0], `--no-${singlePrefix}${negative[0]}`);
+        continue;
+      }
+      const found = flags.find(([, flag]) => flag.short === letter);
       if (found === undefined) throw this.#unknown(`-${letter}`);
       const [name, flag] = found;
       if (flag.value !== undefined) {
@@ -105,7 +117,10 @@ class WordSplitter {
   #keep(name: string, value: string | undefined): void {
     if (this.#flag(name)?.repeatable === true)
       this.#repeated.set(name, [...(this.#repeated.get(name) ?? []), value ?? ""]);
-    else this.#keepSingle(name, value === undefined ? `--${name}` : `--${name}=${value}`);
+    else {
+      const word = `--${singlePrefix}${name}`;
+      this.#keepSingle(name, value === undefined ? word : `${word}=${value}`);
+    }
   }
 
   /** The last one said wins. */

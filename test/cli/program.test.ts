@@ -16,7 +16,8 @@ const exec = defineCommand({
     tty: { short: "t", summary: "force a terminal" },
     env: { short: "e", value: "KEY=VALUE", repeatable: true, summary: "set a variable" },
     workdir: { short: "w", value: "DIR", summary: "start here" },
-    link: { negatable: true, summary: "use the background link" },
+    "no-shell": { short: "N", summary: "none" },
+    link: { negatable: true, short: "l", negativeShort: "S", summary: "use the background link" },
     color: { value: "WHEN", choices: ["auto", "always"], env: "COLOR_X", summary: "colour" },
     json: { summary: "for programs" },
   },
@@ -108,6 +109,15 @@ test("values that look like flags or negations survive", async () => {
   });
 });
 
+test("a flag whose own name begins with no- is itself, and a letter can negate", async () => {
+  expect((await run(["exec", "--no-shell", "dev", "x"])).options).toMatchObject({
+    flags: { "no-shell": true, link: undefined },
+  });
+  expect((await run(["exec", "-N", "-lS", "dev", "x"])).options).toMatchObject({
+    flags: { "no-shell": true, link: false },
+  });
+});
+
 test("an empty value is a value", async () => {
   expect((await run(["exec", "--workdir=", "dev", "x"])).options).toMatchObject({
     flags: { workdir: "" },
@@ -137,7 +147,12 @@ test.each([
 });
 
 test("help that was asked for goes to stdout and fits 80 columns", async () => {
-  for (const words of [["exec", "--help"], ["--help", "exec"], ["help", "exec"], ["exec", "-h"]]) {
+  for (const words of [
+    ["exec", "--help"],
+    ["--help", "exec"],
+    ["help", "exec"],
+    ["exec", "-h"],
+  ]) {
     const { code, out, err } = await run(words);
     expect({ code, err }).toEqual({ code: 0, err: "" });
     expect(out).toContain("USAGE\n  fly-vault exec VAULT [flags] [--] COMMAND [ARG…]");

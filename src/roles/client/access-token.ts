@@ -20,7 +20,8 @@ export async function readAccessToken(
 ): Promise<AccessToken> {
   const { text, source } = await findToken(vault, context, tokenFile);
   const token = text.replace(/\r?\n$/, "");
-  if (/\s/.test(token)) throw unusable(vault, `the token from ${source} has blanks or lines in it`);
+  if (/\p{Cc}/u.test(token))
+    throw unusable(vault, `the token from ${source} has more than one line, or control characters`);
   switch (tokenStrength(token)) {
     case "empty":
       throw unusable(vault, `the token from ${source} is empty`);

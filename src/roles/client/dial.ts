@@ -15,7 +15,7 @@ export interface Dialled {
 
 /**
  * A QUIC connection to whichever of the host's addresses answers first. Each gets a head start over
- * the next one; the others are dropped. Nothing is proven yet: that is the login's work.
+ * the next one, and a second try; the others are dropped. Nothing is proven yet: that is the login's work.
  */
 export async function dial(vault: string, address: Address): Promise<Dialled> {
   const remotes = await resolveAddress(address);
@@ -23,8 +23,13 @@ export async function dial(vault: string, address: Address): Promise<Dialled> {
   const attempts: Promise<Dialled>[] = [];
   for (const remote of remotes) {
     const started = headStart(attempts.at(-1));
-    attempts.push(started.then(() => attempt(remote, over.signal)));
+    attempts.push(started.then(() => attempt(remote, over.signal, clientLimits.dialMs)));
   }
+  // Whoever was in the middle of a handshake when the other side restarted waits in vain: ask anew.
+  const again = Bun.sleep(clientLimits.dialAgainMs);
+  const leftMs = clientLimits.dialMs - clientLimits.dialAgainMs;
+  for (const remote of remotes)
+    attempts.push(again.then(() => attempt(remote, over.signal, leftMs)));
   try {
     const winner = await Promise.any(attempts);
     for (const other of attempts) dropUnless(winner, other);
@@ -50,14 +55,18 @@ async function headStart(before: Promise<Dialled> | undefined): Promise<void> {
   await within(failed, clientLimits.dialStaggerMs);
 }
 
-async function attempt(remote: SocketAddress, over: AbortSignal): Promise<Dialled> {
+async function attempt(
+  remote: SocketAddress,
+  over: AbortSignal,
+  timeoutMs: number,
+): Promise<Dialled> {
   over.throwIfAborted();
   const wildcard = isIPv6(remote.host) ? "::" : "0.0.0.0";
   const endpoint = await Endpoint.open({ bind: { host: wildcard, port: 0 } });
   const giveUp = (): void => void endpoint.close();
   over.addEventListener("abort", giveUp);
   try {
-    const connection = await endpoint.connect(remote, { timeoutMs: clientLimits.dialMs });
+    const connection = await endpoint.connect(remote, { timeoutMs });
     return { endpoint, connection };
   } catch (error) {
     await endpoint.close();

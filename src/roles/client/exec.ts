@@ -27,8 +27,12 @@ export const exec = defineCommand({
   summary: "Run a command in a vault, as a pipe",
   positionals: { vault: { name: "VAULT" } },
   flags: {
-    tty: { short: "t", summary: "give the command a terminal" },
-    "no-tty": { short: "T", summary: "no terminal (the default)" },
+    tty: {
+      short: "t",
+      negatable: true,
+      negativeShort: "T",
+      summary: "give the command a terminal, or none (default: none)",
+    },
     env: {
       short: "e",
       value: "KEY=VALUE",
@@ -100,8 +104,7 @@ interface Wishes {
 
 function wishesOf(said: {
   readonly rest: readonly string[];
-  readonly tty: boolean;
-  readonly "no-tty": boolean;
+  readonly tty: boolean | undefined;
   readonly env: readonly string[];
   readonly session: string | undefined;
   readonly workdir: string | undefined;
@@ -109,7 +112,6 @@ function wishesOf(said: {
   readonly context: string | undefined;
   readonly timeout: string | undefined;
 }): Wishes {
-  if (said.tty && said["no-tty"]) throw new UsageError("-t and -T exclude each other");
   if (said.rest.length === 0 && said.session === undefined)
     throw new UsageError("COMMAND is missing (or --session ID of one that runs)");
   if (said.session !== undefined && !/^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$/.test(said.session))
@@ -119,7 +121,7 @@ function wishesOf(said: {
     throw new UsageError(`--timeout must be a duration such as 30s or 5m, not "${said.timeout}"`);
   for (const word of said.env)
     if (!/^[^=]+/.test(word)) throw new UsageError(`--env ${word} is not KEY=VALUE`);
-  return { ...said, argv: said.rest, timeoutMs };
+  return { ...said, argv: said.rest, tty: said.tty ?? false, timeoutMs };
 }
 
 function planOf(wishes: Wishes, context: Context): SessionPlan {

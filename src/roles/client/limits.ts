@@ -7,6 +7,7 @@ export const clientLimits = {
 
   /** Finding the machine: all its addresses together, and the head start of each over the next. */
   dialMs: 5000,
+  dialAgainMs: 1500,
   dialStaggerMs: 300,
   addressesMax: 8,
 

@@ -1,0 +1,238 @@
+import { afterAll, afterEach, beforeAll, expect, test } from "bun:test";
+import { RemoteError } from "../../../src/protocol/errors.ts";
+import { main } from "../../../src/roles/client/main.ts";
+import { runClient, spawnClient } from "../../support/client-process.ts";
+import { memoryContext } from "../../support/memory-context.ts";
+import { TestVault } from "../../support/test-vault.ts";
+
+let vault: TestVault;
+beforeAll(async () => {
+  vault = await TestVault.open();
+});
+afterEach(() => {
+  vault.onRequest = undefined;
+});
+afterAll(async () => {
+  await vault.close();
+});
+
+/** In this process: quick, with buffers for streams. */
+async function exec(words: string[], stdin: Uint8Array[] = []) {
+  const context = memoryContext({ env: vault.env, stdin });
+  const code = await main(["exec", ...words], context);
+  return { code, out: context.out(), err: context.err() };
+}
+
+const quiet = ["-q", "dev", "--"];
+const bytes = (text: string) => new TextEncoder().encode(text);
+
+test("stdout and stderr stay apart and the exit code is the command's", async () => {
+  const result = await exec([...quiet, "sh", "-c", "echo out; echo err >&2; exit 42"]);
+  expect(result).toEqual({ code: 42, out: "out\n", err: "err\n" });
+});
+
+test("the words of the command arrive as they are", async () => {
+  const words = ["a b", "", "$HOME", "'\"", "--help", "-x", "*", "\n", "ü€😀"];
+  const { out } = await exec([...quiet, "printf", "[%s]", ...words]);
+  expect(out).toBe(words.map((word) => `[${word}]`).join(""));
+});
+
+test("a command killed by a signal gives 128 and the signal", async () => {
+  expect((await exec([...quiet, "sh", "-c", "kill -TERM $$"])).code).toBe(143);
+});
+
+test("stdin ends where it ends, and an empty one at once", async () => {
+  expect((await exec([...quiet, "cat"], [bytes("one\n"), bytes("two")])).out).toBe("one\ntwo");
+  expect((await exec([...quiet, "wc", "-c"])).out.trim()).toBe("0");
+});
+
+test("-e adds up and copies, -w and --context travel, pipes get no TERM", async () => {
+  const { out } = await exec([
+    ..."-q -e A=1 -e B=x=y -e TERM -w /tmp --context note dev".split(" "),
+    "sh",
+    "-c",
+    "echo $A $B $TERM; pwd",
+  ]);
+  expect(out).toBe("1 x=y xterm-256color\n/tmp\n");
+  expect(vault.requests.at(-1)).toMatchObject({ context: "note", cwd: "/tmp", tty: false });
+  const plain = await exec([...quiet, "sh", "-c", "echo [$COLORTERM]"]);
+  expect(plain.out).toBe("[]\n");
+});
+
+test.each([
+  ["command-not-found", 127, "FV-EXE-003"],
+  ["command-not-executable", 126, "FV-EXE-002"],
+  ["command-failed-to-start", 125, "FV-EXE-001"],
+  ["busy", 6, "FV-NET-004"],
+] as const)("a refusal %s ends with %i and %s", async (code, exitCode, failure) => {
+  vault.onRequest = () => new RemoteError(code, "the reason", "the hint");
+  const result = await exec([...quiet, "x"]);
+  expect(result.code).toBe(exitCode);
+  expect(result.err).toContain("cause: the reason");
+  expect(result.err).toContain("fix:   the hint");
+  expect(result.err).toContain(failure);
+});
+
+test.each([
+  [["dev"], "COMMAND is missing"],
+  [["--timeout", "10", "dev", "x"], "--timeout must be a duration"],
+  [["--reconnect", "soon", "dev", "x"], "--reconnect must be a duration"],
+  [["--session", "a b", "dev", "x"], "--session must be"],
+  [["-e", "=x", "dev", "x"], "--env =x is not KEY=VALUE"],
+])("%j is refused before anything is sent", async (words, message) => {
+  const before = vault.requests.length;
+  const result = await exec(words);
+  expect(result.code).toBe(2);
+  expect(result.err).toContain(message);
+  expect(vault.requests.length).toBe(before);
+});
+
+test("a wrong token is told apart from no answer, and the token stays here", async () => {
+  const context = memoryContext({ env: { ...vault.env, FLY_VAULT_TOKEN: "not the one at all" } });
+  expect(await main(["exec", "-q", "dev", "x"], context)).toBe(4);
+  expect(context.err()).toContain("FV-AUTH-001");
+  expect(context.env["FLY_VAULT_TOKEN"]).toBeUndefined();
+});
+
+test("nobody at the address is exit 6 within the dial limit", async () => {
+  await vault.configure({ address: "127.0.0.1:9" });
+  try {
+    const startedMs = performance.now();
+    const { code, err } = await exec([...quiet, "x"]);
+    expect(code).toBe(6);
+    expect(err).toContain('error: "dev" did not answer');
+    expect(performance.now() - startedMs).toBeLessThan(7000);
+  } finally {
+    await vault.configure({});
+  }
+}, 10_000);
+
+test("--session names a session; without a command it attaches and shows what it missed", async () => {
+  const first = await exec(["-q", "--session", "job", "dev", "--", "sh", "-c", "echo all; exit 3"]);
+  expect(first).toMatchObject({ code: 3, out: "all\n" });
+  const again = await exec(["-q", "--session", "job", "dev"]);
+  expect(again).toMatchObject({ code: 3, out: "all\n" });
+  const missing = await exec(["-q", "--session", "none", "dev"]);
+  expect(missing.code).toBe(3);
+  expect(missing.err).toContain("FV-SES-001");
+});
+
+test("list-exec prints the reference's array", async () => {
+  await exec(["-q", "--session", "listed", "--context", "why", "dev", "true"]);
+  const context = memoryContext({ env: vault.env });
+  expect(await main(["list-exec", "-q", "dev"], context)).toBe(0);
+  const list = JSON.parse(context.out()) as Record<string, unknown>[];
+  expect(list.find((one) => one["session_id"] === "listed")).toMatchObject({
+    argv: ["true"],
+    context: "why",
+    attached: false,
+    exit_code: 0,
+  });
+});
+
+test("24 MiB pass in and out of a real process, whole", async () => {
+  const input = crypto.getRandomValues(new Uint8Array(65_536));
+  const whole = new Uint8Array(24 << 20);
+  for (let at = 0; at < whole.length; at += input.length) whole.set(input, at);
+  const { code, out, err } = await runClient(["exec", ...quiet, "cat"], vault.env, whole);
+  expect({ code, err }).toEqual({ code: 0, err: "" });
+  expect(Bun.hash(out)).toBe(Bun.hash(whole));
+});
+
+test("all output is drained before the exit, also past a reader that stands still", async () => {
+  const script = "head -c 2097152 /dev/zero >&2; echo done; exit 7";
+  const child = spawnClient(["exec", ...quiet, "sh", "-c", script], vault.env);
+  await child.stdin.end();
+  await Bun.sleep(700);
+  const [out, err] = await Promise.all([child.stdout.text(), child.stderr.bytes()]);
+  expect(await child.exited).toBe(7);
+  expect(out).toBe("done\n");
+  expect(err.length).toBe(2_097_152);
+});
+
+test("a reader that goes away ends the command as in a local pipe", async () => {
+  const child = spawnClient(["exec", ...quiet, "yes"], vault.env);
+  const reader = child.stdout.getReader();
+  await reader.read();
+  await reader.cancel();
+  expect(await child.exited).toBe(141);
+  await Bun.sleep(100);
+  const session = [...vault.sessions.values()].find((one) => one.request.argv?.[0] === "yes");
+  expect(session?.signals).toEqual([13]);
+  expect(session?.ended).toBeTrue();
+});
+
+async function started(words: string[]) {
+  const child = spawnClient(["exec", ...quiet, ...words], vault.env);
+  const reader = child.stdout.getReader();
+  await reader.read();
+  return child;
+}
+
+test("Ctrl-C is sent to the command", async () => {
+  const child = await started(["sh", "-c", "trap 'echo caught >&2; exit 5' INT; echo up; cat"]);
+  child.kill("SIGINT");
+  await Bun.sleep(100);
+  await child.stdin.end();
+  expect(await child.exited).toBe(5);
+  expect(await child.stderr.text()).toContain("caught");
+});
+
+test("Ctrl-C twice ends the client and leaves the command", async () => {
+  const child = await started(["sh", "-c", "trap '' INT; echo up; sleep 30"]);
+  child.kill("SIGINT");
+  await Bun.sleep(100);
+  child.kill("SIGINT");
+  expect(await child.exited).toBe(130);
+  const session = [...vault.sessions.values()].at(-1);
+  expect(session?.ended).toBeFalse();
+  session?.kill();
+});
+
+test("TERM and HUP are passed on", async () => {
+  for (const [signal, code] of [
+    ["SIGTERM", 143],
+    ["SIGHUP", 129],
+  ] as const) {
+    const child = await started(["sh", "-c", "echo up; exec sleep 30"]);
+    child.kill(signal);
+    expect(await child.exited).toBe(code);
+  }
+});
+
+test("a link that is lost again and again costs no byte, either way", async () => {
+  const size = 12 << 20;
+  const input = new Uint8Array(size);
+  for (let i = 0; i < size; i++) input[i] = (i * 7 + (i >> 11)) & 0xff;
+  const running = runClient(["exec", ...quiet, "cat"], vault.env, input);
+  for (let i = 0; i < 4; i++) {
+    await Bun.sleep(400);
+    await vault.restartLink(30);
+  }
+  const { code, out, err } = await running;
+  expect({ code, err }).toEqual({ code: 0, err: "" });
+  expect(out.length).toBe(size);
+  expect(Bun.hash(out)).toBe(Bun.hash(input));
+  const opens = vault.requests.filter(
+    (one) => one.type === "session-open" && one.argv?.[0] === "cat",
+  );
+  const ids = new Set(opens.map((one) => (one.type === "session-open" ? one.id : "")));
+  expect(vault.requests.some((one) => one.type === "session-attach")).toBeTrue();
+  expect(ids.size).toBeGreaterThan(0);
+}, 30_000);
+
+test("a link lost for longer than --reconnect is 255 and names the session", async () => {
+  const child = spawnClient(
+    ["exec", "-q", "--reconnect", "300ms", "dev", "--", "sh", "-c", "echo up; sleep 30"],
+    vault.env,
+  );
+  const reader = child.stdout.getReader();
+  await reader.read();
+  await vault.restartLink(7000);
+  expect(await child.exited).toBe(255);
+  const err = await child.stderr.text();
+  const session = [...vault.sessions.values()].at(-1);
+  expect(err).toContain(`fly-vault exec dev --session ${session?.id}`);
+  expect(session?.ended).toBeFalse();
+  session?.kill();
+}, 20_000);

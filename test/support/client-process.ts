@@ -1,0 +1,55 @@
+import { fileURLToPath } from "node:url";
+
+const main = fileURLToPath(new URL("../../src/main.ts", import.meta.url));
+
+export interface ClientResult {
+  readonly code: number;
+  readonly out: Uint8Array;
+  readonly err: string;
+}
+
+export type ClientChild = Bun.Subprocess<"pipe", "pipe", "pipe">;
+
+/** The client from source as a process of its own, with nothing but `env`. */
+export function spawnClient(
+  argv: readonly string[],
+  env: Readonly<Record<string, string>>,
+): ClientChild {
+  return Bun.spawn([process.execPath, main, ...argv], {
+    env: { ...env },
+    cwd: "/",
+    stdin: "pipe",
+    stdout: "pipe",
+    stderr: "pipe",
+    timeout: 50_000,
+    killSignal: "SIGKILL",
+  });
+}
+
+export async function runClient(
+  argv: readonly string[],
+  env: Readonly<Record<string, string>>,
+  stdin?: Uint8Array,
+): Promise<ClientResult> {
+  const child = spawnClient(argv, env);
+  const feeding = feed(child, stdin ?? new Uint8Array(0));
+  const [out, err, code] = await Promise.all([
+    child.stdout.bytes(),
+    child.stderr.text(),
+    child.exited,
+    feeding,
+  ]);
+  return { code, out, err };
+}
+
+async function feed(child: ClientChild, bytes: Uint8Array): Promise<void> {
+  try {
+    for (let at = 0; at < bytes.length; at += 65_536) {
+      await child.stdin.write(bytes.subarray(at, at + 65_536));
+      await child.stdin.flush();
+    }
+    await child.stdin.end();
+  } catch {
+    // It ended without reading everything.
+  }
+}

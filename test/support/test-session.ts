@@ -1,0 +1,179 @@
+import { type FrameStream, frameTypes } from "../../src/protocol/frame.ts";
+import {
+  encodeJson,
+  type Exit,
+  type SessionAttachRequest,
+  type SessionOpenRequest,
+} from "../../src/protocol/message.ts";
+import { OutputBudget } from "../../src/protocol/session-output.ts";
+import { type SessionAttachment, SessionState } from "../../src/protocol/session-server.ts";
+import type { OutputName } from "../../src/protocol/session-frame.ts";
+
+/** One command of a `TestVault`, on pipes or a terminal, with the protocol's own bookkeeping. */
+export class TestSession {
+  readonly id: string;
+  readonly name: string | undefined;
+  readonly request: SessionOpenRequest;
+  readonly resizes: string[] = [];
+  readonly signals: number[] = [];
+  readonly #state = new SessionState({ budget: new OutputBudget() });
+  readonly #wakes = new Set<() => void>();
+  readonly #child: Bun.Subprocess<"pipe", "pipe", "pipe">;
+  #taking: Promise<void> = Promise.resolve();
+  #exit: Exit | undefined;
+
+  constructor(request: SessionOpenRequest) {
+    this.id = request.id;
+    this.name = request.name;
+    this.request = request;
+    const command = [...(request.argv ?? ["/bin/sh"])];
+    const env = { PATH: process.env["PATH"] ?? "", HOME: "/tmp", ...request.env };
+    const terminal = {
+      rows: request.rows ?? 24,
+      cols: request.cols ?? 80,
+      data: (_terminal: unknown, bytes: Uint8Array) => {
+        this.#state.stdout.append(bytes);
+        this.#wake();
+      },
+    };
+    this.#child = Bun.spawn<"pipe", "pipe", "pipe">(command, {
+      env,
+      cwd: request.cwd ?? "/",
+      ...(request.tty ? { terminal } : { stdin: "pipe", stdout: "pipe", stderr: "pipe" }),
+    });
+    void this.#follow(request.tty);
+  }
+
+  get listed(): Record<string, unknown> {
+    return {
+      session_id: this.id,
+      argv: this.request.argv ?? [],
+      context: this.request.context ?? null,
+      attached: this.#wakes.size > 0,
+      exit_code: this.#exit !== undefined && "code" in this.#exit ? this.#exit.code : null,
+      tty: this.request.tty,
+      started_at: "2026-11-23T00:00:00Z",
+      pid: this.#child.pid,
+    };
+  }
+
+  get ended(): boolean {
+    return this.#exit !== undefined;
+  }
+
+  kill(): void {
+    this.#child.kill("SIGKILL");
+  }
+
+  async serve(
+    frames: FrameStream,
+    request: SessionOpenRequest | SessionAttachRequest,
+    created: boolean,
+  ): Promise<void> {
+    const shown =
+      request.type === "session-attach"
+        ? { stdout: request.stdout_offset, stderr: request.stderr_offset }
+        : { stdout: 0, stderr: 0 };
+    const attachment = this.#state.attach({ id: request.client, shown, holdsBack: true });
+    const body = {
+      id: this.id,
+      ...(this.name === undefined ? {} : { name: this.name }),
+      generation: "g1",
+      tty: this.request.tty,
+      created,
+      stdin_offset: attachment.stdinOffset,
+    };
+    await frames.write(frameTypes.ok, encodeJson(body));
+    const sending = this.#send(frames, attachment);
+    await this.#receive(frames, attachment).catch(() => undefined);
+    await sending.catch(() => undefined);
+  }
+
+  async #follow(tty: boolean): Promise<void> {
+    const pumps = tty
+      ? []
+      : [this.#pump("stdout", this.#child.stdout), this.#pump("stderr", this.#child.stderr)];
+    await Promise.all(pumps);
+    await this.#child.exited;
+    if (tty) await Bun.sleep(20);
+    const { exitCode, signalCode } = this.#child;
+    const signals: Record<string, number> = { SIGINT: 2, SIGKILL: 9, SIGPIPE: 13, SIGTERM: 15 };
+    this.#exit =
+      signalCode === null ? { code: exitCode ?? 255 } : { signal: signals[signalCode] ?? 1 };
+    this.#state.finish(this.#exit);
+    this.#wake();
+  }
+
+  async #pump(name: OutputName, stream: ReadableStream<Uint8Array>): Promise<void> {
+    for await (const bytes of stream) {
+      while (this.#state.readableBytes(name) < bytes.length) await Bun.sleep(2);
+      this.#state[name].append(bytes);
+      this.#wake();
+    }
+  }
+
+  #wake(): void {
+    for (const wake of this.#wakes) wake();
+  }
+
+  async #send(frames: FrameStream, attachment: SessionAttachment): Promise<void> {
+    let wake: (() => void) | undefined;
+    const woken = (): void => wake?.();
+    this.#wakes.add(woken);
+    try {
+      for (;;) {
+        const next = new Promise<void>((resolve) => {
+          wake = resolve;
+        });
+        for (let frame = attachment.poll(); frame !== undefined; frame = attachment.poll()) {
+          await frames.writeEncoded(frame);
+          if (frame[0] === frameTypes.exit) {
+            await frames.stream.end();
+            return;
+          }
+        }
+        await next;
+      }
+    } finally {
+      this.#wakes.delete(woken);
+    }
+  }
+
+  async #receive(frames: FrameStream, attachment: SessionAttachment): Promise<void> {
+    for (;;) {
+      const frame = await frames.read();
+      if (frame === null) return;
+      const event = attachment.receive(frame);
+      if (event.kind === "stdin") {
+        this.#taking = this.#taking.then(() => this.#take(event.bytes, attachment));
+      } else if (event.kind === "stdin-end") {
+        this.#taking = this.#taking.then(() => this.#endInput());
+      } else if (event.kind === "resize") {
+        this.resizes.push(`${event.rows}x${event.cols}`);
+        this.#child.terminal?.resize(event.cols, event.rows);
+      } else if (event.kind === "signal") {
+        this.signals.push(event.signal);
+        this.#child.kill(event.signal);
+      }
+    }
+  }
+
+  async #take(bytes: Uint8Array, attachment: SessionAttachment): Promise<void> {
+    if (this.request.tty) {
+      this.#child.terminal?.write(bytes);
+    } else {
+      try {
+        await this.#child.stdin.write(bytes);
+        await this.#child.stdin.flush();
+      } catch {
+        // The command does not read; it is taken all the same.
+      }
+    }
+    attachment.stdinTaken(bytes.length);
+    this.#wake();
+  }
+
+  async #endInput(): Promise<void> {
+    if (!this.request.tty) await this.#child.stdin.end();
+  }
+}

@@ -1,0 +1,256 @@
+import { randomBytes } from "node:crypto";
+import { mkdtemp, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { deriveLoginKeys } from "../../src/fly/token.ts";
+import { FrameStream, frameTypes } from "../../src/protocol/frame.ts";
+import {
+  decodeJson,
+  encodeJson,
+  type ProvisionRequest,
+  type Request,
+  requestSchema,
+  sendError,
+  type Status,
+} from "../../src/protocol/message.ts";
+import { RemoteError } from "../../src/protocol/errors.ts";
+import { selfSignedCertificate } from "../../src/quic/certificate.ts";
+import type { Connection } from "../../src/quic/connection.ts";
+import { Endpoint } from "../../src/quic/endpoint.ts";
+import { acceptLogin } from "../../src/roles/init/login.ts";
+import { LoginGate } from "../../src/roles/init/login-gate.ts";
+import { splice } from "../../src/system/splice.ts";
+import { connectTcp } from "../../src/system/tcp-stream.ts";
+import { issuerKey, OidcIssuer } from "./oidc-issuer.ts";
+import { TestSession } from "./test-session.ts";
+
+export const testToken = "correct horse battery staple";
+const app = "dev-vaults";
+const machineId = "148e21ea7e46e8";
+const key = issuerKey("test-vault");
+
+/**
+ * A machine with init's own login and protocol over real QUIC, whose commands run right here. It is
+ * made to misbehave on request: restart its link, refuse, be cold.
+ */
+export class TestVault {
+  readonly folder: string;
+  readonly issuer = new OidcIssuer([key]);
+  readonly sessions = new Map<string, TestSession>();
+  readonly requests: Request[] = [];
+  /** What was uploaded, whole; the answer is up to `provisionAnswer`. */
+  uploaded = 0;
+  uploadedHash = "";
+  vmState: Status["vm_state"] = "ready";
+  provisionAnswer: ((request: ProvisionRequest) => RemoteError | undefined) | undefined;
+  /** Called in place of the answer to any request; true when it dealt with it. */
+  onRequest: ((request: Request) => RemoteError | undefined) | undefined;
+  #endpoint: Endpoint;
+  #connections: Connection[] = [];
+  token = testToken;
+
+  private constructor(folder: string, endpoint: Endpoint) {
+    this.folder = folder;
+    this.#endpoint = endpoint;
+    void this.#accept(endpoint);
+  }
+
+  static async open(): Promise<TestVault> {
+    const folder = await mkdtemp(join(tmpdir(), "fv-client-"));
+    const vault = new TestVault(folder, await listen(0));
+    await vault.configure({});
+    return vault;
+  }
+
+  get address(): string {
+    return `127.0.0.1:${this.#endpoint.address.port}`;
+  }
+
+  get configPath(): string {
+    return join(this.folder, "config.toml");
+  }
+
+  /** The environment of a client of this vault. */
+  get env(): Record<string, string> {
+    return {
+      FLY_VAULT_CONFIG: this.configPath,
+      XDG_STATE_HOME: join(this.folder, "state"),
+      XDG_CACHE_HOME: join(this.folder, "cache"),
+      HOME: this.folder,
+      PATH: process.env["PATH"] ?? "",
+      TERM: "xterm-256color",
+    };
+  }
+
+  /** Writes the configuration of vault "dev"; undefined takes a key out. */
+  async configure(keys: Readonly<Record<string, unknown>>): Promise<void> {
+    const table = {
+      address: this.address,
+      org: "acme",
+      app,
+      machine_id: machineId,
+      issuer: this.issuer.url("acme"),
+      access_token: testToken,
+      ...keys,
+    };
+    const lines = Object.entries(table)
+      .filter(([, value]) => value !== undefined)
+      .map(([name, value]) => `${name} = ${JSON.stringify(value)}`);
+    await writeFile(this.configPath, `[vault.dev]\n${lines.join("\n")}\n`, { mode: 0o600 });
+  }
+
+  /** What a crash of the transport process does: all connections are gone, sessions stay. */
+  async restartLink(downMs = 0): Promise<void> {
+    const { port } = this.#endpoint.address;
+    await this.#endpoint.close();
+    this.#connections = [];
+    await Bun.sleep(downMs);
+    this.#endpoint = await listen(port);
+    void this.#accept(this.#endpoint);
+  }
+
+  get connectionCount(): number {
+    return this.#connections.length;
+  }
+
+  async close(): Promise<void> {
+    for (const session of this.sessions.values()) session.kill();
+    await this.#endpoint.close();
+    await this.issuer.close();
+    await rm(this.folder, { recursive: true });
+  }
+
+  async #accept(endpoint: Endpoint): Promise<void> {
+    for (;;) {
+      const connection = await endpoint.accept();
+      if (connection === null) return;
+      this.#serve(connection).catch(() => undefined);
+    }
+  }
+
+  /** A gate of its own for each connection: tests log in more often than Fly would allow. */
+  #gate(): LoginGate {
+    return new LoginGate({
+      machine: { appName: app, machineId },
+      keys: deriveLoginKeys(this.token, app),
+      mint: (audience) =>
+        Promise.resolve(new TextEncoder().encode(this.issuer.sign(audience, { app, machineId }))),
+      status: () => this.status,
+      monotonicMs: () => performance.now(),
+      randomBytes: (length) => new Uint8Array(randomBytes(length)),
+      log: () => undefined,
+    });
+  }
+
+  get status(): Status {
+    return {
+      vm_state: this.vmState,
+      runtime: "system-init",
+      init_version: "0.1.0",
+      protocol_oldest: 1,
+      protocol_newest: 1,
+    };
+  }
+
+  async #serve(connection: Connection): Promise<void> {
+    if ((await acceptLogin(connection, this.#gate())) === undefined) return;
+    this.#connections.push(connection);
+    for (;;) {
+      const stream = await connection.acceptStream();
+      if (stream === null) return;
+      const frames = new FrameStream(stream);
+      this.#answer(frames).catch(async (error: unknown) => {
+        if (error instanceof RemoteError) {
+          await sendError(frames, error);
+          await stream.end();
+        } else {
+          stream.abort(1);
+        }
+      });
+    }
+  }
+
+  async #answer(frames: FrameStream): Promise<void> {
+    const frame = await frames.read();
+    if (frame === null) return;
+    const request = decodeJson(requestSchema, frame.payload, "Request");
+    this.requests.push(request);
+    const refusal = this.onRequest?.(request);
+    if (refusal !== undefined) throw refusal;
+    switch (request.type) {
+      case "status":
+        return reply(frames, this.status);
+      case "sessions":
+        return reply(frames, { sessions: [...this.sessions.values()].map((one) => one.listed) });
+      case "session-open": {
+        const known = this.sessions.get(request.id);
+        const session = known ?? new TestSession(request);
+        this.sessions.set(request.id, session);
+        return session.serve(frames, request, known === undefined);
+      }
+      case "session-attach": {
+        const session = [...this.sessions.values()].find(
+          (one) => one.id === request.session || one.name === request.session,
+        );
+        if (session === undefined) throw new RemoteError("not-found", "no such session");
+        return session.serve(frames, request, false);
+      }
+      case "forward":
+        return this.#forward(frames, request.host, request.port);
+      case "provision":
+        return this.#provision(frames, request);
+    }
+  }
+
+  async #forward(frames: FrameStream, host: string, port: number): Promise<void> {
+    const target = await connectTcp({ host, port }).catch((error: Error) => {
+      throw new RemoteError("forward-refused", error.message);
+    });
+    await reply(frames, {});
+    await splice(frames.release(), target);
+  }
+
+  async #provision(frames: FrameStream, request: ProvisionRequest): Promise<void> {
+    await reply(frames, {});
+    const hash = new Bun.CryptoHasher("sha256");
+    this.uploaded = 0;
+    while (request.source.kind === "upload") {
+      const refusal = this.provisionAnswer?.(request);
+      if (refusal !== undefined) throw refusal;
+      const frame = await frames.read();
+      if (frame === null) throw new RemoteError("cancelled", "the stream ended");
+      if (frame.type === frameTypes.dataEnd) break;
+      hash.update(frame.payload);
+      this.uploaded += frame.payload.length;
+      if (this.uploaded % (1 << 20) === 0)
+        await frames.write(
+          frameTypes.progress,
+          encodeJson({
+            phase: "unpack",
+            received_bytes: this.uploaded,
+            entries: 1,
+            written_bytes: 2,
+          }),
+        );
+    }
+    this.uploadedHash = hash.digest("hex");
+    this.vmState = "ready";
+    const done = {
+      sha256: this.uploadedHash,
+      entries: 3,
+      written_bytes: this.uploaded,
+      skipped: [],
+      status: this.status,
+    };
+    await frames.write(frameTypes.done, encodeJson(done));
+    await frames.stream.end();
+  }
+}
+
+async function reply(frames: FrameStream, body: unknown): Promise<void> {
+  await frames.write(frameTypes.ok, encodeJson(body));
+}
+
+function listen(port: number): Promise<Endpoint> {
+  return Endpoint.open({ bind: { host: "127.0.0.1", port }, server: selfSignedCertificate() });
+}
