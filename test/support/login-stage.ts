@@ -178,6 +178,11 @@ export class StageMachine {
     return this.endpoint.address;
   }
 
+  /** Waits, within reason, until so many logins have ended. */
+  async settled(count: number): Promise<void> {
+    for (let turn = 0; this.logins.length < count && turn < 200; turn += 1) await Bun.sleep(10);
+  }
+
   /** Until the endpoint is closed. */
   async serve(): Promise<void> {
     for (;;) {

@@ -6,6 +6,13 @@ export type MintTurn =
   /** The one who waited has gone; its place was given to the next. */
   | { readonly kind: "gone" };
 
+export interface MintLimits {
+  readonly mintEveryMs: number;
+  readonly mintBurst: number;
+  readonly mintQueueMax: number;
+  readonly mintWaitMs: number;
+}
+
 interface Waiter {
   readonly settle: (turn: MintTurn) => void;
 }
@@ -17,13 +24,15 @@ interface Waiter {
  */
 export class MintBudget {
   readonly #monotonicMs: () => number;
+  readonly #limits: MintLimits;
   readonly #queue: Waiter[] = [];
   /** When the budget would be whole again, were nobody to ask any more. */
   #wholeMs = Number.NEGATIVE_INFINITY;
   #timer: ReturnType<typeof setTimeout> | undefined;
 
-  constructor(monotonicMs: () => number) {
+  constructor(monotonicMs: () => number, limits: MintLimits = loginLimits) {
     this.#monotonicMs = monotonicMs;
+    this.#limits = limits;
   }
 
   async take(gone: Promise<unknown>): Promise<MintTurn> {
@@ -31,7 +40,7 @@ export class MintBudget {
       this.#spend();
       return { kind: "granted" };
     }
-    if (this.#queue.length >= loginLimits.mintQueueMax) return this.#busy();
+    if (this.#queue.length >= this.#limits.mintQueueMax) return this.#busy();
     return this.#wait(gone);
   }
 
@@ -40,7 +49,7 @@ export class MintBudget {
     const waiter = { settle };
     const timer = setTimeout(() => {
       settle(this.#busy());
-    }, loginLimits.mintWaitMs);
+    }, this.#limits.mintWaitMs);
     void settleWhenGone(gone, settle);
     this.#queue.push(waiter);
     this.#schedule();
@@ -76,19 +85,19 @@ export class MintBudget {
 
   /** How long until the next call may go; zero or less means now. */
   #waitMs(): number {
-    const burstMs = (loginLimits.mintBurst - 1) * loginLimits.mintEveryMs;
+    const burstMs = (this.#limits.mintBurst - 1) * this.#limits.mintEveryMs;
     return this.#wholeMs - burstMs - this.#monotonicMs();
   }
 
   #spend(): void {
-    this.#wholeMs = Math.max(this.#wholeMs, this.#monotonicMs()) + loginLimits.mintEveryMs;
+    this.#wholeMs = Math.max(this.#wholeMs, this.#monotonicMs()) + this.#limits.mintEveryMs;
   }
 
   /** After the queue as it stands now has been served. */
   #busy(): MintTurn {
-    const queuedMs = this.#queue.length * loginLimits.mintEveryMs;
+    const queuedMs = this.#queue.length * this.#limits.mintEveryMs;
     const waitMs = Math.max(0, this.#waitMs()) + queuedMs;
-    return { kind: "busy", retryAfterMs: Math.max(1000, Math.ceil(waitMs)) };
+    return { kind: "busy", retryAfterMs: Math.max(this.#limits.mintEveryMs, Math.ceil(waitMs)) };
   }
 }
 
