@@ -51,8 +51,8 @@ export class Machine {
     const wasRunning = record.process !== undefined;
     delete record.process;
     if (wasRunning) this.#event("exit", "stopped", "flyd", lostExit);
-    if (!isSettled(record.state) && record.state !== "destroying") this.#move("stopped");
-    else if (record.state === "started") this.#move("stopped");
+    const needsProcess = record.state === "started" || !isSettled(record.state);
+    if (needsProcess && record.state !== "destroying") this.#move("stopped");
   }
 
   start(source: EventRecord["source"] = "user"): MachineState {
