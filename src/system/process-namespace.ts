@@ -99,6 +99,12 @@ function goHome(to: HomeNamespaces): void {
   });
 }
 
+/** Changes the current folder of this thread alone; `inside` undoes it. */
+export function enterFolder(path: string): void {
+  const name = cString(path);
+  check("chdir", () => libc().chdir(ptr(name)), path);
+}
+
 /** Half inside and half outside there is no going on: better the supervisor starts us again. */
 function orDie(body: () => void): void {
   try {
@@ -138,6 +144,7 @@ function openNamespaceCalls() {
   return openLibc({
     setns: { args: ["i32", "i32"], returns: "i32" },
     unshare: { args: ["i32"], returns: "i32" },
+    chdir: { args: ["ptr"], returns: "i32" },
     fchdir: { args: ["i32"], returns: "i32" },
     chroot: { args: ["ptr"], returns: "i32" },
   });

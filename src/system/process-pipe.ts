@@ -1,4 +1,4 @@
-import { closeSync } from "node:fs";
+import { closeSync, writeSync } from "node:fs";
 import { ptr } from "bun:ffi";
 import { check, openLibc } from "./libc.ts";
 
@@ -19,16 +19,16 @@ export function openPipe(): Pipe {
 
 /** Bytes from a descriptor as they come, one pull at a time; null at the end. */
 export class DescriptorReader {
-  readonly #fd: number;
+  readonly #closeFd: () => void;
   readonly #reader: {
     read(): Promise<{ done: boolean; value?: Uint8Array | undefined }>;
     cancel(): Promise<void>;
   };
   #closed = false;
 
-  /** Takes `fd` over: `close` closes it. */
-  constructor(fd: number) {
-    this.#fd = fd;
+  /** Takes `fd` over: `close` closes it, by `closeFd` where others use it too. */
+  constructor(fd: number, closeFd: () => void = () => closeSync(fd)) {
+    this.#closeFd = closeFd;
     this.#reader = Bun.file(fd).stream().getReader();
   }
 
@@ -47,19 +47,19 @@ export class DescriptorReader {
     if (this.#closed) return;
     this.#closed = true;
     this.#reader.cancel().catch(() => undefined);
-    closeSync(this.#fd);
+    this.#closeFd();
   }
 }
 
 /** Bytes into a descriptor, with its back-pressure. */
 export class DescriptorWriter {
-  readonly #fd: number;
+  readonly #closeFd: () => void;
   readonly #sink: Bun.FileSink;
   #closed = false;
 
-  /** Takes `fd` over: `close` closes it. */
-  constructor(fd: number) {
-    this.#fd = fd;
+  /** Takes `fd` over: `close` closes it, by `closeFd` where others use it too. */
+  constructor(fd: number, closeFd: () => void = () => closeSync(fd)) {
+    this.#closeFd = closeFd;
     this.#sink = Bun.file(fd).writer();
   }
 
@@ -80,9 +80,51 @@ export class DescriptorWriter {
     if (this.#closed) return;
     this.#closed = true;
     Promise.resolve(this.#sink.end()).catch(() => undefined);
-    closeSync(this.#fd);
+    this.#closeFd();
   }
 }
+
+/**
+ * Bytes into a terminal's master, which is non-blocking. Bun's own writer would wait in the system call
+ * when nobody reads what is typed, and the whole program with it.
+ */
+export class TerminalWriter {
+  readonly #fd: number;
+  readonly #closeFd: () => void;
+  #closed = false;
+
+  constructor(fd: number, closeFd: () => void) {
+    this.#fd = fd;
+    this.#closeFd = closeFd;
+  }
+
+  /** False when the terminal is gone. */
+  async write(bytes: Uint8Array): Promise<boolean> {
+    let offset = 0;
+    let pauseMs = terminalPauseMs;
+    while (offset < bytes.length) {
+      if (this.#closed) return false;
+      try {
+        offset += writeSync(this.#fd, bytes, offset);
+        pauseMs = terminalPauseMs;
+      } catch (error) {
+        if (!isCode(error, "EAGAIN")) return false;
+        await Bun.sleep(pauseMs);
+        pauseMs = Math.min(pauseMs * 2, terminalPauseMsMax);
+      }
+    }
+    return true;
+  }
+
+  close(): void {
+    if (this.#closed) return;
+    this.#closed = true;
+    this.#closeFd();
+  }
+}
+
+const terminalPauseMs = 2;
+const terminalPauseMsMax = 50;
 
 function isCode(error: unknown, code: string): boolean {
   return error instanceof Error && "code" in error && error.code === code;

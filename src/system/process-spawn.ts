@@ -86,13 +86,14 @@ export class PreparedSpawn {
     return 3;
   }
 
-  /** All are far above their targets, so that no dup2 overwrites one that is still to come. */
+  /** In two steps, so that no descriptor is overwritten that is still to be moved. */
   #useDescriptors(descriptors: readonly number[]): number {
     const actions = ptr(this.#actions);
-    for (const [target, fd] of descriptors.entries()) {
-      if (fd < descriptors.length) throw new RangeError(`Descriptor ${fd} would be overwritten`);
-      must("adddup2", libc().posix_spawn_file_actions_adddup2(actions, fd, target));
-    }
+    const above = Math.max(descriptors.length, ...descriptors) + 1;
+    for (const [index, fd] of descriptors.entries())
+      must("adddup2", libc().posix_spawn_file_actions_adddup2(actions, fd, above + index));
+    for (const index of descriptors.keys())
+      must("adddup2", libc().posix_spawn_file_actions_adddup2(actions, above + index, index));
     return descriptors.length;
   }
 }

@@ -2,6 +2,8 @@
 export const initLimits = {
   /** Boot of a workload: from the start of unshare to the program that takes over. */
   bootMs: 15_000,
+  /** A request for a session waits this long for a boot that is under way. */
+  settleMs: 20_000,
   bootReportBytesMax: 4096,
   /** A PID 1 that ends is started again after a pause that doubles up to the second figure. */
   restartPauseMs: 500,
@@ -22,6 +24,7 @@ export const initLimits = {
   linkRestartPauseMs: 200,
   linkRestartPauseMsMax: 5000,
   linkHealthyMs: 30_000,
+  linkStopMs: 2000,
   clientConnectionsMax: 64,
   clientConnectionsUnauthenticatedMax: 32,
   streamsPerConnectionMax: 256,
@@ -36,7 +39,13 @@ export const initLimits = {
   attachmentsPerSessionMax: 16,
   /** After the process ended, background children may hold its output open; silence this long ends it. */
   drainQuietMs: 100,
-  drainMsMax: 2000,
+  drainLookMs: 20,
+  /** Pipes and terminals hold 64 KiB each, Bun reads up to as much ahead. */
+  drainBytesMax: 1024 * 1024,
+  /** The most one read of a pipe brings. */
+  readBytesMax: 256 * 1024,
+  /** Longer waits of setTimeout end at once. */
+  timerMsMax: 2 ** 31 - 1,
   /** A client that left a session on pipes is waited for this long, with output held back, before output is dropped. */
   awayHoldMs: 5 * 60_000,
   exitAckMs: 10_000,

@@ -1,8 +1,61 @@
+import { defineCommand } from "../../cli/command.ts";
 import type { Context } from "../../cli/context.ts";
+import { type Program, runProgram } from "../../cli/program.ts";
+import { jsonLog, type Log, type LogLevel } from "../../system/log.ts";
+import { runKeeper } from "./keeper.ts";
+import { runLink } from "./link.ts";
+import { hideAccessToken } from "./login-key.ts";
+import { readOptions } from "./options.ts";
+import { main as unpack } from "./provision/unpack.ts";
 import { bootWorkload } from "./workload-boot.ts";
 
+/** The keeper, or one of the processes it starts from this same program. */
 export async function main(argv: readonly string[], context: Context): Promise<number> {
-  const [role = "", ...words] = argv;
+  const [role, ...words] = argv;
   if (role === "workload") return bootWorkload(words[0] ?? "");
-  return 2;
+  if (role === "unpack") return unpack(words, context);
+  if (role === "link") return runLink(words[0] ?? "", context, logTo(context, "link"));
+  return runProgram(keeperProgram(argv), argv, context);
+}
+
+function keeperProgram(argv: readonly string[]): Program {
+  const keeper = defineCommand({
+    name: "",
+    summary: "serve this machine: its root filesystem, its sessions, its forwards",
+    flags: {
+      listen: {
+        value: "ADDRESS",
+        env: "VAULT_LISTEN",
+        summary:
+          "UDP host:port, or several with commas (default fly-global-services:8443, else [::]:8443)",
+      },
+      "data-dir": { value: "PATH", env: "VAULT_DATA_DIR", summary: "the volume (default /data)" },
+      "api-socket": {
+        value: "PATH",
+        env: "VAULT_API_SOCKET",
+        summary: "the machine's API socket (default /.fly/api)",
+      },
+      "run-dir": {
+        value: "PATH",
+        env: "VAULT_RUN_DIR",
+        summary: "private folder for sockets (default /run/fly-vault)",
+      },
+    },
+    run: async ({ flags }, context) => {
+      const options = readOptions(flags, context.env);
+      const log = logTo(context, "keeper", options.logLevel);
+      hideAccessToken(argv, context.env, log);
+      return runKeeper(options, context, log);
+    },
+  });
+  return { name: "init", summary: "the machine's side of fly-vault", commands: [keeper] };
+}
+
+function logTo(context: Context, role: string): (level: LogLevel) => Log;
+function logTo(context: Context, role: string, level: LogLevel): Log;
+function logTo(context: Context, role: string, level?: LogLevel): Log | ((level: LogLevel) => Log) {
+  const write = (line: string): void => void context.stderr.write(line).catch(() => undefined);
+  const at = (wanted: LogLevel): Log =>
+    jsonLog({ role, level: wanted, write, wallMs: context.wallMs });
+  return level === undefined ? at : at(level);
 }

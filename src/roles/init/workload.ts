@@ -5,6 +5,7 @@ import type { Status } from "../../protocol/message.ts";
 import type { Log } from "../../system/log.ts";
 import { signalProcess } from "../../system/process.ts";
 import type { ChildReaper, ProcessEnd } from "../../system/reaper.ts";
+import { within } from "../../system/within.ts";
 import { initLimits } from "./limits.ts";
 import { startWorkload, type WorkloadProcess } from "./workload-process.ts";
 
@@ -47,6 +48,11 @@ export class Workload {
       : new RemoteError("not-ready", "No workload runs here yet", "Provision a root filesystem");
   }
 
+  /** Waits for a start or stop that is under way; for those who come while the machine boots. */
+  async settled(): Promise<void> {
+    await within(this.#turn, initLimits.settleMs);
+  }
+
   /** Called before PID 1 is asked to stop, while it still runs. */
   onStopping(listener: (workload: WorkloadProcess) => void): void {
     this.#onStopping.add(listener);
@@ -60,6 +66,7 @@ export class Workload {
         await this.#launch();
       } catch (error) {
         this.#wanted = false;
+        this.#failed = true;
         throw error;
       }
     });
@@ -92,9 +99,9 @@ export class Workload {
 
   async #launch(): Promise<void> {
     if (this.#running !== undefined) return;
-    this.#failed = true;
     const { dataDir, hostname, reaper, log } = this.#options;
     const fallbackInit = fallbackInits.find((path) => existsSync(path));
+    this.#failed = false;
     const started = await startWorkload({
       reaper,
       log,
@@ -105,7 +112,6 @@ export class Workload {
         ...(fallbackInit === undefined ? {} : { fallbackInit }),
       },
     });
-    this.#failed = false;
     this.#running = started;
     log("info", "workload started", { runtime: started.runtime, pid: started.pid });
     const startedAtMs = performance.now();
@@ -121,6 +127,7 @@ export class Workload {
       await this.#launch();
     } catch (error) {
       const message = error instanceof Error ? error.message : String(error);
+      this.#failed = true;
       this.#options.log("error", "workload failed", { message });
       this.#retryLater();
     }

@@ -1,0 +1,96 @@
+import type { ByteStream } from "../../protocol/byte-stream.ts";
+import { StreamError } from "../../protocol/byte-stream.ts";
+import { ProtocolError, RemoteError, WireError } from "../../protocol/errors.ts";
+import { FrameStream, frameTypes } from "../../protocol/frame.ts";
+import {
+  decodeJson,
+  encodeJson,
+  type ProvisionRequest,
+  type Request,
+  requestSchema,
+  sendError,
+  type Status,
+} from "../../protocol/message.ts";
+import type { Log } from "../../system/log.ts";
+import { late, within } from "../../system/within.ts";
+import { initLimits } from "./limits.ts";
+import { serveSession } from "./session-stream.ts";
+import type { SessionTable } from "./session-table.ts";
+
+export interface KeeperServices {
+  readonly status: () => Status;
+  readonly workloadSettled: () => Promise<void>;
+  readonly sessions: SessionTable;
+  /** Serves the stream after the request, reply included. */
+  readonly provision: (frames: FrameStream, request: ProvisionRequest) => Promise<void>;
+  readonly log: Log;
+}
+
+/**
+ * One stream of one client, from its first frame to its end. What it asks wrongly is answered by an
+ * error frame on this stream; nothing a client sends reaches another stream. Never rejects.
+ */
+export async function serveStream(stream: ByteStream, services: KeeperServices): Promise<void> {
+  const frames = new FrameStream(stream);
+  try {
+    await answer(frames, services);
+    await stream.end();
+  } catch (error) {
+    await refuse(frames, error, services.log);
+  }
+}
+
+async function answer(frames: FrameStream, services: KeeperServices): Promise<void> {
+  const request = await readRequest(frames);
+  if (request === null) return;
+  switch (request.type) {
+    case "status":
+      await frames.write(frameTypes.ok, encodeJson(services.status()));
+      return;
+    case "sessions":
+      await frames.write(frameTypes.ok, encodeJson(services.sessions.list()));
+      return;
+    case "session-open":
+    case "session-attach":
+      await services.workloadSettled();
+      await serveSession(frames, request, services.sessions);
+      return;
+    case "provision":
+      await services.provision(frames, request);
+      return;
+    case "forward":
+      throw new RemoteError("unsupported", "Forwards are not served here");
+  }
+}
+
+async function readRequest(frames: FrameStream): Promise<Request | null> {
+  const frame = await within(frames.read(), initLimits.firstFrameMs);
+  if (frame === late) throw new ProtocolError("No request came");
+  if (frame === null) return null;
+  if (frame.type !== frameTypes.request)
+    throw new ProtocolError(`Frame 0x${frame.type.toString(16)} where a request was due`);
+  return decodeJson(requestSchema, frame.payload, "Request");
+}
+
+async function refuse(frames: FrameStream, error: unknown, log: Log): Promise<void> {
+  // Whoever is gone needs no answer.
+  if (error instanceof StreamError) return;
+  const remote = asRemoteError(error);
+  if (remote.code === "internal") {
+    const detail = error instanceof Error ? (error.stack ?? error.message) : String(error);
+    log("error", "request failed", { detail });
+  }
+  try {
+    await sendError(frames, remote);
+    await frames.stream.end();
+  } catch {
+    frames.stream.abort(0);
+  }
+}
+
+function asRemoteError(error: unknown): RemoteError {
+  if (error instanceof RemoteError) return error;
+  if (error instanceof WireError || error instanceof ProtocolError)
+    return new RemoteError("bad-request", error.message);
+  return new RemoteError("internal", "The machine could not do this; its log says why");
+}

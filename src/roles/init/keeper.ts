@@ -1,0 +1,122 @@
+import { chmodSync, mkdirSync, rmSync } from "node:fs";
+import { totalmem } from "node:os";
+import { join } from "node:path";
+import type { Context } from "../../cli/context.ts";
+import { version } from "../../cli/program.ts";
+import { limits, protocolVersion } from "../../protocol/limits.ts";
+import type { Status } from "../../protocol/message.ts";
+import type { Log } from "../../system/log.ts";
+import { dropFromBoundingSet, forbidInspection, syncDisks } from "../../system/process.ts";
+import { ChildReaper } from "../../system/reaper.ts";
+import { listenUnix } from "../../system/tcp-stream.ts";
+import { serveStream } from "./keeper-server.ts";
+import { initLimits } from "./limits.ts";
+import { LinkSupervisor } from "./link-supervisor.ts";
+import { takeLoginKey } from "./login-key.ts";
+import type { InitOptions } from "./options.ts";
+import { repairAtBoot } from "./provision/repair.ts";
+import { Provisioning } from "./provisioning.ts";
+import { startSession } from "./session-process.ts";
+import { SessionTable } from "./session-table.ts";
+import { Workload } from "./workload.ts";
+
+/** The machine's boot, top to bottom, and its end. */
+export async function runKeeper(options: InitOptions, context: Context, log: Log): Promise<number> {
+  const stopAsked = nextStop(context);
+  const loginKey = takeLoginKey(context.env);
+  if (loginKey === undefined)
+    log("error", "logins-refused", { because: "ACCESS_TOKEN is not set, or not usable" });
+  forbidInspection();
+  protectFromWorkload(log);
+
+  const { dataDir, hostname, stopGraceMs } = options;
+  mkdirSync(dataDir, { recursive: true });
+  const found = await repairAtBoot(dataDir, log);
+
+  const reaper = new ChildReaper();
+  const workload = new Workload({ dataDir, hostname, stopGraceMs, reaper, log });
+  const sessions = new SessionTable({
+    start: (request) => startSession(workload.running, request, reaper),
+    ringsBytesMax: Math.min(limits.ringsBytesMax, Math.floor(totalmem() / 8)),
+    randomId: () => crypto.randomUUID(),
+  });
+  workload.onStopping(() => sessions.hangUpAll());
+
+  const status = (): Status => statusOf(workload, provisioning);
+  const provisioning = new Provisioning({ dataDir, workload, status, log }, found.sha256);
+  const keeperSocket = prepareSocket(options.runDir);
+  const server = listenUnix(keeperSocket, {
+    connectionsMax: initLimits.keeperConnectionsMax,
+    onConnection: (stream) =>
+      void serveStream(stream, {
+        status,
+        workloadSettled: async () => workload.settled(),
+        sessions,
+        provision: async (frames, request) => provisioning.serve(frames, request),
+        log,
+      }),
+  });
+  chmodSync(keeperSocket, 0o600);
+
+  const link = new LinkSupervisor({ ...options, keeperSocket }, loginKey, log);
+  link.start();
+  if (found.rootfs) await workload.keepRunning();
+  log("info", "ready", { vm_state: status().vm_state, runtime: workload.runtime });
+
+  const signal = await stopAsked;
+  log("info", "stopping", { signal });
+  await link.stop();
+  await workload.stop();
+  server.close();
+  sessions.close();
+  rmSync(keeperSocket, { force: true });
+  syncDisks();
+  log("info", "stopped");
+  return 0;
+}
+
+async function nextStop(context: Context): Promise<string> {
+  return new Promise((resolve) => {
+    const unsubscribe = context.onStop((signal) => {
+      unsubscribe();
+      resolve(signal);
+    });
+  });
+}
+
+function statusOf(workload: Workload, provisioning: Provisioning): Status {
+  const { runtime } = workload;
+  const settled = runtime === "not-started" && provisioning.digest === undefined ? "cold" : "ready";
+  const digest = provisioning.digest;
+  return {
+    vm_state: provisioning.active ? "provisioning" : settled,
+    runtime,
+    init_version: version,
+    protocol_oldest: protocolVersion.oldest,
+    protocol_newest: protocolVersion.newest,
+    ...(digest === undefined ? {} : { rootfs_sha256: digest }),
+  };
+}
+
+/**
+ * Root inside the workload is root for the kernel. Without these it cannot look into our memory (a
+ * new session shares it for the moment before its program runs), load code into the kernel or reach
+ * around it to the hardware. A debugger on one's own programs needs none of them.
+ */
+function protectFromWorkload(log: Log): void {
+  try {
+    dropFromBoundingSet([capability.sysPtrace, capability.sysModule, capability.sysRawio]);
+  } catch (error) {
+    log("warn", "capabilities-kept", { message: String(error) });
+  }
+}
+
+const capability = { sysModule: 16, sysRawio: 17, sysPtrace: 19 } as const;
+
+function prepareSocket(runDir: string): string {
+  mkdirSync(runDir, { recursive: true, mode: 0o700 });
+  chmodSync(runDir, 0o700);
+  const path = join(runDir, "keeper.sock");
+  rmSync(path, { force: true });
+  return path;
+}

@@ -1,0 +1,121 @@
+import type { ByteStream } from "../../protocol/byte-stream.ts";
+import { StreamError } from "../../protocol/byte-stream.ts";
+import { RemoteError, WireError } from "../../protocol/errors.ts";
+import { encodeFrame, type Frame, FrameStream, frameTypes } from "../../protocol/frame.ts";
+import { decodeJson, encodeJson, requestSchema, sendError } from "../../protocol/message.ts";
+import type { Connection } from "../../quic/connection.ts";
+import type { Log } from "../../system/log.ts";
+import { splice } from "../../system/splice.ts";
+import { connectTcp, connectUnix, SocketError } from "../../system/tcp-stream.ts";
+import { late, within } from "../../system/within.ts";
+import { initLimits } from "./limits.ts";
+
+/** Streams of authenticated clients: forwards end here, all else goes to the keeper untouched. */
+export class LinkStreams {
+  readonly #keeperSocket: string;
+  readonly #log: Log;
+  #forwards = 0;
+
+  constructor(keeperSocket: string, log: Log) {
+    this.#keeperSocket = keeperSocket;
+    this.#log = log;
+  }
+
+  /** Until the connection is over. Never rejects. */
+  async serveAll(connection: Connection): Promise<void> {
+    let open = 0;
+    for (;;) {
+      const stream = await connection.acceptStream();
+      if (stream === null) return;
+      if (open >= initLimits.streamsPerConnectionMax) {
+        stream.abort(0);
+        continue;
+      }
+      open += 1;
+      void this.#serve(stream).finally(() => {
+        open -= 1;
+      });
+    }
+  }
+
+  async #serve(stream: ByteStream): Promise<void> {
+    try {
+      await this.#route(stream);
+    } catch (error) {
+      if (error instanceof StreamError) {
+        stream.abort(0);
+        return;
+      }
+      await refuse(stream, asRemoteError(error, this.#log));
+    }
+  }
+
+  async #route(stream: ByteStream): Promise<void> {
+    const frames = new FrameStream(stream);
+    const first = await within(frames.read(), initLimits.firstFrameMs);
+    if (first === late) throw new WireError("No request came");
+    if (first === null) return;
+    const target = forwardTarget(first);
+    if (target !== undefined) {
+      await this.#forward(frames, target);
+      return;
+    }
+    const keeper = await connectUnix(this.#keeperSocket, initLimits.keeperConnectMs);
+    await keeper.write(encodeFrame(first.type, first.payload));
+    await splice(frames.release(), keeper);
+  }
+
+  async #forward(frames: FrameStream, target: ForwardTarget): Promise<void> {
+    if (this.#forwards >= initLimits.forwardsMax)
+      throw new RemoteError("limit", `${initLimits.forwardsMax} forwarded connections are open`);
+    this.#forwards += 1;
+    try {
+      const connection = await connectTarget(target);
+      await frames.write(frameTypes.ok, encodeJson({}));
+      await splice(frames.release(), connection);
+    } finally {
+      this.#forwards -= 1;
+    }
+  }
+}
+
+interface ForwardTarget {
+  readonly host: string;
+  readonly port: number;
+}
+
+/** Undefined for what the keeper is to judge, broken requests included. */
+function forwardTarget(frame: Frame): ForwardTarget | undefined {
+  if (frame.type !== frameTypes.request) return undefined;
+  const request = decodeJson(requestSchema, frame.payload, "Request");
+  return request.type === "forward" ? request : undefined;
+}
+
+async function connectTarget({ host, port }: ForwardTarget): Promise<ByteStream> {
+  try {
+    return await connectTcp({ host, port }, initLimits.forwardConnectMs);
+  } catch (error) {
+    if (!(error instanceof SocketError)) throw error;
+    const target = `${host}:${port}`;
+    throw error.code === "ECONNREFUSED"
+      ? new RemoteError("forward-refused", `${target} refused the connection`)
+      : new RemoteError("forward-unreachable", `${target} cannot be reached: ${error.code}`);
+  }
+}
+
+function asRemoteError(error: unknown, log: Log): RemoteError {
+  if (error instanceof RemoteError) return error;
+  if (error instanceof WireError) return new RemoteError("bad-request", error.message);
+  const detail = error instanceof Error ? error.message : String(error);
+  log("error", "stream-failed", { detail });
+  return new RemoteError("internal", "The machine could not do this; its log says why");
+}
+
+async function refuse(stream: ByteStream, error: RemoteError): Promise<void> {
+  try {
+    await sendError(new FrameStream(stream), error);
+    await stream.end();
+  } catch {
+    stream.abort(0);
+  }
+}

@@ -1,0 +1,148 @@
+import { closeSync, readSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import type { Context } from "../../cli/context.ts";
+import { mintEvidence } from "../../fly/evidence.ts";
+import { expandLoginKey } from "../../fly/token.ts";
+import { FrameStream } from "../../protocol/frame.ts";
+import { decodeJson, request, type Status, statusSchema } from "../../protocol/message.ts";
+import { selfSignedCertificate } from "../../quic/certificate.ts";
+import { closeCodes, type Connection } from "../../quic/connection.ts";
+import { Endpoint } from "../../quic/endpoint.ts";
+import type { Log, LogLevel } from "../../system/log.ts";
+import { dieWithParent, forbidInspection } from "../../system/process.ts";
+import { connectUnix } from "../../system/tcp-stream.ts";
+import { initLimits } from "./limits.ts";
+import { listenAddresses } from "./link-address.ts";
+import { linkKeyFd, type LinkPlan, linkPlanSchema } from "./link-plan.ts";
+import { LinkStreams } from "./link-stream.ts";
+import { acceptLogin } from "./login.ts";
+import { LoginGate } from "./login-gate.ts";
+
+/**
+ * `init link PLAN`: everything that faces the network. Holds no session: when it dies, the keeper
+ * starts another one, and clients come back to what they had.
+ */
+export async function runLink(
+  planJson: string,
+  context: Context,
+  logAt: (level: LogLevel) => Log,
+): Promise<number> {
+  dieWithParent();
+  forbidInspection();
+  const plan = decodeJson(linkPlanSchema, new TextEncoder().encode(planJson), "Plan");
+  const log = logAt(plan.logLevel);
+  const stopped = new Promise<void>((resolve) => {
+    context.onStop(() => resolve());
+  });
+  const gate = loginGate(plan, readLoginKey(), context, log);
+  const server = selfSignedCertificate();
+  const endpoints: Endpoint[] = [];
+  for (const bind of await listenAddresses(plan.listen)) {
+    const endpoint = await Endpoint.open({ bind, server, log });
+    endpoints.push(endpoint);
+    log("info", "listening", { address: addressText(endpoint.address) });
+  }
+  const addresses = endpoints.map((endpoint) => addressText(endpoint.address));
+  // For those on this machine who let the system choose the port.
+  writeFileSync(join(plan.runDir, "listening"), `${addresses.join("\n")}\n`, { mode: 0o600 });
+  const streams = new LinkStreams(plan.keeperSocket, log);
+  const clients = new Clients(plan, gate, streams);
+  for (const endpoint of endpoints) void clients.acceptFrom(endpoint);
+  await stopped;
+  await Promise.all(endpoints.map((endpoint) => endpoint.close()));
+  return 0;
+}
+
+type Gate = LoginGate & { current: Status | undefined };
+
+/** Connections, from handshake to end. */
+class Clients {
+  readonly #plan: LinkPlan;
+  readonly #gate: Gate | undefined;
+  readonly #streams: LinkStreams;
+  #count = 0;
+
+  constructor(plan: LinkPlan, gate: Gate | undefined, streams: LinkStreams) {
+    this.#plan = plan;
+    this.#gate = gate;
+    this.#streams = streams;
+  }
+
+  async acceptFrom(endpoint: Endpoint): Promise<void> {
+    for (;;) {
+      const connection = await endpoint.accept();
+      if (connection === null) return;
+      if (this.#count >= initLimits.clientConnectionsMax) {
+        connection.close(closeCodes.busy, "too many connections");
+        continue;
+      }
+      this.#count += 1;
+      void this.#serve(connection).finally(() => {
+        this.#count -= 1;
+      });
+    }
+  }
+
+  async #serve(connection: Connection): Promise<void> {
+    if (this.#gate === undefined) {
+      connection.close(closeCodes.loginFailed, "");
+      return;
+    }
+    try {
+      this.#gate.current = await keeperStatus(this.#plan.keeperSocket);
+    } catch {
+      connection.close(closeCodes.busy, "starting");
+      return;
+    }
+    const login = await acceptLogin(connection, this.#gate);
+    if (login !== undefined) await this.#streams.serveAll(connection);
+  }
+}
+
+function loginGate(
+  plan: LinkPlan,
+  loginKey: Uint8Array | undefined,
+  context: Context,
+  log: Log,
+): Gate | undefined {
+  if (loginKey === undefined) return undefined;
+  const machine = { appName: plan.app, machineId: plan.machineId };
+  const { apiSocket } = plan;
+  const gate: Gate = Object.assign(
+    new LoginGate({
+      machine,
+      keys: expandLoginKey(loginKey),
+      mint: async (audience) => mintEvidence({ apiSocket, audience, machine }),
+      status: () => {
+        if (gate.current === undefined) throw new TypeError("The keeper was not asked before");
+        return gate.current;
+      },
+      monotonicMs: context.monotonicMs,
+      randomBytes: context.randomBytes,
+      log,
+    }),
+    { current: undefined },
+  );
+  return gate;
+}
+
+async function keeperStatus(socket: string): Promise<Status> {
+  const stream = await connectUnix(socket, initLimits.keeperConnectMs);
+  const status = await request(new FrameStream(stream), { type: "status" }, statusSchema);
+  await stream.end();
+  return status;
+}
+
+/** The keeper writes 32 bytes, or none when it has no key, and closes the pipe. */
+function readLoginKey(): Uint8Array | undefined {
+  const key = new Uint8Array(32);
+  const length = readSync(linkKeyFd, key);
+  closeSync(linkKeyFd);
+  return length === key.length ? key : undefined;
+}
+
+function addressText(address: { readonly host: string; readonly port: number }): string {
+  return address.host.includes(":")
+    ? `[${address.host}]:${address.port}`
+    : `${address.host}:${address.port}`;
+}

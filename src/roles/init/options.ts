@@ -1,0 +1,69 @@
+import { UsageError } from "../../cli/usage-error.ts";
+import type { LogLevel } from "../../system/log.ts";
+import { initLimits } from "./limits.ts";
+
+/** Everything init is told, by flags and environment. */
+export interface InitOptions {
+  /** Undefined: `fly-global-services:8443` where that name resolves, else all addresses. */
+  readonly listen: string | undefined;
+  readonly dataDir: string;
+  readonly apiSocket: string;
+  readonly runDir: string;
+  readonly app: string;
+  readonly machineId: string;
+  readonly hostname: string;
+  readonly stopGraceMs: number;
+  readonly logLevel: LogLevel;
+}
+
+export interface InitFlags {
+  readonly listen: string | undefined;
+  readonly "data-dir": string | undefined;
+  readonly "api-socket": string | undefined;
+  readonly "run-dir": string | undefined;
+}
+
+type Env = Readonly<Record<string, string | undefined>>;
+
+/** Flags have read their environment variables already. Throws `UsageError`. */
+export function readOptions(flags: InitFlags, env: Env): InitOptions {
+  const app = env["FLY_APP_NAME"] ?? "";
+  return {
+    listen: flags.listen,
+    dataDir: absolute("--data-dir", flags["data-dir"] ?? "/data"),
+    apiSocket: absolute("--api-socket", flags["api-socket"] ?? "/.fly/api"),
+    runDir: absolute("--run-dir", flags["run-dir"] ?? "/run/fly-vault"),
+    app,
+    machineId: env["FLY_MACHINE_ID"] ?? "",
+    hostname: hostnameOf(env["VAULT_HOSTNAME"] ?? app),
+    stopGraceMs: stopGrace(env["VAULT_STOP_GRACE"]),
+    logLevel: logLevelOf(env["VAULT_LOG"] ?? env["RUST_LOG"]),
+  };
+}
+
+function absolute(flag: string, path: string): string {
+  if (path.startsWith("/")) return path;
+  throw new UsageError(`${flag} must be an absolute path, not "${path}"`);
+}
+
+/** At most 63 of letters, digits and dashes, as sethostname and everybody's prompt expect. */
+function hostnameOf(name: string): string {
+  const clean = name.replaceAll(/[^A-Za-z0-9-]+/g, "-").replaceAll(/^-+|-+$/g, "");
+  return clean === "" ? "fly-vault" : clean.slice(0, 63);
+}
+
+/** Seconds, as in "10", or with a unit: "10s", "500ms". The machine's kill timeout less a little. */
+function stopGrace(text: string | undefined): number {
+  if (text === undefined || text === "") return initLimits.stopGraceMs;
+  const match = /^(\d{1,6})(ms|s)?$/.exec(text);
+  if (match === null)
+    throw new UsageError(`VAULT_STOP_GRACE is not a number of seconds: "${text}"`);
+  return Number(match[1]) * (match[2] === "ms" ? 1 : 1000);
+}
+
+/** `RUST_LOG` may carry a filter by module, of which the first plain level counts. */
+function logLevelOf(text: string | undefined): LogLevel {
+  const words = (text ?? "").toLowerCase().split(/[,=]/);
+  const level = words.find((word) => ["trace", "debug", "info", "warn", "error"].includes(word));
+  return level === "trace" ? "debug" : ((level as LogLevel | undefined) ?? "info");
+}

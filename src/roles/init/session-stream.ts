@@ -1,0 +1,161 @@
+import { RemoteError } from "../../protocol/errors.ts";
+import { type FrameStream, frameTypes } from "../../protocol/frame.ts";
+import {
+  encodeJson,
+  sendError,
+  type SessionAttachRequest,
+  type SessionOpenRequest,
+  type SessionReply,
+} from "../../protocol/message.ts";
+import type { SessionAttachment } from "../../protocol/session-server.ts";
+import { initLimits } from "./limits.ts";
+import type { Session } from "./session.ts";
+import type { SessionTable } from "./session-table.ts";
+import { Wake } from "./wake.ts";
+
+/** One connection of a client to a session, from its request to its end. */
+export async function serveSession(
+  frames: FrameStream,
+  request: SessionOpenRequest | SessionAttachRequest,
+  table: SessionTable,
+): Promise<void> {
+  if (request.type === "session-open") {
+    const { session, created } = table.open(request);
+    await new SessionStream(frames, session, request, created).run();
+    return;
+  }
+  const session = table.find(request);
+  await new SessionStream(frames, session, request, false).run();
+}
+
+class SessionStream {
+  readonly #frames: FrameStream;
+  readonly #session: Session;
+  readonly #attachment: SessionAttachment;
+  readonly #request: SessionOpenRequest | SessionAttachRequest;
+  readonly #created: boolean;
+  readonly #wake = new Wake();
+  #over = false;
+  #dismissal: RemoteError | undefined;
+  readonly #viewer;
+
+  constructor(
+    frames: FrameStream,
+    session: Session,
+    request: SessionOpenRequest | SessionAttachRequest,
+    created: boolean,
+  ) {
+    if (session.viewerCount >= initLimits.attachmentsPerSessionMax)
+      throw new RemoteError("limit", "Too many clients look at this session");
+    this.#frames = frames;
+    this.#session = session;
+    this.#request = request;
+    this.#created = created;
+    this.#attachment = session.state.attach({
+      id: request.client,
+      shown: shownOf(request),
+      holdsBack: this.#drives,
+    });
+    this.#viewer = {
+      client: request.client,
+      wake: this.#wake,
+      dismiss: (reason: RemoteError): void => {
+        this.#dismissal = reason;
+        this.#wake.notify();
+      },
+    };
+  }
+
+  /** Shares the session with nobody. */
+  get #drives(): boolean {
+    return this.#request.type === "session-open" || this.#request.mode === "take-over";
+  }
+
+  async run(): Promise<void> {
+    const session = this.#session;
+    session.addViewer(this.#viewer);
+    try {
+      if (this.#drives) session.takeOver(this.#viewer);
+      const { rows, cols } = this.#request;
+      if (!this.#created && rows !== undefined && cols !== undefined)
+        session.resize({ rows, cols });
+      await this.#frames.write(frameTypes.ok, encodeJson(this.#reply()));
+      // Either direction ends both: what is left of the other fails on the closed stream.
+      await Promise.race([this.#send(), this.#receive()]);
+    } finally {
+      this.#over = true;
+      this.#wake.notify();
+      session.removeViewer(this.#viewer);
+    }
+  }
+
+  #reply(): SessionReply {
+    const { id, name, generation, request } = this.#session;
+    return {
+      id,
+      ...(name === undefined ? {} : { name }),
+      generation,
+      tty: request.tty,
+      created: this.#created,
+      stdin_offset: this.#attachment.stdinOffset,
+    };
+  }
+
+  async #send(): Promise<void> {
+    while (!this.#over) {
+      if (this.#dismissal !== undefined) {
+        await sendError(this.#frames, this.#dismissal);
+        return;
+      }
+      const frame = this.#attachment.poll();
+      if (frame === undefined) await this.#wake.wait();
+      else await this.#frames.writeEncoded(frame);
+    }
+  }
+
+  /** Until the client has noted the exit, ends its half or is gone. */
+  async #receive(): Promise<void> {
+    for (;;) {
+      const frame = await this.#frames.read();
+      if (frame === null || this.#over) return;
+      const event = this.#attachment.receive(frame);
+      switch (event.kind) {
+        case "stdin":
+          this.#passInput(event.bytes);
+          break;
+        case "stdin-end":
+          if (this.#drives) this.#session.endInput();
+          break;
+        case "room":
+          this.#session.roomChanged();
+          break;
+        case "resize":
+          this.#session.resize(event);
+          break;
+        case "signal":
+          this.#session.signal(event.signal);
+          break;
+        case "exit-ack":
+          this.#session.acknowledged = true;
+          return;
+      }
+    }
+  }
+
+  #passInput(bytes: Uint8Array): void {
+    if (bytes.length === 0) return;
+    this.#session.writeInput(bytes, () => {
+      this.#attachment.stdinTaken(bytes.length);
+      this.#wake.notify();
+    });
+  }
+}
+
+function shownOf(request: SessionOpenRequest | SessionAttachRequest): {
+  readonly stdout: number;
+  readonly stderr: number;
+} {
+  return request.type === "session-open"
+    ? { stdout: 0, stderr: 0 }
+    : { stdout: request.stdout_offset, stderr: request.stderr_offset };
+}

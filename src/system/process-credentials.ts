@@ -1,0 +1,79 @@
+import { ptr } from "bun:ffi";
+import { check, openLibc } from "./libc.ts";
+
+export interface Credentials {
+  readonly uid: number;
+  readonly gid: number;
+  /** Supplementary groups. */
+  readonly groups: readonly number[];
+}
+
+/**
+ * Runs `body`, one call that makes a process, as another user. The calls go past libc, which would
+ * change all threads: only ours changes, and it can come back since its saved user stays root.
+ */
+export function asUser<Result>(credentials: Credentials, body: () => Result): Result {
+  const before = currentGroups();
+  try {
+    setGroups(credentials.groups);
+    setGroup(credentials.gid);
+    setUser(credentials.uid);
+    return body();
+  } finally {
+    try {
+      call("setresuid", 0, 0, 0);
+      call("setresgid", 0, 0, 0);
+      setGroups(before);
+    } catch {
+      // Neither root nor the user: whatever comes next would be done with the wrong rights.
+      process.abort();
+    }
+  }
+}
+
+/** The saved user stays root until the new program runs, whose saved user is the effective one. */
+function setUser(uid: number): void {
+  call("setresuid", uid, uid, 0);
+}
+
+function setGroup(gid: number): void {
+  call("setresgid", gid, gid, 0);
+}
+
+function setGroups(groups: readonly number[]): void {
+  const list = new Uint32Array(new ArrayBuffer(Math.max(4, groups.length * 4)));
+  list.set(groups);
+  const number = BigInt(callNumbers().setgroups);
+  check("setgroups", () => libc().syscall(number, BigInt(groups.length), BigInt(ptr(list)), 0n));
+}
+
+function currentGroups(): number[] {
+  return process.getgroups?.() ?? [];
+}
+
+function call(
+  name: "setresuid" | "setresgid",
+  real: number,
+  effective: number,
+  saved: number,
+): void {
+  const number = BigInt(callNumbers()[name]);
+  check(name, () => libc().syscall(number, BigInt(real), BigInt(effective), BigInt(saved)));
+}
+
+function callNumbers(): { setresuid: number; setresgid: number; setgroups: number } {
+  return process.arch === "arm64"
+    ? { setresuid: 147, setresgid: 149, setgroups: 159 }
+    : { setresuid: 117, setresgid: 119, setgroups: 116 };
+}
+
+let opened: ReturnType<typeof openSyscall> | undefined;
+
+function libc(): ReturnType<typeof openSyscall> {
+  opened ??= openSyscall();
+  return opened;
+}
+
+function openSyscall() {
+  return openLibc({ syscall: { args: ["i64", "i64", "i64", "i64"], returns: "i64" } });
+}
