@@ -1,5 +1,6 @@
 import { writeSync } from "node:fs";
 import type { ReadStream, WriteStream } from "node:tty";
+import { enterRawMode } from "../system/raw-terminal.ts";
 import { BrokenPipe, type Context, type InputStream, type OutputStream } from "./context.ts";
 
 type StopSignal = "SIGINT" | "SIGTERM" | "SIGHUP";
@@ -26,6 +27,7 @@ class Terminal {
   #raw = false;
   #restoreWith: (() => string) | undefined;
   #guarded = false;
+  #leaveRaw: (() => void) | undefined;
 
   setRawMode(raw: boolean, restoreWith?: () => string): void {
     if (!process.stdin.isTTY) return;
@@ -36,7 +38,7 @@ class Terminal {
     this.#guard();
     this.#restoreWith = restoreWith ?? this.#restoreWith;
     this.#raw = true;
-    process.stdin.setRawMode(true);
+    this.#leaveRaw ??= enterRawMode(0);
   }
 
   /** Idempotent, synchronous: runs in exit and signal handlers. */
@@ -44,7 +46,8 @@ class Terminal {
     if (!this.#raw) return;
     this.#raw = false;
     try {
-      process.stdin.setRawMode(false);
+      this.#leaveRaw?.();
+      this.#leaveRaw = undefined;
       const reset = this.#restoreWith?.() ?? "";
       if (reset !== "" && process.stdout.isTTY) writeSync(1, reset);
     } catch {

@@ -8,7 +8,7 @@ import { constants } from "node:os";
  * Memory: JavaScriptCore moves small typed arrays, so what is handed to libc lives on an explicit
  * ArrayBuffer (`cString`, `cStruct`), referenced by the caller until the call is over.
  */
-const libraryName = "libc.so.6";
+const libraryName = process.platform === "darwin" ? "libc.dylib" : "libc.so.6";
 
 /** Opens functions of libc. Loaded lazily by callers, so that `--help` works on a foreign platform. */
 export function openLibc<Functions extends Record<string, FFIFunction>>(

@@ -1,10 +1,12 @@
 import { type FrameStream, frameTypes } from "../../src/protocol/frame.ts";
 import {
   encodeJson,
+  sendError,
   type Exit,
   type SessionAttachRequest,
   type SessionOpenRequest,
 } from "../../src/protocol/message.ts";
+import { RemoteError, type RemoteErrorCode } from "../../src/protocol/errors.ts";
 import { OutputBudget } from "../../src/protocol/session-output.ts";
 import { type SessionAttachment, SessionState } from "../../src/protocol/session-server.ts";
 import type { OutputName } from "../../src/protocol/session-frame.ts";
@@ -21,6 +23,7 @@ export class TestSession {
   readonly #child: Bun.Subprocess<"pipe", "pipe", "pipe">;
   #taking: Promise<void> = Promise.resolve();
   #exit: Exit | undefined;
+  #refusal: RemoteError | undefined;
 
   constructor(request: SessionOpenRequest) {
     this.id = request.id;
@@ -59,6 +62,12 @@ export class TestSession {
 
   get ended(): boolean {
     return this.#exit !== undefined;
+  }
+
+  /** Every attached client is told and let go. */
+  refuse(code: RemoteErrorCode): void {
+    this.#refusal = new RemoteError(code, "the test wants it so");
+    this.#wake();
   }
 
   kill(): void {
@@ -131,6 +140,11 @@ export class TestSession {
             await frames.stream.end();
             return;
           }
+        }
+        if (this.#refusal !== undefined) {
+          await sendError(frames, this.#refusal);
+          await frames.stream.end();
+          return;
         }
         await next;
       }
