@@ -39,6 +39,7 @@ export interface MachineOptions {
   readonly claims?: MachineClaims;
   readonly token?: string;
   readonly identity?: ServerIdentity;
+  readonly status?: () => Promise<Status>;
   /** In place of the issuer's honest answer. */
   readonly mint?: (audience: string) => Promise<Uint8Array>;
 }
@@ -165,7 +166,7 @@ export class StageMachine {
         this.evidence.push(evidence);
         return evidence;
       },
-      status: () => readyStatus,
+      status: options.status ?? (() => readyStatus),
       monotonicMs: () => performance.now(),
       randomBytes: (length) => new Uint8Array(randomBytes(length)),
       log: (_level, event, fields) => {

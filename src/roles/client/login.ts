@@ -56,7 +56,8 @@ export async function performLogin(
     return await attempt.run();
   } catch (error) {
     const failure = await attempt.failureOf(error);
-    connection.close(closeCodes.loginFailed, "");
+    const tooOld = failure instanceof failures.LoginFailure && failure.code === "FV-VER-001";
+    connection.close(tooOld ? closeCodes.version : closeCodes.loginFailed, "");
     throw failure;
   }
 }

@@ -11,6 +11,7 @@ export type LoginCause =
   | "busy"
   | "attestation-unavailable"
   | "connection-lost"
+  | "not-ready"
   | "internal";
 
 export interface LoginGateOptions {
@@ -18,8 +19,8 @@ export interface LoginGateOptions {
   readonly keys: ProofKeys;
   /** Asks Fly for evidence: `mintEvidence` of src/fly/evidence.ts. Rejects with `MintError`. */
   readonly mint: (audience: string) => Promise<Uint8Array>;
-  /** What ACCEPT tells the client of this machine. */
-  readonly status: () => Status;
+  /** What ACCEPT tells the client of this machine; asked for once the client has proved itself. */
+  readonly status: () => Status | Promise<Status>;
   readonly monotonicMs: () => number;
   readonly randomBytes: (length: number) => Uint8Array;
   readonly log: Log;

@@ -4,6 +4,7 @@ import type { ByteStream } from "../../protocol/byte-stream.ts";
 import { StreamError } from "../../protocol/byte-stream.ts";
 import { protocolVersion } from "../../protocol/limits.ts";
 import { LoginServer } from "../../protocol/login-server.ts";
+import type { Status } from "../../protocol/message.ts";
 import type { Features } from "../../protocol/transcript.ts";
 import { type Connection, closeCodes, ConnectionClosed } from "../../quic/connection.ts";
 import { late, within } from "../../system/within.ts";
@@ -28,7 +29,7 @@ export async function acceptLogin(
     gate.countRefused(refusal.code, refusal.message, source);
     connection.close(refusal.closeCode, refusal.closeReason);
   };
-  if (!gate.enter()) return refuse(busy("crowded", 1000));
+  if (!gate.enter()) return refuse(busy("crowded", 1000, "Too many logins at once"));
   try {
     const login = await new LoginAttempt(connection, gate).run();
     gate.countAccepted();
@@ -96,7 +97,7 @@ class LoginAttempt {
           await this.#receive(stream, output.deadlineMs);
           break;
         case "proven":
-          this.#machine.accept(this.#gate.options.status());
+          this.#machine.accept(await this.#status());
           break;
         case "accepted":
           await stream.end();
@@ -132,10 +133,19 @@ class LoginAttempt {
 
   async #mint(audience: string): Promise<void> {
     const turn = await this.#gate.budget.take(this.#connection.closed);
-    if (turn.kind === "busy") throw busy("busy", turn.retryAfterMs);
+    if (turn.kind === "busy") throw busy("busy", turn.retryAfterMs, "Too many wait for evidence");
     if (turn.kind === "gone") throw new Refusal("connection-lost", "The client went away");
     const jwt = await this.#gate.options.mint(audience);
     this.#machine.receiveEvidence(jwt, this.#gate.options.monotonicMs());
+  }
+
+  /** A client with the right token must not be told that it is wrong because something else is. */
+  async #status(): Promise<Status> {
+    try {
+      return await this.#gate.options.status();
+    } catch (error) {
+      throw busy("not-ready", 1000, messageOf(error));
+    }
   }
 
   async #fail(cause: LoginCause, message: string): Promise<never> {
@@ -161,12 +171,16 @@ function asRefusal(error: unknown): Refusal {
     });
   if (error instanceof StreamError || error instanceof ConnectionClosed)
     return new Refusal("connection-lost", error.message);
-  return new Refusal("internal", error instanceof Error ? error.message : String(error));
+  return busy("internal", 1000, messageOf(error));
 }
 
-function busy(cause: "busy" | "crowded", retryAfterMs: number): Refusal {
+function busy(cause: LoginCause, retryAfterMs: number, message: string): Refusal {
   const reason = `retry-after-ms=${retryAfterMs}`;
-  return new Refusal(cause, "Too many logins at once", { code: closeCodes.busy, reason });
+  return new Refusal(cause, message, { code: closeCodes.busy, reason });
+}
+
+function messageOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
 }
 
 /** None yet; a bit that is not known is ignored, and both sides' words are in the proofs. */

@@ -137,7 +137,8 @@ describe("evidence", () => {
   test("that fails for a reason of our own is not said to the client", async () => {
     const error = new TypeError("a mistake");
     const machine = await stage.machine({ mint: () => Promise.reject(error) });
-    expect((await answerTo(machine, hello)).reason as unknown).toEqual(loginFailed);
+    const { reason } = await answerTo(machine, hello);
+    expect(reason).toMatchObject({ code: closeCodes.busy, reason: "retry-after-ms=1000" });
     await machine.settled(1);
     expect(machine.gate.counts().refused).toEqual({ internal: 1 });
   });
@@ -161,6 +162,14 @@ describe("evidence", () => {
     expect(machine.evidence).toHaveLength(0);
     expect(machine.gate.counts().refused["connection-lost"]).toBe(1);
   });
+});
+
+test("a machine that cannot say how it is does not blame the token", async () => {
+  const machine = await stage.machine({ status: () => Promise.reject(new Error("no keeper")) });
+  const { failure } = await stage.login(machine.address);
+  expect(failure).toMatchObject({ code: "FV-NET-004", exitCode: 6, retryable: true });
+  await machine.settled(1);
+  expect(machine.gate.counts().refused).toEqual({ "not-ready": 1 });
 });
 
 test("the twelfth of twelve at once is told BUSY and when to come back", async () => {
