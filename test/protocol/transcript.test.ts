@@ -72,3 +72,10 @@ function encode(fields: Fields): Uint8Array {
 function hex(text: string): Uint8Array<ArrayBuffer> {
   return Uint8Array.fromHex(text);
 }
+
+test("docs/login.md quotes the vectors", async () => {
+  const page = await Bun.file(`${import.meta.dir}/../../docs/login.md`).text();
+  const [first] = vectors.logins;
+  for (const value of [first?.audience, first?.transcript_hash, first?.client_proof])
+    expect(page).toContain(value ?? "nothing");
+});
