@@ -30,7 +30,8 @@ export class TokenBucket {
   /** A full bucket remembers nothing and may be forgotten. */
   isFull(nowMs: number): boolean {
     this.#fill(nowMs);
-    return this.#tokens >= this.#burst;
+    // Sums of fractions of seconds fall a hair short.
+    return this.#tokens >= this.#burst - 1e-9;
   }
 
   #fill(nowMs: number): void {

@@ -1,0 +1,111 @@
+import { afterEach, expect, test } from "bun:test";
+import { MachinesApiError } from "../../src/fly/api-error.ts";
+import { apiLimits } from "../../src/fly/api-limits.ts";
+import { isMachineGone, isVolumeGone } from "../../src/fly/machine-shape.ts";
+import { json, machineJson, scriptApi, type ScriptedApi } from "./scripted-api.ts";
+
+const open: ScriptedApi[] = [];
+const script = (...given: Parameters<typeof scriptApi>): ScriptedApi => {
+  const scripted = scriptApi(...given);
+  open.push(scripted);
+  return scripted;
+};
+afterEach(async () => {
+  for (const each of open.splice(0)) await each.close();
+});
+
+const id = "148e21ea7e46e8";
+const timeout = () => json({ error: "deadline_exceeded" }, { status: 408 });
+const page = (rows: unknown, cursor?: string) =>
+  json(rows, { headers: cursor === undefined ? {} : { "fly-next-cursor": cursor } });
+
+test("lists follow the cursor to the end, through empty pages", async () => {
+  const { api, seen } = script([
+    page([machineJson({ id: "a1" })], "one"),
+    page([], "two"),
+    page([machineJson({ id: "b2" })]),
+  ]);
+  expect((await api.listMachines()).map((each) => each.id)).toEqual(["a1", "b2"]);
+  expect(seen.map(({ query }) => query.get("cursor"))).toEqual([null, "one", "two"]);
+});
+
+test("a cursor that repeats ends the list with an error, not with an endless loop", async () => {
+  const { api, seen } = script([page([], "one")]);
+  expect(api.listVolumes()).rejects.toThrow("do not end");
+  await Bun.sleep(20);
+  expect(seen.length).toBe(2);
+});
+
+test("waitForState asks again after 408, for at most a minute at a time", async () => {
+  const starting = json(machineJson({ state: "starting" }));
+  const { api, seen } = script([
+    timeout(),
+    starting,
+    timeout(),
+    starting,
+    json({ ok: true, state: "started" }),
+    json(machineJson()),
+  ]);
+  const machine = await api.waitForState(id, { state: "started", version: "V1" }, 120_000);
+  expect(machine.state).toBe("started");
+  const [first] = seen;
+  expect(first?.path).toEndWith(`/machines/${id}/wait`);
+  expect(first?.query.get("version")).toBe("V1");
+  expect(Number(first?.query.get("timeout"))).toBeLessThanOrEqual(apiLimits.waitSecondsMax);
+});
+
+test("waitForState ends early when the machine went another way", async () => {
+  const { api, seen } = script([timeout(), json(machineJson({ state: "stopped" }))]);
+  const wanted = { state: "started", failures: ["stopped", "failed"] } as const;
+  expect(api.waitForState(id, wanted, 600_000)).rejects.toThrow("is stopped");
+  await Bun.sleep(30);
+  expect(seen[0]?.query.get("state")).toBe("started,failed");
+});
+
+test("waitForState takes a machine that is not there yet for one that comes", async () => {
+  const missing = json({ error: "not found" }, { status: 404 });
+  const { api } = script([missing, missing, json({ ok: true }), json(machineJson())]);
+  expect((await api.waitForState(id, { state: "started" }, 60_000)).id).toBe(id);
+  const never = script([missing]);
+  expect(never.api.waitForState(id, { state: "started" }, 120_000)).rejects.toThrow("not found");
+});
+
+test("waitForState ends at its own deadline and says what state it saw", async () => {
+  let nowMs = 0;
+  const scripted = script([
+    (request) => {
+      nowMs += 1;
+      return request.path.endsWith("/wait") ? timeout() : json(machineJson({ state: "starting" }));
+    },
+  ]);
+  const error = await scripted.api
+    .waitForState(id, { state: "started" }, 5_000)
+    .catch((problem: unknown) => problem);
+  expect(error).toBeInstanceOf(MachinesApiError);
+  expect(String(error)).toContain("is starting after");
+  expect(nowMs).toBeGreaterThan(5);
+});
+
+test("start: 200 with status error is an error all the same", async () => {
+  const { api } = script([json({ status: "error", message: "no room on host" })]);
+  expect(api.startMachine(id)).rejects.toThrow("no room on host");
+});
+
+test("deleting what is gone is done; the lease's nonce travels with every change", async () => {
+  const { api, seen } = script([json({ error: "not found" }, { status: 404 }), json({ ok: true })]);
+  await api.deleteMachine(id, { leaseNonce: "n1" });
+  expect(seen[0]?.query.get("force")).toBe("true");
+  expect(seen[0]?.headers.get("fly-machine-lease-nonce")).toBe("n1");
+  await api.stopMachine(id, { leaseNonce: "n2" });
+  expect(seen[1]?.headers.get("fly-machine-lease-nonce")).toBe("n2");
+});
+
+test("nulls, missing config and unknown states are taken as they come", async () => {
+  const odd = { id, state: "hibernating", name: null, config: null, incomplete_config: {} };
+  const { api } = script([json([odd])]);
+  const [machine] = await api.listMachines();
+  expect(machine?.state).toBe("hibernating");
+  expect(isMachineGone({ id, state: "destroyed" })).toBe(true);
+  expect(isVolumeGone({ id: "vol_1", state: "pending_destroy" })).toBe(true);
+  expect(isVolumeGone({ id: "vol_1", state: "created" })).toBe(false);
+});
