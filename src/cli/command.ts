@@ -94,6 +94,15 @@ export interface Command extends Omit<CommandSpec<Flags, Positionals>, "run"> {
   readonly run: (options: ParsedOptions, context: Context) => Promise<number>;
 }
 
+export interface Program {
+  /** As typed: "fly-vault", "fly-vault-admin", "init". */
+  readonly name: string;
+  readonly summary: string;
+  readonly commands: readonly Command[];
+  /** Texts of `help TOPIC`. */
+  readonly topics?: Readonly<Record<string, string>>;
+}
+
 /** Keeps the types of `flags` and `positionals` for `run`, and gives them up for the table of commands. */
 export function defineCommand<const F extends Flags, const P extends Positionals>(
   spec: CommandSpec<F, P>,

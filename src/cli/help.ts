@@ -1,6 +1,5 @@
-import type { Command, Flag, Flags } from "./command.ts";
+import type { Command, Flag, Flags, Program } from "./command.ts";
 import { globalFlags } from "./command.ts";
-import type { Program } from "./program.ts";
 
 const columnsMax = 100;
 const indent = "  ";

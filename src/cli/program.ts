@@ -1,5 +1,5 @@
 import packageJson from "../../package.json" with { type: "json" };
-import type { Command } from "./command.ts";
+import type { Command, Program } from "./command.ts";
 import { globalFlags } from "./command.ts";
 import { BrokenPipe, type Context } from "./context.ts";
 import { Failure, renderFailure, renderFailureJson } from "./failure.ts";
@@ -7,15 +7,6 @@ import { renderCommandHelp, renderProgramHelp, usageLine } from "./help.ts";
 import { didYouMean } from "./nearest.ts";
 import { type Invocation, parseWords } from "./parse.ts";
 import { UsageError } from "./usage-error.ts";
-
-export interface Program {
-  /** As typed: "fly-vault", "fly-vault-admin", "init". */
-  readonly name: string;
-  readonly summary: string;
-  readonly commands: readonly Command[];
-  /** Texts of `help TOPIC`. */
-  readonly topics?: Readonly<Record<string, string>>;
-}
 
 export const version: string = packageJson.version;
 

@@ -1,8 +1,8 @@
 import { expect, test } from "bun:test";
-import { defineCommand } from "../../src/cli/command.ts";
+import { defineCommand, type Program } from "../../src/cli/command.ts";
 import { BrokenPipe } from "../../src/cli/context.ts";
 import { Failure } from "../../src/cli/failure.ts";
-import { type Program, runProgram, version } from "../../src/cli/program.ts";
+import { runProgram, version } from "../../src/cli/program.ts";
 import { UsageError } from "../../src/cli/usage-error.ts";
 import { memoryContext } from "../support/memory-context.ts";
 

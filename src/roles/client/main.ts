@@ -1,5 +1,6 @@
 import type { Context } from "../../cli/context.ts";
-import { type Program, runProgram } from "../../cli/program.ts";
+import type { Program } from "../../cli/command.ts";
+import { runProgram } from "../../cli/program.ts";
 import { build } from "./build.ts";
 import { connect } from "./connect.ts";
 import { exec } from "./exec.ts";

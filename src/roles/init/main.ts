@@ -1,6 +1,6 @@
-import { defineCommand } from "../../cli/command.ts";
+import { defineCommand, type Program } from "../../cli/command.ts";
 import type { Context } from "../../cli/context.ts";
-import { type Program, runProgram } from "../../cli/program.ts";
+import { runProgram } from "../../cli/program.ts";
 import { jsonLog, type Log, type LogLevel } from "../../system/log.ts";
 import { runKeeper } from "./keeper.ts";
 import { runLink } from "./link.ts";
