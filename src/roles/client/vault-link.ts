@@ -39,9 +39,10 @@ export async function readVault(
 ): Promise<Vault> {
   const { vault: config, warnings } = loadVault(name, context.env);
   const access = await readAccessToken(config, context, options.tokenFile);
+  // A script cannot do anything about a weak token; a person at a terminal can.
+  const shown = context.stderr.isTty ? [...warnings, ...access.warnings] : warnings;
   if (!options.quiet)
-    for (const warning of [...warnings, ...access.warnings])
-      await context.stderr.write(`warning: ${warning}\n`);
+    for (const warning of shown) await context.stderr.write(`warning: ${warning}\n`);
   return { config, token: access.token };
 }
 
