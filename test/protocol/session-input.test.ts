@@ -78,6 +78,21 @@ test("InputSender refuses offsets the server cannot have", () => {
   expect(() => sender.resume(5)).toThrow(ProtocolError);
 });
 
+test("InputSender forgets what was acknowledged, but not a byte more", () => {
+  const sender = new InputSender(100_000);
+  for (let start = 0; start < 50_000; start += 10_000)
+    sender.write(new Uint8Array(10_000).fill(start / 10_000));
+  for (let send = sender.next(); send !== undefined; send = sender.next());
+  for (const offset of [9999, 10_000, 10_001, 29_999, 30_000, 49_999]) {
+    sender.acknowledge(offset);
+    sender.resume(offset);
+    const send = sender.next();
+    expect(send).toMatchObject({ kind: "stdin", offset });
+    expect(send?.kind === "stdin" && send.bytes[0]).toBe(Math.floor(offset / 10_000));
+    while (sender.next() !== undefined);
+  }
+});
+
 test("InputSender leaves large writes uncopied and packs keystrokes together", () => {
   const sender = new InputSender();
   const large = new Uint8Array(10_000);

@@ -117,6 +117,14 @@ test("a full house of sessions stays within ringsBytesMax and each keeps its new
   for (const ring of rings) expect(ring.endOffset - ring.startOffset).toBeGreaterThan(100_000);
 });
 
+test("a budget smaller than one block holds one block and no more", () => {
+  const budget = new OutputBudget(1000);
+  const ring = new OutputRing(budget);
+  for (let end = 0; end < 100_000; end += 100) ring.append(pattern(end, 100));
+  expect(budget.heldBytes).toBeLessThanOrEqual(8 * 1024);
+  expect(ring.readFrom(ring.endOffset - 1)).toMatchObject({ kind: "data" });
+});
+
 test("a closed ring gives its memory back", () => {
   const budget = new OutputBudget(200_000);
   const ring = new OutputRing(budget);
