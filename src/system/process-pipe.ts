@@ -67,7 +67,7 @@ export class DescriptorWriter {
   async write(bytes: Uint8Array): Promise<boolean> {
     if (this.#closed) return false;
     try {
-      this.#sink.write(bytes);
+      await this.#sink.write(bytes);
       await this.#sink.flush();
       return !this.#closed;
     } catch (error) {

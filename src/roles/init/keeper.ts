@@ -1,4 +1,4 @@
-import { chmodSync, mkdirSync, rmSync } from "node:fs";
+import { chmodSync, mkdirSync, rmSync, writeFileSync } from "node:fs";
 import { totalmem } from "node:os";
 import { join } from "node:path";
 import type { Context } from "../../cli/context.ts";
@@ -11,6 +11,7 @@ import { ChildReaper } from "../../system/reaper.ts";
 import { listenUnix } from "../../system/tcp-stream.ts";
 import { serveStream } from "./keeper-server.ts";
 import { initLimits } from "./limits.ts";
+import type { LinkPlan } from "./link-plan.ts";
 import { LinkSupervisor } from "./link-supervisor.ts";
 import { takeLoginKey } from "./login-key.ts";
 import type { InitOptions } from "./options.ts";
@@ -28,6 +29,7 @@ export async function runKeeper(options: InitOptions, context: Context, log: Log
     log("error", "logins-refused", { because: "ACCESS_TOKEN is not set, or not usable" });
   forbidInspection();
   protectFromWorkload(log);
+  surviveMistakes(log);
 
   const { dataDir, hostname, stopGraceMs } = options;
   mkdirSync(dataDir, { recursive: true });
@@ -43,7 +45,7 @@ export async function runKeeper(options: InitOptions, context: Context, log: Log
   workload.onStopping(() => sessions.hangUpAll());
 
   const status = (): Status => statusOf(workload, provisioning);
-  const provisioning = new Provisioning({ dataDir, workload, status, log }, found.sha256);
+  const provisioning = new Provisioning({ dataDir, workload, status, log }, found);
   const keeperSocket = prepareSocket(options.runDir);
   const server = listenUnix(keeperSocket, {
     connectionsMax: initLimits.keeperConnectionsMax,
@@ -58,7 +60,7 @@ export async function runKeeper(options: InitOptions, context: Context, log: Log
   });
   chmodSync(keeperSocket, 0o600);
 
-  const link = new LinkSupervisor({ ...options, keeperSocket }, loginKey, log);
+  const link = new LinkSupervisor(linkPlan(options, keeperSocket), loginKey, log);
   link.start();
   if (found.rootfs) await workload.keepRunning();
   log("info", "ready", { vm_state: status().vm_state, runtime: workload.runtime });
@@ -75,6 +77,11 @@ export async function runKeeper(options: InitOptions, context: Context, log: Log
   return 0;
 }
 
+function linkPlan(options: InitOptions, keeperSocket: string): LinkPlan {
+  const { listen, apiSocket, runDir, app, machineId, logLevel } = options;
+  return { listen, keeperSocket, apiSocket, runDir, app, machineId, logLevel };
+}
+
 async function nextStop(context: Context): Promise<string> {
   return new Promise((resolve) => {
     const unsubscribe = context.onStop((signal) => {
@@ -86,10 +93,9 @@ async function nextStop(context: Context): Promise<string> {
 
 function statusOf(workload: Workload, provisioning: Provisioning): Status {
   const { runtime } = workload;
-  const settled = runtime === "not-started" && provisioning.digest === undefined ? "cold" : "ready";
-  const digest = provisioning.digest;
+  const { state, digest } = provisioning;
   return {
-    vm_state: provisioning.active ? "provisioning" : settled,
+    vm_state: state,
     runtime,
     init_version: version,
     protocol_oldest: protocolVersion.oldest,
@@ -105,13 +111,25 @@ function statusOf(workload: Workload, provisioning: Provisioning): Status {
  */
 function protectFromWorkload(log: Log): void {
   try {
+    // The workload's processes are set back to 0 as they start: they go first.
+    writeFileSync("/proc/self/oom_score_adj", "-900");
     dropFromBoundingSet([capability.sysPtrace, capability.sysModule, capability.sysRawio]);
   } catch (error) {
-    log("warn", "capabilities-kept", { message: String(error) });
+    log("warn", "less-protected", { message: String(error) });
   }
 }
 
 const capability = { sysModule: 16, sysRawio: 17, sysPtrace: 19 } as const;
+
+/** A mistake in one callback must not end all shells. It is logged with its stack. */
+function surviveMistakes(log: Log): void {
+  const report = (error: unknown): void => {
+    const detail = error instanceof Error ? (error.stack ?? error.message) : String(error);
+    log("error", "mistake", { detail });
+  };
+  process.on("uncaughtException", report);
+  process.on("unhandledRejection", report);
+}
 
 function prepareSocket(runDir: string): string {
   mkdirSync(runDir, { recursive: true, mode: 0o700 });

@@ -2,7 +2,7 @@ import * as v from "valibot";
 
 /** What the keeper tells its link on the command line. The login key comes on descriptor 3. */
 export const linkPlanSchema = v.object({
-  listen: v.optional(v.string()),
+  listen: v.optional(v.union([v.string(), v.undefined()])),
   keeperSocket: v.string(),
   apiSocket: v.string(),
   runDir: v.string(),

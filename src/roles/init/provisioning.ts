@@ -26,15 +26,21 @@ export interface ProvisioningOptions {
 export class Provisioning {
   readonly #options: ProvisioningOptions;
   #active = false;
+  #hasRootfs: boolean;
   #digest: string | undefined;
 
-  constructor(options: ProvisioningOptions, digest: string | undefined) {
+  constructor(
+    options: ProvisioningOptions,
+    found: { readonly rootfs: boolean; readonly sha256?: string },
+  ) {
     this.#options = options;
-    this.#digest = digest;
+    this.#hasRootfs = found.rootfs;
+    this.#digest = found.sha256;
   }
 
-  get active(): boolean {
-    return this.#active;
+  get state(): Status["vm_state"] {
+    if (this.#active) return "provisioning";
+    return this.#hasRootfs ? "ready" : "cold";
   }
 
   /** Digest of the archive the running root filesystem came from. */
@@ -52,6 +58,7 @@ export class Provisioning {
       const staged = await this.#stage(frames, request, progress);
       await this.#switch(staged, progress);
       this.#digest = staged.sha256;
+      this.#hasRootfs = true;
       await progress.stop();
       this.#active = false;
       const { sha256, entries, writtenBytes, skipped } = staged;

@@ -1,4 +1,4 @@
-import { closeSync, fchownSync } from "node:fs";
+import { closeSync, fchownSync, writeFileSync } from "node:fs";
 import { RemoteError } from "../../protocol/errors.ts";
 import type { SessionOpenRequest } from "../../protocol/message.ts";
 import { SystemError } from "../../system/libc.ts";
@@ -140,13 +140,24 @@ function start(
   stdio: SpawnPlan["stdio"],
   giveTo: (account: Account) => void,
 ): Started {
-  return workload.namespaces.inside(() => {
+  const started = workload.namespaces.inside(() => {
     const account = findAccount(request.user ?? "root");
     const command = resolveCommand(request, account);
     giveTo(account);
     enterFolder(command.cwd);
     return { pid: startCommand(workload, command, account, stdio), argv: command.argv };
   });
+  makeExpendable(started.pid);
+  return started;
+}
+
+/** When memory runs out the kernel ends this rather than us, from whom it inherited protection. */
+function makeExpendable(pid: number): void {
+  try {
+    writeFileSync(`/proc/${pid}/oom_score_adj`, "0");
+  } catch {
+    // It has ended already, or we were not protected ourselves.
+  }
 }
 
 function startCommand(

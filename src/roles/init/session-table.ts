@@ -61,17 +61,7 @@ export class SessionTable {
   }
 
   list(): SessionList {
-    const sessions = [...this.#byId.values()].map((session) => ({
-      session_id: session.id,
-      ...(session.name === undefined ? {} : { name: session.name }),
-      argv: [...session.argv],
-      context: session.request.context ?? null,
-      attached: session.attached,
-      exit_code: exitCode(session),
-      tty: session.request.tty,
-      started_at: new Date(session.startedAtMs).toISOString(),
-    }));
-    return { sessions };
+    return { sessions: Array.from(this.#byId.values(), describe) };
   }
 
   /** For the end of the workload: shells are told as by a terminal that hangs up. */
@@ -127,6 +117,32 @@ export class SessionTable {
       this.#byId.delete(session.id);
     }
   }
+}
+
+function describe(session: Session): SessionList["sessions"][number] {
+  return {
+    session_id: session.id,
+    // JSON leaves out what is undefined.
+    name: session.name,
+    argv: clipped(session.argv),
+    context: session.request.context ?? null,
+    attached: session.attached,
+    exit_code: exitCode(session),
+    tty: session.request.tty,
+    started_at: new Date(session.startedAtMs).toISOString(),
+  };
+}
+
+/** Enough to recognise it by; all sessions have to fit one reply. */
+function clipped(argv: readonly string[]): string[] {
+  const shown: string[] = [];
+  let room: number = initLimits.listedArgvCharacters;
+  for (const word of argv) {
+    if (word.length > room) return [...shown, `${word.slice(0, room)}…`];
+    shown.push(word);
+    room -= word.length;
+  }
+  return shown;
 }
 
 function exitCode(session: Session): number | null {

@@ -6,6 +6,7 @@ import { SessionState } from "../../protocol/session-server.ts";
 import type { DescriptorReader } from "../../system/process-pipe.ts";
 import type { TerminalSize } from "../../system/pty.ts";
 import type { ProcessEnd } from "../../system/reaper.ts";
+import { late, within } from "../../system/within.ts";
 import { initLimits } from "./limits.ts";
 import type { SessionProcess } from "./session-process.ts";
 import { Wake } from "./wake.ts";
@@ -113,7 +114,7 @@ export class Session {
 
   /** Hands bytes to the program, after those that came before; `taken` runs when it has them, or never will. */
   writeInput(bytes: Uint8Array, taken: () => void): void {
-    this.#input = this.#input.then(async () => {
+    this.#afterInput(async () => {
       await this.#process.stdin.write(bytes);
       taken();
     });
@@ -121,10 +122,20 @@ export class Session {
 
   /** A pipe is closed; a terminal gets the character that means the end, which is for the program to read. */
   endInput(): void {
-    this.#input = this.#input.then(async () => {
+    this.#afterInput(async () => {
       if (this.request.tty) await this.#process.stdin.write(endOfTransmission);
       else this.#process.stdin.close();
     });
+  }
+
+  #afterInput(work: () => Promise<void>): void {
+    const before = this.#input;
+    const run = async (): Promise<void> => {
+      await before;
+      // A program that is gone takes nothing; its end is told by the exit.
+      await work().catch(() => undefined);
+    };
+    this.#input = run();
   }
 
   resize(size: TerminalSize): void {
@@ -174,16 +185,11 @@ export class Session {
    * so with nothing left to read, or with more read than pipes can hold, it is over.
    */
   async #drain(drained: Promise<unknown>): Promise<void> {
-    let open = true;
-    const closed = drained.then(() => {
-      open = false;
-    });
     const endedMs = performance.now();
-    while (open && this.#readSinceEnd < initLimits.drainBytesMax) {
-      await Promise.race([closed, Bun.sleep(initLimits.drainLookMs)]);
+    while (this.#readSinceEnd < initLimits.drainBytesMax) {
+      if ((await within(drained, initLimits.drainLookMs)) !== late) return;
       const quietMs = performance.now() - Math.max(endedMs, this.#lastReadMs);
-      const idle = quietMs >= initLimits.drainQuietMs && this.#process.waiting() === 0;
-      if (open && idle) return;
+      if (quietMs >= initLimits.drainQuietMs && this.#process.waiting() === 0) return;
     }
   }
 
