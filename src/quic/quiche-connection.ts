@@ -84,6 +84,11 @@ export class QuicheConnection {
     return this.#native.streamSend(checkStreamId(id), bytes, checkBoolean("fin", fin));
   }
 
+  /** Room of the stream. Throws for one that is stopped or forgotten, which `streamSend` calls full. */
+  streamRoom(id: number): number {
+    return this.#native.streamCapacity(checkStreamId(id));
+  }
+
   /** Tells the peer to stop sending. */
   stopReading(id: number, code: number): void {
     this.#native.streamShutdown(checkStreamId(id), quiche.Shutdown.Read, checkCode(code));

@@ -73,8 +73,9 @@ export class QuicStream implements ByteStream {
 
   write(bytes: Uint8Array): Promise<void> {
     if (this.#writer !== undefined) throw new TypeError("One write at a time");
-    if (this.#finWanted) throw new TypeError("A write after the end");
     if (this.#writeError !== undefined) return Promise.reject(this.#writeError);
+    if (this.#finWanted)
+      return Promise.reject(new StreamError("aborted", "The stream was written after its end"));
     if (bytes.byteLength === 0) return Promise.resolve();
     return new Promise((resolve, reject) => {
       this.#writer = { bytes, at: 0, resolve, reject };
@@ -136,10 +137,14 @@ export class QuicStream implements ByteStream {
 
   /** Bytes that quiche took, or undefined when the half is lost. */
   #send(bytes: Uint8Array, fin: boolean): number | undefined {
+    const { quiche } = this.#owner;
     try {
-      return this.#owner.quiche.streamSend(this.id, bytes, fin) ?? 0;
+      const sent = quiche.streamSend(this.id, bytes, fin);
+      // A stream that the peer stopped and quiche forgot looks full for ever; this tells them apart.
+      if (sent === null) quiche.streamRoom(this.id);
+      return sent ?? 0;
     } catch (error) {
-      this.#failWriting(writeError(quicheError(error)));
+      this.#failWriting(writeError(quicheError(error), this.#readError?.resetCode));
       this.#checkFinished();
       return undefined;
     }
@@ -215,9 +220,11 @@ function readError({ name, code }: QuicheError): StreamError {
   return new StreamError("aborted", `The stream cannot be read (${name})`);
 }
 
-function writeError({ name, code }: QuicheError): StreamError {
-  if (name === "StreamStopped") {
-    return new StreamError("stopped", "The peer does not want more", code);
+/** `resetCode` of the other half stands in where quiche no longer knows the stream: an abort gives both the same. */
+function writeError({ name, code }: QuicheError, resetCode: number | undefined): StreamError {
+  if (name === "StreamStopped" || name === "InvalidStreamState") {
+    const stopCode = name === "StreamStopped" ? code : resetCode;
+    return new StreamError("stopped", "The peer does not want more", stopCode);
   }
   return new StreamError("aborted", `The stream cannot be written (${name})`);
 }
