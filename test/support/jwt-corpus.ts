@@ -1,6 +1,7 @@
 import { createHmac, createPublicKey, createSign, generateKeyPairSync } from "node:crypto";
 import type { ExpectedMachine } from "../../src/fly/attestation.ts";
 import type { AttestationError } from "../../src/fly/attestation-error.ts";
+import { changedByte, flippedTail, nested } from "./jwt-tamper.ts";
 import { base64url, claimsOf, headerOf, issuerKey, signJwt } from "./oidc-issuer.ts";
 
 /** Row by row what evidence must not be. The key is Fly's own wherever the row allows it. */
@@ -43,6 +44,10 @@ function withoutClaim(name: string): string {
   return signJwt(key, Object.fromEntries(Object.entries(good).filter(([each]) => each !== name)));
 }
 
+function missing(row: number, name: string): Row {
+  return { row, name: `${name} missing`, token: withoutClaim(name), is: "form" };
+}
+
 /** Payload text with a piece put in before its last brace. */
 function withText(more: string): string {
   return signJwt(key, JSON.stringify(good).replace(/\}$/, `,${more}}`));
@@ -65,10 +70,6 @@ function signedAs(alg: "RS384" | "PS256" | "ES256" | "EdDSA"): string {
   return `${text}.${base64url("signature")}`;
 }
 
-function nested(depth: number): string {
-  return `${'{"a":'.repeat(depth)}1${"}".repeat(depth)}`;
-}
-
 const publicPem = createPublicKey(key.privateKey).export({ type: "spki", format: "pem" });
 const embedded = generateKeyPairSync("rsa", { modulusLength: 2048 });
 
@@ -86,19 +87,16 @@ export const rows: readonly Row[] = [
     token: `${base64url({ alg: "none", kid: key.kid })}.${validPayload}.${validSignature}`,
     is: "form",
   },
-  { row: 2, name: "HS256 keyed with the PEM", token: hmacSigned(publicPem), is: "form" },
-  {
+  ...Object.entries({
+    PEM: publicPem,
+    JWK: JSON.stringify(key.publicJwk),
+    modulus: Buffer.from(key.publicJwk.n ?? "", "base64url"),
+  }).map(([form, secret]) => ({
     row: 2,
-    name: "HS256 keyed with the JWK",
-    token: hmacSigned(JSON.stringify(key.publicJwk)),
-    is: "form",
-  },
-  {
-    row: 2,
-    name: "HS256 keyed with the modulus",
-    token: hmacSigned(Buffer.from(key.publicJwk.n ?? "", "base64url")),
-    is: "form",
-  },
+    name: `HS256 keyed with the ${form}`,
+    token: hmacSigned(secret),
+    is: "form" as const,
+  })),
   ...(["RS384", "PS256", "ES256", "EdDSA"] as const).map((alg) => ({
     row: 3,
     name: alg,
@@ -135,7 +133,7 @@ export const rows: readonly Row[] = [
   { row: 15, name: "aud prefix", token: withClaims({ aud: aud.slice(0, -1) }), is: "audience" },
   { row: 15, name: "aud suffix", token: withClaims({ aud: `${aud}x` }), is: "audience" },
   { row: 15, name: "aud case", token: withClaims({ aud: aud.toUpperCase() }), is: "audience" },
-  { row: 16, name: "aud missing", token: withoutClaim("aud"), is: "form" },
+  missing(16, "aud"),
   { row: 16, name: "aud empty", token: withClaims({ aud: "" }), is: "form" },
   { row: 16, name: "aud null", token: withClaims({ aud: null }), is: "form" },
   { row: 16, name: "aud number", token: withClaims({ aud: 7 }), is: "form" },
@@ -236,9 +234,7 @@ export const rows: readonly Row[] = [
   { row: 28, name: "exp string", token: withClaims({ exp: String(now + 600) }), is: "form" },
   { row: 28, name: "exp negative", token: withClaims({ exp: -1 }), is: "form" },
   { row: 28, name: "exp float", token: withClaims({ exp: now + 0.5 }), is: "form" },
-  { row: 28, name: "exp missing", token: withoutClaim("exp"), is: "form" },
-  { row: 28, name: "iat missing", token: withoutClaim("iat"), is: "form" },
-  { row: 28, name: "nbf missing", token: withoutClaim("nbf"), is: "form" },
+  ...["exp", "iat", "nbf"].map((name) => missing(28, name)),
   { row: 28, name: "exp before iat", token: withClaims({ exp: now - 5 }), is: "time" },
   {
     row: 29,
@@ -249,7 +245,7 @@ export const rows: readonly Row[] = [
   { row: 30, name: "valid for 24 h", token: withClaims({ exp: now + 86_400 }), is: "time" },
   { row: 30, name: "valid for 900 s", token: withClaims({ exp: now + 900 }), is: "accepted" },
   { row: 30, name: "valid for 901 s", token: withClaims({ exp: now + 901 }), is: "time" },
-  { row: 31, name: "machine_id missing", token: withoutClaim("machine_id"), is: "form" },
+  missing(31, "machine_id"),
   { row: 32, name: "machine_id empty", token: withClaims({ machine_id: "" }), is: "form" },
   {
     row: 33,
@@ -330,11 +326,25 @@ export const rows: readonly Row[] = [
   { row: 42, name: "trailing space", token: `${valid} `, is: "form" },
   { row: 42, name: "trailing newline", token: `${valid}\n`, is: "form" },
   { row: 43, name: "leading newline", token: `\n${valid}`, is: "form" },
-  { row: 44, name: "unused bits of the last character", token: flippedTail(), is: "form" },
+  { row: 44, name: "unused bits of the last character", token: flippedTail(valid), is: "form" },
   { row: 45, name: "1 MiB", token: `${valid}${"A".repeat(1024 * 1024)}`, is: "form" },
   { row: 45, name: "4097 bytes", token: valid.padEnd(4097, "A"), is: "form" },
   { row: 45, name: "header of 64 KiB", token: withHeader({ kid: "k".repeat(65_536) }), is: "form" },
   { row: 45, name: "header of 513 bytes", token: withHeader({ pad: "k".repeat(450) }), is: "form" },
+  {
+    row: 45,
+    name: "header of 513 bytes, all but blank",
+    token: signJwt(key, good, JSON.stringify(headerOf(key)).padEnd(513)),
+    is: "form",
+  },
+  {
+    row: 45,
+    name: "header of 512 bytes, all but blank",
+    token: signJwt(key, good, JSON.stringify(headerOf(key)).padEnd(512)),
+    is: "accepted",
+  },
+  { row: 45, name: "4 KiB of blanks", token: padded(4097), is: "form" },
+  { row: 45, name: "4096 bytes", token: padded(4096), is: "accepted" },
   { row: 46, name: "signature stripped", token: `${validHeader}.${validPayload}.`, is: "form" },
   {
     row: 46,
@@ -365,15 +375,15 @@ function withSlash(): string {
   return `${validHeader}.${validPayload}.${changed === validSignature ? `${changed}/` : changed}`;
 }
 
-/** 256 bytes leave four bits unused in the last character. */
-function flippedTail(): string {
-  const alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
-  const last = alphabet.indexOf(validSignature.at(-1) ?? "");
-  return `${valid.slice(0, -1)}${alphabet.charAt(last ^ 1)}`;
-}
-
-function changedByte(part: string): string {
-  const bytes = Buffer.from(part, "base64url");
-  bytes[100] = (bytes[100] ?? 0) ^ 1;
-  return bytes.toString("base64url");
+/** A valid token of this length, its payload filled up with blanks. */
+function padded(length: number): string {
+  const signatureLength = validSignature.length;
+  const lengths = [0, 1].map((blanks) => {
+    const header = `${JSON.stringify(headerOf(key))}${" ".repeat(blanks)}`;
+    return { header, payload: length - base64url(header).length - signatureLength - 2 };
+  });
+  // One character too many is a length that base64url cannot have.
+  const fit = lengths.find(({ payload }) => payload % 4 !== 1);
+  const bytes = Math.floor(((fit?.payload ?? 0) * 3) / 4);
+  return signJwt(key, JSON.stringify(good).padEnd(bytes), fit?.header);
 }
