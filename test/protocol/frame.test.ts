@@ -155,6 +155,33 @@ test("FrameStream.read gives null at an end between frames and refuses one withi
   expect(await rejection(new FrameStream(cut.near).read())).toBeInstanceOf(WireError);
 });
 
+test("FrameStream.release goes on raw, and loses nothing that came with the last frame", async () => {
+  const pair = memoryPair();
+  const early = concat([encodeFrame(frameTypes.ok, Uint8Array.of(1)), Uint8Array.of(5, 6, 7)]);
+  await pair.far.write(early);
+  const frames = new FrameStream(pair.near);
+  expect((await frames.read())?.type).toBe(frameTypes.ok);
+  const raw = frames.release();
+  expect(await raw.read()).toEqual(Uint8Array.of(5, 6, 7));
+  await pair.far.write(Uint8Array.of(8));
+  expect(await raw.read()).toEqual(Uint8Array.of(8));
+  await raw.write(Uint8Array.of(9));
+  await raw.end();
+  expect(await pair.far.read()).toEqual(Uint8Array.of(9));
+  expect(await pair.far.read()).toBeNull();
+  pair.far.abort(3);
+  expect(await rejection(raw.read())).toMatchObject({ kind: "reset", resetCode: 3 });
+});
+
+test("FrameStream.release after a frame that came alone waits for what comes next", async () => {
+  const pair = memoryPair();
+  await pair.far.write(encodeFrame(frameTypes.ok, new Uint8Array(0)));
+  const frames = new FrameStream(pair.near);
+  await frames.read();
+  await pair.far.end();
+  expect(await frames.release().read()).toBeNull();
+});
+
 function decode(slices: readonly Uint8Array[]): { frames: Frame[]; error?: Error } {
   const decoder = new FrameDecoder();
   const decoded: Frame[] = [];

@@ -191,6 +191,7 @@ test("text for the kernel has no NUL, no lone surrogate, no = in a name, and fit
 test("an error always fits its frame and comes out as one printable line", async () => {
   const words = fc.oneof(
     fc.string({ unit: "binary", maxLength: 3000 }),
+    fc.constantFrom("a\ud800b", "\udc00", ""),
     fc
       .constantFrom('"', "\\", "\u{1b}[31m", "€", "😀", "\ud800", "\u{202e}", "\u{fffd}", "\0")
       .map((unit) => unit.repeat(5000)),
