@@ -123,7 +123,17 @@ async function runCommand(
   } catch {
     throw unusable(vault, `the token command ${source} cannot be started`);
   }
-  const text = (await child.stdout.text()).slice(0, clientLimits.tokenBytesMax);
+  const chunks: Uint8Array[] = [];
+  let length = 0;
+  for await (const chunk of child.stdout) {
+    chunks.push(chunk);
+    length += chunk.length;
+    if (length > clientLimits.tokenBytesMax) {
+      child.kill("SIGKILL");
+      throw unusable(vault, `the token command ${source} prints more than a token`);
+    }
+  }
+  const text = Buffer.concat(chunks).toString();
   const exitCode = await child.exited;
   if (exitCode !== 0)
     throw unusable(vault, `the token command ${source} ended with ${child.signalCode ?? exitCode}`);

@@ -176,7 +176,7 @@ function fromCloseCode(code: number, reason: string, vault: string): Failure {
       });
     case closeCodes.version:
       return new Failure("FV-VER-001", `"${vault}" and this client speak no common version`, {
-        because: reason,
+        because: reason === "" ? "the machine said so" : reason,
         fix: "update the older of the two",
       });
     case closeCodes.shuttingDown:

@@ -1,0 +1,99 @@
+import { afterEach, beforeEach, expect, test } from "bun:test";
+import {
+  mkdir,
+  mkdtemp,
+  readdir,
+  rm,
+  symlink,
+  link,
+  utimes,
+  writeFile,
+  chmod,
+} from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { main } from "../../../src/roles/client/main.ts";
+import { memoryContext } from "../../support/memory-context.ts";
+
+let folder: string;
+beforeEach(async () => {
+  folder = await mkdtemp(join(tmpdir(), "fv-build-"));
+});
+afterEach(async () => {
+  await rm(folder, { recursive: true });
+});
+
+async function tree(name: string, order: readonly string[]): Promise<string> {
+  const root = join(folder, name);
+  await mkdir(join(root, "etc"), { recursive: true });
+  for (const file of order) await writeFile(join(root, file), `content of ${file}`);
+  await writeFile(join(root, "large"), new Uint8Array(3_000_001).fill(7));
+  await link(join(root, "large"), join(root, "zlink"));
+  await symlink("etc/b", join(root, "link"));
+  await chmod(join(root, "a"), 0o4755);
+  for (const path of [...order, "large", "etc"]) await utimes(join(root, path), 1e9, 1e9);
+  return root;
+}
+
+async function build(words: string[], env: Record<string, string> = {}) {
+  const context = memoryContext({ env });
+  const code = await main(["build", ...words], context);
+  return { code, out: context.out(), err: context.err() };
+}
+
+function tar(...words: string[]): string {
+  return Bun.spawnSync(["tar", ...words], {
+    env: { PATH: "/usr/bin:/bin", TZ: "UTC" },
+  }).stdout.toString();
+}
+
+test.each(["tar", "tar.gz", "tar.zst"])(
+  "the same folder gives the same %s, which tar reads",
+  async (kind) => {
+    const env = { SOURCE_DATE_EPOCH: "1000000000" };
+    const first = await tree("first", ["a", "etc/b", "etc/ä", "etc/B"]);
+    const second = await tree("second", ["etc/B", "etc/ä", "etc/b", "a"]);
+    const [one, two] = [join(folder, `one.${kind}`), join(folder, `two.${kind}`)];
+    const built = await build(["--from", `dir:${first}`, "--output", one], env);
+    expect(built.code).toBe(0);
+    expect((await build(["--from", `dir:${second}`, "-o", two], env)).code).toBe(0);
+    const bytes = await Bun.file(one).bytes();
+    expect(Bun.hash(await Bun.file(two).bytes())).toBe(Bun.hash(bytes));
+    const digest = new Bun.CryptoHasher("sha256").update(bytes).digest("hex");
+    expect(built.out).toBe(`${digest}  ${one}\n`);
+    const names = ["a", "etc", "etc/B", "etc/b", "etc/ä", "large", "link", "zlink"];
+    expect(tar("tf", one, "--quoting-style=literal").trimEnd().split("\n")).toEqual(names);
+    const listed = tar("tvf", one);
+    expect(listed).toContain("link -> etc/b");
+    expect(listed).toContain("zlink link to large");
+    expect(listed).toContain("-rwsr-xr-x");
+    expect(listed).toContain("2001-09-09 01:46");
+  },
+);
+
+test.each([
+  [["--output", "x.tar"], 2, "--from dir:PATH is missing"],
+  [["--from", "dir:/tmp"], 2, "--output FILE is missing"],
+  [["--from", "/tmp", "-o", "x.tar"], 2, "--from must be dir:PATH"],
+  [["--from", "dir:/tmp", "-o", "x.zip"], 2, "must end in"],
+  [["--from", "dir:/nonexistent", "-o", "x.tar"], 3, "there is no folder"],
+  [["--from", "dir:/etc", "-o", "/nonexistent/x.tar"], 1, 'cannot write "/nonexistent/x.tar"'],
+])("%j is refused", async (words, code, message) => {
+  const result = await build(words);
+  expect(result.code).toBe(code);
+  expect(result.err).toContain(message);
+});
+
+test("what cannot be packed is named, and a failure leaves no half archive", async () => {
+  const root = await tree("tree", ["a", "etc/b"]);
+  Bun.spawnSync(["mknod", join(root, "null"), "c", "1", "3"]);
+  const output = join(folder, "out.tar");
+  const { code, err } = await build(["--from", `dir:${root}`, "-o", output]);
+  expect(code).toBe(0);
+  if ((await readdir(root)).includes("null")) expect(err).toContain("left out null");
+  const broken = await build(["--from", `dir:${root}`, "-o", output], {
+    SOURCE_DATE_EPOCH: "soon",
+  });
+  expect(broken.code).toBe(2);
+  expect((await readdir(folder)).toSorted()).toEqual(["out.tar", "tree"]);
+});
