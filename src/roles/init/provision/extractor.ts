@@ -103,9 +103,12 @@ export class Extractor {
     const deepestFirst = [...this.#directories].toSorted(([a], [b]) => depth(b) - depth(a));
     for (const [path, { mode, mtime }] of deepestFirst) {
       const fd = this.#openDirectory(this.#rootFd, path === "" ? "." : bytesOf(path));
-      this.#system.fchmod(fd, mode);
-      if (mtime !== undefined) this.#system.futimes(fd, mtime);
-      this.#system.closeFile(fd);
+      try {
+        this.#system.fchmod(fd, mode);
+        if (mtime !== undefined) this.#system.futimes(fd, mtime);
+      } finally {
+        this.#system.closeFile(fd);
+      }
     }
     return {
       entries: this.#entries,
