@@ -239,10 +239,10 @@ export class FrameStream {
     const { stream } = this;
     let early: Uint8Array | undefined = this.#decoder.remainder();
     return {
-      read: async () => {
+      read: () => {
         const first = early;
         early = undefined;
-        return first !== undefined && first.length > 0 ? first : await stream.read();
+        return first === undefined || first.length === 0 ? stream.read() : Promise.resolve(first);
       },
       write: (bytes) => stream.write(bytes),
       end: () => stream.end(),

@@ -57,7 +57,7 @@ test.each(types)("frame 0x%x passes at its maximum and is refused one byte above
   expect(decode([above]).error).toBeInstanceOf(WireError);
 });
 
-const frames = fc.array(
+const frameLists = fc.array(
   fc.tuple(fc.constantFrom(...types), fc.uint8Array({ maxLength: 6000 })).map(([type, bytes]) => ({
     type,
     payload: bytes.subarray(0, payloadMax[type]),
@@ -67,7 +67,7 @@ const frames = fc.array(
 
 test("frames come back as they were, however the bytes are cut", () => {
   fc.assert(
-    fc.property(frames, fc.array(fc.nat(40_000)), (sent, cuts) => {
+    fc.property(frameLists, fc.array(fc.nat(40_000)), (sent, cuts) => {
       const bytes = concat(sent.map((frame) => encodeFrame(frame.type, frame.payload)));
       expect(plain(decode(cutAt(bytes, cuts)).frames)).toEqual(plain(sent));
     }),
@@ -77,7 +77,7 @@ test("frames come back as they were, however the bytes are cut", () => {
 
 test("frames come back one byte at a time", () => {
   fc.assert(
-    fc.property(frames, (sent) => {
+    fc.property(frameLists, (sent) => {
       const bytes = concat(sent.map((frame) => encodeFrame(frame.type, frame.payload)));
       const slices = Array.from(bytes, (byte) => Uint8Array.of(byte));
       expect(plain(decode(slices).frames)).toEqual(plain(sent));
