@@ -14,6 +14,8 @@ export const apiLimits = {
   /** We chose: a thousand full machines are about 8 MB. */
   answerBytesMax: 32 << 20,
   attemptsMax: 6,
+  /** We chose: nobody waits long to hear that there is no network. */
+  connectAttemptsMax: 3,
   backoffMs: 400,
   backoffMsMax: 8_000,
   retryAfterMsMax: 60_000,

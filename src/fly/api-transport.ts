@@ -61,7 +61,7 @@ export class ApiTransport {
       if (outcome.kind === "answer") return outcome.answer;
       request.signal?.throwIfAborted();
       const { error, retryAfterMs } = outcome;
-      if (attempt >= apiLimits.attemptsMax || !mayRepeat(error, request)) throw error;
+      if (attempt >= attemptsMax(error) || !mayRepeat(error, request)) throw error;
       await this.#clock.sleep(this.#delayMs(attempt, retryAfterMs), request.signal);
     }
   }
@@ -162,6 +162,10 @@ type Outcome =
 
 function failed(error: MachinesApiError, retryAfterMs?: number): Outcome {
   return { kind: "error", error, retryAfterMs };
+}
+
+function attemptsMax(error: MachinesApiError): number {
+  return error.kind === "unreachable" ? apiLimits.connectAttemptsMax : apiLimits.attemptsMax;
 }
 
 /** A 429 was not done and may always be sent again; what may have been done, only if twice is no harm. */

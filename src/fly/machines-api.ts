@@ -80,6 +80,11 @@ export class MachinesApi {
     });
   }
 
+  /** Waits, unless the user asks to stop. */
+  async pause(ms: number): Promise<void> {
+    await this.#clock.sleep(ms, this.#signal);
+  }
+
   /** The organisation of the app, where Fly tells it. */
   async readOrganisation(): Promise<string | undefined> {
     const answer = await this.#call({

@@ -52,29 +52,21 @@ export async function volumeCreation(
 }
 
 /** Asks once; when nobody can say what came of it, looks. */
-export async function createOnce<T>(
-  creation: Creation<T>,
-  api: MachinesApi,
-  pause: (ms: number) => Promise<void>,
-): Promise<T> {
+export async function createOnce<T>(creation: Creation<T>, api: MachinesApi): Promise<T> {
   try {
     return await creation.create(api);
   } catch (error) {
     if (!(error instanceof MachinesApiError) || !error.isOutcomeUnknown) throw error;
-    const found = await lookFor(creation, api, pause);
+    const found = await lookFor(creation, api, [500, 1_500]);
     if (found === undefined) throw error;
     return found;
   }
 }
 
-/** What Fly took on may show up late. */
-export async function lookFor<T>(
-  creation: Creation<T>,
-  api: MachinesApi,
-  pause: (ms: number) => Promise<void>,
-): Promise<T | undefined> {
+/** What Fly took on may show up late, so it is looked for after each of these pauses. */
+export async function lookFor<T>(creation: Creation<T>, api: MachinesApi): Promise<T | undefined> {
   for (const pauseMs of [500, 2_000, 5_000]) {
-    await pause(pauseMs);
+    await api.pause(pauseMs);
     const found = await creation.find(api);
     if (found !== undefined) return found;
   }

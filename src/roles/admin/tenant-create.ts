@@ -87,7 +87,6 @@ export const tenantCreate = defineCommand({
       const maker = new TenantMaker({
         api,
         note: async (line) => context.stderr.write(`${line}\n`),
-        pause: async (ms) => Bun.sleep(ms),
       });
       await makeAll(maker, plan.machines, { waitMs, tenant });
       const org = flags.org ?? (await organisation(api));

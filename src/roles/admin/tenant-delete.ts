@@ -56,23 +56,27 @@ interface Doomed {
 /** Goes as far as it can; what could not be done is said at the end, and done by running it again. */
 async function deleteAll(api: MachinesApi, doomed: Doomed, context: Context): Promise<void> {
   const problems: string[] = [];
-  const attempt = async (what: string, work: () => Promise<void>): Promise<void> => {
+  const attempt = async (what: string, work: () => Promise<void>): Promise<boolean> => {
     try {
       await work();
       await context.stderr.write(`removed ${what}\n`);
+      return true;
     } catch (error) {
       if (!(error instanceof MachinesApiError)) throw error;
       problems.push(`${what}: ${apiErrorLine(error)}`);
+      return false;
     }
   };
+  const kept = new Set<string>();
   for (const machine of doomed.machines) {
-    await attempt(`machine ${machine.id}`, async () => {
-      await removeMachine(api, machine);
-    });
+    const gone = await attempt(`machine ${machine.id}`, async () => removeMachine(api, machine));
+    if (!gone) kept.add(machine.id);
   }
   for (const volume of doomed.volumes) {
+    // Its machine holds on to it.
+    if (kept.has(volume.attached_machine_id ?? "")) continue;
     await attempt(`volume ${volume.id}`, async () => {
-      await deleteVolumeWhenFree(api, volume.id, async (ms) => Bun.sleep(ms));
+      await deleteVolumeWhenFree(api, volume.id);
     });
   }
   const left = [

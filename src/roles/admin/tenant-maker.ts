@@ -15,7 +15,6 @@ export interface MadeMachine {
 export class TenantMaker {
   readonly #api: MachinesApi;
   readonly #note: (line: string) => Promise<void>;
-  readonly #pause: (ms: number) => Promise<void>;
   readonly #machines: MadeMachine[] = [];
   readonly #volumes: FlyVolume[] = [];
   /** Being made just now: they may come to be although the call broke off. */
@@ -25,11 +24,9 @@ export class TenantMaker {
   constructor(options: {
     readonly api: MachinesApi;
     readonly note: (line: string) => Promise<void>;
-    readonly pause: (ms: number) => Promise<void>;
   }) {
     this.#api = options.api;
     this.#note = options.note;
-    this.#pause = options.pause;
   }
 
   get machines(): readonly MadeMachine[] {
@@ -90,7 +87,7 @@ export class TenantMaker {
     }
     for (const { id, name } of this.#volumes) {
       await this.#remove(`volume ${id} (${name ?? "no name"})`, left, async () =>
-        deleteVolumeWhenFree(api, id, this.#pause),
+        deleteVolumeWhenFree(api, id),
       );
     }
     return left;
@@ -121,7 +118,7 @@ export class TenantMaker {
   /** Closes the creation when it is known what came of it; else it stays open for `undo`. */
   async #settled<T>(creation: Creation<T>, close: () => void): Promise<T> {
     try {
-      const made = await createOnce(creation, this.#api, this.#pause);
+      const made = await createOnce(creation, this.#api);
       close();
       return made;
     } catch (error) {
@@ -137,7 +134,7 @@ export class TenantMaker {
   ): Promise<T[]> {
     if (creation === undefined) return [];
     try {
-      const found = await lookFor(creation, api, this.#pause);
+      const found = await lookFor(creation, api, [500, 2_000, 5_000]);
       return found === undefined ? [] : [found];
     } catch (error) {
       left.push(`perhaps a ${creation.words}: ${apiErrorLine(error)}`);
