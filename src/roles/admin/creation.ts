@@ -64,8 +64,12 @@ export async function createOnce<T>(creation: Creation<T>, api: MachinesApi): Pr
 }
 
 /** What Fly took on may show up late, so it is looked for after each of these pauses. */
-export async function lookFor<T>(creation: Creation<T>, api: MachinesApi): Promise<T | undefined> {
-  for (const pauseMs of [500, 2_000, 5_000]) {
+export async function lookFor<T>(
+  creation: Creation<T>,
+  api: MachinesApi,
+  pausesMs: readonly number[],
+): Promise<T | undefined> {
+  for (const pauseMs of pausesMs) {
     await api.pause(pauseMs);
     const found = await creation.find(api);
     if (found !== undefined) return found;
