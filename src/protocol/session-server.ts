@@ -130,8 +130,7 @@ export class SessionAttachment {
       case "stdin":
         return { kind: "stdin", bytes: input.receive(frame.offset, frame.bytes) };
       case "stdin-end":
-        input.end(frame.offset);
-        return { kind: "stdin-end" };
+        return this.#endInput(frame.offset);
       case "output-ack":
         this.#acknowledge(frame.stream, frame.offset);
         return { kind: "room" };
@@ -152,6 +151,14 @@ export class SessionAttachment {
   /** The next frame to send, or undefined until there is more output, more stdin was taken or the process ended. */
   poll(): Uint8Array<ArrayBuffer> | undefined {
     return this.#pollAck() ?? this.#pollOutput() ?? this.#pollExit();
+  }
+
+  /** Told once: a terminal would take a second end for a second Ctrl-D. */
+  #endInput(totalBytes: number): AttachmentEvent {
+    const { input } = this.#positions;
+    const known = input.ended;
+    input.end(totalBytes);
+    return known ? { kind: "stdin", bytes: new Uint8Array(0) } : { kind: "stdin-end" };
   }
 
   #acknowledge(name: OutputName, offset: number): void {

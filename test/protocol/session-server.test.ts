@@ -92,6 +92,17 @@ test("every client counts its own stdin, over all its connections", () => {
   expect(session.attach({ id: "a", shown: nothingShown, holdsBack: true }).stdinOffset).toBe(3);
 });
 
+test("the end of stdin is told once, however often it is sent", () => {
+  const session = open();
+  const first = session.attach({ id: "a", shown: nothingShown, holdsBack: true });
+  first.receive(frameOf({ kind: "stdin", offset: 0, bytes: bytes("abc") }));
+  const end = frameOf({ kind: "stdin-end", offset: 3 });
+  expect(first.receive(end)).toEqual({ kind: "stdin-end" });
+  const second = session.attach({ id: "a", shown: nothingShown, holdsBack: true });
+  expect(second.receive(end)).toEqual({ kind: "stdin", bytes: bytes("") });
+  expect(() => second.receive(frameOf({ kind: "stdin-end", offset: 2 }))).toThrow(ProtocolError);
+});
+
 test("stdin is acknowledged when the process took it, also after a reconnect", () => {
   const session = open();
   const first = session.attach({ id: "a", shown: nothingShown, holdsBack: true });
