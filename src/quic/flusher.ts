@@ -138,7 +138,8 @@ export class Flusher {
     clearTimeout(timer?.handle);
     this.#timers.delete(connection);
     if (atMs === Number.POSITIVE_INFINITY) return;
-    const delayMs = Math.max(0, atMs - this.#options.nowMs());
+    // quiche rounds down to whole milliseconds; one more, or it would be asked too early.
+    const delayMs = Math.max(0, atMs - this.#options.nowMs()) + 1;
     const handle = setTimeout(() => this.#ring(connection), delayMs);
     this.#timers.set(connection, { atMs, handle });
   }

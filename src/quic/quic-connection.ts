@@ -192,8 +192,7 @@ export class QuicConnection implements Connection {
   deadlineMs(): number {
     const now = this.#owner.nowMs();
     const timeoutMs = this.#quiche.timeoutMs();
-    // quiche rounds down to whole milliseconds; one more, or it would be asked too early.
-    const quicheAtMs = timeoutMs === null ? Number.POSITIVE_INFINITY : now + timeoutMs + 1;
+    const quicheAtMs = timeoutMs === null ? Number.POSITIVE_INFINITY : now + timeoutMs;
     if (this.#over !== undefined) return quicheAtMs;
     const ownAtMs = this.isEstablished ? this.#keepAliveAtMs : this.#handshakeDeadlineMs;
     return Math.min(quicheAtMs, ownAtMs);
