@@ -3,13 +3,14 @@ import { runProgram } from "../../cli/program.ts";
 import { tenantCreate } from "./tenant-create.ts";
 import { tenantDelete } from "./tenant-delete.ts";
 import { tenantList } from "./tenant-list.ts";
+import { tokenGenerate } from "./token-generate.ts";
 
 export async function main(argv: readonly string[], context: Context): Promise<number> {
   return runProgram(
     {
       name: "fly-vault-admin",
       summary: "Manages tenants' machines through the Fly Machines API",
-      commands: [tenantCreate, tenantList, tenantDelete],
+      commands: [tenantCreate, tenantList, tenantDelete, tokenGenerate],
     },
     commandFirst(argv),
     context,
