@@ -9,8 +9,9 @@ export class Timeline {
     process.stdout.write(`\n== ${name}\n`);
     const result = await run();
     const ms = performance.now() - startedMs;
-    this.#rows.push({ step: name, ms, note: note(result) });
-    process.stdout.write(`   ${note(result)}  (${seconds(ms)})\n`);
+    const words = note(result);
+    this.#rows.push({ step: name, ms, note: words });
+    process.stdout.write(`   ${words}  (${seconds(ms)})\n`);
     return result;
   }
 

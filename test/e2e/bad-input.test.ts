@@ -197,7 +197,7 @@ interface Expected {
 
 async function refused(argv: readonly string[], expected: Expected): Promise<void> {
   const result = await vault.client(argv, expected.env === undefined ? {} : { env: expected.env });
-  expect(result.stderr).toMatch(/^(?:warning: .*\n|note: .*\n)*error: /);
+  expect(result.stderr).toMatch(/^error: /m);
   expect(result.stderr).toContain(`code:  ${expected.code}`);
   expect(result.stderr).toContain(expected.says);
   expect(result.text).toBe("");
