@@ -46,24 +46,20 @@ export async function runLink(
   // For those on this machine who let the system choose the port.
   writeFileSync(join(plan.runDir, "listening"), `${addresses.join("\n")}\n`, { mode: 0o600 });
   const streams = new LinkStreams(plan.keeperSocket, log);
-  const clients = new Clients(plan, gate, streams);
+  const clients = new Clients(gate, streams);
   for (const endpoint of endpoints) void clients.acceptFrom(endpoint);
   await stopped;
   await Promise.all(endpoints.map((endpoint) => endpoint.close()));
   return 0;
 }
 
-type Gate = LoginGate & { current: Status | undefined };
-
 /** Connections, from handshake to end. */
 class Clients {
-  readonly #plan: LinkPlan;
-  readonly #gate: Gate | undefined;
+  readonly #gate: LoginGate | undefined;
   readonly #streams: LinkStreams;
   #count = 0;
 
-  constructor(plan: LinkPlan, gate: Gate | undefined, streams: LinkStreams) {
-    this.#plan = plan;
+  constructor(gate: LoginGate | undefined, streams: LinkStreams) {
     this.#gate = gate;
     this.#streams = streams;
   }
@@ -88,12 +84,6 @@ class Clients {
       connection.close(closeCodes.loginFailed, "");
       return;
     }
-    try {
-      this.#gate.current = await keeperStatus(this.#plan.keeperSocket);
-    } catch {
-      connection.close(closeCodes.busy, "starting");
-      return;
-    }
     const login = await acceptLogin(connection, this.#gate);
     if (login !== undefined) await this.#streams.serveAll(connection);
   }
@@ -104,26 +94,20 @@ function loginGate(
   loginKey: Uint8Array | undefined,
   context: Context,
   log: Log,
-): Gate | undefined {
+): LoginGate | undefined {
   if (loginKey === undefined) return undefined;
   const machine = { appName: plan.app, machineId: plan.machineId };
-  const { apiSocket } = plan;
-  const gate: Gate = Object.assign(
-    new LoginGate({
-      machine,
-      keys: expandLoginKey(loginKey),
-      mint: async (audience) => mintEvidence({ apiSocket, audience, machine }),
-      status: () => {
-        if (gate.current === undefined) throw new TypeError("The keeper was not asked before");
-        return gate.current;
-      },
-      monotonicMs: context.monotonicMs,
-      randomBytes: context.randomBytes,
-      log,
-    }),
-    { current: undefined },
-  );
-  return gate;
+  const { apiSocket, keeperSocket } = plan;
+  return new LoginGate({
+    machine,
+    keys: expandLoginKey(loginKey),
+    mint: (audience) => mintEvidence({ apiSocket, audience, machine }),
+    // Only for clients that proved themselves: strangers cost the keeper nothing.
+    status: () => keeperStatus(keeperSocket),
+    monotonicMs: context.monotonicMs,
+    randomBytes: context.randomBytes,
+    log,
+  });
 }
 
 async function keeperStatus(socket: string): Promise<Status> {
