@@ -11,8 +11,8 @@ byteStreamContract("memoryPair", async () => memoryPair(), {
 
 byteStreamContract(
   "memoryPair with cuts and stalls",
-  async () => memoryPair({ random: seededRandom(3), bufferBytes: 1000, stallChance: 0.3 }),
-  { bufferBytesMax: 1000, abortReadsAs: "code" },
+  async () => memoryPair({ random: seededRandom(3), bufferBytes: 20_000, stallChance: 0.3 }),
+  { bufferBytesMax: 20_000, abortReadsAs: "code" },
 );
 
 test("cut fails both ends at once and loses what was on the way", async () => {

@@ -27,5 +27,7 @@ export function between(random: Random, from: number, to: number): number {
 }
 
 export function randomBytes(random: Random, length: number): Uint8Array<ArrayBuffer> {
-  return Uint8Array.from({ length }, () => Math.floor(random() * 256));
+  const bytes = new Uint8Array(length);
+  for (let index = 0; index < length; index++) bytes[index] = random() * 256;
+  return bytes;
 }
