@@ -110,12 +110,17 @@ function statusOf(workload: Workload, provisioning: Provisioning): Status {
  * around it to the hardware. A debugger on one's own programs needs none of them.
  */
 function protectFromWorkload(log: Log): void {
+  const { sysPtrace, sysModule, sysRawio } = capability;
+  attempt("capabilities", log, () => dropFromBoundingSet([sysPtrace, sysModule, sysRawio]));
+  // The workload's processes are set back to 0 as they start: they go first.
+  attempt("out-of-memory score", log, () => writeFileSync("/proc/self/oom_score_adj", "-900"));
+}
+
+function attempt(what: string, log: Log, protect: () => void): void {
   try {
-    // The workload's processes are set back to 0 as they start: they go first.
-    writeFileSync("/proc/self/oom_score_adj", "-900");
-    dropFromBoundingSet([capability.sysPtrace, capability.sysModule, capability.sysRawio]);
+    protect();
   } catch (error) {
-    log("warn", "less-protected", { message: String(error) });
+    log("warn", "less-protected", { what, message: String(error) });
   }
 }
 

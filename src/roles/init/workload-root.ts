@@ -3,12 +3,13 @@ import {
   existsSync,
   mkdirSync,
   readFileSync,
+  readlinkSync,
   realpathSync,
   statSync,
   symlinkSync,
   writeFileSync,
 } from "node:fs";
-import { dirname } from "node:path";
+import { dirname, resolve } from "node:path";
 import {
   attachMount,
   bindMount,
@@ -117,11 +118,9 @@ function provideFile(path: string, content: string): void {
 
 function linkTarget(path: string): string {
   try {
-    // Fails on a dangling link, with the path it leads to.
-    return realpathSync(path);
-  } catch (error) {
-    const named = error instanceof Error && "path" in error ? String(error.path) : path;
-    return named;
+    return resolve(dirname(path), readlinkSync(path));
+  } catch {
+    return path;
   }
 }
 

@@ -1,0 +1,195 @@
+import { expect, setDefaultTimeout, test } from "bun:test";
+import { mkdirSync, readdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { makeBusyboxRootfs } from "../../support/busybox-rootfs.ts";
+import { TestMachine } from "./machine.ts";
+
+setDefaultTimeout(60_000);
+
+test("the image's own init runs as PID 1, with a clean environment and three descriptors", async () => {
+  await using machine = await TestMachine.boot({
+    env: { ACCESS_TOKEN: "canary-token", BUN_X: "y" },
+  });
+  expect(await machine.status()).toMatchObject({ vm_state: "ready", runtime: "system-init" });
+  const { stdout } = await machine.shell(
+    "cat /proc/1/comm; tr '\\0' '\\n' </proc/1/environ; ls /proc/1/fd | tr '\\n' ' '; grep Sig[BI] /proc/1/status",
+  );
+  expect(stdout).toBe(
+    "init\nPATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin\nHOME=/root\nTERM=linux\n" +
+      "container=fly-vault\n0 1 2 SigBlk:\t0000000000000000\nSigIgn:\t0000000000000000\n",
+  );
+});
+
+test("an image without an init gets one: it reaps orphans and stops at once", async () => {
+  await using machine = await TestMachine.boot({
+    rootfs: (root) => makeBusyboxRootfs(root, { init: "none" }),
+  });
+  expect((await machine.status()).runtime).toBe("fallback-init");
+  await machine.shell("for i in 1 2 3 4 5 6 7 8 9; do (sleep 0.05 &) ; done; sleep 0.3");
+  const { stdout } = await machine.shell("cat /proc/[0-9]*/stat | grep -c ' Z '; true");
+  expect(stdout).toBe("0\n");
+  const startMs = performance.now();
+  expect(await machine.stop()).toBe(0);
+  expect(performance.now() - startMs).toBeLessThan(2000);
+});
+
+test("an init that cannot be executed gives way to the fallback", async () => {
+  await using machine = await TestMachine.boot({
+    rootfs: (root) => makeBusyboxRootfs(root, { init: { script: "#!/no/such/interpreter\n" } }),
+  });
+  expect((await machine.status()).runtime).toBe("fallback-init");
+});
+
+test("an init that ends is started again after a pause; sessions wait for it and work", async () => {
+  await using machine = await TestMachine.boot({
+    rootfs: (root) => makeBusyboxRootfs(root, { init: { script: "#!/bin/sh\nsleep 0.3\n" } }),
+  });
+  await machine.untilLogged('"event":"workload ended"');
+  await Bun.sleep(700);
+  expect((await machine.shell("echo up")).stdout).toBe("up\n");
+  expect(machine.log.match(/"event":"workload started"/g)?.length).toBeGreaterThan(1);
+});
+
+test("inside are the file systems a program expects, and nothing of outside", async () => {
+  await using machine = await TestMachine.boot();
+  const { stdout } = await machine.shell("cut -d' ' -f5 /proc/self/mountinfo | sort -u");
+  expect(stdout.trim().split("\n")).toEqual(
+    [
+      ...["/", "/dev", "/dev/mqueue", "/dev/pts", "/dev/shm", "/etc/hosts", "/etc/resolv.conf"],
+      ...["/home", "/proc", "/root", "/run", "/run/fly-vault/init", "/sys", "/tmp"],
+    ].toSorted(),
+  );
+  const probes = await machine.shell(
+    `hostname; ls -d /.fly ${machine.folder} 2>&1 | grep -c 'No such'; stat -c %a /tmp /dev/shm; ` +
+      "echo x >/tmp/x && echo x >/dev/shm/x && echo x >/run/x && echo written; " +
+      "echo >/sys/x 2>&1 || echo sys-closed; head -c 3 /dev/zero | od -An -tx1; ls /proc | grep -c '^[0-9]'",
+  );
+  expect(probes.stdout).toMatch(/^test-app\n2\n1777\n1777\nwritten\n/);
+  expect(probes.stdout).toContain("sys-closed\n 00 00 00\n");
+  // Its own processes only.
+  expect(Number(probes.stdout.trim().split("\n").at(-1))).toBeLessThan(8);
+});
+
+test("names resolve: resolv.conf is the machine's, hosts knows localhost and the machine", async () => {
+  await using machine = await TestMachine.boot({
+    rootfs: (root) => {
+      makeBusyboxRootfs(root);
+      // As systemd-resolved leaves it in an image: leads nowhere until that runs.
+      symlinkSync("../run/systemd/resolve/stub-resolv.conf", join(root, "etc/resolv.conf"));
+      writeFileSync(join(root, "etc/hosts"), "127.0.0.1 localhost from-the-image\n");
+    },
+  });
+  const { stdout } = await machine.shell("cat /etc/resolv.conf; echo ---; cat /etc/hosts");
+  const [resolv = "", hosts] = stdout.split("---\n");
+  expect(resolv).toBe(readFileSync("/etc/resolv.conf", "utf8"));
+  expect(hosts).toBe("127.0.0.1 localhost from-the-image\n127.0.1.1 test-app\n");
+});
+
+test("an image full of links that lead out changes nothing outside", async () => {
+  await using machine = new TestMachine({
+    rootfs: (root) => {
+      makeBusyboxRootfs(root);
+      const outside = join(root, "../../outside");
+      mkdirSync(outside);
+      for (const name of ["etc", "root", "home"]) rmSync(join(root, name), { recursive: true });
+      for (const name of ["etc", "root", "home", "dev", "proc", "run", "tmp"])
+        symlinkSync(outside, join(root, name));
+    },
+  });
+  await machine.start();
+  expect(readdirSync(join(machine.folder, "outside"))).toEqual([]);
+  expect(readFileSync("/proc/self/mountinfo", "utf8")).not.toContain(machine.folder);
+});
+
+test("/root and /home are the volume's, and outlast the root filesystem", async () => {
+  await using machine = await TestMachine.boot();
+  await machine.shell(
+    "echo kept >/root/file; mkdir /home/dev; echo kept >/home/dev/file; echo lost >/etc/file",
+  );
+  await machine.stop();
+  rmSync(join(machine.dataDir, "rootfs"), { recursive: true });
+  makeBusyboxRootfs(join(machine.dataDir, "rootfs"));
+  await machine.start();
+  const { stdout } = await machine.shell("cat /root/file /home/dev/file; ls /etc/file 2>&1");
+  expect(stdout).toBe("kept\nkept\nls: /etc/file: No such file or directory\n");
+});
+
+test("without a root filesystem the machine is cold, and says what to do", async () => {
+  await using machine = await TestMachine.boot({ rootfs: null });
+  expect(await machine.status()).toMatchObject({ vm_state: "cold", runtime: "not-started" });
+  expect(machine.run(["true"])).rejects.toMatchObject({
+    code: "not-ready",
+    hint: "Provision a root filesystem",
+  });
+});
+
+test("PID 1 that ignores the request to stop is killed after the grace", async () => {
+  await using machine = await TestMachine.boot({
+    rootfs: (root) =>
+      makeBusyboxRootfs(root, {
+        init: { script: "#!/bin/sh\ntrap '' TERM\nwhile :; do sleep 1; done\n" },
+      }),
+    env: { VAULT_STOP_GRACE: "300ms" },
+  });
+  const startMs = performance.now();
+  expect(await machine.stop()).toBe(0);
+  const tookMs = performance.now() - startMs;
+  expect(tookMs).toBeGreaterThan(290);
+  expect(tookMs).toBeLessThan(2500);
+});
+
+test("nothing is left after a stop, nor after a kill: no process, no mount", async () => {
+  const mounts = readFileSync("/proc/self/mountinfo", "utf8");
+  for (const end of ["stop", "kill"] as const) {
+    await using machine = await TestMachine.boot();
+    const session = await machine.open({ argv: ["sleep", "1000"] });
+    const pids = machine.descendants();
+    expect(pids.length).toBeGreaterThan(2);
+    session.drop();
+    await machine[end]();
+    const deadlineMs = performance.now() + 3000;
+    while (pids.some(isAlive) && performance.now() < deadlineMs) await Bun.sleep(10);
+    expect(pids.filter(isAlive)).toEqual([]);
+    expect(readFileSync("/proc/self/mountinfo", "utf8")).toBe(mounts);
+  }
+});
+
+test("two machines side by side do not see each other", async () => {
+  await using one = await TestMachine.boot();
+  await using two = await TestMachine.boot({ env: { FLY_APP_NAME: "other-app" } });
+  const [a, b] = await Promise.all(
+    [one, two].map((machine) => machine.shell("hostname; echo $$ >/run/mine; ps | grep -c init")),
+  );
+  expect(a?.stdout).toStartWith("test-app\n");
+  expect(b?.stdout).toStartWith("other-app\n");
+});
+
+test("memory pressure takes the workload first", async () => {
+  await using machine = await TestMachine.boot();
+  const { stdout } = await machine.shell("cat /proc/1/oom_score_adj /proc/self/oom_score_adj");
+  expect(stdout).toBe("0\n0\n");
+  const score = readFileSync(`/proc/${machine.pid}/oom_score_adj`, "utf8");
+  // Lowering it takes CAP_SYS_RESOURCE, which not every test machine has.
+  const mayLower = !machine.log.includes('"what":"out-of-memory score"');
+  expect(score).toBe(mayLower ? "-900\n" : "0\n");
+});
+
+test("10 000 orphans leave no zombie", async () => {
+  await using machine = await TestMachine.boot();
+  const { exit } = await machine.shell(
+    "i=0; while [ $i -lt 1000 ]; do (true &) ; (true &) ; (true &) ; (true &) ; (true &) ; (true &) ; (true &) ; (true &) ; (true &) ; (true &) ; i=$((i+1)); done",
+  );
+  expect(exit).toEqual({ code: 0 });
+  await Bun.sleep(1000);
+  const { stdout } = await machine.shell("cat /proc/[0-9]*/stat 2>/dev/null | grep -c ' Z '; true");
+  expect(stdout).toBe("0\n");
+});
+
+/** A zombie counts as dead: whoever adopts what a killed init leaves may take its time to wait for it. */
+function isAlive(pid: number): boolean {
+  try {
+    return !/^State:\s+Z/m.test(readFileSync(`/proc/${pid}/status`, "utf8"));
+  } catch {
+    return false;
+  }
+}
