@@ -10,9 +10,12 @@ import {
   type ProvisionRequest,
   type Request,
   requestSchema,
+  type SessionAttachRequest,
+  type SessionOpenRequest,
   sendError,
   type Status,
 } from "../../src/protocol/message.ts";
+import { MintError } from "../../src/fly/evidence.ts";
 import { RemoteError } from "../../src/protocol/errors.ts";
 import { selfSignedCertificate } from "../../src/quic/certificate.ts";
 import type { Connection } from "../../src/quic/connection.ts";
@@ -45,6 +48,9 @@ export class TestVault {
   provisionAnswer: ((request: ProvisionRequest) => RemoteError | undefined) | undefined;
   /** Called in place of the answer to any request; true when it dealt with it. */
   onRequest: ((request: Request) => RemoteError | undefined) | undefined;
+  /** How many of the next logins get no evidence. */
+  failingMints = 0;
+  mints = 0;
   #endpoint: Endpoint;
   #connections: Connection[] = [];
   token = testToken;
@@ -133,8 +139,11 @@ export class TestVault {
     return new LoginGate({
       machine: { appName: app, machineId },
       keys: deriveLoginKeys(this.token, app),
-      mint: (audience) =>
-        Promise.resolve(new TextEncoder().encode(this.issuer.sign(audience, { app, machineId }))),
+      mint: async (audience) => {
+        this.mints += 1;
+        if (this.mints <= this.failingMints) throw new MintError("Fly answered 429");
+        return new TextEncoder().encode(this.issuer.sign(audience, { app, machineId }));
+      },
       status: () => this.status,
       monotonicMs: () => performance.now(),
       randomBytes: (length) => new Uint8Array(randomBytes(length)),
@@ -182,24 +191,34 @@ export class TestVault {
         return reply(frames, this.status);
       case "sessions":
         return reply(frames, { sessions: [...this.sessions.values()].map((one) => one.listed) });
-      case "session-open": {
-        const known = this.sessions.get(request.id);
-        const session = known ?? new TestSession(request);
-        this.sessions.set(request.id, session);
-        return session.serve(frames, request, known === undefined);
-      }
-      case "session-attach": {
-        const session = [...this.sessions.values()].find(
-          (one) => one.id === request.session || one.name === request.session,
-        );
-        if (session === undefined) throw new RemoteError("not-found", "no such session");
-        return session.serve(frames, request, false);
-      }
+      case "session-open":
+        return this.#open(frames, request);
+      case "session-attach":
+        return this.#attach(frames, request);
       case "forward":
         return this.#forward(frames, request.host, request.port);
       case "provision":
         return this.#provision(frames, request);
     }
+  }
+
+  async #open(frames: FrameStream, request: SessionOpenRequest): Promise<void> {
+    const known = this.sessions.get(request.id);
+    if (known === undefined && request.name !== undefined && this.#running(request.name))
+      throw new RemoteError("already-exists", "a session of that name runs");
+    const session = known ?? new TestSession(request);
+    this.sessions.set(request.id, session);
+    await session.serve(frames, request, known === undefined);
+  }
+
+  async #attach(frames: FrameStream, request: SessionAttachRequest): Promise<void> {
+    const session = this.sessions.get(request.session) ?? this.#running(request.session);
+    if (session === undefined) throw new RemoteError("not-found", "no such session");
+    await session.serve(frames, request, false);
+  }
+
+  #running(name: string): TestSession | undefined {
+    return [...this.sessions.values()].find((one) => one.name === name && !one.ended);
   }
 
   async #forward(frames: FrameStream, host: string, port: number): Promise<void> {

@@ -102,7 +102,10 @@ function forwardsOf(said: readonly string[], configured: readonly string[]): For
   });
 }
 
-/** The shared shell: joined where it is, else opened; the last try is for two who open it at once. */
+/**
+ * The shared shell: opened where none runs, else joined; the last try is for one that ends in
+ * between. Not joined first, because a shell that has ended is still there to be read.
+ */
 function mainSession(context: Context): SessionPlan {
   const client = randomName(context);
   const size = terminalSize(context);
@@ -115,7 +118,7 @@ function mainSession(context: Context): SessionPlan {
     env: terminalEnv(context.env),
     ...size,
   });
-  return { client, first: [attach, open, attach] };
+  return { client, first: [open, attach, open] };
 }
 
 async function consoleStatus(end: ConsoleEnd, vault: string, context: Context): Promise<number> {

@@ -11,6 +11,9 @@ export const clientLimits = {
   dialStaggerMs: 300,
   addressesMax: 8,
 
+  /** The first login of a command, over all tries at a machine that is busy. */
+  loginRetryMs: 10_000,
+
   /** A link that was lost: at once, then doubling. */
   retryFirstMs: 250,
   retryMaxMs: 5000,

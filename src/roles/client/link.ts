@@ -2,11 +2,11 @@ import type { Context } from "../../cli/context.ts";
 import { Failure } from "../../cli/failure.ts";
 import { closeCodes, type CloseReason, type Connection } from "../../quic/connection.ts";
 import type { Endpoint } from "../../quic/endpoint.ts";
-import { within } from "../../system/within.ts";
+import { late, within } from "../../system/within.ts";
 import { backoffMs } from "./backoff.ts";
 import { clientLimits } from "./limits.ts";
 import { LinkWatch } from "./link-watch.ts";
-import { fromCloseReason, isTransient } from "./remote-failure.ts";
+import { fromCloseReason, isTransient, noAnswer } from "./remote-failure.ts";
 import type { PerformedLogin } from "./login.ts";
 import { LoginFailure } from "./login-failure.ts";
 import { Wakeup } from "./wakeup.ts";
@@ -34,7 +34,7 @@ export type LinkState =
 
 /**
  * The attested connection to a vault, made again whenever it is lost. The first time everything that
- * goes wrong is final; later only what dialling again cannot cure.
+ * goes wrong is final, but for a machine that is busy; later only what dialling again cannot cure.
  */
 export class Link {
   readonly #options: LinkOptions;
@@ -54,7 +54,18 @@ export class Link {
   }
 
   static async open(options: LinkOptions): Promise<Link> {
-    return new Link(options, await options.open());
+    const startedMs = options.clock.monotonicMs();
+    for (let attempt = 1; ; attempt += 1) {
+      try {
+        return new Link(options, await options.open());
+      } catch (error) {
+        if (!(error instanceof LoginFailure) || !passes.has(error.code)) throw error;
+        const pauseMs = error.retryAfterMs ?? 2 * backoffMs(attempt, Math.random());
+        const spentMs = options.clock.monotonicMs() - startedMs;
+        if (spentMs + pauseMs > clientLimits.loginRetryMs) throw error;
+        await Bun.sleep(pauseMs);
+      }
+    }
   }
 
   get login(): PerformedLogin {
@@ -130,8 +141,9 @@ export class Link {
       onState?.({ kind: "down", sinceMs, attempt });
       await within(this.#retryNow.wait(), backoffMs(attempt, Math.random()));
       if (this.#closed) throw new Failure("FV-NET-003", "the link was closed");
+      const leftMs = sinceMs + reconnectMs - clock.monotonicMs();
       try {
-        this.#follow(await this.#options.open());
+        this.#follow(await this.#openWithin(leftMs));
         onState?.({ kind: "up" });
         return this.#opened.connection;
       } catch (error) {
@@ -140,6 +152,16 @@ export class Link {
         throw givenUp(this.#options.vault, error, reconnectMs);
       }
     }
+  }
+
+  /** One that comes through too late is closed again. */
+  async #openWithin(limitMs: number): Promise<OpenedConnection> {
+    const opening = this.#options.open();
+    if (!Number.isFinite(limitMs)) return opening;
+    const opened = await within(opening, Math.max(0, limitMs));
+    if (opened !== late) return opened;
+    opening.then(({ endpoint }) => endpoint.close()).catch(() => undefined);
+    throw noAnswer(this.#options.vault, "it did not answer in the time left");
   }
 
   #observe(): void {
@@ -163,6 +185,9 @@ export class Link {
     this.#opened.connection.close(closeCodes.done, "");
   }
 }
+
+/** A machine that is asked too often, or whose link is just restarting; anything else is told at once. */
+const passes: ReadonlySet<string> = new Set(["FV-NET-003", "FV-NET-004", "FV-ATT-008"]);
 
 function mayRetry(error: unknown): error is Failure {
   if (error instanceof LoginFailure) return error.retryable;

@@ -63,6 +63,17 @@ test("~. leaves at once and the session goes on; the next client finds it with i
   expect(vault.sessions.size).toBe(1);
 });
 
+test("after the shell has ended the next connect starts a new one", async () => {
+  await prompt();
+  client.type("exit 3\r");
+  expect(await client.exited()).toBe(3);
+  client.close();
+  client = new PtyClient(["connect", "-q", "dev"], vault.env);
+  await prompt();
+  client.type("exit 4\r");
+  expect(await client.exited()).toBe(4);
+});
+
 test("~? shows the keys; other bytes after ~ are passed on", async () => {
   await prompt();
   client.type("~?");

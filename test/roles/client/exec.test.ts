@@ -94,6 +94,21 @@ test("a wrong token is told apart from no answer, and the token stays here", asy
   expect(context.env["FLY_VAULT_TOKEN"]).toBeUndefined();
 });
 
+test("a machine that Fly makes wait is asked again, and not for ever", async () => {
+  vault.mints = 0;
+  vault.failingMints = 2;
+  expect(await exec([...quiet, "echo", "ok"])).toMatchObject({ code: 0, out: "ok\n" });
+  expect(vault.mints).toBe(3);
+  vault.mints = 0;
+  vault.failingMints = 1000;
+  const startedMs = performance.now();
+  const { code, err } = await exec([...quiet, "x"]);
+  expect(code).toBe(6);
+  expect(err).toContain("FV-ATT-008");
+  expect(performance.now() - startedMs).toBeLessThan(12_000);
+  vault.failingMints = 0;
+}, 20_000);
+
 test("nobody at the address is exit 6 within the dial limit", async () => {
   await vault.configure({ address: "127.0.0.1:9" });
   try {
@@ -228,8 +243,11 @@ test("a link lost for longer than --reconnect is 255 and names the session", asy
   );
   const reader = child.stdout.getReader();
   await reader.read();
-  await vault.restartLink(7000);
+  const startedMs = performance.now();
+  const restarting = vault.restartLink(2000);
   expect(await child.exited).toBe(255);
+  expect(performance.now() - startedMs).toBeLessThan(1500);
+  await restarting;
   const err = await child.stderr.text();
   const session = [...vault.sessions.values()].at(-1);
   expect(err).toContain(`fly-vault exec dev --session ${session?.id}`);
