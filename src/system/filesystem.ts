@@ -168,8 +168,6 @@ export function syncfs(fd: number): void {
 }
 
 export interface FreeSpace {
-  /** Free part of the whole, 0 to 1. */
-  readonly share: number;
   /** For users other than root; the reserve of ext4 is not ours to use up. */
   readonly bytes: number;
   /** Infinity on file systems without a fixed number of them. */
@@ -182,8 +180,7 @@ export function freeSpace(fd: number): FreeSpace {
   const view = new DataView(result.buffer);
   const word = (index: number) => Number(view.getBigUint64(index * 8, true));
   // f_bsize, f_frsize, f_blocks, f_bfree, f_bavail, f_files, f_ffree, f_favail
-  const share = word(2) === 0 ? 1 : word(4) / word(2);
-  return { share, bytes: word(1) * word(4), inodes: word(5) === 0 ? Infinity : word(7) };
+  return { bytes: word(1) * word(4), inodes: word(5) === 0 ? Infinity : word(7) };
 }
 
 /** False where another open file description holds the lock. Released with the last descriptor of this one. */

@@ -21,17 +21,17 @@ function attempt(run: () => unknown): unknown {
   }
 }
 
-const disk = (bytes: number, inodes = Infinity) => ({ bytes, inodes, share: 1 });
+const disk = (bytes: number, inodes = Infinity) => ({ bytes, inodes });
 
 const many = (count: number, make: (index: number) => Uint8Array) =>
   archive(file("first"), ...Array.from({ length: count }, (_, index) => make(index)));
 
-/** Our descriptors of files and folders below `dir`. */
-function openBelow(dir: string): number {
+/** Our descriptors of files and folders below `folder`. */
+function openBelow(folder: string): number {
   const links = readdirSync("/proc/self/fd").map((fd) =>
     attempt(() => readlinkSync(`/proc/self/fd/${fd}`)),
   );
-  return links.filter((link) => typeof link === "string" && link.startsWith(dir)).length;
+  return links.filter((link) => typeof link === "string" && link.startsWith(folder)).length;
 }
 
 describe("limits", () => {

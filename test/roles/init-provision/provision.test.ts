@@ -250,16 +250,17 @@ describe("a full disk", () => {
     expect(await refusal(volume.stage(many))).toMatchObject({ code: "disk-full" });
   });
 
-  test("drops the previous tree before it refuses the next", async () => {
-    await using volume = new Volume(Mount.ext4(32));
-    const third = Buffer.alloc(9 * 1024 * 1024, incompressible(65_536));
-    await volume.provision(rootfs("1", file("big", third)));
+  test("drops the previous tree where both would not fit", async () => {
+    await using volume = new Volume(Mount.ext4(26));
+    const large = Buffer.alloc(9 * 1024 * 1024, incompressible(65_536));
+    await volume.provision(rootfs("1", file("big", large)));
+    expect(volume.events).toEqual([]);
     await volume.provision(rootfs("2"));
-    await emptyTrash(volume.layout);
-    await volume.provision(rootfs("3", file("big", third)));
-    await emptyTrash(volume.layout);
-    await volume.provision(rootfs("4"));
-    expect(volume.read("rootfs/version")).toBe("4");
+    expect(volume.read("rootfs.previous/version")).toBe("1");
+    await volume.provision(rootfs("3", file("big", large)));
+    expect(volume.events).toEqual(["provision-previous-dropped"]);
+    expect(volume.read("rootfs/version")).toBe("3");
+    expect(volume.read("rootfs.previous/version")).toBe("2");
   });
 });
 

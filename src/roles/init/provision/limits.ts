@@ -18,6 +18,10 @@ export const provisionLimits = {
   /** A zstd frame makes its reader keep this much; `zstd -19` asks for 8 MiB, `--ultra -22` for 128 MiB. */
   zstdWindowBytesMax: 64 * 1024 * 1024,
 
+  /** Guess of how large a compressed tree becomes, and the room wanted beyond a tree's expected size. */
+  inflationExpected: 4,
+  roomFactor: 1.5,
+
   progressMs: 200,
   /** Categories of left-out things in a report, and the length of one line of it. */
   skippedKindsMax: 16,

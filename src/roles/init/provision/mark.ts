@@ -15,6 +15,8 @@ const markSchema = v.variant("state", [
     state: v.literal("complete"),
     generation: v.pipe(v.number(), v.safeInteger(), v.minValue(1)),
     sha256: v.pipe(v.string(), v.regex(/^[0-9a-f]{64}$/)),
+    /** Content of all files when it was unpacked: how much the next one may need. */
+    bytes: v.optional(v.pipe(v.number(), v.safeInteger(), v.minValue(0))),
   }),
 ]);
 

@@ -6,6 +6,7 @@ import type { Log } from "../../../system/log.ts";
 import { selfCommand } from "../../../system/self.ts";
 import { type DataLayout, dataLayout } from "./data-layout.ts";
 import { holdVolume } from "./data-lock.ts";
+import { provisionLimits } from "./limits.ts";
 import { writeMark } from "./mark.ts";
 import { syncFolder } from "./state-file.ts";
 import { emptyTrash, throwAway } from "./trash.ts";
@@ -57,7 +58,7 @@ export async function stageRootfs(options: StageOptions): Promise<StagedRootfs> 
   holdVolume(layout);
   busy.add(layout.dataDir);
   try {
-    prepare(layout, options.log);
+    await prepare(layout, options);
     return await stage(layout, options);
   } catch (error) {
     clear(layout, options.log);
@@ -82,7 +83,8 @@ async function stage(layout: DataLayout, options: StageOptions): Promise<StagedR
   });
   checkArrival(done, options);
   const generation = String(volume.nextGeneration(layout));
-  const sealing = [...command, "seal", layout.dataDir, done.sha256, generation];
+  const bytes = String(done.written_bytes);
+  const sealing = [...command, "seal", layout.dataDir, done.sha256, generation, bytes];
   await runUnpack({ command: sealing, env, signal });
   if (signal.aborted) throw cancelled();
   return staged(layout, done, options.log);
@@ -127,10 +129,10 @@ export async function restorePrevious(dataDir: string): Promise<void> {
   await Promise.resolve();
 }
 
-function prepare(layout: DataLayout, log: Log): void {
+async function prepare(layout: DataLayout, options: StageOptions): Promise<void> {
   throwAway(layout, layout.next);
   throwAway(layout, layout.persistNext);
-  makeRoom(layout, log);
+  await makeRoom(layout, options);
   mkdirSync(layout.next, { mode: 0o700 });
   const fd = openSync(layout.next, openFlags.directory | openFlags.noFollow);
   try {
@@ -141,19 +143,27 @@ function prepare(layout: DataLayout, log: Log): void {
   syncFolder(layout.dataDir);
 }
 
-/** The previous tree is a convenience; on a volume that is nearly full it gives way to the new one. */
-function makeRoom(layout: DataLayout, log: Log): void {
+/** The previous tree is a convenience: where both would not fit it gives way to the new one. */
+async function makeRoom(layout: DataLayout, options: StageOptions): Promise<void> {
+  const previous = volume.completeMark(layout.previous);
+  const live = volume.completeMark(layout.rootfs);
+  // The new tree will be about as large as the others, or as its archive inflates to.
+  const announced = (options.sizeBytes ?? 0) * provisionLimits.inflationExpected;
+  const expected = Math.max(live?.bytes ?? 0, previous?.bytes ?? 0, announced);
+  if (previous === undefined || freeBytes(layout) > expected * provisionLimits.roomFactor) return;
+  options.log("info", "provision-previous-dropped");
+  throwAway(layout, layout.previous);
+  await emptyTrash(layout);
+}
+
+function freeBytes(layout: DataLayout): number {
   const fd = openSync(layout.dataDir, openFlags.directory);
   try {
-    if (freeSpace(fd).share >= keepPreviousShare) return;
+    return freeSpace(fd).bytes;
   } finally {
     closeSync(fd);
   }
-  log("info", "provision-previous-dropped");
-  throwAway(layout, layout.previous);
 }
-
-const keepPreviousShare = 0.3;
 
 /** Also after a failure: what is left of staging goes to the trash, which is emptied beside other work. */
 function clear(layout: DataLayout, log: Log): void {

@@ -13,15 +13,25 @@ import type { Report } from "./report.ts";
  * all it stands on is there. In the child, because syncfs blocks for as long as the disk needs.
  */
 export async function sealStaging(words: readonly string[], context: Context): Promise<Report> {
-  const [dataDir, sha256, generation] = words;
-  if (dataDir === undefined || sha256 === undefined || generation === undefined) {
-    throw new TypeError("init unpack seal DATA-DIR SHA256 GENERATION");
+  const [dataDir, sha256, generation, bytes] = words;
+  if (
+    dataDir === undefined ||
+    sha256 === undefined ||
+    generation === undefined ||
+    bytes === undefined
+  ) {
+    throw new TypeError("init unpack seal DATA-DIR SHA256 GENERATION BYTES");
   }
   const layout = dataLayout(dataDir);
   if (!existsSync(layout.persist)) await copySeed(layout, context);
   const fd = openSync(layout.next, openFlags.directory | openFlags.noFollow);
   syncfs(fd);
-  writeMark(fd, { state: "complete", generation: Number(generation), sha256 });
+  writeMark(fd, {
+    state: "complete",
+    generation: Number(generation),
+    sha256,
+    bytes: Number(bytes),
+  });
   fsyncSync(fd);
   syncfs(fd);
   closeSync(fd);

@@ -23,7 +23,7 @@ export interface UnpackRun {
 export async function runUnpack(run: UnpackRun): Promise<Done> {
   run.signal.throwIfAborted();
   const child = Bun.spawn([...run.command], {
-    env: childEnv({ PATH: run.env["PATH"] }),
+    env: childEnv({ PATH: run.env["PATH"] ?? defaultPath }),
     stdio: ["pipe", "ignore", "inherit", "pipe"],
   });
   const kill = (): void => child.kill("SIGKILL");
@@ -42,6 +42,9 @@ export async function runUnpack(run: UnpackRun): Promise<Done> {
     await child.exited;
   }
 }
+
+/** For `unshare` and `cp`; the machine's own environment need not name a path. */
+const defaultPath = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
 export function cancelled(): RemoteError {
   return new RemoteError("cancelled", "Provisioning was cancelled; the old root filesystem stays");

@@ -22,8 +22,8 @@ import { TarRefusal } from "./tar/refusal.ts";
 /**
  * The child of provisioning, started by the keeper and by nobody else. Reports on descriptor 3.
  *
- *   init unpack extract FOLDER                        archive on stdin -> files in the empty FOLDER
- *   init unpack seal DATA-DIR SHA256 GENERATION       makes the staged tree ready to be switched to
+ *   init unpack extract FOLDER                          archive on stdin -> files in the empty FOLDER
+ *   init unpack seal DATA-DIR SHA256 GENERATION BYTES   makes the staged tree ready to be switched to
  *
  * A process of its own, so that inflating and thousands of system calls never hold up a console, and
  * so that a hostile archive meets a process without network, whose `/` is the staging folder.
