@@ -177,11 +177,11 @@ export const explanations: Readonly<Record<FailureCode, Explanation>> = {
   },
   "FV-PROV-002": {
     meaning:
-      "The archive holds something that is never unpacked: paths outside, devices, too much.",
+      "The archive is no tar file (plain, gzip or zstd), or holds something that is never unpacked: paths outside, devices, too much.",
     remedy: "The entry is named in the cause; leave it out. The old root filesystem is untouched.",
   },
   "FV-PROV-003": {
-    meaning: "The archive ends early, or is not a tar file (plain, gzip or zstd).",
+    meaning: "The archive ends early, or is damaged inside.",
     remedy: "Check it with `tar tf FILE`. The old root filesystem is untouched.",
   },
   "FV-PROV-004": {

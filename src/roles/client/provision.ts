@@ -42,11 +42,16 @@ export async function rootfsSource(
       fix: "keep one of them",
     });
   if (url !== undefined) return { kind: "url", url };
+  const reprovision = purpose === "--reprovision";
   if (rootfs === undefined)
-    throw new Failure("FV-CFG-006", `"${config.name}" needs a root filesystem for ${purpose}`, {
-      because: `${config.path} has neither rootfs nor rootfs_url for it`,
-      fix: `add  rootfs = "~/rootfs.tar.gz"  to [vault.${config.name}]`,
-    });
+    throw new Failure(
+      reprovision ? "FV-CFG-006" : "FV-VM-001",
+      `"${config.name}" needs a root filesystem for ${purpose}`,
+      {
+        because: `${config.path} has neither rootfs nor rootfs_url for it`,
+        fix: `add  rootfs = "~/rootfs.tar.gz"  to [vault.${config.name}]`,
+      },
+    );
   const path = expandPath(rootfs, env, config.folder);
   const sizeBytes = await fileSize(path);
   return { kind: "file", path, sizeBytes };

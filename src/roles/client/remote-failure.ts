@@ -81,8 +81,8 @@ const refusals: Readonly<Record<RemoteErrorCode, Refusal>> = {
     message: (vault) => `the command could not be started on "${vault}"`,
   },
   "archive-format": {
-    code: "FV-PROV-003",
-    message: (vault) => `"${vault}" could not read the archive`,
+    code: "FV-PROV-002",
+    message: (vault) => `"${vault}" cannot read this as an archive`,
     fix: () =>
       "it must be a tar file, plain or packed with gzip or zstd; the old rootfs is untouched",
   },

@@ -86,7 +86,7 @@ test("neither source names the cold boot, both are refused, before anything is s
   vault.vmState = "cold";
   const none = await client(run);
   expect(none.err).toContain("needs a root filesystem for a cold boot");
-  expect(none.err).toContain("FV-CFG-006");
+  expect(none.err).toContain("FV-VM-001");
   await vault.configure({ rootfs: "rootfs.tar.gz", rootfs_url: "https://example.com/x" });
   const both = await client(run);
   expect(both).toMatchObject({ code: 2 });
@@ -97,7 +97,7 @@ test("neither source names the cold boot, both are refused, before anything is s
 });
 
 test.each([
-  ["archive-format", "FV-PROV-003", 1],
+  ["archive-format", "FV-PROV-002", 1],
   ["archive-refused", "FV-PROV-002", 1],
   ["archive-truncated", "FV-PROV-003", 1],
   ["digest-mismatch", "FV-PROV-005", 1],
