@@ -9,6 +9,13 @@ import { flyLimits } from "./limits.ts";
 /** The machine's API did not give evidence we could send on. */
 export class MintError extends Error {
   override readonly name = "MintError";
+  /** Fly wants fewer calls (429): the same call may well succeed a second later. */
+  readonly throttled: boolean;
+
+  constructor(message: string, throttled = false) {
+    super(message);
+    this.throttled = throttled;
+  }
 }
 
 export interface MintOptions {
@@ -48,7 +55,7 @@ async function post(options: MintOptions): Promise<string> {
     const detail = error instanceof Error ? error.message : String(error);
     throw new MintError(`${apiSocket} does not answer: ${detail}`);
   }
-  if (status !== 200) throw new MintError(`${apiSocket} answered ${status}`);
+  if (status !== 200) throw new MintError(`${apiSocket} answered ${status}`, status === 429);
   if (bytes === undefined) throw new MintError(`More than ${flyLimits.mintBytesMax} bytes`);
   return new TextDecoder().decode(bytes);
 }

@@ -44,6 +44,13 @@ export class MintBudget {
     return this.#wait(gone);
   }
 
+  /** Fly said that it has counted more calls than we did: the next one goes a whole turn from now. */
+  exhaust(): void {
+    const burstMs = (this.#limits.mintBurst - 1) * this.#limits.mintEveryMs;
+    const emptyMs = this.#monotonicMs() + burstMs + this.#limits.mintEveryMs;
+    this.#wholeMs = Math.max(this.#wholeMs, emptyMs);
+  }
+
   async #wait(gone: Promise<unknown>): Promise<MintTurn> {
     const { promise, resolve: settle } = Promise.withResolvers<MintTurn>();
     const waiter = { settle };

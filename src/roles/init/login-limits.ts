@@ -5,6 +5,8 @@ export const loginLimits = {
   mintBurst: 3,
   mintQueueMax: 8,
   mintWaitMs: 5000,
+  /** Fly counts for itself and may say 429 to a call that our own count allows. */
+  mintTriesMax: 3,
 
   /** Connections between handshake and ACCEPT; each lasts `loginMs` of the protocol at most. */
   pendingMax: 64,

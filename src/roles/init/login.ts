@@ -8,6 +8,7 @@ import type { Status } from "../../protocol/message.ts";
 import type { Features } from "../../protocol/transcript.ts";
 import { type Connection, closeCodes, ConnectionClosed } from "../../quic/connection.ts";
 import { late, within } from "../../system/within.ts";
+import { loginLimits } from "./login-limits.ts";
 import type { LoginCause, LoginGate } from "./login-gate.ts";
 
 export interface AcceptedLogin {

@@ -134,6 +134,21 @@ describe("evidence", () => {
     expect(failure).toMatchObject({ code: "FV-ATT-008", exitCode: 6, retryable: true });
   });
 
+  test("that Fly would give a second later is asked for again", async () => {
+    let calls = 0;
+    const machine = await stage.machine({
+      mint: () => {
+        calls += 1;
+        return Promise.reject(new MintError("/.fly/api answered 429", true));
+      },
+    });
+    const startMs = performance.now();
+    const { reason } = await answerTo(machine, hello);
+    expect(reason).toMatchObject({ code: closeCodes.busy, reason: "retry-after-ms=1000" });
+    expect(calls).toBe(loginLimits.mintTriesMax);
+    expect(performance.now() - startMs).toBeGreaterThan(2 * loginLimits.mintEveryMs - 50);
+  });
+
   test("that fails for a reason of our own is not said to the client", async () => {
     const error = new TypeError("a mistake");
     const machine = await stage.machine({ mint: () => Promise.reject(error) });
