@@ -132,12 +132,23 @@ class LoginAttempt {
     if (sent === late) this.#machine.receiveTime(this.#machine.deadlineMs);
   }
 
+  /** Fly counts calls by its own clock: one that our count allows may be too many there, and queues anew. */
   async #mint(audience: string): Promise<void> {
-    const turn = await this.#gate.budget.take(this.#connection.closed);
-    if (turn.kind === "busy") throw busy("busy", turn.retryAfterMs, "Too many wait for evidence");
-    if (turn.kind === "gone") throw new Refusal("connection-lost", "The client went away");
-    const jwt = await this.#gate.options.mint(audience);
-    this.#machine.receiveEvidence(jwt, this.#gate.options.monotonicMs());
+    for (let tries = 1; ; tries++) {
+      const turn = await this.#gate.budget.take(this.#connection.closed);
+      if (turn.kind === "busy") throw busy("busy", turn.retryAfterMs, "Too many wait for evidence");
+      if (turn.kind === "gone") throw new Refusal("connection-lost", "The client went away");
+      try {
+        const jwt = await this.#gate.options.mint(audience);
+        this.#machine.receiveEvidence(jwt, this.#gate.options.monotonicMs());
+        return;
+      } catch (error) {
+        if (!(error instanceof MintError) || !error.throttled) throw error;
+        if (tries === loginLimits.mintTriesMax)
+          throw busy("busy", loginLimits.mintEveryMs, error.message);
+        this.#gate.budget.exhaust();
+      }
+    }
   }
 
   /** A client with the right token must not be told that it is wrong because something else is. */
