@@ -29,12 +29,16 @@ export async function* download(
       if (error instanceof RemoteError) throw error;
       // A try that moved on does not count: a poor line may drop often.
       if (progress.receivedBytes > before) attempt = 1;
-      const resumable = progress.receivedBytes === 0 || progress.validator !== undefined;
-      if (!resumable || attempt >= provisionLimits.downloadTriesMax)
-        throw failed(url, words(error));
+      if (!worthwhile(attempt, progress)) throw failed(url, words(error));
       await pause(attempt, options.signal);
     }
   }
+}
+
+/** A server that never sent anything is soon given up; one whose file cannot be recognised at once. */
+function worthwhile(attempt: number, progress: Progress): boolean {
+  if (progress.receivedBytes === 0) return attempt < provisionLimits.downloadFirstTriesMax;
+  return progress.validator !== undefined && attempt < provisionLimits.downloadTriesMax;
 }
 
 interface Progress {

@@ -35,6 +35,8 @@ export const provisionLimits = {
   redirectsMax: 5,
   downloadConnectMs: 30_000,
   downloadIdleMs: 60_000,
+  /** Tries without a single new byte: before the first one ever, and later. */
+  downloadFirstTriesMax: 2,
   downloadTriesMax: 5,
 
   /** Names removed per turn of the event loop while an old tree is deleted. */

@@ -1,0 +1,142 @@
+import { afterAll, describe, expect, test } from "bun:test";
+import { once } from "node:events";
+import { createServer } from "node:http";
+import { gzipSync } from "node:zlib";
+import { RemoteError } from "../../../src/protocol/errors.ts";
+import { download } from "../../../src/roles/init/provision/download.ts";
+
+const content = crypto.getRandomValues(new Uint8Array(65_536));
+const large = Buffer.concat(Array.from({ length: 40 }, () => content));
+const seen: { path: string; range: string | null; encoding: string | null }[] = [];
+let drops = 0;
+
+/** What servers do to us. */
+const server = Bun.serve({
+  port: 0,
+  hostname: "127.0.0.1",
+  fetch(request) {
+    const { pathname } = new URL(request.url);
+    seen.push({ path: pathname, range: null, encoding: request.headers.get("accept-encoding") });
+    switch (pathname) {
+      case "/whole":
+        return new Response(large);
+      case "/redirect":
+        return Response.redirect("/whole", 302);
+      case "/loop":
+        return Response.redirect("/loop", 302);
+      case "/to-file":
+        return new Response(null, { status: 302, headers: { location: "file:///etc/passwd" } });
+      case "/missing":
+        return new Response("no", { status: 404 });
+      case "/encoded":
+        return new Response(gzipSync(content), { headers: { "content-encoding": "gzip" } });
+      default:
+        return new Response("?", { status: 500 });
+    }
+  },
+});
+afterAll(async () => {
+  await server.stop(true);
+});
+const base = `http://127.0.0.1:${server.port}`;
+
+/** Promises the rest of the file, sends a part and hangs up; with an ETag it honours ranges. */
+const dropping = createServer((request, response) => {
+  const range = request.headers.range;
+  seen.push({ path: request.url ?? "", range: range ?? null, encoding: null });
+  const start = Number(/^bytes=(\d+)-$/.exec(range ?? "")?.[1] ?? 0);
+  const changed = request.url === "/changing" && range !== undefined;
+  if (request.url !== "/nameless") response.setHeader("etag", changed ? '"v2"' : '"v1"');
+  if (range !== undefined && !changed) {
+    response.statusCode = 206;
+    response.setHeader("content-range", `bytes ${start}-${large.length - 1}/${large.length}`);
+  }
+  response.setHeader("content-length", large.length - start);
+  const broken = drops-- > 0;
+  response.write(large.subarray(start, broken ? start + 700_000 : large.length), () => {
+    if (broken) setTimeout(() => response.socket?.destroy(), 20);
+    else response.end();
+  });
+});
+dropping.listen(0, "127.0.0.1");
+await once(dropping, "listening");
+afterAll(() => dropping.close());
+const address = dropping.address();
+const droppingBase = `http://127.0.0.1:${typeof address === "object" ? address?.port : 0}`;
+
+async function fetched(url: string, digestGiven = true, signal = new AbortController().signal) {
+  const parts: Uint8Array[] = [];
+  for await (const part of download(url, { digestGiven, signal })) parts.push(part.slice());
+  return Buffer.concat(parts);
+}
+
+async function refused(work: Promise<unknown>): Promise<RemoteError> {
+  const outcome = await work.catch((error: unknown) => error);
+  expect(outcome).toBeInstanceOf(RemoteError);
+  return outcome as RemoteError;
+}
+
+describe("download", () => {
+  test("streams a file as it lies on the server", async () => {
+    expect((await fetched(`${base}/whole`)).equals(large)).toBe(true);
+    expect(seen.at(-1)?.encoding).toBe("identity");
+    expect((await fetched(`${base}/encoded`)).equals(gzipSync(content))).toBe(true);
+  });
+
+  test("follows a few redirects, not many, and to no other kind of address", async () => {
+    expect((await fetched(`${base}/redirect`)).equals(large)).toBe(true);
+    const asked = seen.length;
+    expect((await refused(fetched(`${base}/loop`))).message).toContain(
+      "redirects more than 5 times",
+    );
+    expect(seen.length - asked).toBe(6);
+    expect((await refused(fetched(`${base}/to-file`))).message).toContain("file:");
+  });
+
+  test("refuses plain http without a digest, and what is no address", async () => {
+    const error = await refused(fetched(`${base}/whole?secret=1`, false));
+    expect(error).toMatchObject({ code: "download-failed" });
+    expect(error.message).not.toContain("secret");
+    expect(await refused(fetched("no url"))).toMatchObject({ code: "download-failed" });
+    expect(await refused(fetched("ftp://example/x"))).toMatchObject({ code: "download-failed" });
+  });
+
+  test("names the server's refusal", async () => {
+    expect((await refused(fetched(`${base}/missing`))).message).toContain("404");
+  });
+
+  test("goes on after a lost connection where it stood", async () => {
+    drops = 3;
+    const asked = seen.length;
+    expect((await fetched(`${droppingBase}/named`)).equals(large)).toBe(true);
+    const ranges = seen.slice(asked).map(({ range }) => range);
+    expect(ranges.length).toBe(4);
+    expect(ranges[0]).toBeNull();
+    expect(ranges[1]).toMatch(/^bytes=\d+-$/);
+  }, 20_000);
+
+  test("gives up where it cannot be sure that the file is the same", async () => {
+    drops = 9;
+    expect(await refused(fetched(`${droppingBase}/nameless`))).toMatchObject({
+      code: "download-failed",
+    });
+    drops = 1;
+    expect((await refused(fetched(`${droppingBase}/changing`))).message).toContain("changed");
+  }, 20_000);
+
+  test("stops when cancelled", async () => {
+    const cancel = new AbortController();
+    setTimeout(() => cancel.abort(), 30);
+    drops = 99;
+    const error = await refused(fetched(`${droppingBase}/named`, true, cancel.signal));
+    expect(error).toMatchObject({ code: "cancelled" });
+    drops = 0;
+  });
+
+  test("says which address did not answer", async () => {
+    const closed = Bun.serve({ port: 0, hostname: "127.0.0.1", fetch: () => new Response("") });
+    const url = `http://127.0.0.1:${closed.port}/gone`;
+    await closed.stop(true);
+    expect(await refused(fetched(url))).toMatchObject({ code: "download-failed" });
+  }, 20_000);
+});
