@@ -49,7 +49,11 @@ export async function openConnection(
   const base = checkBase(flags["api-base"] ?? "https://api.machines.dev");
   const token = await readApiToken(flags, context);
   const controller = new AbortController();
-  context.onStop((signal) => controller.abort(new Interrupted(signal)));
+  // A second Ctrl-C finds nobody listening and ends the program as it always does.
+  const unsubscribe = context.onStop((signal) => {
+    unsubscribe();
+    controller.abort(new Interrupted(signal));
+  });
   const api = new MachinesApi({
     base,
     token,
@@ -76,12 +80,13 @@ export class Interrupted extends Error {
 }
 
 /** Runs a command's work; what the API refused becomes words, and an interruption its exit code. */
-export async function runOnApi(work: () => Promise<number>): Promise<number> {
+export async function runOnApi(context: Context, work: () => Promise<number>): Promise<number> {
   try {
     return await withApiFailures(work);
   } catch (error) {
-    if (error instanceof Interrupted) return error.exitCode;
-    throw error;
+    if (!(error instanceof Interrupted)) throw error;
+    await context.stderr.write("interrupted; run the same command again to go on\n");
+    return error.exitCode;
   }
 }
 

@@ -1,11 +1,11 @@
 import { defineCommand } from "../../cli/command.ts";
 import type { Context } from "../../cli/context.ts";
 import { Failure } from "../../cli/failure.ts";
-import { generateToken, tokenStrength } from "../../fly/token.ts";
 import { MachinesApiError } from "../../fly/api-error.ts";
 import type { MachinesApi } from "../../fly/machines-api.ts";
 import { apiFailure } from "./api-failure.ts";
-import { connectionFlags, openConnection, readSecretFile, runOnApi } from "./connection.ts";
+import { connectionFlags, openConnection, runOnApi } from "./connection.ts";
+import { parseVariables, readAccessToken, waitTimeoutMs } from "./create-input.ts";
 import { type PlannedMachine, planTenant } from "./plan.ts";
 import { maskSecrets } from "./secret-mask.ts";
 import { Template } from "./template.ts";
@@ -76,7 +76,7 @@ export const tenantCreate = defineCommand({
       await context.stdout.write(renderDryRun(plan.machines, accessToken));
       return 0;
     }
-    return runOnApi(async () => {
+    return runOnApi(context, async () => {
       const { api, base } = await openConnection(flags, context, template.document.app);
       const existing = await managedMachinesForSure(api, tenant);
       if (existing.length > 0) {
@@ -84,12 +84,12 @@ export const tenantCreate = defineCommand({
           because: `it has ${existing.map((machine) => `${machine.id} (${machine.state})`).join(", ")}`,
         });
       }
+      const org = flags.org ?? (await organisation(api, context));
       const maker = new TenantMaker({
         api,
         note: async (line) => context.stderr.write(`${line}\n`),
       });
       await makeAll(maker, plan.machines, { waitMs, tenant });
-      const org = flags.org ?? (await organisation(api));
       const issuer = await localIssuer(base, org);
       const about = { name: tenant, app: api.app, org, accessToken, issuer };
       const isOnly = maker.machines.length === 1;
@@ -127,61 +127,6 @@ async function makeAll(
   }
 }
 
-async function readAccessToken(
-  flags: {
-    readonly "access-token": string | undefined;
-    readonly "access-token-file": string | undefined;
-  },
-  context: Context,
-): Promise<string> {
-  const { "access-token": word, "access-token-file": file } = flags;
-  if (word !== undefined && file !== undefined) {
-    throw new Failure("FV-CLI-001", "--access-token and --access-token-file exclude each other");
-  }
-  if (word !== undefined) {
-    await context.stderr.write(
-      "warning: others can read --access-token with ps; use --access-token-file\n",
-    );
-  }
-  const given = word ?? (file === undefined ? undefined : await readSecretFile(file, context));
-  if (given === undefined) return generateToken(context.randomBytes(32));
-  const strength = tokenStrength(given);
-  if (strength === "empty" || strength === "mistyped") {
-    throw new Failure("FV-CLI-001", `the access token is ${strength}`, {
-      fix: "leave it out to have a new one made",
-    });
-  }
-  if (strength === "weak") {
-    await context.stderr.write(
-      "warning: this access token is not one of ours and may be guessed; leave it out to have one made\n",
-    );
-  }
-  return given;
-}
-
-/** What the template may take from `--var`. */
-function parseVariables(pairs: readonly string[]): Map<string, string> {
-  const variables = new Map<string, string>();
-  for (const pair of pairs) {
-    const equals = pair.indexOf("=");
-    const name = pair.slice(0, Math.max(0, equals));
-    const complain = (problem: string): Failure =>
-      new Failure("FV-CLI-001", `--var "${pair}": ${problem}`, { fix: "--var NAME=value" });
-    if (equals === -1) throw complain("there is no =");
-    if (!/^[A-Za-z_][\w-]{0,63}$/u.test(name)) throw complain(`"${name}" is no name`);
-    if (["tenant_id", "index", "access_token"].includes(name)) throw complain("the name is taken");
-    if (variables.has(name)) throw complain("said twice");
-    variables.set(name, pair.slice(equals + 1));
-  }
-  return variables;
-}
-
-function waitTimeoutMs(text: string | undefined): number {
-  if (text === undefined) return 300_000;
-  if (/^\d{1,5}$/u.test(text)) return Number(text) * 1_000;
-  throw new Failure("FV-CLI-001", `--wait-timeout-secs takes whole seconds, not "${text}"`);
-}
-
 /** The request bodies; volumes that would be made first stand as `<auto:NAME@REGION>`. */
 function renderDryRun(machines: readonly PlannedMachine[], accessToken: string): string {
   const bodies = machines.map(({ machine, volumes }) => {
@@ -209,8 +154,23 @@ function renderJson(entries: readonly VaultEntry[]): string {
   return `${JSON.stringify({ schema: "fly-vault/tenant-create", version: 1, data })}\n`;
 }
 
-/** Clients name the organisation; the app knows it. */
-async function organisation(api: MachinesApi): Promise<string> {
-  const slug = await api.readOrganisation();
-  return slug ?? "personal";
+/** Clients name the organisation; the app knows it, except where Fly says "personal" for it. */
+async function organisation(api: MachinesApi, context: Context): Promise<string> {
+  const slug = await readOrganisation(api);
+  if (slug !== undefined && slug !== "personal") return slug;
+  await context.stderr.write(
+    `warning: Fly does not tell the organisation's own name here; put it into "org", or pass --org\n`,
+  );
+  return slug ?? "your-org";
+}
+
+/** Some tokens may make machines and not read their app. */
+async function readOrganisation(api: MachinesApi): Promise<string | undefined> {
+  try {
+    return await api.readOrganisation();
+  } catch (error) {
+    const denied = ["not-found", "unauthorised", "refused"];
+    if (error instanceof MachinesApiError && denied.includes(error.kind)) return undefined;
+    throw error;
+  }
 }

@@ -25,7 +25,7 @@ export const tenantDelete = defineCommand({
   exitStatus: "0 all gone; 2 without --yes; 3 no such tenant; 8 something is left",
   run: async ({ flags, positionals }, context) => {
     const tenant = checkTenantId(positionals.tenant);
-    return runOnApi(async () => {
+    return runOnApi(context, async () => {
       const { api } = await openConnection(flags, context);
       const machines = await managedMachinesForSure(api, tenant);
       if (machines.length === 0) {

@@ -20,7 +20,7 @@ export const tenantList = defineCommand({
   examples: ["fly-vault-admin tenant list --wide", "fly-vault-admin tenant list --json"],
   run: async ({ flags }, context) => {
     const tenant = flags.tenant === undefined ? undefined : checkTenantId(flags.tenant);
-    return runOnApi(async () => {
+    return runOnApi(context, async () => {
       const { api } = await openConnection(flags, context);
       const tenants = summarise(await managedMachines(api, tenant));
       if (flags.json) {

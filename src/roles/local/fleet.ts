@@ -1,4 +1,3 @@
-import { rm } from "node:fs/promises";
 import { ApiError } from "./api-error.ts";
 import { newMachineId, newMachineName, newVolumeId, numericId, ulid } from "./identifier.ts";
 import { localLimits } from "./limits.ts";
@@ -7,6 +6,7 @@ import { Machine, type MachineHost } from "./machine.ts";
 import type { MachineConfig } from "./machine-config.ts";
 import { attachVolumes } from "./mount-volumes.ts";
 import type { AppRecord, MachineRecord, VolumeRecord } from "./record.ts";
+import { removeTree } from "./remove-tree.ts";
 import type { StateStore } from "./state-store.ts";
 
 /** All apps, machines and volumes of this small Fly. */
@@ -149,7 +149,7 @@ export class Fleet {
   async destroyMachine(machine: Machine, force: boolean): Promise<void> {
     await machine.destroy(force);
     this.detach(machine.record.id);
-    await rm(this.#store.machineDir(machine.record.id), { recursive: true, force: true });
+    await removeTree(this.#store.machineDir(machine.record.id));
     this.#dropOldTombstones();
     this.#store.save();
   }
@@ -198,9 +198,8 @@ export class Fleet {
         `failed_precondition: volume ${volume.id} is attached to machine ${volume.machineId}`,
       );
     }
-    if (volume.state === "pending_destroy") return;
     volume.state = "pending_destroy";
-    volume.destroyedAtMs = this.#host.wallMs();
+    volume.destroyedAtMs ??= this.#host.wallMs();
     this.#store.save();
     await removeTree(this.#store.volumeDir(volume.id));
   }
@@ -235,16 +234,4 @@ export class Fleet {
       (volume) => volume.destroyedAtMs === undefined || volume.destroyedAtMs > oldestMs,
     );
   }
-}
-
-/** `rm` and not our own loop: a volume may hold names that are no text. */
-async function removeTree(path: string): Promise<void> {
-  const child = Bun.spawn({
-    cmd: ["rm", "-rf", "--one-file-system", "--", path],
-    env: { PATH: "/usr/local/bin:/usr/bin:/bin" },
-    stdio: ["ignore", "ignore", "pipe"],
-  });
-  const [code, words] = await Promise.all([child.exited, child.stderr.text()]);
-  if (code !== 0)
-    throw new ApiError(500, `the volume could not be removed: ${words.slice(0, 200)}`);
 }

@@ -1,5 +1,6 @@
-import { copyFileSync, mkdirSync, rmSync, statSync, truncateSync } from "node:fs";
+import { copyFileSync, existsSync, mkdirSync, renameSync, statSync, truncateSync } from "node:fs";
 import { join } from "node:path";
+import { ulid } from "./identifier.ts";
 import { localLimits } from "./limits.ts";
 import type { MachineHost } from "./machine.ts";
 import { commandWords, mountsOf } from "./machine-config.ts";
@@ -12,6 +13,7 @@ import {
 import { type MachineProcess, spawnMachineProcess } from "./machine-process.ts";
 import { type MachineSocket, openMachineSocket, type SocketServices } from "./machine-socket.ts";
 import type { MachineRecord } from "./record.ts";
+import { removeTree } from "./remove-tree.ts";
 import type { StateStore } from "./state-store.ts";
 
 /** The computer on which the machines live: their folders, sockets and processes. */
@@ -42,9 +44,7 @@ export class Host implements MachineHost {
 
   readonly launch = (record: MachineRecord): MachineProcess => {
     const dir = this.#store.machineDir(record.id);
-    for (const wiped of [rootDiskPath(dir), runDirPath(dir)]) {
-      rmSync(wiped, { recursive: true, force: true });
-    }
+    for (const wiped of [rootDiskPath(dir), runDirPath(dir)]) this.#discard(wiped);
     for (const needed of [dir, runDirPath(dir)]) mkdirSync(needed, privateFolder);
     mkdirSync(rootDiskPath(dir), { recursive: true, mode: 0o755 });
     for (const { volume } of mountsOf(record.config)) {
@@ -63,6 +63,16 @@ export class Host implements MachineHost {
       logPath: this.logPath(record.id),
     });
   };
+
+  /** Out of the way at once, gone when there is time: a disk may hold a whole system. */
+  #discard(path: string): void {
+    if (!existsSync(path)) return;
+    const aside = `${path}.old-${ulid(this.wallMs())}`;
+    renameSync(path, aside);
+    removeTree(aside).catch((error: unknown) => {
+      this.log("warn", "disk-not-removed", { path: aside, error: String(error) });
+    });
+  }
 
   /** For a machine that has run on while no fly-local was there. */
   keepSocket(record: MachineRecord): void {

@@ -121,8 +121,9 @@ async function startLocked(
     machineCount: fleet.machines.filter((machine) => machine.isRunning).length,
     async close({ keepMachines }) {
       clearInterval(upkeep);
-      if (!keepMachines) await fleet.stopAll();
+      // First, so that nobody starts what is about to be stopped.
       await server.stop(true);
+      if (!keepMachines) await fleet.stopAll();
       host.closeSockets();
       unlock();
     },
