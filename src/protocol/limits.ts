@@ -35,9 +35,9 @@ export const limits = {
   noteBytesMax: 1024,
   urlBytesMax: 8192,
   hostBytesMax: 255,
-  sessionsMax: 256,
-  /** Of each command in a list: 256 of them, with every character escaped, fit one reply. */
-  listedArgvCharsMax: 256,
+  /** Sessions in a list, and how much of each command and note it shows. */
+  sessionsMax: 512,
+  listedCharsMax: 1024,
 
   /** Sessions: output kept for a client that is away (per stream), and finished sessions kept. */
   ringBytes: 4 * 1024 * 1024,

@@ -168,12 +168,25 @@ export type Provisioned = v.InferOutput<typeof provisionedSchema>;
 /** The code is open: a newer peer may know more of them. */
 const errorSchema = v.object({ code: text, message: text, hint: v.optional(text) });
 
-/** Reply to `sessions`: long commands are cut, so that a full house still fits one frame. */
+/**
+ * Reply to `sessions`. Long commands are cut, and cut shorter while the whole does not fit one frame;
+ * no session is left out before there are `sessionsMax` newer ones.
+ */
 export function encodeSessionList(list: SessionList): Uint8Array<ArrayBuffer> {
-  const sessions: SessionList["sessions"] = [];
-  for (const session of list.sessions.slice(0, limits.sessionsMax))
-    sessions.push({ ...session, argv: clipWords(session.argv, limits.listedArgvCharsMax) });
-  return encodeJson({ sessions });
+  const newest = list.sessions.slice(-limits.sessionsMax);
+  let charsMax: number = limits.listedCharsMax;
+  for (;;) {
+    const sessions: SessionList["sessions"] = [];
+    for (const session of newest)
+      sessions.push({
+        ...session,
+        argv: clipWords(session.argv, charsMax),
+        context: session.context?.slice(0, charsMax).toWellFormed() ?? null,
+      });
+    const payload = encodeJson({ sessions });
+    if (payload.length <= limits.replyBytesMax || charsMax === 0) return payload;
+    charsMax >>>= 1;
+  }
 }
 
 function clipWords(words: readonly string[], charsMax: number): string[] {

@@ -238,11 +238,19 @@ test("a list of the most and longest sessions fits one reply", () => {
     tty: false,
     started_at: "2026-11-23T12:00:00.000Z",
   };
-  const payload = encodeSessionList({ sessions: Array.from({ length: 300 }, () => session) });
+  const full = Array.from({ length: limits.sessionsMax + 10 }, (_, index) => ({
+    ...session,
+    session_id: String(index).padStart(limits.nameBytesMax, "x"),
+  }));
+  const payload = encodeSessionList({ sessions: full });
   expect(payload.length).toBeLessThanOrEqual(limits.replyBytesMax);
   const { sessions } = decodeJson(sessionListSchema, payload, "List");
   expect(sessions).toHaveLength(limits.sessionsMax);
-  expect(sessions[0]?.argv.join(" ").length).toBeLessThanOrEqual(limits.listedArgvCharsMax + 1);
+  expect(sessions.at(-1)?.session_id).toEndWith(String(full.length - 1));
+  expect(sessions[0]?.argv.join(" ")).toStartWith("\u{1}".repeat(100));
+  const one = decodeJson(sessionListSchema, encodeSessionList({ sessions: [session] }), "List");
+  expect(one.sessions[0]?.context).toBe(session.context);
+  expect(one.sessions[0]?.argv.join(" ")).toHaveLength(limits.listedCharsMax + 1);
   const short = encodeSessionList({ sessions: [{ ...session, argv: ["make", "-j"] }] });
   expect(decodeJson(sessionListSchema, short, "List").sessions[0]?.argv).toEqual(["make", "-j"]);
 });

@@ -3,11 +3,11 @@ import { StreamError } from "../../protocol/byte-stream.ts";
 import { ProtocolError, RemoteError, WireError } from "../../protocol/errors.ts";
 import { FrameStream, frameTypes } from "../../protocol/frame.ts";
 import {
-  decodeJson,
+  decodeRequest,
   encodeJson,
+  encodeSessionList,
   type ProvisionRequest,
   type Request,
-  requestSchema,
   sendError,
   type Status,
 } from "../../protocol/message.ts";
@@ -48,7 +48,7 @@ async function answer(frames: FrameStream, services: KeeperServices): Promise<vo
       await frames.write(frameTypes.ok, encodeJson(services.status()));
       return;
     case "sessions":
-      await frames.write(frameTypes.ok, encodeJson(services.sessions.list()));
+      await frames.write(frameTypes.ok, encodeSessionList(services.sessions.list()));
       return;
     case "session-open":
     case "session-attach":
@@ -67,9 +67,7 @@ async function readRequest(frames: FrameStream): Promise<Request | null> {
   const frame = await within(frames.read(), initLimits.firstFrameMs);
   if (frame === late) throw new ProtocolError("No request came");
   if (frame === null) return null;
-  if (frame.type !== frameTypes.request)
-    throw new ProtocolError(`Frame 0x${frame.type.toString(16)} where a request was due`);
-  return decodeJson(requestSchema, frame.payload, "Request");
+  return decodeRequest(frame);
 }
 
 async function refuse(frames: FrameStream, error: unknown, log: Log): Promise<void> {

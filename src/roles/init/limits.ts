@@ -47,7 +47,6 @@ export const initLimits = {
   timerMsMax: 2 ** 31 - 1,
   /** A client that left a session on pipes is waited for this long, with output held back, before output is dropped. */
   awayHoldMs: 5 * 60_000,
-  listedArgvCharacters: 256,
   /** From SIGTERM to SIGKILL when `timeout_ms` has run out. */
   timeoutKillMs: 5000,
   /** /etc/passwd and /etc/group of the image. */

@@ -2,7 +2,7 @@ import type { ByteStream } from "../../protocol/byte-stream.ts";
 import { StreamError } from "../../protocol/byte-stream.ts";
 import { RemoteError, WireError } from "../../protocol/errors.ts";
 import { encodeFrame, type Frame, FrameStream, frameTypes } from "../../protocol/frame.ts";
-import { decodeJson, encodeJson, requestSchema, sendError } from "../../protocol/message.ts";
+import { decodeRequest, encodeJson, sendError } from "../../protocol/message.ts";
 import type { Connection } from "../../quic/connection.ts";
 import type { Log } from "../../system/log.ts";
 import { splice } from "../../system/splice.ts";
@@ -87,7 +87,7 @@ interface ForwardTarget {
 /** Undefined for what the keeper is to judge, broken requests included. */
 function forwardTarget(frame: Frame): ForwardTarget | undefined {
   if (frame.type !== frameTypes.request) return undefined;
-  const request = decodeJson(requestSchema, frame.payload, "Request");
+  const request = decodeRequest(frame);
   return request.type === "forward" ? request : undefined;
 }
 

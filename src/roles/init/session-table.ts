@@ -124,25 +124,13 @@ function describe(session: Session): SessionList["sessions"][number] {
     session_id: session.id,
     // JSON leaves out what is undefined.
     name: session.name,
-    argv: clipped(session.argv),
+    argv: [...session.argv],
     context: session.request.context ?? null,
     attached: session.attached,
     exit_code: exitCode(session),
     tty: session.request.tty,
     started_at: new Date(session.startedAtMs).toISOString(),
   };
-}
-
-/** Enough to recognise it by; all sessions have to fit one reply. */
-function clipped(argv: readonly string[]): string[] {
-  const shown: string[] = [];
-  let room: number = initLimits.listedArgvCharacters;
-  for (const word of argv) {
-    if (word.length > room) return [...shown, `${word.slice(0, room)}…`];
-    shown.push(word);
-    room -= word.length;
-  }
-  return shown;
 }
 
 function exitCode(session: Session): number | null {
