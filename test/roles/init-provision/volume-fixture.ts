@@ -91,6 +91,12 @@ export class Mount implements Disposable {
     this.#image = image;
   }
 
+  /** Backing file of an ext4. */
+  get image(): string {
+    if (this.#image === undefined) throw new TypeError("A tmpfs has no backing file");
+    return this.#image;
+  }
+
   static tmpfs(options: string): Mount {
     const mount = new Mount();
     run("mount", "-t", "tmpfs", "-o", options, "fv-test", mount.dir);
