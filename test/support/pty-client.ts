@@ -67,6 +67,11 @@ export class PtyClient {
     return code;
   }
 
+  /** The window is closed. */
+  hangUp(): void {
+    this.#terminal.close();
+  }
+
   close(): void {
     this.child.kill("SIGKILL");
     this.#terminal.close();

@@ -115,6 +115,15 @@ export class TestVault {
     void this.#accept(this.#endpoint);
   }
 
+  /** Logged in since the start, or since `forgetConnections`. */
+  get remotePorts(): number[] {
+    return this.#connections.map(({ remoteAddress }) => remoteAddress.port);
+  }
+
+  forgetConnections(): void {
+    this.#connections = [];
+  }
+
   get connectionCount(): number {
     return this.#connections.length;
   }

@@ -5,7 +5,7 @@ import type { Endpoint } from "../../quic/endpoint.ts";
 import { late, within } from "../../system/within.ts";
 import { backoffMs } from "./backoff.ts";
 import { clientLimits } from "./limits.ts";
-import { LinkWatch } from "./link-watch.ts";
+import { type LinkSample, LinkWatch } from "./link-watch.ts";
 import { fromCloseReason, isTransient, noAnswer } from "./remote-failure.ts";
 import type { PerformedLogin } from "./login.ts";
 import { LoginFailure } from "./login-failure.ts";
@@ -118,6 +118,7 @@ export class Link {
   #follow(opened: OpenedConnection): void {
     this.#opened = opened;
     this.#watch = new LinkWatch();
+    this.#watch.observe(this.#sample());
     this.#lost = undefined;
     void opened.connection.closed.then((reason) => this.#receiveClose(opened, reason));
   }
@@ -164,15 +165,15 @@ export class Link {
     throw noAnswer(this.#options.vault, "it did not answer in the time left");
   }
 
-  #observe(): void {
+  #sample(): LinkSample {
     const { clock } = this.#options;
     const { sentPackets, receivedPackets } = this.#opened.connection.stats();
-    const verdict = this.#watch.observe({
-      monotonicMs: clock.monotonicMs(),
-      wallMs: clock.wallMs(),
-      sentPackets,
-      receivedPackets,
-    });
+    const [monotonicMs, wallMs] = [clock.monotonicMs(), clock.wallMs()];
+    return { monotonicMs, wallMs, sentPackets, receivedPackets };
+  }
+
+  #observe(): void {
+    const verdict = this.#watch.observe(this.#sample());
     if (verdict === "fine") return;
     this.#retryNow.call();
     if (this.#lost !== undefined) return;

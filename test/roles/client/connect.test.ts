@@ -19,6 +19,7 @@ afterEach(() => {
   client.close();
   for (const session of vault.sessions.values()) session.kill();
   vault.sessions.clear();
+  vault.forgetConnections();
 });
 
 /** On everything a screen program switches on. */
@@ -153,6 +154,41 @@ test("stopped and continued from outside, the terminal is given back and taken a
   expect(client.raw).toBeTrue();
   client.type("echo still-$((40+2))\r");
   await client.shows(/still-42/);
+});
+
+test("a window that is closed ends the client and not the session", async () => {
+  await prompt();
+  client.hangUp();
+  const code = await client.child.exited;
+  expect(code).toBe(129);
+  expect([...vault.sessions.values()].map(({ ended }) => ended)).toEqual([false]);
+});
+
+test("after a sleep the same connection goes on from a new socket", async () => {
+  await prompt();
+  const before = vault.remotePorts;
+  client.child.kill("SIGSTOP");
+  await Bun.sleep(5600);
+  const from = client.text.length;
+  client.child.kill("SIGCONT");
+  client.type("echo awake-$((6*7))\r");
+  await client.shows(/awake-42/, from, 3000);
+  expect(vault.connectionCount).toBe(1);
+  await Bun.sleep(200);
+  expect(vault.remotePorts).not.toEqual(before);
+}, 15_000);
+
+test("Ctrl-C while connecting ends at once", async () => {
+  client.close();
+  await vault.configure({ address: "127.0.0.1:9" });
+  client = new PtyClient(["connect", "-q", "dev"], vault.env);
+  await Bun.sleep(500);
+  const startedMs = performance.now();
+  client.type("\u0003");
+  expect(await client.child.exited).toBe(130);
+  expect(performance.now() - startedMs).toBeLessThan(500);
+  expect(client.raw).toBeFalse();
+  await vault.configure({});
 });
 
 test("without a terminal stdin is a script for a shell of its own", async () => {

@@ -154,6 +154,17 @@ test("24 MiB pass in and out of a real process, whole", async () => {
   expect(Bun.hash(out)).toBe(Bun.hash(whole));
 });
 
+test("memory does not grow with what passes through", async () => {
+  const child = spawnClient(["exec", ...quiet, "head", "-c", "134217728", "/dev/zero"], vault.env);
+  await child.stdin.end();
+  let length = 0;
+  for await (const chunk of child.stdout) length += chunk.length;
+  expect(await child.exited).toBe(0);
+  expect(length).toBe(134_217_728);
+  // 35 MiB are the runtime's own.
+  expect((child.resourceUsage()?.maxRSS ?? 0) / 2 ** 20).toBeLessThan(140);
+}, 30_000);
+
 test("all output is drained before the exit, also past a reader that stands still", async () => {
   const script = "head -c 2097152 /dev/zero >&2; echo done; exit 7";
   const child = spawnClient(["exec", ...quiet, "sh", "-c", script], vault.env);
