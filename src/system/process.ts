@@ -31,9 +31,13 @@ export function forbidInspection(): void {
   check("setrlimit", () => libc().setrlimit(coreLimit, ptr(limit)));
 }
 
-/** We are killed when the thread that started us ends. Must be asked for by the child: a parent cannot. */
-export function dieWithParent(): void {
+/**
+ * We are killed when the thread that started us ends. Must be asked for by the child: a parent cannot.
+ * False when the parent was gone before we could ask.
+ */
+export function dieWithParent(parentPid?: number): boolean {
   check("prctl", () => libc().prctl(setParentDeathSignal, 9n, 0n, 0n, 0n));
+  return parentPid === undefined || process.ppid === parentPid;
 }
 
 /** Capabilities that no program started from here on can have, whatever its user; ours stay. */

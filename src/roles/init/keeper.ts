@@ -79,7 +79,16 @@ export async function runKeeper(options: InitOptions, context: Context, log: Log
 
 function linkPlan(options: InitOptions, keeperSocket: string): LinkPlan {
   const { listen, apiSocket, runDir, app, machineId, logLevel } = options;
-  return { listen, keeperSocket, apiSocket, runDir, app, machineId, logLevel };
+  return {
+    listen,
+    keeperPid: process.pid,
+    keeperSocket,
+    apiSocket,
+    runDir,
+    app,
+    machineId,
+    logLevel,
+  };
 }
 
 async function nextStop(context: Context): Promise<string> {

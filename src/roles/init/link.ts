@@ -27,9 +27,9 @@ export async function runLink(
   context: Context,
   logAt: (level: LogLevel) => Log,
 ): Promise<number> {
-  dieWithParent();
-  forbidInspection();
   const plan = decodeJson(linkPlanSchema, new TextEncoder().encode(planJson), "Plan");
+  if (!dieWithParent(plan.keeperPid)) return 0;
+  forbidInspection();
   const log = logAt(plan.logLevel);
   const stopped = new Promise<void>((resolve) => {
     context.onStop(() => resolve());

@@ -22,7 +22,7 @@ import { connectUnix } from "../../../src/system/tcp-stream.ts";
 import { makeBusyboxRootfs } from "../../support/busybox-rootfs.ts";
 
 export interface MachineOptions {
-  /** Undefined: a busybox root filesystem; null: none. */
+  /** Undefined: a busybox root filesystem without an init of its own, which stops at once; null: none. */
   readonly rootfs?: ((root: string) => void) | null;
   readonly env?: Readonly<Record<string, string>>;
 }
@@ -39,7 +39,7 @@ export class TestMachine {
 
   constructor(options: MachineOptions = {}) {
     mkdirSync(this.dataDir);
-    const { rootfs = (root: string) => makeBusyboxRootfs(root) } = options;
+    const { rootfs = (root: string) => makeBusyboxRootfs(root, { init: "none" }) } = options;
     rootfs?.(join(this.dataDir, "rootfs"));
     this.#env = options.env ?? {};
   }
@@ -61,7 +61,7 @@ export class TestMachine {
 
   /** Waits until init says that it is ready. */
   async start(): Promise<void> {
-    const process_ = Bun.spawn(selfCommand("init"), {
+    const child = Bun.spawn(selfCommand("init"), {
       env: childEnv(
         { PATH: process.env["PATH"] },
         {
@@ -76,9 +76,9 @@ export class TestMachine {
       ),
       stdio: ["ignore", "ignore", "pipe"],
     });
-    this.#process = process_;
+    this.#process = child;
     this.#log = "";
-    void this.#follow(process_.stderr);
+    void this.#follow(child.stderr);
     await this.untilLogged('"event":"ready"');
   }
 
@@ -197,8 +197,33 @@ export class TestMachine {
     return found;
   }
 
+  /** The process that faces the network. */
+  linkPid(): number {
+    const pid = this.descendants().find((child) => commandLine(child).includes(" init link "));
+    if (pid === undefined) throw new Error("There is no link");
+    return pid;
+  }
+
+  /** Waits until another link than this one listens. */
+  async untilNewLink(before: number): Promise<void> {
+    const starts = this.#log.split('"event":"listening"').length;
+    const deadlineMs = performance.now() + 20_000;
+    while (this.#log.split('"event":"listening"').length === starts || this.linkPid() === before) {
+      if (performance.now() > deadlineMs) throw new Error("No new link");
+      await Bun.sleep(5);
+    }
+  }
+
   openDescriptors(): number {
     return readdirSync(`/proc/${this.pid}/fd`).length;
+  }
+}
+
+function commandLine(pid: number): string {
+  try {
+    return readFileSync(`/proc/${pid}/cmdline`, "utf8").replaceAll("\0", " ");
+  } catch {
+    return "";
   }
 }
 
@@ -223,13 +248,16 @@ export class TestClient {
   reading = true;
   keepOutput = true;
   #over: Promise<void>;
+  #turn: Promise<void> = Promise.resolve();
   #change = Promise.withResolvers<void>();
 
   private constructor(frames: FrameStream, reply: SessionReply, state: SessionClient) {
     this.#frames = frames;
     this.reply = reply;
     this.#state = state;
-    this.#over = this.#follow().finally(() => frames.stream.end());
+    this.#over = this.#follow().finally(async () => {
+      await frames.stream.end();
+    });
     this.#over.catch(() => undefined);
   }
 
@@ -263,6 +291,11 @@ export class TestClient {
   async endInput(): Promise<void> {
     this.#state.end();
     await this.#flush();
+  }
+
+  /** Bytes a well-behaved client would not send. */
+  async raw(bytes: Uint8Array): Promise<void> {
+    await this.#frames.stream.write(bytes);
   }
 
   async resize(rows: number, cols: number): Promise<void> {
@@ -339,11 +372,15 @@ export class TestClient {
     }
   }
 
+  /** One after the other: a stream takes one write at a time. */
   async #flush(): Promise<void> {
-    for (;;) {
-      const frame = this.#state.poll();
-      if (frame === undefined) return;
-      await this.#frames.writeEncoded(frame);
-    }
+    const before = this.#turn;
+    const run = async (): Promise<void> => {
+      await before.catch(() => undefined);
+      for (let frame = this.#state.poll(); frame !== undefined; frame = this.#state.poll())
+        await this.#frames.writeEncoded(frame);
+    };
+    this.#turn = run();
+    await this.#turn;
   }
 }
