@@ -67,8 +67,7 @@ export async function runKeeper(options: InitOptions, context: Context, log: Log
 
   const signal = await stopAsked;
   log("info", "stopping", { signal });
-  await link.stop();
-  await workload.stop();
+  await Promise.all([link.stop(), workload.stop()]);
   server.close();
   sessions.close();
   rmSync(keeperSocket, { force: true });

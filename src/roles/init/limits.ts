@@ -45,6 +45,7 @@ export const initLimits = {
   readBytesMax: 256 * 1024,
   /** Longer waits of setTimeout end at once. */
   timerMsMax: 2 ** 31 - 1,
+  goodbyeMs: 1000,
   /** A client that left a session on pipes is waited for this long, with output held back, before output is dropped. */
   awayHoldMs: 5 * 60_000,
   /** From SIGTERM to SIGKILL when `timeout_ms` has run out. */

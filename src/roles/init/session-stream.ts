@@ -8,6 +8,7 @@ import {
   type SessionReply,
 } from "../../protocol/message.ts";
 import type { SessionAttachment } from "../../protocol/session-server.ts";
+import { late, within } from "../../system/within.ts";
 import { initLimits } from "./limits.ts";
 import type { Session } from "./session.ts";
 import type { SessionTable } from "./session-table.ts";
@@ -36,7 +37,7 @@ class SessionStream {
   readonly #created: boolean;
   readonly #wake = new Wake();
   #over = false;
-  #dismissal: RemoteError | undefined;
+  readonly #dismissed = Promise.withResolvers<RemoteError>();
   readonly #viewer;
 
   constructor(
@@ -60,8 +61,7 @@ class SessionStream {
       client: request.client,
       wake: this.#wake,
       dismiss: (reason: RemoteError): void => {
-        this.#dismissal = reason;
-        this.#wake.notify();
+        this.#dismissed.resolve(reason);
       },
     };
   }
@@ -80,13 +80,24 @@ class SessionStream {
       if (!this.#created && rows !== undefined && cols !== undefined)
         session.resize({ rows, cols });
       await this.#frames.write(frameTypes.ok, encodeJson(this.#reply()));
-      // Either direction ends both: what is left of the other fails on the closed stream.
-      await Promise.race([this.#send(), this.#receive()]);
+      // Whatever ends first ends all: what is left of the others fails on the closed stream.
+      const dismissal = await Promise.race([
+        this.#send(),
+        this.#receive(),
+        this.#dismissed.promise,
+      ]);
+      if (dismissal !== undefined) await this.#sayGoodbye(dismissal);
     } finally {
       this.#over = true;
       this.#wake.notify();
       session.removeViewer(this.#viewer);
     }
+  }
+
+  /** The one that lost may be a connection that died unnoticed: it is not waited for. */
+  async #sayGoodbye(reason: RemoteError): Promise<void> {
+    const told = await within(sendError(this.#frames, reason), initLimits.goodbyeMs);
+    if (told === late) this.#frames.stream.abort(0);
   }
 
   #reply(): SessionReply {
@@ -103,10 +114,6 @@ class SessionStream {
 
   async #send(): Promise<void> {
     while (!this.#over) {
-      if (this.#dismissal !== undefined) {
-        await sendError(this.#frames, this.#dismissal);
-        return;
-      }
       const frame = this.#attachment.poll();
       if (frame === undefined) await this.#wake.wait();
       else await this.#frames.writeEncoded(frame);

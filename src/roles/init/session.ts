@@ -99,6 +99,7 @@ export class Session {
   takeOver(viewer: Viewer): void {
     for (const other of this.#viewers) {
       if (other === viewer) continue;
+      this.#viewers.delete(other);
       // The same client on a new connection: the old one is dead, only we do not know yet.
       if (other.client !== viewer.client) this.state.release(other.client);
       other.dismiss(new RemoteError("taken-over", "Another client has taken this session over"));

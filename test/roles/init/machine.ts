@@ -255,9 +255,7 @@ export class TestClient {
     this.#frames = frames;
     this.reply = reply;
     this.#state = state;
-    this.#over = this.#follow().finally(async () => {
-      await frames.stream.end();
-    });
+    this.#over = this.#followToEnd();
     this.#over.catch(() => undefined);
   }
 
@@ -353,7 +351,15 @@ export class TestClient {
     this.#frames.stream.abort(0);
   }
 
-  async #follow(): Promise<void> {
+  async #followToEnd(): Promise<void> {
+    try {
+      await this.#followFrames();
+    } finally {
+      await this.#frames.stream.end();
+    }
+  }
+
+  async #followFrames(): Promise<void> {
     for (;;) {
       while (!this.reading) await Bun.sleep(5);
       const frame = await this.#frames.read();

@@ -294,6 +294,23 @@ test("take-over tells the one that loses; sharing shows both", async () => {
   expect((await second.outcome()).exit).toEqual({ signal: 9 });
 });
 
+test("connections that died unnoticed do not keep their client out", async () => {
+  let client = await machine.open({
+    client: "roaming",
+    argv: ["/bin/sh", "-c", "yes | head -c 20000000; exit 3"],
+  });
+  const { id } = client.reply;
+  for (let round = 0; round < initLimits.attachmentsPerSessionMax + 4; round++) {
+    client.reading = false;
+    await Bun.sleep(20);
+    client = await machine.resume(client, { session: id, client: "roaming" });
+  }
+  client.keepOutput = false;
+  await client.over();
+  expect(client.exit).toEqual({ code: 3 });
+  expect(client.lostBytes).toBe(0);
+});
+
 test("names: taken while it runs, free when it has ended; unknown and other generations are told apart", async () => {
   const first = await machine.open({ name: "job", argv: ["sleep", "100"] });
   expect(await codeOf(machine.open({ name: "job", argv: ["true"] }))).toBe("already-exists");

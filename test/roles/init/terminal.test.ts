@@ -39,6 +39,15 @@ test("the login shell is the image's, as a login shell, and takes what is typed"
   expect(exit).toEqual({ code: 3 });
 });
 
+test("another user owns its terminal", async () => {
+  const client = await machine.open({
+    tty: true,
+    user: "dev",
+    argv: ["/bin/sh", "-c", "id -un; stat -c '%U %G %a' $(tty); echo x >$(tty)"],
+  });
+  expect((await client.outcome()).stdout).toBe("dev\r\ndev tty 620\r\nx\r\n");
+});
+
 test("1000 changes of size arrive in the end, with SIGWINCH", async () => {
   const client = await machine.open({
     tty: true,
