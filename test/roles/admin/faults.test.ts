@@ -1,6 +1,6 @@
 import { afterEach, describe, expect, test } from "bun:test";
 import type { Fault } from "./fault-proxy.ts";
-import { type AdminStage, openAdminStage, templateText } from "./stage.ts";
+import { type AdminStage, app, openAdminStage, templateText } from "./stage.ts";
 
 let stage: AdminStage | undefined;
 const open = async (...given: Parameters<typeof openAdminStage>): Promise<AdminStage> => {
@@ -28,6 +28,20 @@ describe("a call that was done although it failed makes nothing twice", () => {
     }
   }
 });
+
+test("a volume of the same name that was there before is not taken for the new one", async () => {
+  const at = await open([{ on: "POST /volumes", nth: 1, fault: "done-but-500" }]);
+  const old = await fetch(`${at.fly.apiBase}/v1/apps/${app}/volumes`, {
+    method: "POST",
+    body: JSON.stringify({ name: "tvol_acme_1", region: "ord", size_gb: 1 }),
+    headers: { authorization: `Bearer ${at.fly.apiToken}` },
+  });
+  const { id } = (await old.json()) as { id: string };
+  const made = await create(at);
+  expect(made.exitCode).toBe(0);
+  expect(made.err).not.toContain(id);
+  expect((await at.volumes()).length).toBe(2);
+}, 30_000);
 
 describe("a create that fails leaves nothing behind", () => {
   const faults: readonly (readonly [string, Fault, number])[] = [

@@ -112,6 +112,14 @@ test("a process that ignores the signal is killed after the grace, with all it s
   expect((await lastExit(id)).exit_event.guest_signal).toBe("SIGKILL");
 });
 
+test("a machine that is deleted by force takes along what had left its session", async () => {
+  const { id } = await stage.machine(script("setsid sleep 62 & echo $!; wait"));
+  await eventually(async () => /\d/.test(await stage.log(id)));
+  const child = identify(Number((await stage.log(id)).trim()));
+  await stage.call("DELETE", `${machines}/${id}?force=true`);
+  expect(child !== undefined && !isAlive(child)).toBe(true);
+});
+
 test("wait: 408 when the time is over, 400 for a time or state out of range, early for failures", async () => {
   const { id } = await stage.machine(script("exec sleep 60"));
   const wait = async (query: string) => stage.call("GET", `${machines}/${id}/wait?${query}`);
