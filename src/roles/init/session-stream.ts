@@ -143,7 +143,7 @@ class SessionStream {
           this.#session.signal(event.signal);
           break;
         case "exit-ack":
-          this.#session.acknowledged = true;
+          this.#session.acknowledge();
           return;
       }
     }

@@ -37,7 +37,7 @@ export class Session {
   name: string | undefined;
   endedAtMs: number | undefined;
   /** Its client knows how it ended: the first to be forgotten. */
-  acknowledged = false;
+  #acknowledged = false;
   readonly #process: SessionProcess;
   readonly #viewers = new Set<Viewer>();
   readonly #room = new Wake();
@@ -68,6 +68,16 @@ export class Session {
 
   get running(): boolean {
     return this.endedAtMs === undefined;
+  }
+
+  get acknowledged(): boolean {
+    return this.#acknowledged;
+  }
+
+  /** Its client has all output and the exit: memory goes to others, unless people know it by name. */
+  acknowledge(): void {
+    this.#acknowledged = true;
+    if (this.name === undefined && this.#viewers.size <= 1) this.state.close();
   }
 
   get attached(): boolean {
