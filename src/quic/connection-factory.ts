@@ -11,7 +11,7 @@ import {
   type ServerIdentity,
   type TransportSettings,
 } from "./quiche-config.ts";
-import { QuicheConnection } from "./quiche-connection.ts";
+import { pathInfo, QuicheConnection } from "./quiche-connection.ts";
 import type { RouteTable } from "./route-table.ts";
 
 export interface FactoryOptions {
@@ -46,13 +46,28 @@ export class ConnectionFactory {
     if (this.connections.size >= quicLimits.connectionsMax) {
       throw new RangeError("Too many connections on this endpoint");
     }
-    const { ids, keepAliveMs = quicLimits.keepAliveMs } = this.#options;
-    const scid = ids.mint();
+    const { keepAliveMs = quicLimits.keepAliveMs } = this.#options;
+    const scid = this.mint();
     const local = localAddress(remote);
     const config = clientConfig(this.#settings("client"));
     const quiche = QuicheConnection.connect(scid, local, remote, config);
     const side = "client";
-    return this.#add(scid, { side, quiche, remoteAddress: remote, handshakeMs, keepAliveMs });
+    return this.#add(scid, {
+      side,
+      quiche,
+      path: pathInfo(remote, localAddress(remote)),
+      handshakeMs,
+      keepAliveMs,
+    });
+  }
+
+  /** An id that no connection has. */
+  mint(): Uint8Array {
+    for (let attempt = 0; attempt < mintAttempts; attempt++) {
+      const id = this.#options.ids.mint();
+      if (!this.#options.routes.hasOwn(id)) return id;
+    }
+    throw new Error("Connection ids keep colliding");
   }
 
   /** `originalDcid` only after a Retry, which also settled `scid`. */
@@ -61,12 +76,19 @@ export class ConnectionFactory {
     remote: SocketAddress,
     identity: ServerIdentity,
   ): QuicConnection {
+    if (this.#options.routes.hasOwn(ids.scid)) throw new RangeError("The connection id is taken");
     const token = tokenNumber(this.#options.ids.resetToken(ids.scid));
     const config = serverConfig(this.#settings("server"), identity, token);
     const quiche = QuicheConnection.accept(ids, localAddress(remote), remote, config);
     const { handshakeMs = quicLimits.handshakeMs, keepAliveMs = 0 } = this.#options;
     const side = "server";
-    const setup = { side, quiche, remoteAddress: remote, handshakeMs, keepAliveMs } as const;
+    const setup = {
+      side,
+      quiche,
+      path: pathInfo(remote, localAddress(remote)),
+      handshakeMs,
+      keepAliveMs,
+    } as const;
     const connection = this.#add(ids.scid, setup);
     this.#halfOpen.add(connection);
     return connection;
@@ -80,16 +102,6 @@ export class ConnectionFactory {
     this.#options.routes.addForeign(dcid, connection);
   }
 
-  mintId(connection: QuicConnection): { readonly id: Uint8Array; readonly token: Uint8Array } {
-    for (let attempt = 0; attempt < mintAttempts; attempt++) {
-      const id = this.#options.ids.mint();
-      if (!this.#options.routes.addOwn(id, connection)) continue;
-      this.#routesOf.get(connection)?.own.push(id);
-      return { id, token: this.#options.ids.resetToken(id) };
-    }
-    throw new Error("Connection ids keep colliding");
-  }
-
   established(connection: QuicConnection): void {
     this.#halfOpen.delete(connection);
   }
@@ -100,7 +112,7 @@ export class ConnectionFactory {
     const routes = this.#routesOf.get(connection);
     if (routes === undefined) return;
     this.#routesOf.delete(connection);
-    for (const id of routes.own) this.#options.routes.removeOwn(id);
+    this.#options.routes.removeOwn(routes.own);
     if (routes.foreign !== undefined) this.#options.routes.removeForeign(routes.foreign);
   }
 
@@ -123,7 +135,7 @@ export class ConnectionFactory {
     const connection = new QuicConnection({ ...setup, keylog, alpn, ownCertificate }, owner);
     this.connections.add(connection);
     routes.addOwn(scid, connection);
-    this.#routesOf.set(connection, { own: [scid], foreign: undefined });
+    this.#routesOf.set(connection, { own: scid, foreign: undefined });
     return connection;
   }
 
@@ -138,14 +150,13 @@ export class ConnectionFactory {
       connectionWindowMax: quicLimits.connectionWindowMax,
       streamWindowMax: quicLimits.streamWindowMax,
       peerStreamsMax: server ? quicLimits.streamsFromClient : quicLimits.streamsFromServer,
-      connectionIdLimit: server ? quicLimits.serverConnectionIds : quicLimits.clientConnectionIds,
       congestionControl: options.congestionControl ?? "bbr",
     };
   }
 }
 
 interface Routes {
-  readonly own: Uint8Array[];
+  readonly own: Uint8Array;
   foreign: Uint8Array | undefined;
 }
 

@@ -1,9 +1,8 @@
 import type { DatagramGate } from "./carrier.ts";
-import { type ConnectionFactory, localAddress } from "./connection-factory.ts";
+import type { ConnectionFactory } from "./connection-factory.ts";
 import { connectionIdBytes, type ConnectionIds, resetDatagram } from "./connection-id.ts";
 import type { Flusher } from "./flusher.ts";
 import { quicLimits } from "./limits.ts";
-import { pathInfo, type RecvInfo } from "./quiche-connection.ts";
 import type { QuicConnection } from "./quic-connection.ts";
 import type { RouteTable } from "./route-table.ts";
 import type { Strangers } from "./strangers.ts";
@@ -22,7 +21,6 @@ export interface DispatcherOptions {
 /** Brings each datagram to its connection. */
 export class Dispatcher {
   readonly #options: DispatcherOptions;
-  readonly #paths = new PathCache();
   #sinceFlush = 0;
   #resetsFrom = 0;
   #resets = 0;
@@ -50,9 +48,7 @@ export class Dispatcher {
       this.#handleUnknown(datagram, port, host, { short, admitted });
       return;
     }
-    const path = this.#paths.find(host, port);
-    if (path === undefined) return;
-    connection.receive(datagram, path);
+    connection.receive(datagram, host, port);
     this.#options.flusher.wake(connection);
     if (++this.#sinceFlush >= quicLimits.datagramsBeforeFlush) {
       this.#sinceFlush = 0;
@@ -76,19 +72,17 @@ export class Dispatcher {
       return;
     }
     if (gate !== undefined && !kind.admitted) return;
-    const path = this.#paths.find(host, port);
-    if (path !== undefined) strangers.handleStranger(datagram, path);
+    strangers.handleStranger(datagram, { host, port });
   }
 
   /** A reset looks like a packet for an unknown id; only quiche can tell, by its last 16 bytes. */
   #offerReset(datagram: Uint8Array, port: number, host: string): void {
     const { factory, flusher } = this.#options;
-    const path = this.#paths.find(host, port);
-    if (path === undefined || datagram.byteLength < quicLimits.resetBytesMin) return;
+    if (datagram.byteLength < quicLimits.resetBytesMin) return;
     for (const connection of factory.connections) {
       const remote = connection.remoteAddress;
       if (remote.port !== port || remote.host !== host) continue;
-      connection.receive(datagram.slice(), path);
+      connection.receive(datagram.slice(), host, port);
       flusher.wake(connection);
     }
   }
@@ -111,36 +105,6 @@ export class Dispatcher {
       this.#resets = 0;
     }
     return this.#resets < quicLimits.resetsPerSecond;
-  }
-}
-
-/** The path objects of recent senders, so that none is built per datagram. */
-class PathCache {
-  readonly #paths = new Map<string, RecvInfo>();
-  #lastHost = "";
-  #lastPort = -1;
-  #last: RecvInfo | undefined;
-
-  find(host: string, port: number): RecvInfo | undefined {
-    if (port === this.#lastPort && host === this.#lastHost) return this.#last;
-    this.#lastHost = host;
-    this.#lastPort = port;
-    const key = `${host} ${port}`;
-    this.#last = this.#paths.get(key) ?? this.#make(key, host, port);
-    return this.#last;
-  }
-
-  #make(key: string, host: string, port: number): RecvInfo | undefined {
-    let path: RecvInfo;
-    try {
-      path = pathInfo({ host, port }, localAddress({ host, port }));
-    } catch {
-      // A link-local sender with a zone, which quiche cannot name.
-      return undefined;
-    }
-    if (this.#paths.size >= quicLimits.pathsCached) this.#paths.clear();
-    this.#paths.set(key, path);
-    return path;
   }
 }
 

@@ -1,5 +1,4 @@
 import { randomBytes } from "node:crypto";
-import { isIP } from "node:net";
 import { alpn } from "../protocol/limits.ts";
 import type { Log } from "../system/log.ts";
 import type { DatagramCarrier, DatagramGate, OpenCarrier } from "./carrier.ts";
@@ -7,13 +6,14 @@ import { closeCodes, type Connection, ConnectionClosed, type SocketAddress } fro
 import { type ConnectionIds, directConnectionIds } from "./connection-id.ts";
 import { ConnectionFactory } from "./connection-factory.ts";
 import { Dispatcher } from "./dispatcher.ts";
-import { checkInteger } from "./argument.ts";
+import { checkHost, checkInteger } from "./argument.ts";
 import { Flusher } from "./flusher.ts";
 import { quicLimits } from "./limits.ts";
 import type { ConnectionOwner, QuicConnection } from "./quic-connection.ts";
 import type { CongestionControl, ServerIdentity } from "./quiche-config.ts";
 import { RouteTable } from "./route-table.ts";
 import { Strangers } from "./strangers.ts";
+import { canonicalHost } from "./socket-address.ts";
 import { openUdp } from "./udp-carrier.ts";
 
 export interface EndpointOptions {
@@ -60,8 +60,8 @@ export class Endpoint {
     this.#owner = {
       nowMs,
       wake: (connection) => this.#flusher.wake(connection),
-      mintId: (connection) => this.#factory.mintId(connection),
-      dropId: (id) => routes.removeOwn(id),
+      sendNow: (connection) => this.#flusher.sendNow(connection),
+      sendLoose: (datagram, to) => this.#flusher.sendLoose(datagram, to.host, to.port),
       established: (connection) => this.#handleEstablished(connection),
     };
     this.#factory = new ConnectionFactory({ ...options, alpn, ids, routes, owner: this.#owner });
@@ -98,14 +98,14 @@ export class Endpoint {
     options: { readonly timeoutMs?: number } = {},
   ): Promise<Connection> {
     if (this.#closed) throw new TypeError("The endpoint is closed");
-    if (isIP(remote.host) === 0) throw new TypeError(`Not a numeric address: ${remote.host}`);
     const timeoutMs = checkInteger(
       "timeoutMs",
       options.timeoutMs ?? quicLimits.handshakeMs,
       1,
       quicLimits.connectTimeoutMsMax,
     );
-    const connection = this.#factory.connect(remote, timeoutMs);
+    const host = canonicalHost(checkHost("remote", remote.host), this.address.host);
+    const connection = this.#factory.connect({ host, port: remote.port }, timeoutMs);
     const established = new Promise<QuicConnection>((resolve) => {
       this.#connecting.set(connection, resolve);
     });

@@ -50,6 +50,15 @@ export class Flusher {
     }
   }
 
+  /**
+   * Sends for one connection in the middle of a turn. quiche 0.18 repeats a lost MAX_DATA only if
+   * something was read since; a reader that empties the whole window before the grant goes out
+   * would, if that one packet is lost, stop the connection for ever.
+   */
+  sendNow(connection: QuicConnection): void {
+    if (this.#stuck === undefined && !this.#closed) this.#send(connection);
+  }
+
   /** A datagram that belongs to no connection. Lost when the socket is full. */
   sendLoose(datagram: Uint8Array, host: string, port: number): void {
     if (this.#stuck !== undefined || this.#closed) return;
@@ -74,6 +83,7 @@ export class Flusher {
 
   #send(connection: QuicConnection): void {
     const slotBytes = connection.sendDatagramBytesMax;
+    const { host, port } = connection.remoteAddress;
     for (let packets = 0; packets < quicLimits.packetsPerTurn; packets++) {
       const slot = this.#batch.slot(slotBytes);
       const sent = connection.send(slot);
@@ -81,14 +91,9 @@ export class Flusher {
         this.#sendBatch();
         return;
       }
-      const [bytes, { to }] = sent;
-      if (this.#sealed(slot, bytes, to.host, to.port)) continue;
-      if (!this.#batch.add(bytes, to.host, to.port)) {
-        // Sent before the one that did not fit is moved to the front.
-        this.#sendBatch();
-        if (this.#stuck !== undefined) break;
-        this.#batch.load(slot.subarray(0, bytes), to.host, to.port);
-      }
+      if (this.#sealed(slot, sent, host, port)) continue;
+      // Always fits: same address, and never longer than its slot.
+      this.#batch.add(sent, host, port);
       if (this.#batch.isFull) this.#sendBatch();
       if (this.#stuck !== undefined) break;
     }

@@ -10,10 +10,17 @@ import { quicLimits } from "./limits.ts";
 export interface Keylog {
   /** What quiche opens. */
   readonly path: string;
-  /** The channel binding (RFC 9266) of the finished handshake, or null when its secret is missing. */
-  channelBinding(): Uint8Array | null;
+  /** What the finished handshake exports, or null when its secret is missing. */
+  exports(): ExportedKeys | null;
   /** Forgets the secrets. Idempotent. */
   close(): void;
+}
+
+export interface ExportedKeys {
+  /** RFC 9266. */
+  readonly channelBinding: Uint8Array;
+  /** Authenticates the messages of `peer-address.ts`. */
+  readonly addressKey: Uint8Array;
 }
 
 export function openKeylog(platform: NodeJS.Platform = process.platform): Keylog {
@@ -60,14 +67,15 @@ function keylog(file: {
   const text = cStruct(quicLimits.keylogBytesMax);
   return {
     path: file.path,
-    channelBinding: () => {
+    exports: () => {
       try {
         const length = file.read(text);
         const secret = exporterSecret(text.subarray(0, length));
         if (secret === null) return null;
-        const binding = exportKeyingMaterial(secret, bindingLabel, bindingBytes);
+        const channelBinding = exportKeyingMaterial(secret, bindingLabel, keyBytes);
+        const addressKey = exportKeyingMaterial(secret, addressLabel, keyBytes);
         secret.fill(0);
-        return binding;
+        return { channelBinding, addressKey };
       } catch {
         return null;
       } finally {
@@ -97,7 +105,8 @@ function exporterSecret(log: Uint8Array): Buffer | null {
 }
 
 const bindingLabel = "EXPORTER-Channel-Binding";
-const bindingBytes = 32;
+const addressLabel = "EXPORTER-fly-vault-address";
+const keyBytes = 32;
 const memfdName = cString("keys");
 const closeOnExec = 1;
 const setDescriptorFlags = 2;

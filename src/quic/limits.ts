@@ -27,7 +27,6 @@ export const quicLimits = {
   /** Native connections are freed only between turns, so strangers are let in a few at a time. */
   acceptsPerTurn: 16,
   strangersQueued: 64,
-  pathsCached: 1024,
 
   // Connections of one endpoint.
   connectionsMax: 512,
@@ -48,7 +47,11 @@ export const quicLimits = {
   connectionWindowInitial: 65_536,
   connectionWindowMax: 8 * 1024 * 1024,
   streamWindowMax: 4 * 1024 * 1024,
-  readChunkBytes: 64 * 1024,
+  /**
+   * Read from one connection before it must send: a quarter of the initial window, so that quiche
+   * always grants more before the old grant is used up (see `Flusher.sendNow`).
+   */
+  readBytesBeforeSend: 16 * 1024,
   /** What one stream may hand to quiche before the next stream has its turn. */
   writeQuantumBytes: 16 * 1024,
 
@@ -57,10 +60,13 @@ export const quicLimits = {
   /** Callers of `openStream` that may wait for the peer to allow another stream. */
   openWaitersMax: 1024,
 
-  // Roaming. Each new address of the client costs the server one of the client's connection ids.
-  serverConnectionIds: 64,
-  clientConnectionIds: 8,
-  pathEventsPerTurn: 64,
+  /** RFC 9000's minimum: addresses change below quiche (see `PeerAddress`), so no spare ids are needed. */
+  connectionIds: 2,
+
+  // Roaming: addresses that may be the peer's new one, until one has answered.
+  candidatesMax: 4,
+  candidateMs: 10_000,
+  challengeEveryMs: 50,
 
   closeReasonBytesMax: 256,
   certificateBytesMax: 8192,

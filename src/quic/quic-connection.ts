@@ -1,10 +1,10 @@
 import type { ByteStream } from "../protocol/byte-stream.ts";
 import type { CloseReason, Connection, ConnectionStats, SocketAddress } from "./connection.ts";
 import { closeReason } from "./close-reason.ts";
-import { tokenNumber } from "./connection-id.ts";
 import type { Keylog } from "./keylog.ts";
 import { quicLimits } from "./limits.ts";
-import type { QuicheConnection, RecvInfo, SendInfo } from "./quiche-connection.ts";
+import { addressMessage, openAddressMessage, PeerAddress } from "./peer-address.ts";
+import type { QuicheConnection, RecvInfo } from "./quiche-connection.ts";
 import { quicheError } from "./quiche-error.ts";
 import { StreamTable } from "./stream-table.ts";
 
@@ -13,9 +13,10 @@ export interface ConnectionOwner {
   nowMs(): number;
   /** The connection has work for the next flush. */
   wake(connection: QuicConnection): void;
-  /** A fresh id that leads to this connection, with its reset token. */
-  mintId(connection: QuicConnection): { readonly id: Uint8Array; readonly token: Uint8Array };
-  dropId(id: Uint8Array): void;
+  /** The connection must send before more is read. */
+  sendNow(connection: QuicConnection): void;
+  /** A datagram beside the packets of QUIC. */
+  sendLoose(datagram: Uint8Array, to: SocketAddress): void;
   /** Secure, checked, ready for use. */
   established(connection: QuicConnection): void;
 }
@@ -24,7 +25,8 @@ export interface ConnectionSetup {
   readonly side: "client" | "server";
   readonly quiche: QuicheConnection;
   readonly keylog: Keylog;
-  readonly remoteAddress: SocketAddress;
+  /** Both addresses as quiche is to see them, always. */
+  readonly path: RecvInfo;
   readonly alpn: string;
   /** The server's own certificate; the client learns it in the handshake. */
   readonly ownCertificate: Uint8Array | undefined;
@@ -46,7 +48,9 @@ export class QuicConnection implements Connection {
   readonly #handshakeDeadlineMs: number;
   #resolveClosed: (reason: CloseReason) => void = () => undefined;
   #over: CloseReason | undefined;
-  #remoteAddress: SocketAddress;
+  readonly #address: PeerAddress;
+  #addressKey: Uint8Array | undefined;
+  #readBytes = 0;
   #channelBinding: Uint8Array | undefined;
   #certificates: readonly Uint8Array[] = [];
   #receivedSomething = false;
@@ -60,8 +64,11 @@ export class QuicConnection implements Connection {
     this.#setup = setup;
     this.#quiche = setup.quiche;
     this.#owner = owner;
-    this.#remoteAddress = setup.remoteAddress;
-    this.#streams = new StreamTable(setup.quiche, setup.side, () => owner.wake(this));
+    this.#address = new PeerAddress(setup.path.from);
+    this.#streams = new StreamTable(setup.quiche, setup.side, {
+      wake: () => owner.wake(this),
+      consumed: (bytes) => this.#noteConsumed(bytes),
+    });
     const now = owner.nowMs();
     this.#heardMs = now;
     this.#receivedMs = now;
@@ -88,7 +95,7 @@ export class QuicConnection implements Connection {
     return this.#setup.alpn;
   }
   get remoteAddress(): SocketAddress {
-    return this.#remoteAddress;
+    return this.#address.current;
   }
   get isEstablished(): boolean {
     return this.#channelBinding !== undefined;
@@ -124,16 +131,15 @@ export class QuicConnection implements Connection {
 
   stats(): ConnectionStats {
     const stats = this.#quiche.stats();
-    const paths = this.#quiche.paths();
-    const active = paths.find((path) => path.active) ?? paths[0];
+    const [path] = this.#quiche.paths();
     return {
-      rttMs: active?.rtt ?? 0,
+      rttMs: path?.rtt ?? 0,
       sentBytes: stats.sentBytes,
       receivedBytes: stats.recvBytes,
       sentPackets: stats.sent,
       receivedPackets: stats.recv,
       lostPackets: stats.lost,
-      paths: paths.length,
+      paths: 1 + this.#address.moves,
     };
   }
 
@@ -150,13 +156,22 @@ export class QuicConnection implements Connection {
   }
 
   /** Takes in one datagram. What is not authentic changes nothing. */
-  receive(datagram: Uint8Array, path: RecvInfo): void {
+  receive(datagram: Uint8Array, host: string, port: number): void {
+    const key = this.#addressKey;
+    if (key !== undefined && this.#isAddressMessage(datagram, { host, port }, key)) return;
+    const expected = this.#address.is(host, port);
+    // A client's server does not move, and nobody moves during the handshake.
+    if (!expected && (this.side === "client" || key === undefined)) return;
+    const packets = expected ? 0 : this.#quiche.stats().recv;
     this.#receivedSomething = true;
     try {
-      this.#quiche.receive(datagram, path);
+      this.#quiche.receive(datagram, this.#setup.path);
     } catch (error) {
       quicheError(error);
     }
+    if (expected || this.#quiche.stats().recv === packets) return;
+    const number = this.#address.noteAuthentic({ host, port }, this.#owner.nowMs());
+    if (number !== null) this.#sendAddressMessage("challenge", number, { host, port });
   }
 
   /** Looks at what the datagrams changed. Once per turn, before sending. */
@@ -166,8 +181,6 @@ export class QuicConnection implements Connection {
       this.#receivedMs = this.#owner.nowMs();
       if (!this.isEstablished && this.#over === undefined) this.#checkEstablished();
       if (this.isEstablished && this.#over === undefined) {
-        this.#followPaths();
-        this.#supplyIds();
         this.#streams.handleReceived();
       }
     }
@@ -175,7 +188,9 @@ export class QuicConnection implements Connection {
     if (this.#over === undefined) this.#streams.pumpWriters();
   }
 
-  send(slot: Uint8Array): [number, SendInfo] | null {
+  /** Writes the next datagram into `slot` and gives its length, or null when there is none. */
+  send(slot: Uint8Array): number | null {
+    this.#readBytes = 0;
     try {
       return this.#quiche.send(slot);
     } catch (error) {
@@ -234,55 +249,42 @@ export class QuicConnection implements Connection {
 
   /** What makes a finished handshake worthless to us, or null. Fills in what it yielded. */
   #handshakeProblem(): string | null {
-    const binding = this.#setup.keylog.channelBinding();
+    const keys = this.#setup.keylog.exports();
     this.#setup.keylog.close();
     const alpn = Buffer.from(this.#quiche.applicationProtocol()).toString("latin1");
     if (alpn !== this.#setup.alpn) return "wrong application protocol";
     if (this.#quiche.isResumed()) return "resumed session";
     if (this.#quiche.isInEarlyData()) return "early data";
-    if (binding === null) return "no channel binding";
+    if (keys === null) return "no channel binding";
     const own = this.#setup.ownCertificate;
     this.#certificates = own === undefined ? this.#quiche.peerCertificates() : [own];
     const [leaf] = this.#certificates;
     if (leaf === undefined) return "no certificate";
     if (leaf.byteLength > quicLimits.certificateBytesMax) return "oversized certificate";
-    this.#channelBinding = binding;
+    this.#channelBinding = keys.channelBinding;
+    this.#addressKey = keys.addressKey;
     return null;
   }
 
-  /** quiche decides which path is valid; we only learn where the peer is now. */
-  #followPaths(): void {
-    for (let count = 0; count < quicLimits.pathEventsPerTurn; count++) {
-      const event = this.#quiche.nextPathEvent();
-      if (event === null) break;
-      if (event.type === "PeerMigrated") this.#noteRemoteAddress();
-    }
-    for (;;) {
-      const retired = this.#quiche.retiredSourceId();
-      if (retired === null) break;
-      this.#owner.dropId(retired);
-    }
+  #isAddressMessage(datagram: Uint8Array, from: SocketAddress, key: Uint8Array): boolean {
+    const kind = this.side === "client" ? "challenge" : "answer";
+    const number = openAddressMessage(kind, key, datagram);
+    if (number === null) return false;
+    if (this.side === "client") this.#sendAddressMessage("answer", number, from);
+    else if (this.#address.noteAnswer(from, number)) this.ping();
+    return true;
   }
 
-  #noteRemoteAddress(): void {
-    const active = this.#quiche.paths().find((path) => path.active);
-    if (active !== undefined) {
-      this.#remoteAddress = { host: active.peerHost.host, port: active.peerHost.port };
-    }
+  #sendAddressMessage(kind: "challenge" | "answer", number: Uint8Array, to: SocketAddress): void {
+    if (this.#addressKey === undefined) return;
+    const receiver = this.#quiche.destinationId();
+    this.#owner.sendLoose(addressMessage(kind, this.#addressKey, receiver, number), to);
   }
 
-  /** The peer needs a spare id of ours for each address either of us moves to. */
-  #supplyIds(): void {
-    for (let left = this.#quiche.sourceIdsLeft(); left > 0; left--) {
-      const { id, token } = this.#owner.mintId(this);
-      try {
-        this.#quiche.addSourceId(id, tokenNumber(token));
-      } catch (error) {
-        quicheError(error);
-        this.#owner.dropId(id);
-        return;
-      }
-    }
+  #noteConsumed(bytes: number): void {
+    this.#owner.wake(this);
+    this.#readBytes += bytes;
+    if (this.#readBytes >= quicLimits.readBytesBeforeSend) this.#owner.sendNow(this);
   }
 
   #checkOver(): void {

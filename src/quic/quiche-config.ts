@@ -14,7 +14,6 @@ export interface TransportSettings {
   readonly streamWindowMax: number;
   /** How many streams the peer may have open towards us. */
   readonly peerStreamsMax: number;
-  readonly connectionIdLimit: number;
   readonly congestionControl: CongestionControl;
 }
 
@@ -53,7 +52,7 @@ export function serverConfig(
   return applied(config, settings);
 }
 
-export function checkToken(token: bigint): bigint {
+function checkToken(token: bigint): bigint {
   if (typeof token !== "bigint" || token < 0n || token >= 1n << 128n) {
     throw new RangeError("A stateless reset token must be a number of 128 bits");
   }
@@ -84,10 +83,8 @@ function applied(config: Config, settings: TransportSettings): Config {
   config.setInitialMaxStreamsUni(0);
   config.setMaxConnectionWindow(size("connectionWindowMax", settings.connectionWindowMax));
   config.setMaxStreamWindow(size("streamWindowMax", settings.streamWindowMax));
-  config.setActiveConnectionIdLimit(
-    checkInteger("connectionIdLimit", settings.connectionIdLimit, 2, 256),
-  );
-  config.setDisableActiveMigration(false);
+  config.setActiveConnectionIdLimit(quicLimits.connectionIds);
+  config.setDisableActiveMigration(true);
   if (!congestionControls.has(settings.congestionControl)) {
     throw new RangeError(`Unknown congestion control: ${settings.congestionControl}`);
   }

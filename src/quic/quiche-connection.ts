@@ -5,7 +5,6 @@ import type {
   ConnectionError,
   Host,
   RecvInfo,
-  SendInfo,
   Stats,
 } from "@matrixai/quic/native/types.js";
 import {
@@ -17,9 +16,8 @@ import {
   checkPort,
 } from "./argument.ts";
 import { quicLimits } from "./limits.ts";
-import { checkToken } from "./quiche-config.ts";
 
-export type { ConnectionError, RecvInfo, SendInfo };
+export type { ConnectionError, RecvInfo };
 
 /** What one read from a stream gave. */
 export interface StreamChunk {
@@ -67,10 +65,10 @@ export class QuicheConnection {
     this.#native.recv(datagram, info);
   }
 
-  /** Writes the next datagram into `slot`, or gives null when there is none. */
-  send(slot: Uint8Array): [number, SendInfo] | null {
+  /** Writes the next datagram into `slot` and gives its length, or null when there is none. */
+  send(slot: Uint8Array): number | null {
     checkBytes("slot", slot, quicLimits.initialDatagramBytesMin, quicLimits.datagramBytesMax);
-    return this.#native.send(slot);
+    return this.#native.send(slot)?.[0] ?? null;
   }
 
   streamReceive(id: number, into: Uint8Array): [number, boolean] | null {
@@ -111,11 +109,6 @@ export class QuicheConnection {
     return this.#native.peerStreamsLeftBidi();
   }
 
-  addSourceId(scid: Uint8Array, resetToken: bigint): void {
-    checkBytes("scid", scid, 1, quicLimits.connectionIdBytesMax);
-    this.#native.newSourceCid(scid, checkToken(resetToken), false);
-  }
-
   close(application: boolean, code: number, reason: Uint8Array): void {
     checkBytes("reason", reason, 0, quicLimits.closeReasonBytesMax);
     this.#native.close(checkBoolean("application", application), checkCode(code), reason);
@@ -124,16 +117,13 @@ export class QuicheConnection {
   // No arguments, so nothing to check.
   timeoutMs = (): number | null => this.#native.timeout();
   onTimeout = (): void => this.#native.onTimeout();
-  sourceIdsLeft = (): number => this.#native.sourceCidsLeft();
-  retiredSourceId = (): Uint8Array | null => this.#native.retiredScidNext();
-  /** Null when there is none, whatever the package's types say. */
-  nextPathEvent = (): { readonly type: string } | null => this.#native.pathEventNext();
-  pathCount = (): number => this.#native.pathStats().length;
   paths = (): ReturnType<Connection["pathStats"]> => this.#native.pathStats();
   sendKeepAlive = (): void => this.#native.sendAckEliciting();
   applicationProtocol = (): Uint8Array => this.#native.applicationProto();
   peerCertificates = (): readonly Uint8Array[] => this.#native.peerCertChain() ?? [];
+  /** The id of ours that the peer sends to. */
   sourceId = (): Uint8Array => this.#native.sourceId();
+  destinationId = (): Uint8Array => this.#native.destinationId();
   sendDatagramBytesMax = (): number => this.#native.maxSendUdpPayloadSize();
   isEstablished = (): boolean => this.#native.isEstablished();
   isResumed = (): boolean => this.#native.isResumed();

@@ -9,12 +9,12 @@ export class RouteTable<Owner> {
   /** Ids that clients chose for their first flight. */
   readonly #foreign = new Map<string, Owner>();
 
-  /** False when another id begins alike: the caller mints again. */
-  addOwn(id: Uint8Array, owner: Owner): boolean {
-    const key = keyAt(id, 0);
-    if (this.#own.has(key)) return false;
-    this.#own.set(key, { id, owner });
-    return true;
+  addOwn(id: Uint8Array, owner: Owner): void {
+    this.#own.set(keyAt(id, 0), { id, owner });
+  }
+
+  hasOwn(id: Uint8Array): boolean {
+    return this.#own.has(keyAt(id, 0));
   }
 
   removeOwn(id: Uint8Array): void {

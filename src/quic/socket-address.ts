@@ -29,6 +29,17 @@ export function writeSocketAddress(
   return 28;
 }
 
+/** The address as the socket will report it, so that both can be compared as text. */
+export function canonicalHost(host: string, socketHost: string): string {
+  if (isIPv4(host)) return isIPv4(socketHost) ? host : `${mappedPrefix}${host}`;
+  const bytes = new DataView(new ArrayBuffer(16));
+  write6(bytes, 0, host);
+  if (bytes.getBigUint64(0) === 0n && bytes.getUint32(8) === 0xffff) {
+    return `${mappedPrefix}${[12, 13, 14, 15].map((at) => bytes.getUint8(at)).join(".")}`;
+  }
+  return new URL(`http://[${host}]/`).hostname.slice(1, -1);
+}
+
 function write4(into: DataView, at: number, host: string): void {
   if (!isIPv4(host)) throw new RangeError(`Not an IPv4 address: ${host}`);
   for (const [index, part] of host.split(".").entries()) into.setUint8(at + index, Number(part));

@@ -1,12 +1,11 @@
 import type { Log } from "../system/log.ts";
+import type { SocketAddress } from "./connection.ts";
 import type { ConnectionFactory } from "./connection-factory.ts";
-import type { ConnectionIds } from "./connection-id.ts";
 import type { Flusher } from "./flusher.ts";
 import { admitsStranger } from "./half-open.ts";
 import { quicLimits } from "./limits.ts";
 import type { QuicConnection } from "./quic-connection.ts";
 import type { ServerIdentity } from "./quiche-config.ts";
-import type { RecvInfo } from "./quiche-connection.ts";
 import {
   type LongHeader,
   parseLongHeader,
@@ -19,7 +18,6 @@ import type { RouteTable } from "./route-table.ts";
 
 export interface StrangersOptions {
   readonly identity: ServerIdentity;
-  readonly ids: ConnectionIds;
   readonly routes: RouteTable<QuicConnection>;
   readonly factory: ConnectionFactory;
   readonly flusher: Flusher;
@@ -30,7 +28,7 @@ export interface StrangersOptions {
 
 interface Waiting {
   readonly datagram: Uint8Array;
-  readonly path: RecvInfo;
+  readonly from: SocketAddress;
 }
 
 /**
@@ -47,11 +45,11 @@ export class Strangers {
     this.#options = options;
   }
 
-  handleStranger(datagram: Uint8Array, path: RecvInfo): void {
+  handleStranger(datagram: Uint8Array, from: SocketAddress): void {
     // A genuine first flight is padded (RFC 9000, 14.1); anything smaller gets no answer.
     if (datagram.byteLength < quicLimits.initialDatagramBytesMin) return;
     if (this.#waiting.length >= quicLimits.strangersQueued) return;
-    this.#waiting.push({ datagram, path });
+    this.#waiting.push({ datagram, from });
     if (this.#scheduled) return;
     this.#scheduled = true;
     setImmediate(() => this.#letIn());
@@ -59,11 +57,11 @@ export class Strangers {
 
   #letIn(): void {
     this.#scheduled = false;
-    for (const { datagram, path } of this.#waiting.splice(0, quicLimits.acceptsPerTurn)) {
+    for (const { datagram, from } of this.#waiting.splice(0, quicLimits.acceptsPerTurn)) {
       const known = this.#options.routes.findLong(datagram);
-      const connection = known ?? this.#meet(datagram, path);
+      const connection = known ?? this.#meet(datagram, from);
       if (connection === undefined) continue;
-      connection.receive(datagram, path);
+      connection.receive(datagram, from.host, from.port);
       this.#options.flusher.wake(connection);
     }
     if (this.#waiting.length === 0) return;
@@ -71,54 +69,54 @@ export class Strangers {
     setImmediate(() => this.#letIn());
   }
 
-  #meet(datagram: Uint8Array, path: RecvInfo): QuicConnection | undefined {
+  #meet(datagram: Uint8Array, from: SocketAddress): QuicConnection | undefined {
     const { factory, flusher, random } = this.#options;
     const header = parseLongHeader(datagram);
     if (header === null || header.dcid.byteLength < clientIdBytesMin) return undefined;
     if (!versionIsSupported(header.version)) {
       // Version 0 is itself a negotiation packet: answering it could go on for ever.
       if (header.version === 0) return undefined;
-      flusher.sendLoose(versionNegotiationPacket(header), path.from.host, path.from.port);
+      flusher.sendLoose(versionNegotiationPacket(header), from.host, from.port);
       return undefined;
     }
     if (header.type !== "initial") return undefined;
     if (factory.connections.size >= quicLimits.connectionsMax) return undefined;
     if (!admitsStranger(factory.halfOpenCount, random)) return undefined;
-    const proof = this.#proof(header, path);
+    const proof = this.#proof(header, from);
     if (proof === null) {
-      this.#askToRetry(header, path);
+      this.#askToRetry(header, from);
       return undefined;
     }
-    return this.#accept(header, path, proof);
+    return this.#accept(header, from, proof);
   }
 
   /** The original id from a valid token; undefined when none is needed; null when one is. */
-  #proof(header: LongHeader, path: RecvInfo): Uint8Array | undefined | null {
+  #proof(header: LongHeader, from: SocketAddress): Uint8Array | undefined | null {
     const { factory, nowMs } = this.#options;
     if (header.token.byteLength > 0) {
-      const original = this.#tokens.open(header.token, header.dcid, path.from, nowMs());
+      const original = this.#tokens.open(header.token, header.dcid, from, nowMs());
       if (original !== null) return original;
     }
     return factory.halfOpenCount < quicLimits.halfOpenEarlyDrop ? undefined : null;
   }
 
-  #askToRetry(header: LongHeader, path: RecvInfo): void {
-    const { ids, flusher, nowMs } = this.#options;
-    const scid = ids.mint();
-    const token = this.#tokens.seal(header.dcid, scid, path.from, nowMs());
-    flusher.sendLoose(retryPacket(header, scid, token), path.from.host, path.from.port);
+  #askToRetry(header: LongHeader, from: SocketAddress): void {
+    const { factory, flusher, nowMs } = this.#options;
+    const scid = factory.mint();
+    const token = this.#tokens.seal(header.dcid, scid, from, nowMs());
+    flusher.sendLoose(retryPacket(header, scid, token), from.host, from.port);
   }
 
   #accept(
     header: LongHeader,
-    path: RecvInfo,
+    from: SocketAddress,
     originalDcid: Uint8Array | undefined,
   ): QuicConnection | undefined {
-    const { factory, ids, identity, log } = this.#options;
+    const { factory, identity, log } = this.#options;
     try {
       // After a Retry the client already uses the id we gave it.
-      const scid = originalDcid === undefined ? ids.mint() : header.dcid;
-      const connection = factory.accept({ scid, originalDcid }, path.from, identity);
+      const scid = originalDcid === undefined ? factory.mint() : header.dcid;
+      const connection = factory.accept({ scid, originalDcid }, from, identity);
       factory.addFirstId(connection, header.dcid);
       return connection;
     } catch (error) {

@@ -15,6 +15,7 @@ export class StreamTable implements StreamOwner {
   readonly quiche: QuicheConnection;
   readonly chunk: Uint8Array;
   readonly wake: () => void;
+  readonly consumed: (bytes: number) => void;
   readonly #side: 0 | 1;
   readonly #streams = new Map<number, QuicStream>();
   readonly #peerIds = new PeerStreamIds();
@@ -26,10 +27,15 @@ export class StreamTable implements StreamOwner {
   #nextId: number;
   #over: CloseReason | undefined;
 
-  constructor(quiche: QuicheConnection, side: "client" | "server", wake: () => void) {
+  constructor(
+    quiche: QuicheConnection,
+    side: "client" | "server",
+    calls: { readonly wake: () => void; readonly consumed: (bytes: number) => void },
+  ) {
     this.quiche = quiche;
     this.chunk = chunk;
-    this.wake = wake;
+    this.wake = calls.wake;
+    this.consumed = calls.consumed;
     this.#side = side === "client" ? 0 : 1;
     this.#nextId = this.#side;
   }
@@ -164,4 +170,4 @@ class PeerStreamIds {
 }
 
 /** Shared by all connections: read and copied within one synchronous step. */
-const chunk = new Uint8Array(quicLimits.readChunkBytes);
+const chunk = new Uint8Array(quicLimits.readBytesBeforeSend);

@@ -9,6 +9,8 @@ export interface StreamOwner {
   readonly chunk: Uint8Array;
   /** There is something to send. */
   wake(): void;
+  /** Bytes were read, and the peer may be told so. */
+  consumed(bytes: number): void;
   /** The stream wants to write and waits for its turn. */
   writerWaits(stream: QuicStream): void;
   readonly writersWaiting: boolean;
@@ -178,8 +180,9 @@ export class QuicStream implements ByteStream {
     try {
       const got = quiche.streamReceive(this.id, chunk);
       if (got === null) return undefined;
-      this.#owner.wake();
-      return this.#taken(...got);
+      const taken = this.#taken(...got);
+      this.#owner.consumed(got[0]);
+      return taken;
     } catch (error) {
       this.#readError = readError(quicheError(error));
       this.#checkFinished();
