@@ -2,13 +2,12 @@ import * as v from "valibot";
 import { RemoteError, type RemoteErrorCode, remoteErrorCodes, WireError } from "./errors.ts";
 import { type Frame, frameTypes, type FrameStream } from "./frame.ts";
 import { limits } from "./limits.ts";
+import { printableLine } from "./printable-line.ts";
 
 /** The JSON bodies of control frames. Unknown members are let through, so that a newer peer can add some. */
 
 const encoder = new TextEncoder();
 const decoder = new TextDecoder("utf-8", { fatal: true });
-const lenientDecoder = new TextDecoder("utf-8");
-const ellipsisBytes = 3;
 
 /** Text that reaches the kernel or a terminal: no NUL, which would cut it short, and no half of a surrogate pair. */
 const textUpTo = (bytesMax: number) =>
@@ -168,42 +167,6 @@ export type Provisioned = v.InferOutput<typeof provisionedSchema>;
 /** The code is open: a newer peer may know more of them. */
 const errorSchema = v.object({ code: text, message: text, hint: v.optional(text) });
 
-/**
- * Reply to `sessions`. Long commands are cut, and cut shorter while the whole does not fit one frame;
- * no session is left out before there are `sessionsMax` newer ones.
- */
-export function encodeSessionList(list: SessionList): Uint8Array<ArrayBuffer> {
-  const newest = list.sessions.slice(-limits.sessionsMax);
-  let charsMax: number = limits.listedCharsMax;
-  for (;;) {
-    const sessions: SessionList["sessions"] = [];
-    for (const session of newest)
-      sessions.push({
-        ...session,
-        argv: clipWords(session.argv, charsMax),
-        context: session.context?.slice(0, charsMax).toWellFormed() ?? null,
-      });
-    const payload = encodeJson({ sessions });
-    if (payload.length <= limits.replyBytesMax || charsMax === 0) return payload;
-    charsMax >>>= 1;
-  }
-}
-
-function clipWords(words: readonly string[], charsMax: number): string[] {
-  const kept: string[] = [];
-  let left = charsMax;
-  for (const word of words) {
-    if (word.length > left) {
-      kept.push(`${word.slice(0, left).toWellFormed()}…`);
-      break;
-    }
-    kept.push(word);
-    left -= word.length + 1;
-    if (left <= 0) break;
-  }
-  return kept;
-}
-
 export function encodeJson(value: unknown): Uint8Array<ArrayBuffer> {
   return encoder.encode(JSON.stringify(value));
 }
@@ -229,7 +192,7 @@ export function decodeJson<Schema extends v.GenericSchema>(
 function describe(issue: v.BaseIssue<unknown>): string {
   const member = v.getDotPath(issue) ?? "value";
   const expected = issue.expected === null ? issue.message : `expected ${issue.expected}`;
-  return oneLine(`${member}: ${expected}`, limits.messageBytesMax);
+  return printableLine(`${member}: ${expected}`, limits.messageBytesMax);
 }
 
 /** The request a stream begins with. Throws `RemoteError`, ready for `sendError`. */
@@ -242,7 +205,7 @@ export function decodeRequest(frame: Frame): Request {
   if (!requestTypes.has(type))
     throw new RemoteError(
       "unsupported",
-      `This machine does not know the request ${oneLine(type, limits.nameBytesMax)}`,
+      `This machine does not know the request ${printableLine(type, limits.nameBytesMax)}`,
       "The machine runs an older version than the client: update its image",
     );
   return refuseAs("bad-request", () => decodeJson(requestSchema, frame.payload, "Request"));
@@ -264,8 +227,8 @@ function refuseAs<Value>(code: RemoteErrorCode, decode: () => Value): Value {
 export async function sendError(frames: FrameStream, error: RemoteError): Promise<void> {
   const body = {
     code: error.code,
-    message: oneLine(error.message, limits.messageBytesMax),
-    ...(error.hint === undefined ? {} : { hint: oneLine(error.hint, limits.hintBytesMax) }),
+    message: printableLine(error.message, limits.messageBytesMax),
+    ...(error.hint === undefined ? {} : { hint: printableLine(error.hint, limits.hintBytesMax) }),
   };
   await frames.write(frameTypes.error, encodeJson(body));
 }
@@ -274,8 +237,12 @@ export async function sendError(frames: FrameStream, error: RemoteError): Promis
 export function decodeError(payload: Uint8Array): RemoteError {
   const body = decodeJson(errorSchema, payload, "Error reply");
   const known = remoteErrorCodes.find((code) => code === body.code);
-  const hint = body.hint === undefined ? undefined : oneLine(body.hint, limits.hintBytesMax);
-  return new RemoteError(known ?? "internal", oneLine(body.message, limits.messageBytesMax), hint);
+  const hint = body.hint === undefined ? undefined : printableLine(body.hint, limits.hintBytesMax);
+  return new RemoteError(
+    known ?? "internal",
+    printableLine(body.message, limits.messageBytesMax),
+    hint,
+  );
 }
 
 /** Sends a request as the first frame of a fresh stream and reads its reply. Rejects with `RemoteError` when refused. */
@@ -295,16 +262,4 @@ function expectOk(frame: Frame | null): Frame {
   if (frame.type !== frameTypes.ok)
     throw new WireError(`Frame 0x${frame.type.toString(16)} where a reply was due`);
   return frame;
-}
-
-/** Words that end up on somebody's terminal: nothing that moves the cursor or turns the text, and no end of their own choosing. */
-function oneLine(words: string, bytesMax: number): string {
-  const printable = words
-    .slice(0, bytesMax)
-    .toWellFormed()
-    .replaceAll(/[\p{Cc}\p{Cf}\u2028\u2029]+/gu, " ");
-  const bytes = encoder.encode(printable);
-  if (words.length <= bytesMax && bytes.length <= bytesMax) return printable;
-  const kept = lenientDecoder.decode(bytes.subarray(0, bytesMax - ellipsisBytes));
-  return `${kept.replace(/\u{FFFD}+$/u, "")}…`;
 }

@@ -9,7 +9,6 @@ import {
   decodeJson,
   decodeRequest,
   encodeJson,
-  encodeSessionList,
   progressSchema,
   provisionedSchema,
   request,
@@ -19,6 +18,7 @@ import {
   sessionReplySchema,
   statusSchema,
 } from "../../src/protocol/message.ts";
+import { encodeSessionList } from "../../src/protocol/session-list.ts";
 import { requests } from "../support/arbitraries.ts";
 import { memoryPair } from "../support/memory-stream.ts";
 import { rejection } from "../support/rejection.ts";

@@ -5,12 +5,12 @@ import { FrameStream, frameTypes } from "../../protocol/frame.ts";
 import {
   decodeRequest,
   encodeJson,
-  encodeSessionList,
   type ProvisionRequest,
   type Request,
   sendError,
   type Status,
 } from "../../protocol/message.ts";
+import { encodeSessionList } from "../../protocol/session-list.ts";
 import type { Log } from "../../system/log.ts";
 import { late, within } from "../../system/within.ts";
 import { initLimits } from "./limits.ts";

@@ -1,0 +1,38 @@
+import { limits } from "./limits.ts";
+import { encodeJson, type SessionList } from "./message.ts";
+
+/**
+ * Reply to `sessions`. Long commands are cut, and cut shorter while the whole does not fit one frame;
+ * no session is left out before there are `sessionsMax` newer ones.
+ */
+export function encodeSessionList(list: SessionList): Uint8Array<ArrayBuffer> {
+  const newest = list.sessions.slice(-limits.sessionsMax);
+  let charsMax: number = limits.listedCharsMax;
+  for (;;) {
+    const sessions: SessionList["sessions"] = [];
+    for (const session of newest)
+      sessions.push({
+        ...session,
+        argv: clipWords(session.argv, charsMax),
+        context: session.context?.slice(0, charsMax).toWellFormed() ?? null,
+      });
+    const payload = encodeJson({ sessions });
+    if (payload.length <= limits.replyBytesMax || charsMax === 0) return payload;
+    charsMax >>>= 1;
+  }
+}
+
+function clipWords(words: readonly string[], charsMax: number): string[] {
+  const kept: string[] = [];
+  let left = charsMax;
+  for (const word of words) {
+    if (word.length > left) {
+      kept.push(`${word.slice(0, left).toWellFormed()}…`);
+      break;
+    }
+    kept.push(word);
+    left -= word.length + 1;
+    if (left <= 0) break;
+  }
+  return kept;
+}
