@@ -1,0 +1,152 @@
+import { expect, test } from "bun:test";
+import fc from "fast-check";
+import { parsePax } from "../../../src/roles/init/provision/tar/pax.ts";
+import { TarReader } from "../../../src/roles/init/provision/tar/reader.ts";
+import { TarRefusal, type TarReason } from "../../../src/roles/init/provision/tar/refusal.ts";
+import { linkCases } from "./corpus/link.ts";
+import { pathCases } from "./corpus/path.ts";
+import { Scratch, unpackInto } from "./scratch.ts";
+import { concat, dir, endMark, file, gnuLong, hardlink, pax, symlink } from "./tar-builder.ts";
+
+const seed = Number(process.env["FV_SEED"]) || undefined;
+const options = (numRuns: number) => ({ numRuns, ...(seed === undefined ? {} : { seed }) });
+
+const valid = concat(
+  dir("d", { mode: 0o755 }),
+  file("d/f", "content ".repeat(200)),
+  pax([
+    ["path", "a/long/name"],
+    ["mtime", "1700000000.5"],
+    ["SCHILY.xattr.user.a", "b"],
+  ]),
+  file("x", "y"),
+  gnuLong("K", "target\0"),
+  gnuLong("L", "name\0"),
+  symlink("x", "y"),
+  hardlink("h", "d/f"),
+  endMark,
+);
+
+/** Reads to the end; what it accepts is summed up, what it refuses is a `TarRefusal`, anything else is thrown. */
+function read(bytes: Uint8Array, slice: number): string {
+  const reader = new TarReader();
+  const seen: string[] = [];
+  try {
+    for (let at = 0; at < bytes.length; at += slice) {
+      for (const event of reader.push(bytes.subarray(at, at + slice))) {
+        if (event.kind === "entry") seen.push(JSON.stringify(event.entry));
+        else if (event.kind === "data") expect(event.bytes.length).toBeGreaterThan(0);
+      }
+    }
+    reader.finish();
+    return seen.join("\n");
+  } catch (error) {
+    if (error instanceof TarRefusal) return `${seen.join("\n")}\n${error.reason}`;
+    throw error;
+  }
+}
+
+test("damaged archives give entries or a TarRefusal, the same in any slices", () => {
+  const mutation = fc.record({
+    at: fc.nat(valid.length - 1),
+    bytes: fc.uint8Array({ minLength: 1, maxLength: 12 }),
+    /** Without a right checksum nothing behind it would ever be tried. */
+    repair: fc.boolean(),
+  });
+  fc.assert(
+    fc.property(
+      fc.array(mutation, { minLength: 1, maxLength: 3 }),
+      fc.integer({ min: 1, max: 700 }),
+      (mutations, slice) => {
+        const bytes = valid.slice();
+        for (const { at, bytes: patch, repair } of mutations) {
+          bytes.set(patch.subarray(0, bytes.length - at), at);
+          if (repair) repairChecksum(bytes, at - (at % 512));
+        }
+        expect(read(bytes, slice)).toBe(read(bytes, bytes.length));
+      },
+    ),
+    options(3000),
+  );
+});
+
+function repairChecksum(bytes: Uint8Array, start: number): void {
+  const block = bytes.subarray(start, start + 512);
+  block.fill(0x20, 148, 156);
+  const sum = block.reduce((total, byte) => total + byte, 0);
+  block.set(Buffer.from(`${sum.toString(8).padStart(6, "0")}\0 `), 148);
+}
+
+test("arbitrary bytes are refused, never more", () => {
+  fc.assert(
+    fc.property(fc.uint8Array({ maxLength: 3000 }), (bytes) => {
+      expect(read(bytes, 512)).toMatch(/E_[A-Z_]+$/);
+    }),
+    options(500),
+  );
+});
+
+test("parsePax takes what the builder wrote and refuses or takes anything else without another error", () => {
+  const key = fc
+    .string({ minLength: 1, maxLength: 20, unit: "binary-ascii" })
+    .filter((text) => !text.includes("=") && !text.includes("\0"));
+  fc.assert(
+    fc.property(
+      fc.uniqueArray(fc.tuple(key, fc.uint8Array({ maxLength: 200 })), {
+        maxLength: 6,
+        selector: ([name]) => name,
+      }),
+      (records) => {
+        const body = pax(records).subarray(512);
+        const length = records.length === 0 ? 0 : body.lastIndexOf(0x0a) + 1;
+        const parsed = parsePax(body.subarray(0, length));
+        expect([...parsed].map(([name, value]) => [name, [...value]])).toEqual(
+          records.map(([name, value]) => [name, [...value]]),
+        );
+      },
+    ),
+    options(500),
+  );
+  fc.assert(
+    fc.property(fc.uint8Array({ maxLength: 300 }), (body) => {
+      try {
+        parsePax(body);
+      } catch (error) {
+        expect(error).toBeInstanceOf(TarRefusal);
+      }
+    }),
+    options(1000),
+  );
+});
+
+test("row 70: whatever stands around it, the first hostile entry decides", () => {
+  const hostile = [...pathCases, ...linkCases].flatMap(([, , bytes, effect]) =>
+    typeof effect === "string"
+      ? [{ bytes: bytes.subarray(0, -1024), reason: effect satisfies TarReason }]
+      : [],
+  );
+  fc.assert(
+    fc.property(
+      fc.array(fc.nat(200), { maxLength: 60 }),
+      fc.nat(hostile.length - 1),
+      fc.nat(hostile.length - 1),
+      (sizes, first, second) => {
+        using scratch = new Scratch();
+        const before = sizes.map((size, index) => file(`valid/${index}`, "v".repeat(size)));
+        const decides = hostile[first];
+        const later = hostile[second];
+        if (decides === undefined || later === undefined) return;
+        const bytes = concat(...before, decides.bytes, file("between"), later.bytes, endMark);
+        let outcome: unknown;
+        try {
+          unpackInto(scratch.root, bytes, { slice: 4096 });
+        } catch (error) {
+          outcome = error;
+        }
+        expect(outcome).toMatchObject({ reason: decides.reason });
+        expect(scratch.escaped).toBe(false);
+      },
+    ),
+    options(150),
+  );
+});
