@@ -21,6 +21,8 @@ export interface Connection {
   stats(): ConnectionStats;
   /** Milliseconds since the peer was last heard, by the monotonic clock. */
   quietMs(): number;
+  /** Asks the peer for a sign of life, which also tells it where we are now. */
+  ping?(): void;
 }
 
 export interface SocketAddress {

@@ -21,6 +21,12 @@ export const clientLimits = {
   quietRebindMs: 3000,
   quietDeadMs: 6000,
   watchEveryMs: 500,
+  /**
+   * After the last packet that came in we ask for a sign of life, then again after twice the time: the
+   * other side may wait for us at an address that a NAT has given away.
+   */
+  probeFirstMs: 1000,
+  probeLastMs: 8000,
   /** The clock jumped by so much: the laptop slept. */
   clockJumpMs: 5000,
   /** Scripts give a lost link up after this long. */

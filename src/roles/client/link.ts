@@ -175,6 +175,10 @@ export class Link {
   #observe(): void {
     const verdict = this.#watch.observe(this.#sample());
     if (verdict === "fine") return;
+    if (verdict === "probe") {
+      this.#opened.connection.ping?.();
+      return;
+    }
     this.#retryNow.call();
     if (this.#lost !== undefined) return;
     if (verdict === "rebind") {

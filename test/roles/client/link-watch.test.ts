@@ -25,12 +25,26 @@ function watch(steps: readonly (readonly [number, number])[], jumpAt = -1): stri
 const repeat = (count: number, value: readonly [number, number]) =>
   Array.from({ length: count }, () => value);
 
-test("silence of both sides is fine for ever", () => {
-  expect(new Set(watch(repeat(500, [0, 0])))).toEqual(new Set(["fine"]));
+test("a silence of both sides is broken four times, after doubling waits, and then left to keepalive", () => {
+  const verdicts = watch(repeat(500, [0, 0]));
+  const probes = verdicts.flatMap((verdict, index) => (verdict === "probe" ? [index * step] : []));
+  expect(probes).toEqual([1000, 2000, 4000, 8000]);
+  expect(new Set(verdicts)).toEqual(new Set(["fine", "probe"]));
+});
+
+test("an answer to a probe does not begin them anew, traffic does", () => {
+  const answered = repeat(40, [0, 0] as const).map((quiet, index) =>
+    index === 3 ? ([1, 1] as const) : quiet,
+  );
+  expect(watch(answered).filter((verdict) => verdict === "probe")).toHaveLength(4);
+  const busy = repeat(40, [0, 0] as const).map((quiet, index) =>
+    index === 20 ? ([9, 9] as const) : quiet,
+  );
+  expect(watch(busy).filter((verdict) => verdict === "probe").length).toBeGreaterThan(4);
 });
 
 test("answers keep it fine, however one-sided", () => {
-  expect(new Set(watch(repeat(100, [50, 1])))).toEqual(new Set(["fine"]));
+  expect(new Set(watch(repeat(100, [50, 1] as const)))).toEqual(new Set(["fine"]));
 });
 
 test("sending without an answer is a new socket after 3 s and dead after 6 s", () => {
@@ -46,5 +60,5 @@ test("an answer in between begins anew", () => {
 });
 
 test("a clock that jumps is a sleep: a new socket at once", () => {
-  expect(watch(repeat(5, [0, 0]), 3)).toEqual(["fine", "fine", "fine", "rebind", "fine"]);
+  expect(watch(repeat(2, [0, 0]), 1)).toEqual(["fine", "rebind"]);
 });
