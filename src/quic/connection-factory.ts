@@ -1,5 +1,5 @@
 import { isIPv4 } from "node:net";
-import type { CloseReason, SocketAddress } from "./connection.ts";
+import type { SocketAddress } from "./connection.ts";
 import { type ConnectionIds, tokenNumber } from "./connection-id.ts";
 import { openKeylog } from "./keylog.ts";
 import { quicLimits } from "./limits.ts";
@@ -117,9 +117,8 @@ export class ConnectionFactory {
   }
 
   forgetAll(): void {
-    const reason: CloseReason = { kind: "local", code: 0, reason: "closing" };
     for (const connection of this.connections) {
-      connection.abandon(reason);
+      connection.abandon({ kind: "local", code: 0, reason: "closing" });
       this.forget(connection);
     }
   }

@@ -45,7 +45,7 @@ export class Flusher {
       connection.handleReceived();
       if (this.#stuck === undefined) this.#send(connection);
       else this.#awake.add(connection);
-      if (connection.isGone) this.#forget(connection);
+      if (connection.isGone) this.drop(connection);
       else this.#armTimer(connection);
     }
   }
@@ -79,6 +79,14 @@ export class Flusher {
     for (const { handle } of this.#timers.values()) clearTimeout(handle);
     this.#timers.clear();
     this.#awake.clear();
+  }
+
+  /** Forgets a connection, whatever it still had to say. */
+  drop(connection: QuicConnection): void {
+    clearTimeout(this.#timers.get(connection)?.handle);
+    this.#timers.delete(connection);
+    this.#awake.delete(connection);
+    this.#options.gone(connection);
   }
 
   #send(connection: QuicConnection): void {
@@ -126,13 +134,6 @@ export class Flusher {
     this.#stuck = undefined;
     this.#sendBatch();
     if (this.#stuck === undefined && !this.#scheduled) this.flushNow();
-  }
-
-  #forget(connection: QuicConnection): void {
-    clearTimeout(this.#timers.get(connection)?.handle);
-    this.#timers.delete(connection);
-    this.#awake.delete(connection);
-    this.#options.gone(connection);
   }
 
   /** One lazy timer per connection: it is moved only when it would ring too late. */

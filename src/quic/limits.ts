@@ -55,7 +55,7 @@ export const quicLimits = {
   /** What one stream may hand to quiche before the next stream has its turn. */
   writeQuantumBytes: 16 * 1024,
 
-  streamsFromClient: 256,
+  streamsFromClient: 512,
   streamsFromServer: 16,
   /** Callers of `openStream` that may wait for the peer to allow another stream. */
   openWaitersMax: 1024,
@@ -67,6 +67,7 @@ export const quicLimits = {
   candidatesMax: 4,
   candidateMs: 10_000,
   challengeEveryMs: 50,
+  holdMsMax: 250,
 
   closeReasonBytesMax: 256,
   certificateBytesMax: 8192,

@@ -37,8 +37,8 @@ export class PeerAddress {
     return port === this.#current.port && host === this.#current.host;
   }
 
-  /** An authentic packet came from `from`. The number to challenge it with, or null for not now. */
-  noteAuthentic(from: SocketAddress, nowMs: number): Uint8Array | null {
+  /** An authentic packet came from `from`. What to challenge it with, or null for not now. */
+  noteAuthentic(from: SocketAddress, nowMs: number): Challenge | null {
     const key = `${from.host} ${from.port}`;
     for (const [name, { sinceMs }] of this.#candidates) {
       if (nowMs - sinceMs > quicLimits.candidateMs) this.#candidates.delete(name);
@@ -47,7 +47,7 @@ export class PeerAddress {
     if (known !== undefined) {
       if (nowMs - known.askedMs < quicLimits.challengeEveryMs) return null;
       known.askedMs = nowMs;
-      return known.number;
+      return { number: known.number, first: false };
     }
     if (this.#candidates.size >= quicLimits.candidatesMax) {
       const [oldest = ""] = this.#candidates.keys();
@@ -55,7 +55,7 @@ export class PeerAddress {
     }
     const number = randomBytes(numberBytes);
     this.#candidates.set(key, { number, sinceMs: nowMs, askedMs: nowMs });
-    return number;
+    return { number, first: true };
   }
 
   /** A genuine answer with this number came from `from`. True when the connection moved there. */
@@ -68,6 +68,12 @@ export class PeerAddress {
     this.#moves++;
     return true;
   }
+}
+
+export interface Challenge {
+  readonly number: Uint8Array;
+  /** Nothing was known of this address before. */
+  readonly first: boolean;
 }
 
 interface Candidate {

@@ -51,6 +51,7 @@ export class QuicConnection implements Connection {
   readonly #address: PeerAddress;
   #addressKey: Uint8Array | undefined;
   #readBytes = 0;
+  #heldUntilMs = 0;
   #channelBinding: Uint8Array | undefined;
   #certificates: readonly Uint8Array[] = [];
   #receivedSomething = false;
@@ -103,6 +104,9 @@ export class QuicConnection implements Connection {
   /** Nothing more to send or to wait for: the endpoint may forget it. */
   get isGone(): boolean {
     return this.#quiche.isClosed();
+  }
+  get heardAnything(): boolean {
+    return this.#quiche.stats().recv > 0;
   }
   get closeReason(): CloseReason | undefined {
     return this.#over;
@@ -170,8 +174,7 @@ export class QuicConnection implements Connection {
       quicheError(error);
     }
     if (expected || this.#quiche.stats().recv === packets) return;
-    const number = this.#address.noteAuthentic({ host, port }, this.#owner.nowMs());
-    if (number !== null) this.#sendAddressMessage("challenge", number, { host, port });
+    this.#challenge({ host, port });
   }
 
   /** Looks at what the datagrams changed. Once per turn, before sending. */
@@ -190,6 +193,7 @@ export class QuicConnection implements Connection {
 
   /** Writes the next datagram into `slot` and gives its length, or null when there is none. */
   send(slot: Uint8Array): number | null {
+    if (this.#heldUntilMs !== 0 && this.#heldUntilMs > this.#owner.nowMs()) return null;
     this.#readBytes = 0;
     try {
       return this.#quiche.send(slot);
@@ -206,6 +210,7 @@ export class QuicConnection implements Connection {
   /** When `handleTimeout` is due, by the owner's clock; infinity when nothing is awaited. */
   deadlineMs(): number {
     const now = this.#owner.nowMs();
+    if (this.#heldUntilMs > now) return this.#heldUntilMs;
     const timeoutMs = this.#quiche.timeoutMs();
     const quicheAtMs = timeoutMs === null ? Number.POSITIVE_INFINITY : now + timeoutMs;
     if (this.#over !== undefined) return quicheAtMs;
@@ -266,12 +271,32 @@ export class QuicConnection implements Connection {
     return null;
   }
 
+  /**
+   * The old address is most likely dead. What goes there meanwhile would be lost and come again only
+   * after a timeout, so nothing is sent for about the time the answer takes.
+   */
+  #challenge(from: SocketAddress): void {
+    const now = this.#owner.nowMs();
+    const challenge = this.#address.noteAuthentic(from, now);
+    if (challenge === null) return;
+    this.#sendAddressMessage("challenge", challenge.number, from);
+    if (challenge.first) this.#heldUntilMs = now + Math.min(quicLimits.holdMsMax, this.#answerMs());
+  }
+
+  #answerMs(): number {
+    const [path] = this.#quiche.paths();
+    return 20 + 2 * (path?.rtt ?? 0);
+  }
+
   #isAddressMessage(datagram: Uint8Array, from: SocketAddress, key: Uint8Array): boolean {
     const kind = this.side === "client" ? "challenge" : "answer";
     const number = openAddressMessage(kind, key, datagram);
     if (number === null) return false;
     if (this.side === "client") this.#sendAddressMessage("answer", number, from);
-    else if (this.#address.noteAnswer(from, number)) this.ping();
+    else if (this.#address.noteAnswer(from, number)) {
+      this.#heldUntilMs = 0;
+      this.ping();
+    }
     return true;
   }
 

@@ -16,6 +16,9 @@ export function parseLongHeader(datagram: Uint8Array): LongHeader | null {
   if (datagram.byteLength === 0 || datagram.byteLength > quicLimits.datagramBytesMax) return null;
   try {
     const header = quiche.Header.fromSlice(datagram, quicLimits.connectionIdBytesMax);
+    // Other versions may have longer ids; we do not speak with those.
+    const longest = Math.max(header.dcid.byteLength, header.scid.byteLength);
+    if (longest > quicLimits.connectionIdBytesMax) return null;
     return {
       type: header.ty === quiche.Type.Initial ? "initial" : "other",
       version: header.version,

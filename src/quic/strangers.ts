@@ -62,11 +62,18 @@ export class Strangers {
       const connection = known ?? this.#meet(datagram, from);
       if (connection === undefined) continue;
       connection.receive(datagram, from.host, from.port);
-      this.#options.flusher.wake(connection);
+      // Not one packet in it could be decrypted: no state is kept for that.
+      if (known === undefined && !connection.heardAnything) this.#drop(connection);
+      else this.#options.flusher.wake(connection);
     }
     if (this.#waiting.length === 0) return;
     this.#scheduled = true;
     setImmediate(() => this.#letIn());
+  }
+
+  #drop(connection: QuicConnection): void {
+    connection.abandon({ kind: "handshake-timeout" });
+    this.#options.flusher.drop(connection);
   }
 
   #meet(datagram: Uint8Array, from: SocketAddress): QuicConnection | undefined {

@@ -102,6 +102,7 @@ export class StreamTable implements StreamOwner {
 
   writerWaits(stream: QuicStream): void {
     this.#writers.push(stream);
+    this.wake();
   }
 
   finished(stream: QuicStream): void {
