@@ -57,6 +57,12 @@ export function resetSignals(): void {
   check("sigprocmask", () => libc().sigprocmask(setMask, ptr(none), null));
 }
 
+/** Bun makes pipes it was given non-blocking, for all who hold them; a program executed next would lose output. */
+export function makeBlocking(fd: number): void {
+  const flags = check("fcntl", () => libc().fcntl(fd, readFlags, 0));
+  check("fcntl", () => libc().fcntl(fd, writeFlags, flags & ~nonBlocking));
+}
+
 /** Every descriptor from `first` on closes when the next program is executed. */
 export function closeOnExecute(first: number): void {
   check("close_range", () => libc().close_range(first, 0xffff_ffff, closeRangeCloseOnExec));
@@ -87,6 +93,9 @@ export function signalProcess(pid: number, signal: number): void {
   }
 }
 
+const readFlags = 3;
+const writeFlags = 4;
+const nonBlocking = 0o4000;
 const setParentDeathSignal = 1;
 const setDumpable = 4;
 const dropBounding = 24;
@@ -110,6 +119,7 @@ function openProcessCalls() {
     setrlimit: { args: ["i32", "ptr"], returns: "i32" },
     signal: { args: ["i32", "ptr"], returns: "ptr" },
     sigprocmask: { args: ["i32", "ptr", "ptr"], returns: "i32" },
+    fcntl: { args: ["i32", "i32", "i32"], returns: "i32" },
     close_range: { args: ["u32", "u32", "u32"], returns: "i32" },
     sethostname: { args: ["ptr", "u64"], returns: "i32" },
     memfd_create: { args: ["ptr", "u32"], returns: "i32" },

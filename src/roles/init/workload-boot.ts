@@ -13,6 +13,7 @@ import {
   closeOnExecute,
   dieWithParent,
   execute,
+  makeBlocking,
   resetSignals,
   setHostname,
 } from "../../system/process.ts";
@@ -46,6 +47,7 @@ export function bootWorkload(planJson: string): number {
     step = "execute";
     closeOnExecute(reportFd);
     resetSignals();
+    for (const fd of [0, 1, 2]) makeBlocking(fd);
     becomeInit(plan.fallbackInit !== undefined);
   } catch (error) {
     const message = error instanceof Error ? error.message : String(error);

@@ -1,6 +1,7 @@
 import { expect, setDefaultTimeout, test } from "bun:test";
 import { mkdirSync, readdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
+import { initLimits } from "../../../src/roles/init/limits.ts";
 import { makeBusyboxRootfs } from "../../support/busybox-rootfs.ts";
 import { TestMachine } from "./machine.ts";
 
@@ -187,6 +188,18 @@ test("two machines side by side do not see each other", async () => {
   );
   expect(a?.stdout).toStartWith("test-app\n");
   expect(b?.stdout).toStartWith("other-app\n");
+});
+
+test("a console that floods costs the log a few lines, and says how many are left out", async () => {
+  const script = "#!/bin/sh\nseq 1 20000\nsleep 1.2\necho last\nexec sleep 1000\n";
+  await using machine = await TestMachine.boot({
+    rootfs: (root) => makeBusyboxRootfs(root, { init: { script } }),
+    env: { VAULT_STOP_GRACE: "100ms" },
+  });
+  await machine.untilLogged('"line":"last"');
+  const lines = machine.log.match(/"event":"console"/g)?.length ?? 0;
+  expect(lines).toBeLessThanOrEqual(4 * initLimits.consoleLinesPerSecond);
+  expect(machine.log).toMatch(/"dropped":1\d{4}/);
 });
 
 test("memory pressure takes the workload first", async () => {

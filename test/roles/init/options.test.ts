@@ -1,0 +1,74 @@
+import { expect, test } from "bun:test";
+import { initLimits } from "../../../src/roles/init/limits.ts";
+import { main } from "../../../src/roles/init/main.ts";
+import { type InitFlags, readOptions } from "../../../src/roles/init/options.ts";
+import { memoryContext } from "../../support/memory-context.ts";
+
+const noFlags: InitFlags = {
+  listen: undefined,
+  "data-dir": undefined,
+  "api-socket": undefined,
+  "run-dir": undefined,
+};
+
+test("readOptions: what a Fly Machine gives is enough", () => {
+  const env = { FLY_APP_NAME: "my_app", FLY_MACHINE_ID: "148e21ea7e46e8" };
+  expect(readOptions(noFlags, env)).toEqual({
+    listen: undefined,
+    dataDir: "/data",
+    apiSocket: "/.fly/api",
+    runDir: "/run/fly-vault",
+    app: "my_app",
+    machineId: "148e21ea7e46e8",
+    hostname: "my-app",
+    stopGraceMs: initLimits.stopGraceMs,
+    logLevel: "info",
+  });
+});
+
+test.each([
+  ["10", 10_000],
+  ["10s", 10_000],
+  ["250ms", 250],
+  ["", initLimits.stopGraceMs],
+])("readOptions: a grace of %p", (text, ms) => {
+  expect(readOptions(noFlags, { VAULT_STOP_GRACE: text }).stopGraceMs).toBe(ms);
+});
+
+test.each(["soon", "-1", "1.5", "1h", "10 s", "99999999"])(
+  "readOptions refuses a grace of %p",
+  (text) => {
+    expect(() => readOptions(noFlags, { VAULT_STOP_GRACE: text })).toThrow("VAULT_STOP_GRACE");
+  },
+);
+
+test("readOptions refuses folders that depend on where one stands", () => {
+  expect(() => readOptions({ ...noFlags, "data-dir": "data" }, {})).toThrow("--data-dir");
+});
+
+test.each([
+  ["debug", "debug"],
+  ["TRACE", "debug"],
+  ["fly_vault=warn,info", "warn"],
+  ["nonsense", "info"],
+] as const)("readOptions: RUST_LOG=%s means %s", (text, level) => {
+  expect(readOptions(noFlags, { RUST_LOG: text }).logLevel).toBe(level);
+});
+
+test.each([
+  ["", "fly-vault"],
+  ["---", "fly-vault"],
+  ["a.b c", "a-b-c"],
+  ["x".repeat(100), "x".repeat(63)],
+])("readOptions: host name of %p", (text, hostname) => {
+  expect(readOptions(noFlags, { VAULT_HOSTNAME: text, FLY_APP_NAME: "" }).hostname).toBe(hostname);
+});
+
+test("init --help explains the flags on stdout; an unknown flag is exit 2 on stderr", async () => {
+  const help = memoryContext({});
+  expect(await main(["--help"], help)).toBe(0);
+  expect(help.out()).toContain("--data-dir");
+  const wrong = memoryContext({});
+  expect(await main(["--data-dri", "/x"], wrong)).toBe(2);
+  expect(wrong.err()).toContain("--data-dir");
+});
