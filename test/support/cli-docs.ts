@@ -21,7 +21,7 @@ export async function cliDocs(): Promise<string> {
     await section("fly-local", local),
     `## Help topics\n\n${shown.map(block).join("\n\n")}`,
     errors,
-    errorTable(),
+    errorList(),
   ];
   return `${parts.join("\n\n")}\n`;
 }
@@ -79,11 +79,12 @@ error: what failed, in the user's words
 
 A code never gets a second meaning. Text that came from the other side is quoted without control characters.`;
 
-function errorTable(): string {
-  const rows = Object.entries(failureCodes).map(([code, { exitCode, title }]) => {
-    const { meaning, remedy } = explanations[code as FailureCode];
-    return `| ${code} | ${exitCode} | ${title} | ${meaning} | ${remedy} |`;
-  });
-  const head = "| code | exit | what | meaning | what to do |\n| --- | --- | --- | --- | --- |";
-  return `${head}\n${rows.join("\n").replaceAll("[vault.NAME]", "`[vault.NAME]`")}`;
+function errorList(): string {
+  return Object.entries(failureCodes)
+    .map(([code, { exitCode, title }]) => {
+      const { meaning, remedy } = explanations[code as FailureCode];
+      return `- **${code}**, exit ${exitCode}: ${title}. ${meaning} *What to do:* ${remedy}`;
+    })
+    .join("\n")
+    .replaceAll("[vault.NAME]", "`[vault.NAME]`");
 }

@@ -2,10 +2,12 @@ import { defineCommand } from "../../cli/command.ts";
 import type { Context } from "../../cli/context.ts";
 import { Failure } from "../../cli/failure.ts";
 import { UsageError } from "../../cli/usage-error.ts";
+import { showAddress } from "./address.ts";
 import { Console, type ConsoleEnd } from "./console.ts";
 import { exitStatus, stoppedStatus } from "./exit-status.ts";
 import { type Forward, parseForward } from "./forward-spec.ts";
 import { Forwards } from "./forwards.ts";
+import { clientLimits } from "./limits.ts";
 import type { Link } from "./link.ts";
 import { Pipe } from "./pipe.ts";
 import { rootfsSource } from "./provision.ts";
@@ -92,12 +94,19 @@ export const connect = defineCommand({
 });
 
 function forwardsOf(said: readonly string[], configured: readonly string[]): Forward[] {
-  return (said.length > 0 ? said : configured).map((spec) => {
+  const specs = said.length > 0 ? said : configured;
+  if (specs.length > clientLimits.forwardPortsMax)
+    throw new UsageError(`${specs.length} forwards, at most ${clientLimits.forwardPortsMax}`);
+  const listening = new Set<string>();
+  return specs.map((spec) => {
     const forward = parseForward(spec);
     if (forward === undefined)
       throw new UsageError(
         `--forward ${spec} is not PORT, LOCAL:PORT, LOCAL:HOST:PORT or BIND:LOCAL:HOST:PORT`,
       );
+    const where = showAddress({ host: forward.bind, port: forward.localPort });
+    if (listening.has(where)) throw new UsageError(`two forwards listen on ${where}`);
+    listening.add(where);
     return forward;
   });
 }

@@ -132,6 +132,16 @@ test("forwards of the configuration are used unless some are said", async () => 
   await vault.configure({});
 });
 
+test("two forwards on one port, and more than there may be, are usage errors", async () => {
+  const twice = memoryContext({ env: vault.env });
+  expect(await main(["connect", "dev", "-L", "4001:a:1", "-L", "4001:b:2"], twice)).toBe(2);
+  expect(twice.err()).toContain("two forwards listen on 127.0.0.1:4001");
+  const many = memoryContext({ env: vault.env });
+  const specs = Array.from({ length: 257 }, (_, index) => ["-L", String(20_000 + index)]).flat();
+  expect(await main(["connect", "dev", ...specs], many)).toBe(2);
+  expect(many.err()).toContain("257 forwards, at most 256");
+});
+
 test("a spec that is none is a usage error", async () => {
   const context = memoryContext({ env: vault.env });
   expect(await main(["connect", "dev", "-L", "80:x:y:z:1"], context)).toBe(2);
