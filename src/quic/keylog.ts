@@ -1,4 +1,4 @@
-import { closeSync, constants, ftruncateSync, readSync } from "node:fs";
+import { closeSync, ftruncateSync, readSync, writeSync } from "node:fs";
 import { cStruct, check, cString, openLibc } from "../system/libc.ts";
 import { exportKeyingMaterial } from "./exporter.ts";
 import { quicLimits } from "./limits.ts";
@@ -42,15 +42,17 @@ function memoryKeylog(): Keylog {
 
 /** For systems without memfd. A pipe holds 16 KiB at least; the log is about 1 KiB. */
 function pipeKeylog(): Keylog {
-  const { pipe, fcntl } = pipes();
+  const { pipe } = pipes();
   const ends = new Int32Array(new ArrayBuffer(8));
   check("pipe", () => pipe(ends));
   const [readEnd = -1, writeEnd = -1] = ends;
-  fcntl(readEnd, setStatusFlags, constants.O_NONBLOCK);
-  for (const end of ends) fcntl(end, setDescriptorFlags, 1);
   return keylog({
     path: `/dev/fd/${writeEnd}`,
-    read: (into) => readSync(readEnd, into, 0, into.byteLength, null),
+    read: (into) => {
+      // A byte of our own, so that the read cannot wait for ever on an empty pipe.
+      writeSync(writeEnd, "\n");
+      return readSync(readEnd, into, 0, into.byteLength, null);
+    },
     close: () => {
       closeSync(readEnd);
       closeSync(writeEnd);
@@ -109,14 +111,11 @@ const addressLabel = "EXPORTER-fly-vault-address";
 const keyBytes = 32;
 const memfdName = cString("keys");
 const closeOnExec = 1;
-const setDescriptorFlags = 2;
-const setStatusFlags = 4;
 
 const memfd = once(() => openLibc({ memfd_create: { args: ["ptr", "u32"], returns: "i32" } }));
 const pipes = once(() =>
   openLibc({
     pipe: { args: ["ptr"], returns: "i32" },
-    fcntl: { args: ["i32", "i32", "i32"], returns: "i32" },
   }),
 );
 
