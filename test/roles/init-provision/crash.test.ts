@@ -1,4 +1,4 @@
-import { afterAll, describe, expect, test } from "bun:test";
+import { afterAll, describe, expect, setDefaultTimeout, test } from "bun:test";
 import { mkdtempSync, readdirSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -6,6 +6,8 @@ import { emptyTrash } from "../../../src/roles/init/provision/trash.ts";
 import { releaseVolume } from "../../../src/roles/init/provision/data-lock.ts";
 import { listing } from "./scratch.ts";
 import { rootfs, Volume } from "./volume-fixture.ts";
+
+setDefaultTimeout(60_000);
 
 /**
  * kill -9 before every single change that provisioning, going back and repairing make to the volume.

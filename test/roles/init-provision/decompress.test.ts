@@ -1,4 +1,4 @@
-import { describe, expect, test } from "bun:test";
+import { describe, expect, setDefaultTimeout, test } from "bun:test";
 import { gzipSync, zstdCompressSync, constants } from "node:zlib";
 import fc from "fast-check";
 import { ArchiveCorrupt, ArchiveFormat } from "../../../src/roles/init/provision/archive-error.ts";
@@ -6,6 +6,8 @@ import { decompress } from "../../../src/roles/init/provision/decompress.ts";
 import { provisionLimits } from "../../../src/roles/init/provision/limits.ts";
 import { ZstdFrames } from "../../../src/roles/init/provision/zstd-frames.ts";
 import { concat } from "./tar-builder.ts";
+
+setDefaultTimeout(60_000);
 
 const text = Buffer.from("some words, again and again. ".repeat(5000));
 const gz = gzipSync(text);

@@ -133,6 +133,25 @@ describe("download", () => {
     drops = 0;
   });
 
+  test("gives up a server that falls silent", async () => {
+    const silent = createServer((request, response) => {
+      if (request.url === "/half") response.writeHead(200, { etag: '"v1"' }).write("half");
+    });
+    silent.listen(0, "127.0.0.1");
+    await once(silent, "listening");
+    const at = silent.address();
+    const url = `http://127.0.0.1:${typeof at === "object" ? at?.port : 0}`;
+    const read = async (path: string) => {
+      const signal = new AbortController().signal;
+      const options = { digestGiven: true, signal, connectMs: 100, idleMs: 100 };
+      for await (const _ of download(`${url}${path}`, options)) continue;
+    };
+    expect((await refused(read("/nothing"))).message).toContain("nothing came for 0.1 s");
+    expect((await refused(read("/half"))).message).toContain("changed");
+    silent.closeAllConnections();
+    silent.close();
+  }, 20_000);
+
   test("says which address did not answer", async () => {
     const closed = Bun.serve({ port: 0, hostname: "127.0.0.1", fetch: () => new Response("") });
     const url = `http://127.0.0.1:${closed.port}/gone`;

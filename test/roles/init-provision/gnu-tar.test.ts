@@ -1,4 +1,4 @@
-import { describe, expect, test } from "bun:test";
+import { describe, expect, setDefaultTimeout, test } from "bun:test";
 import {
   readFileSync,
   linkSync,
@@ -14,6 +14,8 @@ import fc from "fast-check";
 import { listing, Scratch, unpackInto } from "./scratch.ts";
 import { archive, dir, file, gnuLong, hardlink, pax, symlink } from "./tar-builder.ts";
 import { run } from "./volume-fixture.ts";
+
+setDefaultTimeout(60_000);
 
 /** What GNU tar packs and unpacks, we unpack to the same: names, kinds, modes, owners, links, times, content, attributes. */
 const seed = Number(process.env["FV_SEED"]) || undefined;

@@ -1,4 +1,4 @@
-import { describe, expect, test } from "bun:test";
+import { describe, expect, setDefaultTimeout, test } from "bun:test";
 import { lstatSync } from "node:fs";
 import { checkLayout } from "../../../src/roles/init/provision/layout.ts";
 import { TarRefusal } from "../../../src/roles/init/provision/tar/refusal.ts";
@@ -11,6 +11,8 @@ import { metaCases } from "./corpus/meta.ts";
 import { pathCases } from "./corpus/path.ts";
 import { Scratch, unpackInto } from "./scratch.ts";
 import { archive, file, symlink } from "./tar-builder.ts";
+
+setDefaultTimeout(60_000);
 
 const cases = [...pathCases, ...linkCases, ...metaCases, ...attributeCases, ...frameCases];
 

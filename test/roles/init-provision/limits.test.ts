@@ -1,4 +1,4 @@
-import { describe, expect, test } from "bun:test";
+import { describe, expect, setDefaultTimeout, test } from "bun:test";
 import { readdirSync, readlinkSync, writeSync } from "node:fs";
 import { constants } from "node:os";
 import { DiskFull, SpaceGuard } from "../../../src/roles/init/provision/disk-full.ts";
@@ -12,6 +12,8 @@ import * as filesystem from "../../../src/system/filesystem.ts";
 import { SystemError } from "../../../src/system/libc.ts";
 import { Scratch, unpackInto } from "./scratch.ts";
 import { archive, dir, fifo, file, hardlink, pax, symlink } from "./tar-builder.ts";
+
+setDefaultTimeout(60_000);
 
 function attempt(run: () => unknown): unknown {
   try {

@@ -1,9 +1,10 @@
-import { describe, expect, test } from "bun:test";
+import { describe, expect, setDefaultTimeout, test } from "bun:test";
 import {
   existsSync,
   lstatSync,
   mkdirSync,
   readdirSync,
+  readFileSync,
   statSync,
   symlinkSync,
   writeFileSync,
@@ -17,6 +18,14 @@ import { archive, concat, device, dir, file, symlink } from "./tar-builder.ts";
 import { Mount, type Progress, refusal, rootfs, run, Volume } from "./volume-fixture.ts";
 
 const shell = file("bin/sh", "#!", { mode: 0o755 });
+
+// A small machine with other work takes its time.
+setDefaultTimeout(60_000);
+
+async function* stuck(): AsyncGenerator<Uint8Array> {
+  yield rootfs("1").subarray(0, 50);
+  await new Promise(() => undefined);
+}
 
 async function* dropping(): AsyncGenerator<Uint8Array> {
   yield rootfs("1").subarray(0, 100);
@@ -208,6 +217,13 @@ describe("a refused archive changes nothing and leaves nothing", () => {
     }
   });
 
+  test("an archive that stops arriving", async () => {
+    await using volume = new Volume();
+    const error = await refusal(volume.stage(stuck(), { archiveWaitMs: 100 }));
+    expect(error).toMatchObject({ code: "cancelled", message: "The archive stopped arriving" });
+    expect(existsSync(volume.layout.next)).toBe(false);
+  });
+
   test("two at a time, and two inits", async () => {
     await using volume = new Volume();
     const first = volume.stage(rootfs("1"));
@@ -314,7 +330,7 @@ test("the child's memory stays flat on a large archive", async () => {
   let peakMib = 0;
   const watch = setInterval(() => {
     peakMib = Math.max(peakMib, childRssMib(volume.layout.next));
-  }, 20);
+  }, 100);
   const before = process.memoryUsage.rss();
   const staged = await volume.stage(large());
   clearInterval(watch);
@@ -330,7 +346,9 @@ function childRssMib(root: string): number {
   const { ino } = statSync(root, { throwIfNoEntry: false }) ?? {};
   for (const pid of readdirSync("/proc").filter((name) => /^\d+$/.test(name))) {
     if (ino === undefined || rootInode(pid) !== ino) continue;
-    return Number(/VmRSS:\s+(\d+)/.exec(run("cat", `/proc/${pid}/status`))?.[1] ?? 0) / 1024;
+    return (
+      Number(/VmRSS:\s+(\d+)/.exec(readFileSync(`/proc/${pid}/status`, "utf8"))?.[1] ?? 0) / 1024
+    );
   }
   return 0;
 }

@@ -1,4 +1,4 @@
-import { expect, test } from "bun:test";
+import { expect, setDefaultTimeout, test } from "bun:test";
 import fc from "fast-check";
 import { parsePax } from "../../../src/roles/init/provision/tar/pax.ts";
 import { TarReader } from "../../../src/roles/init/provision/tar/reader.ts";
@@ -7,6 +7,8 @@ import { linkCases } from "./corpus/link.ts";
 import { pathCases } from "./corpus/path.ts";
 import { Scratch, unpackInto } from "./scratch.ts";
 import { concat, dir, endMark, file, gnuLong, hardlink, pax, symlink } from "./tar-builder.ts";
+
+setDefaultTimeout(60_000);
 
 const seed = Number(process.env["FV_SEED"]) || undefined;
 const options = (numRuns: number) => ({ numRuns, ...(seed === undefined ? {} : { seed }) });

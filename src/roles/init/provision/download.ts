@@ -5,6 +5,9 @@ export interface DownloadOptions {
   /** The caller checks a digest: then even a plain http connection cannot slip us another archive. */
   readonly digestGiven: boolean;
   readonly signal: AbortSignal;
+  /** How long a server may say nothing; `provisionLimits` has the usual times. */
+  readonly connectMs?: number;
+  readonly idleMs?: number;
 }
 
 /**
@@ -79,7 +82,7 @@ async function fetchFollowing(
 ): Promise<Answer> {
   let url = start;
   for (let redirects = 0; redirects <= provisionLimits.redirectsMax; redirects++) {
-    const response = await fetchOnce(url, progress, options.signal);
+    const response = await fetchOnce(url, progress, options);
     const location = response.headers.get("location");
     if (response.status >= 300 && response.status < 400 && location !== null) {
       await response.body?.cancel();
@@ -94,7 +97,12 @@ async function fetchFollowing(
   );
 }
 
-async function fetchOnce(url: URL, progress: Progress, signal: AbortSignal): Promise<Response> {
+async function fetchOnce(
+  url: URL,
+  progress: Progress,
+  options: DownloadOptions,
+): Promise<Response> {
+  const { signal, connectMs = provisionLimits.downloadConnectMs } = options;
   const headers: Record<string, string> = { "accept-encoding": "identity" };
   if (progress.receivedBytes > 0 && progress.validator !== undefined) {
     headers["range"] = `bytes=${progress.receivedBytes}-`;
@@ -103,7 +111,7 @@ async function fetchOnce(url: URL, progress: Progress, signal: AbortSignal): Pro
   // The bytes are wanted as they lie on the server: their digest is taken of these.
   return within(
     fetch(url, { headers, redirect: "manual", signal, decompress: false } as BunFetchRequestInit),
-    provisionLimits.downloadConnectMs,
+    connectMs,
   );
 }
 
@@ -137,10 +145,11 @@ async function* readBody(
   progress: Progress,
   options: DownloadOptions,
 ): AsyncGenerator<Uint8Array> {
+  const idleMs = options.idleMs ?? provisionLimits.downloadIdleMs;
   const reader = body.getReader();
   try {
     for (;;) {
-      const next = await within(reader.read(), provisionLimits.downloadIdleMs);
+      const next = await within(reader.read(), idleMs);
       if (options.signal.aborted) throw options.signal.reason;
       if (next.done) break;
       progress.receivedBytes += next.value.length;

@@ -29,8 +29,6 @@ export const provisionLimits = {
 
   /** No byte of the archive for so long: the sender is gone. */
   archiveWaitMs: 5 * 60_000,
-  /** A child told to end must be gone by then. */
-  childExitMs: 10_000,
 
   redirectsMax: 5,
   downloadConnectMs: 30_000,

@@ -30,6 +30,8 @@ export interface StageOptions {
   readonly log: Log;
   /** The environment children start from (PATH). */
   readonly env?: Readonly<Record<string, string | undefined>>;
+  /** How long the archive may stand still; `provisionLimits` has the usual time. */
+  readonly archiveWaitMs?: number;
   /** How to start the unpacking child. */
   readonly unpackCommand?: readonly string[];
 }
@@ -74,6 +76,7 @@ async function stage(layout: DataLayout, options: StageOptions): Promise<StagedR
     command: confined([...command, "extract", layout.next]),
     env,
     archive: options.archive,
+    archiveWaitMs: options.archiveWaitMs ?? provisionLimits.archiveWaitMs,
     signal,
     onProgress: (report) => {
       const { phase, received_bytes, entries, written_bytes } = report;

@@ -11,6 +11,7 @@ export interface UnpackRun {
   readonly env: Readonly<Record<string, string | undefined>>;
   /** Goes to the child's stdin; none for `seal`. */
   readonly archive?: AsyncIterable<Uint8Array>;
+  readonly archiveWaitMs?: number;
   readonly onProgress?: (report: ProgressReport) => void;
   readonly signal: AbortSignal;
 }
@@ -29,7 +30,7 @@ export async function runUnpack(run: UnpackRun): Promise<Done> {
   const kill = (): void => child.kill("SIGKILL");
   run.signal.addEventListener("abort", kill, { once: true });
   try {
-    const feeding = feed(run.archive, child.stdin, kill);
+    const feeding = feed(run, child.stdin, kill);
     const verdict = await readReports(reportStream(child), run.onProgress);
     const sourceError = await settled(feeding, child.exited);
     await child.exited;
@@ -54,12 +55,14 @@ type ChildInput = Pick<Bun.FileSink, "write" | "flush" | "end">;
 
 /** Resolves with the source's own error, which counts more than the child's complaint about a short archive. */
 async function feed(
-  archive: AsyncIterable<Uint8Array> | undefined,
+  run: UnpackRun,
   stdin: ChildInput,
   kill: () => void,
 ): Promise<Error | undefined> {
   try {
-    if (archive !== undefined) await copyArchive(archive, stdin);
+    if (run.archive !== undefined) {
+      await copyArchive(run.archive, stdin, run.archiveWaitMs ?? provisionLimits.archiveWaitMs);
+    }
     return undefined;
   } catch (error) {
     kill();
@@ -70,11 +73,15 @@ async function feed(
 }
 
 /** A write that fails means that the child has ended: its report says why, so that is no error here. */
-async function copyArchive(archive: AsyncIterable<Uint8Array>, stdin: ChildInput): Promise<void> {
+async function copyArchive(
+  archive: AsyncIterable<Uint8Array>,
+  stdin: ChildInput,
+  waitMs: number,
+): Promise<void> {
   const chunks = archive[Symbol.asyncIterator]();
   try {
     for (;;) {
-      const next = await withinWait(chunks.next());
+      const next = await withinWait(chunks.next(), waitMs);
       if (next.done === true) return;
       try {
         await stdin.write(next.value);
@@ -89,12 +96,12 @@ async function copyArchive(archive: AsyncIterable<Uint8Array>, stdin: ChildInput
   }
 }
 
-async function withinWait<Value>(next: Promise<Value>): Promise<Value> {
+async function withinWait<Value>(next: Promise<Value>, waitMs: number): Promise<Value> {
   let timer: ReturnType<typeof setTimeout> | undefined;
   const late = new Promise<never>((_resolve, reject) => {
     timer = setTimeout(() => {
       reject(new RemoteError("cancelled", "The archive stopped arriving"));
-    }, provisionLimits.archiveWaitMs);
+    }, waitMs);
   });
   try {
     return await Promise.race([next, late]);
