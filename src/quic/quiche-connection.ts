@@ -19,12 +19,6 @@ import { quicLimits } from "./limits.ts";
 
 export type { ConnectionError, RecvInfo };
 
-/** What one read from a stream gave. */
-export interface StreamChunk {
-  readonly bytes: number;
-  readonly finished: boolean;
-}
-
 /**
  * A native connection behind range checks. Every call of the program into the native half goes
  * through this class, `quiche-config.ts` or `quiche-packet.ts`; errors of quiche itself arrive as

@@ -88,12 +88,13 @@ export class Strangers {
     }
     if (header.type !== "initial") return undefined;
     if (factory.connections.size >= quicLimits.connectionsMax) return undefined;
-    if (!admitsStranger(factory.halfOpenCount, random)) return undefined;
     const proof = this.#proof(header, from);
     if (proof === null) {
+      // Costs no state, and tells nobody apart: the dice are for those that come back.
       this.#askToRetry(header, from);
       return undefined;
     }
+    if (!admitsStranger(factory.halfOpenCount, random)) return undefined;
     return this.#accept(header, from, proof);
   }
 
