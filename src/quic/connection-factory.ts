@@ -31,6 +31,7 @@ export interface FactoryOptions {
 export class ConnectionFactory {
   readonly connections = new Set<QuicConnection>();
   readonly #options: FactoryOptions;
+  #forgotten = 0;
   readonly #halfOpen = new Set<QuicConnection>();
   readonly #routesOf = new Map<QuicConnection, Routes>();
 
@@ -107,7 +108,8 @@ export class ConnectionFactory {
   }
 
   forget(connection: QuicConnection): void {
-    this.connections.delete(connection);
+    if (!this.connections.delete(connection)) return;
+    if (++this.#forgotten % quicLimits.forgottenBeforeCollection === 0) Bun.gc(false);
     this.#halfOpen.delete(connection);
     const routes = this.#routesOf.get(connection);
     if (routes === undefined) return;

@@ -152,7 +152,10 @@ export class Flusher {
 
   #ring(connection: QuicConnection): void {
     this.#timers.delete(connection);
-    if (connection.deadlineMs() <= this.#options.nowMs()) connection.handleTimeout();
+    if (connection.deadlineMs() <= this.#options.nowMs()) {
+      connection.handleTimeout();
+      this.sendNow(connection);
+    }
     this.#armTimer(connection);
   }
 }

@@ -22,6 +22,8 @@ export const quicLimits = {
 
   // One event-loop turn.
   packetsPerTurn: 256,
+  /** Goodbyes of one connection; more would be a fault of quiche. */
+  packetsAfterEndMax: 64,
   /** Datagrams taken in before the answers go out, even if more wait in the socket. */
   datagramsBeforeFlush: 256,
   /** Native connections are freed only between turns, so strangers are let in a few at a time. */
@@ -30,6 +32,8 @@ export const quicLimits = {
 
   // Connections of one endpoint.
   connectionsMax: 512,
+  /** A native connection holds its keylog descriptor until it is collected. */
+  forgottenBeforeCollection: 32,
   acceptQueueMax: 64,
   /** As OpenSSH's MaxStartups 32:30:256: from 32 half-open ones 30 % are dropped, at 256 all. */
   halfOpenEarlyDrop: 32,

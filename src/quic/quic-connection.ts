@@ -52,6 +52,7 @@ export class QuicConnection implements Connection {
   #addressKey: Uint8Array | undefined;
   #readBytes = 0;
   #heldUntilMs = 0;
+  #sentAfterEnd = 0;
   #channelBinding: Uint8Array | undefined;
   #certificates: readonly Uint8Array[] = [];
   #receivedSomething = false;
@@ -103,7 +104,7 @@ export class QuicConnection implements Connection {
   }
   /** Nothing more to send or to wait for: the endpoint may forget it. */
   get isGone(): boolean {
-    return this.#quiche.isClosed();
+    return this.#quiche.isClosed() || this.#sentAfterEnd > quicLimits.packetsAfterEndMax;
   }
   get heardAnything(): boolean {
     return this.#quiche.stats().recv > 0;
@@ -123,6 +124,9 @@ export class QuicConnection implements Connection {
   close(code: number, reason: string): void {
     if (this.#over !== undefined) return;
     this.#closeQuiche(true, code, reason);
+    // Before any timer: quiche 0.18, closed while a probe of the handshake is due, sends probes
+    // without end and never says goodbye.
+    this.#owner.sendNow(this);
     this.#finish({ kind: "local", code, reason });
   }
 
@@ -193,6 +197,8 @@ export class QuicConnection implements Connection {
 
   /** Writes the next datagram into `slot` and gives its length, or null when there is none. */
   send(slot: Uint8Array): number | null {
+    if (this.#over !== undefined && this.#sentAfterEnd++ > quicLimits.packetsAfterEndMax)
+      return null;
     if (this.#heldUntilMs !== 0 && this.#heldUntilMs > this.#owner.nowMs()) return null;
     this.#readBytes = 0;
     try {

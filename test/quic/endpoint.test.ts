@@ -1,4 +1,5 @@
 import { expect, test } from "bun:test";
+import { readdirSync } from "node:fs";
 import { ConnectionClosed } from "../../src/quic/connection.ts";
 import { loopback, openClient, openPair, openServer } from "./pair.ts";
 
@@ -74,3 +75,18 @@ test("IPv6 and the wildcard address work", async () => {
   });
   expect(any.far.remoteAddress.host).toBe("::ffff:127.0.0.1");
 });
+
+test("1000 connections closed as soon as they are made: all end, descriptors stay few", async () => {
+  const server = await openServer();
+  const client = await openClient();
+  let most = 0;
+  for (let count = 0; count < 1000; count++) {
+    const [near, far] = await Promise.all([client.connect(server.address), server.accept()]);
+    near.close(0, "at once");
+    expect(await far?.closed).toMatchObject({ kind: "peer-application", reason: "at once" });
+    most = Math.max(most, readdirSync("/proc/self/fd").length);
+  }
+  expect(most).toBeLessThan(700);
+  await client.close();
+  await server.close();
+}, 60_000);

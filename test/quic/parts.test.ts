@@ -75,14 +75,16 @@ test("the certificate is well-formed, signed by itself and fresh each time", () 
   expect(selfSignedCertificate().privateKeyPem).not.toBe(one.privateKeyPem);
 });
 
+/** Of a thousand evenly spread chances. */
+function share(halfOpen: number): number {
+  let admitted = 0;
+  for (let step = 0; step < 1000; step++) {
+    if (admitsStranger(halfOpen, () => step / 1000)) admitted++;
+  }
+  return admitted / 1000;
+}
+
 test("early drop: nobody below 32, everybody at 256, ever more between", () => {
-  const share = (halfOpen: number): number => {
-    let admitted = 0;
-    for (let step = 0; step < 1000; step++) {
-      if (admitsStranger(halfOpen, () => step / 1000)) admitted++;
-    }
-    return admitted / 1000;
-  };
   expect(share(31)).toBe(1);
   expect(share(32)).toBeCloseTo(0.7, 2);
   expect(share(144)).toBeCloseTo(0.35, 2);
