@@ -33,7 +33,7 @@ fuzz: setup ## decoders against mutated bytes: make fuzz SECONDS=600 SEED=1
 	@FV_FUZZ_SECONDS=$(or $(SECONDS),60) FV_SEED=$(SEED) bun test test/fuzz
 
 bench: setup system build ## performance beside the peers, as a table
-	@for file in bench/*.bench.ts; do bun $$file || exit 1; done
+	@for file in bench/*.ts; do bun $$file || exit 1; done
 
 demo: setup system build ## the main job from an empty machine to a shell inside a provisioned one
 	@bun build/demo.ts

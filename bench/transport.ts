@@ -2,10 +2,10 @@
  * How fast bytes move, next to the package's own classes and to OpenSSH: `bun bench/transport.ts`.
  * The two ends are two processes on loopback. `FV_BENCH_PART=0.25` moves a quarter of the bytes.
  */
-import { openOurs } from "./ours.ts";
-import { openPackage } from "./package-classes.ts";
-import { openSsh } from "./ssh.ts";
-import type { Direction, Subject } from "./subject.ts";
+import { openOurs } from "./transport/ours.ts";
+import { openPackage } from "./transport/package-classes.ts";
+import { openSsh } from "./transport/ssh.ts";
+import type { Direction, Subject } from "./transport/subject.ts";
 
 interface Row {
   readonly name: string;

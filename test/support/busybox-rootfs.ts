@@ -14,7 +14,8 @@ export function makeBusyboxRootfs(
   copyFileSync("/usr/bin/busybox", join(root, "bin/busybox"));
   chmodSync(join(root, "bin/busybox"), 0o755);
   for (const applet of applets()) {
-    if (applet !== "busybox" && applet !== "init") symlinkSync("busybox", join(root, "bin", applet));
+    if (applet !== "busybox" && applet !== "init")
+      symlinkSync("busybox", join(root, "bin", applet));
   }
   const { init = "busybox" } = options;
   if (init === "busybox") {

@@ -2,7 +2,7 @@ import { mkdtempSync, rmSync } from "node:fs";
 import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { childEnv } from "../src/system/child-env.ts";
+import { childEnv } from "../../src/system/child-env.ts";
 import { childCpuSeconds, type Direction, ownCpuSeconds, type Subject } from "./subject.ts";
 
 /** OpenSSH over its own sshd on loopback with throw-away keys: pipes, or `ssh -L`. Null without sshd. */

@@ -1,6 +1,6 @@
-import type { Connection } from "../src/quic/connection.ts";
-import { Endpoint, type EndpointOptions } from "../src/quic/endpoint.ts";
-import { childEnv } from "../src/system/child-env.ts";
+import type { Connection } from "../../src/quic/connection.ts";
+import { Endpoint, type EndpointOptions } from "../../src/quic/endpoint.ts";
+import { childEnv } from "../../src/system/child-env.ts";
 import { ask, childCpuSeconds, type Direction, ownCpuSeconds, type Subject } from "./subject.ts";
 
 export type Variant = Pick<EndpointOptions, "datagramBytesMax" | "congestionControl">;

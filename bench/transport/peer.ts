@@ -1,6 +1,6 @@
 /** The far end of a benchmark, in a process of its own: `peer.ts ours|package <variant as JSON>`. */
-import { selfSignedCertificate } from "../src/quic/certificate.ts";
-import { Endpoint } from "../src/quic/endpoint.ts";
+import { selfSignedCertificate } from "../../src/quic/certificate.ts";
+import { Endpoint } from "../../src/quic/endpoint.ts";
 import type { Variant } from "./ours.ts";
 import { servePackage } from "./package-classes.ts";
 import { serve } from "./subject.ts";

@@ -12,7 +12,7 @@ import { Mount } from "../test/roles/init-provision/volume-fixture.ts";
  * Provisioning a root filesystem of 500 MB in 16 000 entries, beside GNU tar. Ours hashes, checks and
  * brings everything to disk; so tar is timed alone and with `sync -f` behind it. Every run gets an
  * empty ext4 of its own: on a used one the search for free inodes swamps what is measured.
- * `bun bench/provision.bench.ts [rounds]`
+ * `bun bench/provision.ts [rounds]`
  */
 const entries = 16_000;
 const totalBytes = 500 * 1024 * 1024;
