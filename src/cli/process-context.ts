@@ -142,12 +142,34 @@ function processInput(terminal: Terminal): InputStream {
     get isTty() {
       return process.stdin.isTTY;
     },
-    read: () => readStdin(process.stdin),
+    read: () => (process.stdin.isTTY ? readTerminal(process.stdin) : readPipe()),
     setRawMode: (raw, restoreWith) => terminal.setRawMode(raw, restoreWith),
   };
 }
 
-async function* readStdin(stream: ReadStream): AsyncGenerator<Uint8Array> {
+/**
+ * Bun's own stream of standard input: `process.stdin`, paused and resumed for back-pressure, was seen to
+ * spin for ever at the end of a pipe on a busy machine. An error of reading is an end.
+ */
+async function* readPipe(): AsyncGenerator<Uint8Array> {
+  let reader: ReadableStreamDefaultReader<Uint8Array> | undefined;
+  try {
+    reader = Bun.stdin.stream().getReader();
+    for (;;) {
+      const { done, value } = await reader.read();
+      if (done) return;
+      yield value;
+    }
+  } catch (error) {
+    // A folder, a terminal that is gone: there is nothing to read.
+    if (!(error instanceof Error) || !("syscall" in error)) throw error;
+  } finally {
+    void reader?.cancel().catch(() => undefined);
+  }
+}
+
+/** What is typed; the raw mode is `process.stdin`'s, so it is read there. */
+async function* readTerminal(stream: ReadStream): AsyncGenerator<Uint8Array> {
   let wake: (() => void) | undefined;
   let ended = false;
   const chunks: Uint8Array[] = [];

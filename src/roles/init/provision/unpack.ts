@@ -46,9 +46,7 @@ async function extract(folder: string, context: Context): Promise<Report> {
     flags: openFlags.readOnly | openFlags.directory | openFlags.noFollow,
   });
   confine(rootFd);
-  // Not the context's stdin: process.stdin, paused and resumed, now and then spins for ever at the
-  // end of a pipe on a busy machine (Bun 1.4.5).
-  const received = new Received(Bun.stdin.stream());
+  const received = new Received(context.stdin.read());
   const reader = new TarReader();
   const extractor = new Extractor(rootFd);
   const progress = (phase: "unpack" | "sync"): Report => ({
