@@ -152,19 +152,11 @@ function processInput(terminal: Terminal): InputStream {
  * spin for ever at the end of a pipe on a busy machine. An error of reading is an end.
  */
 async function* readPipe(): AsyncGenerator<Uint8Array> {
-  let reader: ReadableStreamDefaultReader<Uint8Array> | undefined;
   try {
-    reader = Bun.stdin.stream().getReader();
-    for (;;) {
-      const { done, value } = await reader.read();
-      if (done) return;
-      yield value;
-    }
+    for await (const chunk of Bun.stdin.stream()) yield chunk;
   } catch (error) {
     // A folder, a terminal that is gone: there is nothing to read.
     if (!(error instanceof Error) || !("syscall" in error)) throw error;
-  } finally {
-    void reader?.cancel().catch(() => undefined);
   }
 }
 
