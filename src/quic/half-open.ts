@@ -6,10 +6,11 @@ import { quicLimits } from "./limits.ts";
  * cannot shut an honest client out for good.
  */
 export function admitsStranger(halfOpen: number, random: () => number): boolean {
-  const { halfOpenEarlyDrop, halfOpenEarlyDropPercent, halfOpenMax } = quicLimits;
-  if (halfOpen < halfOpenEarlyDrop) return true;
-  if (halfOpen >= halfOpenMax) return false;
-  const span = halfOpenMax - halfOpenEarlyDrop;
-  const rising = ((100 - halfOpenEarlyDropPercent) * (halfOpen - halfOpenEarlyDrop)) / span;
-  return random() * 100 >= halfOpenEarlyDropPercent + rising;
+  const from = quicLimits.halfOpenEarlyDrop;
+  const to = quicLimits.halfOpenMax;
+  if (halfOpen < from) return true;
+  if (halfOpen >= to) return false;
+  const least = quicLimits.halfOpenEarlyDropPercent;
+  const rising = ((100 - least) * (halfOpen - from)) / (to - from);
+  return random() * 100 >= least + rising;
 }

@@ -4,7 +4,6 @@ export const quicLimits = {
   initialDatagramBytesMin: 1200,
   connectionIdBytesMax: 20,
   datagramBytesMax: 65_507,
-  streamCountMax: 2 ** 60,
   /** Codes are 62-bit numbers; we keep to those JavaScript holds exactly. */
   codeMax: Number.MAX_SAFE_INTEGER,
   /** The smallest datagram a stateless reset may have, and that may provoke one. */

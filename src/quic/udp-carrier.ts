@@ -48,7 +48,7 @@ class UdpCarrier implements DatagramCarrier {
       if (errno === 0) return true;
       if (wouldBlock.has(errno)) return false;
       if (batch.count === 1) return true;
-      if (!pathErrors.has(errno)) this.#canSegment = false;
+      if (cannotSegment.has(errno)) this.#canSegment = false;
     }
     return this.#sendOneByOne(batch, this.#native);
   }
@@ -111,15 +111,10 @@ function nativeHalf(socket: Socket): UdpNative {
   return native;
 }
 
-const { EAGAIN, ENOBUFS, EMSGSIZE, ECONNREFUSED, EHOSTUNREACH, ENETUNREACH } = constants.errno;
+const { EAGAIN, ENOBUFS, EINVAL, EIO, ENOPROTOOPT, EOPNOTSUPP } = constants.errno;
 const wouldBlock: ReadonlySet<number> = new Set([EAGAIN, ENOBUFS]);
-/** Say nothing about whether the kernel can cut datagrams. */
-const pathErrors: ReadonlySet<number> = new Set([
-  EMSGSIZE,
-  ECONNREFUSED,
-  EHOSTUNREACH,
-  ENETUNREACH,
-]);
+/** What kernels and drivers that cannot cut datagrams say; all else is about one path at one time. */
+const cannotSegment: ReadonlySet<number> = new Set([EINVAL, EIO, ENOPROTOOPT, EOPNOTSUPP]);
 
 const levelIp = 0;
 const ipReceiveErrors = 11;

@@ -14,6 +14,8 @@ const libraryName = process.platform === "darwin" ? "libc.dylib" : "libc.so.6";
 export function openLibc<Functions extends Record<string, FFIFunction>>(
   functions: Functions,
 ): ReturnType<typeof dlopen<Functions>>["symbols"] {
+  // Before the first call that may fail: looking a function up would change errno itself.
+  errnoAddress ??= openErrno();
   return dlopen(libraryName, functions).symbols;
 }
 
@@ -35,14 +37,20 @@ export class SystemError extends Error {
 
 let errnoAddress: (() => number) | undefined;
 
+function openErrno(): () => number {
+  const signature = { args: [], returns: "ptr" } as const;
+  if (process.platform === "darwin") {
+    const { __error } = dlopen(libraryName, { __error: signature }).symbols;
+    return () => Number(__error());
+  }
+  const { __errno_location } = dlopen(libraryName, { __errno_location: signature }).symbols;
+  return () => Number(__errno_location());
+}
+
 /** errno of the calling thread. Right after a failed call only: anything in between may change it. */
 export function lastErrno(): number {
-  if (errnoAddress === undefined) {
-    const { __errno_location } = openLibc({ __errno_location: { args: [], returns: "ptr" } });
-    errnoAddress = () => Number(__errno_location());
-  }
-  const address = errnoAddress();
-  return read.i32(address, 0);
+  errnoAddress ??= openErrno();
+  return read.i32(errnoAddress(), 0);
 }
 
 /** Calls until it is not interrupted by a signal; throws `SystemError` on -1. `subject` names the thing for people. */

@@ -6,9 +6,9 @@ import { clientConfig } from "../../src/quic/quiche-config.ts";
 import { QuicheConnection } from "../../src/quic/quiche-connection.ts";
 import { SendBatch } from "../../src/quic/send-batch.ts";
 import { openUdp } from "../../src/quic/udp-carrier.ts";
-import { childEnv } from "../../src/system/child-env.ts";
 import { seed, seededRandom } from "../support/seed.ts";
 import { UdpRelay } from "../support/udp-relay.ts";
+import { runChild } from "./child.ts";
 import { loopback, openClient, openPair, openServer } from "./pair.ts";
 import { settings } from "./settings.ts";
 import { exchange } from "./transfer.ts";
@@ -126,14 +126,7 @@ test("a server that starts anew with the same ids resets its old connections at 
 });
 
 test("hostile arguments end in exceptions, never in an abort of the process", async () => {
-  const script = new URL("hostile-arguments.ts", import.meta.url).pathname;
-  const child = Bun.spawn([process.execPath, script], {
-    env: childEnv(process.env),
-    stdout: "pipe",
-    stderr: "pipe",
-  });
-  const [out, code] = await Promise.all([new Response(child.stdout).text(), child.exited]);
-  expect({ out: out.trim(), code }).toEqual({ out: "survived", code: 0 });
+  expect(await runChild("hostile-arguments.ts")).toBe("survived");
 });
 
 async function recordedFlights(): Promise<Uint8Array[]> {

@@ -26,18 +26,25 @@ export async function sendNoise(
 
 export async function receiveAll(
   stream: ByteStream,
+  see: (part: Uint8Array) => unknown = () => undefined,
 ): Promise<{ readonly hash: string; readonly totalBytes: number }> {
   const hash = createHash("sha256");
   let totalBytes = 0;
   for (let part = await stream.read(); part !== null; part = await stream.read()) {
+    see(part);
     hash.update(part);
     totalBytes += part.byteLength;
   }
   return { hash: hash.digest("hex"), totalBytes };
 }
 
-/** The same amount both ways at once on one stream; throws unless all hashes agree. */
-export async function exchange(pair: Pair, totalBytes: number, seed: number): Promise<void> {
+/** The same amount both ways at once on one stream; throws unless all hashes agree. `see` is shown each part. */
+export async function exchange(
+  pair: Pair,
+  totalBytes: number,
+  seed: number,
+  see?: (part: Uint8Array) => unknown,
+): Promise<void> {
   const near = await pair.near.openStream();
   const upward = sendNoise(near, totalBytes, seed);
   const far = await pair.far.acceptStream();
@@ -45,8 +52,8 @@ export async function exchange(pair: Pair, totalBytes: number, seed: number): Pr
   const [sentUp, sentDown, up, down] = await Promise.all([
     upward,
     sendNoise(far, totalBytes, seed + 1),
-    receiveAll(far),
-    receiveAll(near),
+    receiveAll(far, see),
+    receiveAll(near, see),
   ]);
   if (up.hash !== sentUp) throw new Error(`Upward bytes differ (${up.totalBytes} arrived)`);
   if (down.hash !== sentDown) throw new Error(`Downward bytes differ (${down.totalBytes} arrived)`);
