@@ -71,6 +71,8 @@ export const quicLimits = {
   candidateMs: 10_000,
   challengeEveryMs: 50,
   holdMsMax: 250,
+  /** After a hold that no answer ended: else copies from ever new addresses would hold for ever. */
+  holdEveryMs: 2500,
 
   closeReasonBytesMax: 256,
   certificateBytesMax: 8192,

@@ -52,6 +52,7 @@ export class QuicConnection implements Connection {
   #addressKey: Uint8Array | undefined;
   #readBytes = 0;
   #heldUntilMs = 0;
+  #holdFromMs = 0;
   #sentAfterEnd = 0;
   #channelBinding: Uint8Array | undefined;
   #certificates: readonly Uint8Array[] = [];
@@ -166,10 +167,11 @@ export class QuicConnection implements Connection {
   /** Takes in one datagram. What is not authentic changes nothing. */
   receive(datagram: Uint8Array, host: string, port: number): void {
     const key = this.#addressKey;
-    if (key !== undefined && this.#isAddressMessage(datagram, { host, port }, key)) return;
     const expected = this.#address.is(host, port);
-    // A client's server does not move, and nobody moves during the handshake.
+    // A client's server does not move, and nobody moves during the handshake. A challenge from
+    // elsewhere least of all: with its answer a thief of packets could move us to himself.
     if (!expected && (this.side === "client" || key === undefined)) return;
+    if (key !== undefined && this.#isAddressMessage(datagram, { host, port }, key)) return;
     const packets = expected ? 0 : this.#quiche.stats().recv;
     this.#receivedSomething = true;
     try {
@@ -286,7 +288,9 @@ export class QuicConnection implements Connection {
     const challenge = this.#address.noteAuthentic(from, now);
     if (challenge === null) return;
     this.#sendAddressMessage("challenge", challenge.number, from);
-    if (challenge.first) this.#heldUntilMs = now + Math.min(quicLimits.holdMsMax, this.#answerMs());
+    if (!challenge.first || now < this.#holdFromMs) return;
+    this.#heldUntilMs = now + Math.min(quicLimits.holdMsMax, this.#answerMs());
+    this.#holdFromMs = now + quicLimits.holdEveryMs;
   }
 
   #answerMs(): number {
@@ -301,6 +305,7 @@ export class QuicConnection implements Connection {
     if (this.side === "client") this.#sendAddressMessage("answer", number, from);
     else if (this.#address.noteAnswer(from, number)) {
       this.#heldUntilMs = 0;
+      this.#holdFromMs = 0;
       this.ping();
     }
     return true;

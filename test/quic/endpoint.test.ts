@@ -77,7 +77,7 @@ test("IPv6 and the wildcard address work", async () => {
 });
 
 test("1000 connections closed as soon as they are made: all end, descriptors stay few", async () => {
-  const printed = JSON.parse(await runChild("churn-child.ts")) as {
+  const printed = JSON.parse(await runChild("churn.child.ts")) as {
     ends: string[];
     mostDescriptors: number;
   };

@@ -126,7 +126,7 @@ test("a server that starts anew with the same ids resets its old connections at 
 });
 
 test("hostile arguments end in exceptions, never in an abort of the process", async () => {
-  expect(await runChild("hostile-arguments.ts")).toBe("survived");
+  expect(await runChild("hostile-arguments.child.ts")).toBe("survived");
 });
 
 async function recordedFlights(): Promise<Uint8Array[]> {

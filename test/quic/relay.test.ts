@@ -2,7 +2,7 @@ import { expect, test } from "bun:test";
 import { ConnectionClosed } from "../../src/quic/connection.ts";
 import { seed } from "../support/seed.ts";
 import { type LinkOptions, UdpRelay } from "../support/udp-relay.ts";
-import type { BulkTask } from "./bulk-child.ts";
+import type { BulkTask } from "./bulk.child.ts";
 import { runChild } from "./child.ts";
 import { openClient, openPair, openServer, type Pair } from "./pair.ts";
 import { exchange } from "./transfer.ts";
@@ -154,6 +154,6 @@ async function openRelayed(
 }
 
 async function bulk(task: BulkTask): Promise<{ readonly growthBytes: number }> {
-  const printed = await runChild("bulk-child.ts", JSON.stringify(task));
+  const printed = await runChild("bulk.child.ts", JSON.stringify(task));
   return JSON.parse(printed) as { growthBytes: number };
 }
