@@ -3,7 +3,7 @@ import type { Connection, SocketAddress } from "../../src/quic/connection.ts";
 import { Endpoint, type EndpointOptions } from "../../src/quic/endpoint.ts";
 
 export const loopback: SocketAddress = { host: "127.0.0.1", port: 0 };
-const identity = selfSignedCertificate();
+export const identity = selfSignedCertificate();
 
 export interface Pair extends AsyncDisposable {
   readonly server: Endpoint;
