@@ -67,7 +67,8 @@ export async function runKeeper(options: InitOptions, context: Context, log: Log
 
   const signal = await stopAsked;
   log("info", "stopping", { signal });
-  await Promise.all([link.stop(), workload.stop()]);
+  provisioning.close();
+  await Promise.all([link.stop(), workload.close()]);
   server.close();
   sessions.close();
   rmSync(keeperSocket, { force: true });

@@ -10,6 +10,8 @@ export const initLimits = {
   restartPauseMsMax: 30_000,
   /** Having run this long counts as healthy: the pause starts from its smallest again. */
   healthyMs: 60_000,
+  /** After a provisioning an init of the image that ends sooner counts as one that does not boot. */
+  trialMs: 1000,
   /** Without a kill timeout of the machine; Fly's own default is 5 s, and ours must end within it. */
   stopGraceMs: 4000,
   /** After SIGKILL nothing but the kernel is waited for. */
@@ -20,6 +22,8 @@ export const initLimits = {
 
   /** Link to keeper. One stream of a client is one connection. */
   keeperConnectionsMax: 1024,
+  /** Of these for streams of clients; logins always find the keeper. */
+  keeperStreamsMax: 896,
   keeperConnectMs: 5000,
   linkRestartPauseMs: 200,
   linkRestartPauseMsMax: 5000,
@@ -28,6 +32,8 @@ export const initLimits = {
   clientConnectionsMax: 64,
   streamsPerConnectionMax: 256,
   firstFrameMs: 10_000,
+  /** A reply that nobody reads is given up. */
+  replyMs: 30_000,
   forwardsMax: 512,
   forwardConnectMs: 10_000,
 

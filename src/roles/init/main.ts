@@ -2,19 +2,24 @@ import { defineCommand, type Program } from "../../cli/command.ts";
 import type { Context } from "../../cli/context.ts";
 import { runProgram } from "../../cli/program.ts";
 import { jsonLog, type Log, type LogLevel } from "../../system/log.ts";
-import { runKeeper } from "./keeper.ts";
-import { runLink } from "./link.ts";
 import { hideAccessToken } from "./login-key.ts";
 import { readOptions } from "./options.ts";
-import { main as unpack } from "./provision/unpack.ts";
-import { bootWorkload } from "./workload-boot.ts";
 
-/** The keeper, or one of the processes it starts from this same program. */
+/** The keeper, or one of the processes it starts from this same program: each loads what it needs, no more. */
 export async function main(argv: readonly string[], context: Context): Promise<number> {
   const [role, ...words] = argv;
-  if (role === "workload") return bootWorkload(words[0] ?? "");
-  if (role === "unpack") return unpack(words, context);
-  if (role === "link") return runLink(words[0] ?? "", context, logTo(context, "link"));
+  if (role === "workload") {
+    const { bootWorkload } = await import("./workload-boot.ts");
+    return bootWorkload(words[0] ?? "");
+  }
+  if (role === "unpack") {
+    const unpack = await import("./provision/unpack.ts");
+    return unpack.main(words, context);
+  }
+  if (role === "link") {
+    const { runLink } = await import("./link.ts");
+    return runLink(words[0] ?? "", context, logTo(context, "link"));
+  }
   return runProgram(keeperProgram(argv), argv, context);
 }
 
@@ -45,6 +50,7 @@ function keeperProgram(argv: readonly string[]): Program {
       const options = readOptions(flags, context.env);
       const log = logTo(context, "keeper", options.logLevel);
       hideAccessToken(argv, context.env, log);
+      const { runKeeper } = await import("./keeper.ts");
       return runKeeper(options, context, log);
     },
   });

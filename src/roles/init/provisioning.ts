@@ -26,6 +26,8 @@ export interface ProvisioningOptions {
 export class Provisioning {
   readonly #options: ProvisioningOptions;
   #active = false;
+  #closed = false;
+  #cancel = new AbortController();
   #hasRootfs: boolean;
   #digest: string | undefined;
 
@@ -51,7 +53,9 @@ export class Provisioning {
   async serve(frames: FrameStream, request: ProvisionRequest): Promise<void> {
     if (this.#active)
       throw new RemoteError("busy", "Another provisioning is under way", "Wait until it is done");
+    if (this.#closed) throw stopping();
     this.#active = true;
+    this.#cancel = new AbortController();
     const progress = new ProgressFrames(frames);
     try {
       await frames.write(frameTypes.ok, encodeJson({}));
@@ -70,14 +74,20 @@ export class Provisioning {
     }
   }
 
+  /** Ends what is under way, unless the trees are changing places already, and takes no more. */
+  close(): void {
+    this.#closed = true;
+    this.#cancel.abort();
+  }
+
   async #stage(
     frames: FrameStream,
     request: ProvisionRequest,
     progress: ProgressFrames,
   ): Promise<StagedRootfs> {
     const { source, sha256 } = request;
-    const cancel = new AbortController();
-    const signal = cancel.signal;
+    const cancel = this.#cancel;
+    const { signal } = cancel;
     const archive =
       source.kind === "upload"
         ? uploaded(frames)
@@ -104,6 +114,10 @@ export class Provisioning {
     };
     progress.show({ ...progress.latest, ...counts, phase: "switch" });
     await workload.stop();
+    if (workload.closed) {
+      await staged.discard();
+      throw stopping();
+    }
     try {
       await staged.activate();
     } catch (error) {
@@ -114,6 +128,8 @@ export class Provisioning {
     try {
       await workload.start();
     } catch (error) {
+      // Then it was not tried: the next boot does.
+      if (workload.closed) throw stopping();
       log("error", "new-rootfs-does-not-boot", { message: String(error) });
       await this.#goBack(dataDir);
       throw error;
@@ -123,13 +139,17 @@ export class Provisioning {
   async #goBack(dataDir: string): Promise<void> {
     const { workload, log } = this.#options;
     try {
-      await restorePrevious(dataDir);
+      await restorePrevious(dataDir, log);
       log("warn", "previous-rootfs-restored");
     } catch (error) {
       log("error", "no-previous-rootfs", { message: String(error) });
     }
     await workload.keepRunning();
   }
+}
+
+function stopping(): RemoteError {
+  return new RemoteError("cancelled", "The machine is being stopped");
 }
 
 /** The archive as `data` frames bring it. */

@@ -5,7 +5,7 @@ import type { Status } from "../../protocol/message.ts";
 import type { Log } from "../../system/log.ts";
 import { signalProcess } from "../../system/process.ts";
 import type { ChildReaper, ProcessEnd } from "../../system/reaper.ts";
-import { within } from "../../system/within.ts";
+import { late, within } from "../../system/within.ts";
 import { initLimits } from "./limits.ts";
 import { startWorkload, type WorkloadProcess } from "./workload-process.ts";
 
@@ -25,6 +25,7 @@ export class Workload {
   readonly #options: WorkloadOptions;
   #running: WorkloadProcess | undefined;
   #wanted = false;
+  #closed = false;
   #pauseMs: number = initLimits.restartPauseMs;
   #failed = false;
   #restart: ReturnType<typeof setTimeout> | undefined;
@@ -58,18 +59,28 @@ export class Workload {
     this.#onStopping.add(listener);
   }
 
-  /** Resolves once init runs. Rejects with `RemoteError` "workload-failed"; then it is not tried again. */
+  /** Whether `close` was called: nothing is started any more. */
+  get closed(): boolean {
+    return this.#closed;
+  }
+
+  /**
+   * Resolves once init runs and has not ended at once. Rejects with `RemoteError` "workload-failed";
+   * then it is not tried again.
+   */
   async start(): Promise<void> {
-    await this.#inTurn(async () => {
-      this.#wanted = true;
-      try {
+    try {
+      await this.#inTurn(async () => {
+        this.#wanted = true;
         await this.#launch();
-      } catch (error) {
-        this.#wanted = false;
-        this.#failed = true;
-        throw error;
-      }
-    });
+      });
+      await this.#passTrial();
+    } catch (error) {
+      this.#wanted = false;
+      clearTimeout(this.#restart);
+      this.#failed = true;
+      throw error;
+    }
   }
 
   /** Like `start`, but goes on trying: for the boot of a machine that has a rootfs. */
@@ -91,6 +102,22 @@ export class Workload {
     });
   }
 
+  /** Like `stop`, for good. */
+  async close(): Promise<void> {
+    this.#closed = true;
+    await this.stop();
+  }
+
+  /** Ours never ends by itself; an image's may lack something it only finds out when it runs. */
+  async #passTrial(): Promise<void> {
+    const started = this.#running;
+    if (started?.runtime !== "system-init") return;
+    const end = await within(started.ended, initLimits.trialMs);
+    if (end === late || !this.#wanted) return;
+    const how = end.kind === "exited" ? `exit code ${end.code}` : `signal ${end.signal}`;
+    throw new RemoteError("workload-failed", `The image's /sbin/init ended at once: ${how}`);
+  }
+
   async #inTurn<Result>(work: () => Promise<Result>): Promise<Result> {
     const turn = this.#turn.then(work);
     this.#turn = turn.catch(() => undefined);
@@ -98,6 +125,7 @@ export class Workload {
   }
 
   async #launch(): Promise<void> {
+    if (this.#closed) throw new RemoteError("not-ready", "The machine is being stopped");
     if (this.#running !== undefined) return;
     const { dataDir, hostname, reaper, log } = this.#options;
     const fallbackInit = fallbackInits.find((path) => existsSync(path));
@@ -123,6 +151,7 @@ export class Workload {
   }
 
   async #launchOrRetry(): Promise<void> {
+    if (this.#closed) return;
     try {
       await this.#launch();
     } catch (error) {
@@ -171,14 +200,7 @@ export class Workload {
 }
 
 async function endedWithin(running: WorkloadProcess, ms: number): Promise<boolean> {
-  let timer: ReturnType<typeof setTimeout> | undefined;
-  const late = new Promise<false>((resolve) => {
-    timer = setTimeout(() => resolve(false), ms);
-  });
-  const ended = running.ended.then(() => true as const);
-  const result = await Promise.race([ended, late]);
-  clearTimeout(timer);
-  return result;
+  return (await within(running.ended, ms)) !== late;
 }
 
 /** /root and /home live on the volume and outlast every rootfs. */

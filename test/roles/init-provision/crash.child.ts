@@ -48,7 +48,7 @@ test("the job", async () => {
   const { repairAtBoot } = await import("../../../src/roles/init/provision/repair.ts");
   const { unpackCommand } = await import("./volume-fixture.ts");
   if (job === "repair") await repairAtBoot(dataDir, log);
-  else if (job === "rollback") await provision.restorePrevious(dataDir);
+  else if (job === "rollback") await provision.restorePrevious(dataDir, () => undefined);
   else {
     const staged = await provision.stageRootfs({
       dataDir,

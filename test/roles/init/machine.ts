@@ -197,11 +197,19 @@ export class TestMachine {
     return found;
   }
 
-  /** The process that faces the network. */
   linkPid(): number {
     const pid = this.descendants().find((child) => commandLine(child).includes(" init link "));
     if (pid === undefined) throw new Error("There is no link");
     return pid;
+  }
+
+  async descendant(words: string): Promise<number> {
+    for (let look = 0; look < 1000; look++) {
+      const pid = this.descendants().find((child) => commandLine(child).includes(words));
+      if (pid !== undefined) return pid;
+      await Bun.sleep(5);
+    }
+    throw new Error(words);
   }
 
   /** Waits until another link than this one listens. */

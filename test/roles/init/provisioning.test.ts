@@ -1,5 +1,5 @@
 import { expect, setDefaultTimeout, test } from "bun:test";
-import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { RemoteError } from "../../../src/protocol/errors.ts";
@@ -177,6 +177,68 @@ test("a root filesystem that does not boot gives way to the one before", async (
   expect(await codeOf(provision(machine, broken))).toBe("workload-failed");
   expect(await machine.status()).toMatchObject({ vm_state: "ready", runtime: "fallback-init" });
   expect(await mark(machine)).toBe("first");
+});
+
+test("an init that runs and ends at once gives way to the one before", async () => {
+  await using machine = await TestMachine.boot({ rootfs: null });
+  await provision(machine, archiveOf("first"));
+  const broken = archiveOf("second", "--gzip", (root) => {
+    writeFileSync(join(root, "sbin/init"), "#!/bin/sh\nsleep 0.2\nexit 3\n", { mode: 0o755 });
+  });
+  const error = await rejection(provision(machine, broken));
+  expect(error).toMatchObject({ code: "workload-failed" });
+  expect(String(error)).toContain("exit code 3");
+  expect(await machine.status()).toMatchObject({ vm_state: "ready", runtime: "fallback-init" });
+  expect(await mark(machine)).toBe("first");
+});
+
+test("a stop while an archive is unpacked ends soon; the next boot has the old one and nothing else", async () => {
+  await using machine = await TestMachine.boot({ rootfs: null });
+  const archive = archiveOf("first");
+  await provision(machine, archive);
+  for (const end of ["stop", "kill"] as const) {
+    const upload = await Upload.begin(machine);
+    await upload.send(archive.subarray(0, archive.length / 2));
+    const unpack = await machine.descendant(" unpack ");
+    const startMs = performance.now();
+    const told = upload.result();
+    told.catch(() => undefined);
+    await machine[end]();
+    expect(performance.now() - startMs).toBeLessThan(3000);
+    // An error from a machine that could still speak, or a stream that ended: never "done".
+    expect(await rejection(told)).toBeInstanceOf(Error);
+    while (existsSync(`/proc/${unpack}`)) await Bun.sleep(10);
+    await machine.start();
+    expect(await mark(machine)).toBe("first");
+    const names = readdirSync(machine.dataDir).toSorted();
+    expect(names).toEqual([".fly-vault", "persist", "rootfs"]);
+  }
+});
+
+const deaf = (root: string): void =>
+  writeFileSync(join(root, "sbin/init"), "#!/bin/sh\ntrap '' TERM\nwhile :; do sleep 1; done\n", {
+    mode: 0o755,
+  });
+
+test("a stop while the trees change places is a stop: nothing is started any more", async () => {
+  await using machine = await TestMachine.boot({
+    rootfs: null,
+    env: { VAULT_STOP_GRACE: "700ms" },
+  });
+  await provision(machine, archiveOf("first", "--gzip", deaf));
+  const upload = await Upload.begin(machine);
+  await upload.send(archiveOf("second"));
+  const told = upload.finish();
+  told.catch(() => undefined);
+  // The old init has been asked to end and does not listen: the switch waits for its grace.
+  while (!upload.phases.has("switch")) await Bun.sleep(5);
+  const startMs = performance.now();
+  expect(await machine.stop()).toBe(0);
+  expect(performance.now() - startMs).toBeLessThan(3000);
+  expect(machine.log.split('"event":"stopping"')[1]).not.toContain("workload started");
+  expect(await rejection(told)).toBeInstanceOf(Error);
+  await machine.start();
+  expect(["first", "second"]).toContain(await mark(machine));
 });
 
 test("from a URL, and a server that does not have it", async () => {

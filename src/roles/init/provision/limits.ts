@@ -21,6 +21,8 @@ export const provisionLimits = {
   /** Guess of how large a compressed tree becomes, and the room wanted beyond a tree's expected size. */
   inflationExpected: 4,
   roomFactor: 1.5,
+  /** With less free than this no provisioning begins. */
+  roomBytesMin: 4 * 1024 * 1024,
 
   progressMs: 200,
   /** Categories of left-out things in a report, and the length of one line of it. */

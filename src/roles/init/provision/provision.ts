@@ -63,7 +63,8 @@ export async function stageRootfs(options: StageOptions): Promise<StagedRootfs> 
     await prepare(layout, options);
     return await stage(layout, options);
   } catch (error) {
-    clear(layout, options.log);
+    // Its room is free again before anybody hears of it: who is told "disk full" tries again at once.
+    await clear(layout, options.log);
     throw options.signal.aborted ? cancelled() : error;
   }
 }
@@ -99,11 +100,10 @@ function staged(
   log: Log,
 ): StagedRootfs {
   let open = true;
-  const once = (step: () => void) => async (): Promise<void> => {
+  const once = (step: () => unknown) => async (): Promise<void> => {
     if (!open) throw new TypeError("This staged root filesystem was activated or discarded before");
     open = false;
-    step();
-    await Promise.resolve();
+    await step();
   };
   return {
     sha256: done.sha256,
@@ -115,9 +115,10 @@ function staged(
         volume.plantSeed(layout);
         volume.switchTrees(layout);
         volume.keepOldTree(layout);
-        volume.recordState(layout);
+        volume.recordState(layout, log);
       } finally {
-        clear(layout, log);
+        // Nobody waits for the old tree's deletion: the new one is to boot.
+        void clear(layout, log);
       }
     }),
     discard: once(() => clear(layout, log)),
@@ -125,10 +126,10 @@ function staged(
 }
 
 /** Goes back to the tree before the last activation. The workload must not run meanwhile. */
-export async function restorePrevious(dataDir: string): Promise<void> {
+export async function restorePrevious(dataDir: string, log: Log): Promise<void> {
   const layout = dataLayout(dataDir);
   holdVolume(layout);
-  volume.switchBack(layout);
+  volume.switchBack(layout, log);
   await Promise.resolve();
 }
 
@@ -146,17 +147,37 @@ async function prepare(layout: DataLayout, options: StageOptions): Promise<void>
   syncFolder(layout.dataDir);
 }
 
-/** The previous tree is a convenience: where both would not fit it gives way to the new one. */
+/**
+ * The previous tree is a convenience: where both would not fit it gives way to the new one. Otherwise
+ * nothing is deleted now: ext4 is slow to make files right after it deleted many.
+ */
 async function makeRoom(layout: DataLayout, options: StageOptions): Promise<void> {
   const previous = volume.completeMark(layout.previous);
   const live = volume.completeMark(layout.rootfs);
   // The new tree will be about as large as the others, or as its archive inflates to.
   const announced = (options.sizeBytes ?? 0) * provisionLimits.inflationExpected;
   const expected = Math.max(live?.bytes ?? 0, previous?.bytes ?? 0, announced);
-  if (previous === undefined || freeBytes(layout) > expected * provisionLimits.roomFactor) return;
-  options.log("info", "provision-previous-dropped");
-  throwAway(layout, layout.previous);
+  const wanted = Math.max(expected * provisionLimits.roomFactor, provisionLimits.roomBytesMin);
+  if (freeBytes(layout) > wanted) return;
+  // What is being deleted since the last time still takes room.
   await emptyTrash(layout);
+  if (previous !== undefined && freeBytes(layout) <= wanted) {
+    options.log("info", "provision-previous-dropped");
+    throwAway(layout, layout.previous);
+    await emptyTrash(layout);
+  }
+  refuseWithoutRoom(freeBytes(layout), options.sizeBytes ?? 0);
+}
+
+/** A tree is hardly ever smaller than its archive. Better now than after an hour of upload. */
+function refuseWithoutRoom(free: number, archiveBytes: number): void {
+  if (free >= Math.max(archiveBytes, provisionLimits.roomBytesMin)) return;
+  const needed = archiveBytes > free ? `the archive alone has ${archiveBytes}` : "too few";
+  throw new RemoteError(
+    "disk-full",
+    `The volume has ${free} bytes free, ${needed}`,
+    "Remove files below /root or /home, or extend the volume",
+  );
 }
 
 function freeBytes(layout: DataLayout): number {
@@ -169,14 +190,16 @@ function freeBytes(layout: DataLayout): number {
 }
 
 /** Also after a failure: what is left of staging goes to the trash, which is emptied beside other work. */
-function clear(layout: DataLayout, log: Log): void {
+async function clear(layout: DataLayout, log: Log): Promise<void> {
   busy.delete(layout.dataDir);
-  throwAway(layout, layout.next);
-  throwAway(layout, layout.persistNext);
-  void emptyTrash(layout).then(
-    (left) => left > 0 && log("warn", "trash-not-empty", { left }),
-    (error: unknown) => log("warn", "trash-failed", { error: String(error) }),
-  );
+  try {
+    throwAway(layout, layout.next);
+    throwAway(layout, layout.persistNext);
+    const left = await emptyTrash(layout);
+    if (left > 0) log("warn", "trash-not-empty", { left });
+  } catch (error) {
+    log("warn", "trash-failed", { error: String(error) });
+  }
 }
 
 /** Without network and with mounts of its own, where we may have that: as root. */

@@ -26,10 +26,10 @@ export async function repairAtBoot(
   throwAway(layout, layout.persistNext);
   if (!existsSync(layout.rootfs) && volume.completeMark(layout.previous) !== undefined) {
     log("warn", "provision-previous-restored");
-    volume.switchBack(layout);
+    volume.switchBack(layout, log);
   }
   syncFolder(layout.dataDir);
-  const { current } = volume.recordState(layout);
+  const { current } = volume.recordState(layout, log);
   void emptyTrash(layout).catch((error: unknown) => {
     log("warn", "trash-failed", { error: String(error) });
   });

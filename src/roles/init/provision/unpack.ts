@@ -8,6 +8,7 @@ import {
   openFlags,
   syncfs,
 } from "../../../system/filesystem.ts";
+import { dieWithParent } from "../../../system/process.ts";
 import { notAnArchive } from "./archive-format.ts";
 import { decompress } from "./decompress.ts";
 import { Extractor } from "./extractor.ts";
@@ -30,6 +31,8 @@ import { TarRefusal } from "./tar/refusal.ts";
  */
 export async function main(argv: readonly string[], context: Context): Promise<number> {
   const [verb, ...words] = argv;
+  // Left alone it would go on writing where the next keeper begins anew.
+  dieWithParent();
   try {
     if (verb === "extract" && words[0] !== undefined) send(await extract(words[0], context));
     else if (verb === "seal") send(await sealStaging(words, context));

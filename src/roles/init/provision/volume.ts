@@ -1,6 +1,7 @@
 import { existsSync } from "node:fs";
 import { RemoteError } from "../../../protocol/errors.ts";
-import { currentFolder, renameat2, renameFlags } from "../../../system/filesystem.ts";
+import { currentFolder, hasCode, renameat2, renameFlags } from "../../../system/filesystem.ts";
+import type { Log } from "../../../system/log.ts";
 import type { DataLayout } from "./data-layout.ts";
 import { type CompleteMark, type Mark, readMark } from "./mark.ts";
 import { readState, syncFolder, type VolumeState, writeState } from "./state-file.ts";
@@ -30,13 +31,13 @@ export function keepOldTree(layout: DataLayout): void {
 }
 
 /** Back to the previous tree; the one that was live becomes the previous, so that going back is no loss either. */
-export function switchBack(layout: DataLayout): void {
+export function switchBack(layout: DataLayout, log: Log): void {
   if (completeMark(layout.previous) === undefined && readMark(layout.previous) !== "none") {
     throw new RemoteError("not-found", "There is no previous root filesystem to go back to");
   }
   exchangeOrMove(layout.previous, layout.rootfs);
   syncFolder(layout.dataDir);
-  recordState(layout);
+  recordState(layout, log);
 }
 
 /** The seed of /root and /home, put in place whole. An existing `persist` is never touched. */
@@ -47,14 +48,23 @@ export function plantSeed(layout: DataLayout): void {
   syncFolder(layout.dataDir);
 }
 
-/** Writes down what the marks say, unless it stands there already. */
-export function recordState(layout: DataLayout): VolumeState {
+/**
+ * Writes down what the marks say, unless it stands there already. Since the marks decide, a full disk
+ * costs the note and nothing else: a machine that cannot boot for lack of one cannot be cleaned up.
+ */
+export function recordState(layout: DataLayout, log: Log): VolumeState {
   const state: VolumeState = {
     version: 1,
     ...recorded("current", completeMark(layout.rootfs)),
     ...recorded("previous", completeMark(layout.previous)),
   };
-  if (JSON.stringify(readState(layout)) !== JSON.stringify(state)) writeState(layout, state);
+  if (JSON.stringify(readState(layout)) === JSON.stringify(state)) return state;
+  try {
+    writeState(layout, state);
+  } catch (error) {
+    if (!hasCode(error, "ENOSPC", "EDQUOT")) throw error;
+    log("warn", "state-not-written", { message: String(error) });
+  }
   return state;
 }
 
