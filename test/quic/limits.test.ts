@@ -46,22 +46,21 @@ test("connections nobody accepts are few, and the next is told that we are busy"
 });
 
 test("strangers of one turn queue up to the limit; the rest gets no answer", async () => {
-  let receive: DatagramReceiver = () => undefined;
+  const receivers: DatagramReceiver[] = [];
   let answers = 0;
   const endpoint = await Endpoint.open({
     bind: loopback,
     server: identity,
     openCarrier: async (address, receiver) => {
-      receive = receiver;
-      const send = (batch: SendBatch): boolean => (answers += batch.count) > 0;
-      return { address, send, close: () => undefined };
+      receivers.push(receiver);
+      return { address, send: (batch) => (answers += batch.count) > 0, close: () => undefined };
     },
   });
   // A version that nobody speaks: each one that is looked at is answered by a version negotiation.
   const datagram = new Uint8Array(1200);
   datagram.set([0xc0, 0x1a, 0x2a, 0x3a, 0x4a, 8, 1, 2, 3, 4, 5, 6, 7, 8, 0]);
   for (let count = 0; count < 3 * quicLimits.strangersQueued; count++) {
-    receive(datagram, 1000 + count, "127.0.0.1");
+    receivers[0]?.(datagram, 1000 + count, "127.0.0.1");
   }
   await Bun.sleep(50);
   expect(answers).toBe(quicLimits.strangersQueued);
