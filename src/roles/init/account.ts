@@ -27,7 +27,7 @@ export function parsePasswd(text: string, user: string): Omit<Account, "groups">
   for (const fields of accountLines(text)) {
     const [name = "", , uid = "", gid = "", , home = "", shell = ""] = fields;
     if (fields.length !== 7 || (name !== user && uid !== user)) continue;
-    if (!/^\d{1,10}$/.test(uid) || !/^\d{1,10}$/.test(gid)) continue;
+    if (!isId(uid) || !isId(gid)) continue;
     return {
       name,
       uid: Number(uid),
@@ -42,9 +42,14 @@ export function parsePasswd(text: string, user: string): Omit<Account, "groups">
 export function parseGroups(text: string, user: string, primary: number): number[] {
   const groups = new Set([primary]);
   for (const [, , gid = "", members = ""] of accountLines(text)) {
-    if (/^\d{1,10}$/.test(gid) && members.split(",").includes(user)) groups.add(Number(gid));
+    if (isId(gid) && members.split(",").includes(user)) groups.add(Number(gid));
   }
   return [...groups];
+}
+
+/** The largest number means "leave as it is" to the kernel. */
+function isId(text: string): boolean {
+  return /^\d{1,10}$/.test(text) && Number(text) < 0xffff_ffff;
 }
 
 function accountLines(text: string): string[][] {

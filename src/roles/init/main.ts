@@ -1,6 +1,8 @@
 import { defineCommand, type Program } from "../../cli/command.ts";
 import type { Context } from "../../cli/context.ts";
+import { Failure } from "../../cli/failure.ts";
 import { runProgram } from "../../cli/program.ts";
+import { RemoteError } from "../../protocol/errors.ts";
 import { jsonLog, type Log, type LogLevel } from "../../system/log.ts";
 import { hideAccessToken } from "./login-key.ts";
 import { readOptions } from "./options.ts";
@@ -51,10 +53,20 @@ function keeperProgram(argv: readonly string[]): Program {
       const log = logTo(context, "keeper", options.logLevel);
       hideAccessToken(argv, context.env, log);
       const { runKeeper } = await import("./keeper.ts");
-      return runKeeper(options, context, log);
+      try {
+        return await runKeeper(options, context, log);
+      } catch (error) {
+        if (!(error instanceof RemoteError)) throw error;
+        log("error", "not-started", { because: error.message });
+        throw new Failure("FV-VM-003", error.message, fixOf(error));
+      }
     },
   });
   return { name: "init", summary: "the machine's side of fly-vault", commands: [keeper] };
+}
+
+function fixOf(error: RemoteError): { readonly fix?: string } {
+  return error.hint === undefined ? {} : { fix: error.hint };
 }
 
 function logTo(context: Context, role: string): (level: LogLevel) => Log;

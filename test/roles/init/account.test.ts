@@ -10,6 +10,8 @@ const passwd = [
   "short:x:1:1",
   "negative:x:-1:0::/:/bin/sh",
   "huge:x:99999999999:0::/:/bin/sh",
+  "beyond:x:4294967296:0::/:/bin/sh",
+  "unchanged:x:1:4294967295::/:/bin/sh",
   "dev:x:1000:1000:,,,:/home/dev:/bin/zsh",
   "bare:x:1001:1001:::",
 ].join("\n");
@@ -21,7 +23,7 @@ test("parsePasswd finds by name and by number", () => {
   expect(parsePasswd(passwd, "bare")).toMatchObject({ home: "/", shell: "/bin/sh" });
 });
 
-test.each(["broken", "short", "negative", "huge", "nobody", "", "x"])(
+test.each(["broken", "short", "negative", "huge", "beyond", "unchanged", "nobody", "", "x"])(
   "parsePasswd does not find %p",
   (user) => {
     expect(parsePasswd(passwd, user)).toBeUndefined();

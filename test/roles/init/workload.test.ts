@@ -2,6 +2,7 @@ import { expect, setDefaultTimeout, test } from "bun:test";
 import { mkdirSync, readdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { initLimits } from "../../../src/roles/init/limits.ts";
+import { selfCommand } from "../../../src/system/self.ts";
 import { makeBusyboxRootfs } from "../../support/busybox-rootfs.ts";
 import { TestMachine } from "./machine.ts";
 
@@ -178,6 +179,24 @@ test("nothing is left after a stop, nor after a kill: no process, no mount", asy
     expect(pids.filter(isAlive)).toEqual([]);
     expect(readFileSync("/proc/self/mountinfo", "utf8")).toBe(mounts);
   }
+});
+
+test("a second init on a volume refuses, says so, and disturbs nobody", async () => {
+  await using machine = await TestMachine.boot();
+  const second = Bun.spawn(selfCommand("init"), {
+    env: {
+      PATH: process.env["PATH"] ?? "",
+      VAULT_LISTEN: "127.0.0.1:0",
+      VAULT_DATA_DIR: machine.dataDir,
+      VAULT_RUN_DIR: machine.runDir,
+    },
+    stdio: ["ignore", "ignore", "pipe"],
+  });
+  const words = await new Response(second.stderr).text();
+  expect(await second.exited).toBe(1);
+  expect(words).toContain(`error: Another init works on ${machine.dataDir}`);
+  expect(words).not.toContain("bug");
+  expect((await machine.shell("echo fine")).stdout).toBe("fine\n");
 });
 
 test("two machines side by side do not see each other", async () => {
