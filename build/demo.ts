@@ -142,9 +142,18 @@ async function consoleSession(local: LocalFly): Promise<string> {
       },
     },
   });
-  await until(() => /[#$] /.test(screen), "a prompt");
+  const shows = async (pattern: RegExp): Promise<void> =>
+    until(
+      () => pattern.test(screen),
+      () => `${pattern} on the screen:\n${screen}`,
+    );
+  await shows(/[#$] /);
   child.terminal?.write("stty size; tty; exit 7\r");
-  const code = await child.exited;
+  await until(
+    () => child.exitCode !== null,
+    () => `the end of the console:\n${screen}`,
+  );
+  const code = child.exitCode;
   if (code !== 7) throw new Error(`The console ended with ${code}: ${screen}`);
   return `${/\/dev\/pts\/\d+/.exec(screen)?.[0] ?? "?"}, size ${/30 100/.exec(screen)?.[0] ?? "?"}, exit status ${code}`;
 }
@@ -245,12 +254,12 @@ function freePort(): number {
   return port;
 }
 
-async function until(holds: () => boolean, what: string): Promise<void> {
-  for (let tries = 0; tries < 200; tries++) {
+async function until(holds: () => boolean, what: () => string): Promise<void> {
+  for (let tries = 0; tries < 300; tries++) {
     if (holds()) return;
     await Bun.sleep(50);
   }
-  throw new Error(`waited 10 s in vain for ${what}`);
+  throw new Error(`waited 15 s in vain for ${what()}`);
 }
 
 async function retry<T>(attempt: () => Promise<T>): Promise<T> {
