@@ -15,7 +15,7 @@ export interface Dialled {
 
 /**
  * A QUIC connection to whichever of the host's addresses answers first. Each gets a head start over
- * the next one, and a second try; the others are dropped. Nothing is proven yet: that is the login's work.
+ * the next one, and is asked again on a schedule; the others are dropped. Nothing is proven yet: that is the login's work.
  */
 export async function dial(vault: string, address: Address): Promise<Dialled> {
   const remotes = await resolveAddress(address);
@@ -25,11 +25,13 @@ export async function dial(vault: string, address: Address): Promise<Dialled> {
     const started = headStart(attempts.at(-1));
     attempts.push(started.then(() => attempt(remote, over.signal, clientLimits.dialMs)));
   }
-  // Whoever was in the middle of a handshake when the other side restarted waits in vain: ask anew.
-  const again = Bun.sleep(clientLimits.dialAgainMs);
-  const leftMs = clientLimits.dialMs - clientLimits.dialAgainMs;
-  for (const remote of remotes)
-    attempts.push(again.then(() => attempt(remote, over.signal, leftMs)));
+  // A handshake cannot be hurried once its first packet is lost; a new one can be begun.
+  for (const afterMs of clientLimits.dialAgainMs) {
+    const again = Bun.sleep(afterMs);
+    const leftMs = clientLimits.dialMs - afterMs;
+    for (const remote of remotes)
+      attempts.push(again.then(() => attempt(remote, over.signal, leftMs)));
+  }
   try {
     const winner = await Promise.any(attempts);
     for (const other of attempts) dropUnless(winner, other);

@@ -7,7 +7,12 @@ export const clientLimits = {
 
   /** Finding the machine: all its addresses together, and the head start of each over the next. */
   dialMs: 5000,
-  dialAgainMs: 1500,
+  /**
+   * When to ask once more, counted from the start: QUIC itself waits a second before it repeats a first
+   * packet, and a machine that has just been started loses that one. The last is for a handshake that
+   * the other side has forgotten.
+   */
+  dialAgainMs: [200, 400, 800, 1500],
   dialStaggerMs: 300,
   addressesMax: 8,
 

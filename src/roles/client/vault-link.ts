@@ -3,6 +3,7 @@ import type { Context } from "../../cli/context.ts";
 import { parseDuration } from "../../cli/duration.ts";
 import { cacheDirectory, stateDirectory } from "../../cli/paths.ts";
 import { UsageError } from "../../cli/usage-error.ts";
+import type { AttestedMachine } from "../../fly/attestation.ts";
 import { JwksCache } from "../../fly/jwks.ts";
 import { readAccessToken } from "./access-token.ts";
 import { parseAddress } from "./address.ts";
@@ -97,6 +98,7 @@ class Opener {
     try {
       const login = await performLogin(connection, this.#loginOptions());
       const doneMs = this.#context.monotonicMs();
+      this.#say(1, attestedLine(login.machine, config.org));
       this.#say(
         1,
         `connected: quic ${round(dialledMs - startedMs)} ms, attestation and login ${round(doneMs - dialledMs)} ms`,
@@ -137,6 +139,20 @@ class Opener {
     if (this.#options.quiet || this.#options.verbose < level) return;
     this.#context.stderr.write(`${line}\n`).catch(() => undefined);
   }
+}
+
+/**
+ * What was proven, in words. Everything in it was signed by the issuer, but only org, app and machine
+ * were compared; nothing in it may move a terminal's cursor.
+ */
+function attestedLine(machine: AttestedMachine, org: string): string {
+  const { issuer, appName, machineId, region, image, imageDigest } = machine;
+  const facts = [`org ${org}`, `app ${appName}`, `machine ${machineId}`];
+  if (region !== undefined) facts.push(`region ${region}`);
+  const digest = imageDigest === undefined ? "" : `@${imageDigest}`;
+  if (image !== undefined || digest !== "") facts.push(`image ${image ?? ""}${digest}`);
+  const words = `attested by ${issuer}: ${facts.join(", ")}; bound to this TLS channel`;
+  return words.replaceAll(/\p{C}/gu, "?");
 }
 
 function round(ms: number): number {
