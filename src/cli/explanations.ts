@@ -120,7 +120,7 @@ export const explanations: Readonly<Record<FailureCode, Explanation>> = {
   "FV-VER-001": {
     meaning: "Client and machine are too far apart in age to understand each other.",
     remedy:
-      "Update the older one: the client, or the image (`fly-vault-admin tenant update-image`).",
+      "Update the older one: the client here, or the machine's image (`fly machine update ID --image IMAGE`).",
   },
   "FV-VM-001": {
     meaning: "The machine runs, but nothing was provisioned yet, so there is nothing to work in.",

@@ -3,6 +3,7 @@ import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
+import { explanations } from "../../src/cli/explanations.ts";
 import { cliDocs } from "../support/cli-docs.ts";
 
 const root = fileURLToPath(new URL("../..", import.meta.url));
@@ -12,6 +13,24 @@ test("docs/cli.md is what the programs say of themselves", async () => {
   const path = join(root, "docs/cli.md");
   if (process.env["FV_UPDATE_DOCS"] === "1") await Bun.write(path, docs);
   expect(await Bun.file(path).text()).toBe(docs);
+});
+
+test("every command that an error or an explanation tells to run is there", async () => {
+  const docs = await cliDocs();
+  const hints = Object.values(explanations).map(({ remedy }) => remedy);
+  for (const path of new Bun.Glob("src/{cli,roles}/**/*.ts").scanSync(root)) {
+    const source = await Bun.file(join(root, path)).text();
+    hints.push(...(source.match(/\bfix(?::|\?:)[^;]*?["`][\s\S]*?["`]\s*[,}]/g) ?? []));
+  }
+  const told = new Set(
+    hints.flatMap(
+      (hint) =>
+        hint.match(/(?<=^|["`]| {2})fly-vault(?:-admin tenant|-admin)? [a-z][a-z-]+/g) ?? [],
+    ),
+  );
+  expect(told.size).toBeGreaterThan(5);
+  const missing = [...told].filter((command) => !docs.includes(`\n### ${command}\n`));
+  expect(missing.filter((command) => command !== "fly-vault help")).toEqual([]);
 });
 
 /** As `make fmt` leaves it. */

@@ -5,7 +5,7 @@ import { cacheDirectory, configPath, expandPath, stateDirectory } from "../../sr
 import { Progress } from "../../src/cli/progress.ts";
 import { formatSize } from "../../src/cli/size.ts";
 import { renderTable } from "../../src/cli/table.ts";
-import { tomlLine } from "../../src/cli/toml-line.ts";
+import { tomlPosition } from "../../src/cli/toml-position.ts";
 import { memoryContext } from "../support/memory-context.ts";
 
 test.each([
@@ -88,11 +88,31 @@ test("paths follow the variables, and a relative XDG one is ignored", () => {
 
 test("a key's line is found in its own table", () => {
   const text = '[vault.a]\norg = 1\n\n[vault."b.c"]\n# org\n"org" = 2\n[x]\n';
-  expect(tomlLine(text, ["vault", "a"], "org")).toBe(2);
-  expect(tomlLine(text, ["vault", "b.c"], "org")).toBe(6);
-  expect(tomlLine(text, ["vault", "b.c"])).toBe(4);
-  expect(tomlLine(text, ["vault", "a"], "app")).toBeUndefined();
-  expect(tomlLine(text, ["nope"])).toBeUndefined();
+  expect(tomlPosition(text, ["vault", "a", "org"])).toBe(2);
+  expect(tomlPosition(text, ["vault", "b.c", "org"])).toBe(6);
+  expect(tomlPosition(text, ["vault", "b.c"])).toBe(4);
+  expect(tomlPosition(text, ["vault", "a", "app"])).toBe(1);
+  expect(tomlPosition(text, ["nope"])).toBeUndefined();
+});
+
+test("tomlPosition counts tables of arrays and knows dotted and quoted keys", () => {
+  const source = `a.b = 1
+[[list]]
+x = 1
+[[list]]
+x = 2
+[list.sub]
+"quoted.key" = 3
+# x = 9
+inline = { deep = 1 }
+`;
+  expect(tomlPosition(source, ["a", "b"])).toBe(1);
+  expect(tomlPosition(source, ["list", 0, "x"])).toBe(3);
+  expect(tomlPosition(source, ["list", 1, "x"])).toBe(5);
+  expect(tomlPosition(source, ["list", 1, "sub", "quoted.key"])).toBe(7);
+  expect(tomlPosition(source, ["list", 1, "sub", "inline", "deep"])).toBe(9);
+  expect(tomlPosition(source, ["list", 1])).toBe(4);
+  expect(tomlPosition(source, ["missing"])).toBeUndefined();
 });
 
 function progressAt(tty: boolean, env: Record<string, string> = {}) {

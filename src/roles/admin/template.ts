@@ -4,8 +4,8 @@ import { parse, TomlError } from "smol-toml";
 import * as v from "valibot";
 import { Failure } from "../../cli/failure.ts";
 import { didYouMean } from "../../cli/nearest.ts";
+import { tomlPosition } from "../../cli/toml-position.ts";
 import { fillPlaceholders, PlaceholderError } from "./placeholder.ts";
-import { tomlPosition } from "./toml-position.ts";
 
 const templateBytesMax = 256 << 10;
 

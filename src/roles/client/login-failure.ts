@@ -87,7 +87,7 @@ export function failureOfCause(cause: LoginClientCause, message: string): LoginF
     case "version":
       return new LoginFailure("FV-VER-001", "the machine is too old for this client", {
         because: `${message}; this client speaks ${ownVersions()}`,
-        fix: "update the machine:  fly-vault-admin tenant update-image",
+        fix: "update the machine:  fly machine update ID --image IMAGE",
       });
   }
 }

@@ -24,7 +24,7 @@ const refusals: Readonly<Record<RemoteErrorCode, Refusal>> = {
   unsupported: {
     code: "FV-VER-001",
     message: (vault) => `"${vault}" cannot do this yet`,
-    fix: () => "update the machine's image:  fly-vault-admin tenant update-image",
+    fix: () => "update the machine:  fly machine update ID --image IMAGE",
   },
   "not-ready": {
     code: "FV-VM-001",

@@ -6,7 +6,7 @@ import type { Context } from "../../cli/context.ts";
 import { Failure } from "../../cli/failure.ts";
 import { didYouMean, nearest } from "../../cli/nearest.ts";
 import { configPath } from "../../cli/paths.ts";
-import { tomlLine } from "../../cli/toml-line.ts";
+import { tomlPosition } from "../../cli/toml-position.ts";
 import { clientLimits } from "./limits.ts";
 import { type VaultTable, vaultSchema } from "./vault-schema.ts";
 
@@ -171,6 +171,6 @@ function unknownKeys(name: string, table: unknown, file: ConfigFile): string[] {
 }
 
 function place(file: ConfigFile, table: readonly string[], key?: string): string {
-  const line = tomlLine(file.source, table, key) ?? tomlLine(file.source, table);
+  const line = tomlPosition(file.source, key === undefined ? table : [...table, key]);
   return line === undefined ? file.path : `${file.path}:${line}`;
 }

@@ -8,7 +8,6 @@ import { fillPlaceholders, PlaceholderError } from "../../../src/roles/admin/pla
 import { planTenant } from "../../../src/roles/admin/plan.ts";
 import { maskSecrets } from "../../../src/roles/admin/secret-mask.ts";
 import { Template } from "../../../src/roles/admin/template.ts";
-import { tomlPosition } from "../../../src/roles/admin/toml-position.ts";
 import { seeded } from "../../support/seed.ts";
 import { templateText } from "./stage.ts";
 
@@ -161,26 +160,6 @@ describe("fillPlaceholders", () => {
       seeded(500),
     );
   });
-});
-
-test("tomlPosition counts tables of arrays and knows dotted and quoted keys", () => {
-  const source = `a.b = 1
-[[list]]
-x = 1
-[[list]]
-x = 2
-[list.sub]
-"quoted.key" = 3
-# x = 9
-inline = { deep = 1 }
-`;
-  expect(tomlPosition(source, ["a", "b"])).toBe(1);
-  expect(tomlPosition(source, ["list", 0, "x"])).toBe(3);
-  expect(tomlPosition(source, ["list", 1, "x"])).toBe(5);
-  expect(tomlPosition(source, ["list", 1, "sub", "quoted.key"])).toBe(7);
-  expect(tomlPosition(source, ["list", 1, "sub", "inline", "deep"])).toBe(9);
-  expect(tomlPosition(source, ["list", 1])).toBe(4);
-  expect(tomlPosition(source, ["missing"])).toBeUndefined();
 });
 
 test("maskSecrets hides secret names in any env, file contents, and the token anywhere", () => {
