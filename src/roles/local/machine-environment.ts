@@ -1,5 +1,5 @@
 import { childEnv } from "../../system/child-env.ts";
-import { guestOf, mountsOf, stringMap, textOf } from "./machine-config.ts";
+import { guestOf, mountsOf, stopPlan, stringMap, textOf } from "./machine-config.ts";
 import type { MachineRecord } from "./record.ts";
 
 export interface MachineFolders {
@@ -32,7 +32,8 @@ export function machineEnvironment(
 ): Record<string, string> {
   const configured = stringMap(machine.config["env"]);
   const metadata = stringMap(machine.config["metadata"]);
-  const base = { PATH: defaultPath, HOME: "/root", ...configured };
+  const grace = { VAULT_STOP_GRACE: `${workloadGraceMs(stopPlan(machine.config).graceMs)}ms` };
+  const base = { PATH: defaultPath, HOME: "/root", ...grace, ...configured };
   return childEnv(base, {
     FLY_APP_NAME: machine.app,
     FLY_MACHINE_ID: machine.id,
@@ -58,6 +59,11 @@ const defaultPath = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bi
 function dataDir(machine: MachineRecord, folders: MachineFolders, path: string): string {
   const mount = mountsOf(machine.config).find((candidate) => candidate.path === path);
   return mount?.volume === undefined ? rootDiskPath(folders.machine) : folders.volume(mount.volume);
+}
+
+/** A little less than the machine gets, so that init can still put things in order before it is killed. */
+function workloadGraceMs(machineGraceMs: number): number {
+  return Math.floor(Math.max(machineGraceMs * 0.8, machineGraceMs - 1000));
 }
 
 function portOf(listen: string | undefined): string {

@@ -25,6 +25,7 @@ test("a machine is a process with Fly's environment, its own address, folders an
     env: { ACCESS_TOKEN: "secret", FLY_REGION: "fake", BUN_OPTIONS: "--preload=x" },
     mounts: [{ volume: volume.id, path: "/data" }],
     guest: { cpu_kind: "shared", cpus: 1, memory_mb: 512 },
+    stop_config: { timeout: "10s" },
   });
   const dir = join(stage.dir, "machines", made.id);
   let text = "";
@@ -48,6 +49,7 @@ test("a machine is a process with Fly's environment, its own address, folders an
     FLY_VM_MEMORY_MB: "512",
     ACCESS_TOKEN: "secret",
     HOME: "/root",
+    VAULT_STOP_GRACE: "9000ms",
     VAULT_LISTEN: `${made.private_ip}:8443`,
     VAULT_API_SOCKET: join(dir, "api"),
     VAULT_RUN_DIR: join(dir, "run"),
