@@ -124,7 +124,7 @@ async function throughTcp(port: number, direction: Direction, bytes: number): Pr
   await ended;
 }
 
-async function prepare(folder: string): Promise<void> {
+export async function prepare(folder: string): Promise<void> {
   for (const name of ["host", "user"]) {
     const words = ["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", join(folder, name)];
     await Bun.spawn(words, { env: childEnv(process.env) }).exited;
@@ -132,7 +132,7 @@ async function prepare(folder: string): Promise<void> {
   await Bun.write(join(folder, "authorized"), Bun.file(join(folder, "user.pub")));
 }
 
-function daemonOptions(folder: string, port: number): string[] {
+export function daemonOptions(folder: string, port: number): string[] {
   return Object.entries({
     Port: port,
     ListenAddress: "127.0.0.1",
@@ -147,7 +147,7 @@ function daemonOptions(folder: string, port: number): string[] {
   }).flatMap(([name, value]) => ["-o", `${name}=${value}`]);
 }
 
-function clientOptions(folder: string, port: number): string[] {
+export function clientOptions(folder: string, port: number): string[] {
   return [
     "-Fnone",
     `-p${port}`,
