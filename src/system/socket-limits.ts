@@ -2,6 +2,8 @@
 export const socketLimits = {
   /** Received but not read: reading from the system stops here. */
   queuedBytesMax: 256 * 1024,
+  /** Joined into one write when two streams are spliced. */
+  batchBytesMax: 64 * 1024,
   connectMs: 10_000,
   /** Open connections of one listener. */
   connectionsMax: 256,
