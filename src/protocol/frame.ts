@@ -209,7 +209,8 @@ export class FrameDecoder {
 
   #makeRoom(length: number, needed: number): void {
     if (needed <= this.#payload.length) return;
-    const grown = new Uint8Array(Math.min(length, Math.max(payloadRoomMin, 2 * needed)));
+    const wanted = (this.#payload.length === 0 ? 4 : 2) * needed;
+    const grown = new Uint8Array(Math.min(length, Math.max(payloadRoomMin, wanted)));
     grown.set(this.#payload.subarray(0, this.#payloadLength));
     this.#payload = grown;
   }
