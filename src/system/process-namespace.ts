@@ -64,12 +64,17 @@ export function asFirstProcess<Result>(body: () => Result): Result {
   }
 }
 
-/** For a process with a task of its own: from here on its mounts, host name and IPC objects are its alone. */
+/**
+ * For a process with a task of its own: from here on its mounts, host name and IPC objects are its
+ * alone, and control groups above the one it is in are out of its sight: a systemd in there would
+ * take those of a systemd out here for its own.
+ */
 export function leaveSharedNamespaces(): void {
-  check("unshare", () => libc().unshare(cloneNewMounts | cloneNewUts | cloneNewIpc));
+  const kinds = cloneNewMounts | cloneNewUts | cloneNewIpc | cloneNewControlGroups;
+  check("unshare", () => libc().unshare(kinds));
 }
 
-const sharedKinds = ["uts", "ipc", "mnt"] as const;
+const sharedKinds = ["uts", "ipc", "cgroup", "mnt"] as const;
 
 interface HomeNamespaces {
   readonly shared: readonly number[];
@@ -129,6 +134,7 @@ function separateFolders(): void {
 
 const cloneFolders = 0x200;
 const cloneNewMounts = 0x2_0000;
+const cloneNewControlGroups = 0x200_0000;
 const cloneNewUts = 0x400_0000;
 const cloneNewIpc = 0x800_0000;
 const cloneNewPid = 0x2000_0000;

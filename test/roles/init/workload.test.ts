@@ -1,5 +1,13 @@
 import { expect, setDefaultTimeout, test } from "bun:test";
-import { mkdirSync, readdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
+import {
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  readlinkSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from "node:fs";
 import { join } from "node:path";
 import { initLimits } from "../../../src/roles/init/limits.ts";
 import { selfCommand } from "../../../src/system/self.ts";
@@ -179,6 +187,18 @@ test("nothing is left after a stop, nor after a kill: no process, no mount", asy
     expect(pids.filter(isAlive)).toEqual([]);
     expect(readFileSync("/proc/self/mountinfo", "utf8")).toBe(mounts);
   }
+});
+
+test("the control groups it is in are the topmost it sees, for PID 1 and for sessions", async () => {
+  await using machine = await TestMachine.boot();
+  const { stdout } = await machine.shell("cat /proc/1/cgroup /proc/self/cgroup | cut -d: -f3");
+  expect(new Set(stdout.trim().split("\n"))).toEqual(new Set(["/"]));
+  const kinds = ["mnt", "pid", "ipc", "uts", "cgroup"].map((kind) => `/proc/1/ns/${kind}`);
+  const theirs = await machine.run(["readlink", ...kinds]);
+  const ours = await machine.run(["readlink", ...kinds.map((path) => path.replace("1", "self"))]);
+  expect(ours.stdout).toBe(theirs.stdout);
+  for (const kind of ["mnt", "pid", "ipc", "uts", "cgroup"])
+    expect(theirs.stdout).not.toContain(readlinkSync(`/proc/self/ns/${kind}`));
 });
 
 test("a second init on a volume refuses, says so, and disturbs nobody", async () => {
