@@ -25,6 +25,9 @@ const fly = await timeline.step(
 );
 try {
   await demonstrate(fly);
+} catch (error) {
+  process.stderr.write(await machineLogs(fly.folder));
+  throw error;
 } finally {
   await timeline.step(
     "stop everything",
@@ -206,6 +209,14 @@ async function handOver(local: LocalFly): Promise<void> {
     stdio: ["inherit", "inherit", "inherit"],
   });
   await child.exited;
+}
+
+/** What the machines wrote, for a demo that failed. */
+async function machineLogs(folder: string): Promise<string> {
+  let text = "";
+  for await (const path of new Bun.Glob("fly/machines/*/log").scan(folder))
+    text += await Bun.file(join(folder, path)).text();
+  return text;
 }
 
 /** Processes that name the demo's folder, and mounts below it. */
