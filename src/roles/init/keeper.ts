@@ -10,6 +10,7 @@ import { dropFromBoundingSet, forbidInspection, syncDisks } from "../../system/p
 import { ChildReaper } from "../../system/reaper.ts";
 import { listenUnix } from "../../system/tcp-stream.ts";
 import { serveStream } from "./keeper-server.ts";
+import { endLeftovers } from "./leftovers.ts";
 import { initLimits } from "./limits.ts";
 import type { LinkPlan } from "./link-plan.ts";
 import { LinkSupervisor } from "./link-supervisor.ts";
@@ -34,6 +35,7 @@ export async function runKeeper(options: InitOptions, context: Context, log: Log
   const { dataDir, hostname, stopGraceMs } = options;
   mkdirSync(dataDir, { recursive: true });
   const found = await repairAtBoot(dataDir, log);
+  await endLeftovers(dataDir, log);
 
   const reaper = new ChildReaper();
   const workload = new Workload({ dataDir, hostname, stopGraceMs, reaper, log });

@@ -1,5 +1,8 @@
 import { expect, setDefaultTimeout, test } from "bun:test";
 import {
+  chmodSync,
+  chownSync,
+  copyFileSync,
   mkdirSync,
   readdirSync,
   readFileSync,
@@ -216,6 +219,32 @@ test("a second init on a volume refuses, says so, and disturbs nobody", async ()
   expect(await second.exited).toBe(1);
   expect(words).toContain(`error: Another init works on ${machine.dataDir}`);
   expect(words).not.toContain("bug");
+  expect((await machine.shell("echo fine")).stdout).toBe("fine\n");
+});
+
+test("a PID 1 that outlives a killed keeper ends before the next one starts another", async () => {
+  const script = "#!/bin/sh\nwhile :; do sleep 1; done\n";
+  await using machine = await TestMachine.boot({
+    rootfs: (root) => {
+      makeBusyboxRootfs(root, { init: { script } });
+      // Executing a file of another group makes the kernel forget whose end is to be its own.
+      const shell = join(root, "set-group-id/sh");
+      mkdirSync(join(root, "set-group-id"));
+      copyFileSync(join(root, "bin/busybox"), shell);
+      chownSync(shell, 0, 10);
+      chmodSync(shell, 0o2755);
+      writeFileSync(join(root, "sbin/init"), script.replace("/bin/sh", "/set-group-id/sh"));
+    },
+    env: { VAULT_STOP_GRACE: "100ms" },
+  });
+  await Bun.sleep(100);
+  const first = await machine.descendant("set-group-id");
+  await machine.kill();
+  await Bun.sleep(100);
+  expect(isAlive(first)).toBe(true);
+  await machine.start();
+  expect(isAlive(first)).toBe(false);
+  expect(machine.log).toContain("leftover-killed");
   expect((await machine.shell("echo fine")).stdout).toBe("fine\n");
 });
 
