@@ -1,6 +1,7 @@
 import { mkdir, mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { tenantTemplate } from "./tenant-template.ts";
 import { programEnv, programPath, run, type RunOptions, type RunResult } from "./program.ts";
 
 /** A running fly-local with a folder of its own; everything in it is gone after `stop`. */
@@ -85,7 +86,7 @@ export async function startLocalFly(options: LocalFlyOptions = {}): Promise<Loca
 
 async function createTenant(id: string, folder: string, admin: LocalFly["admin"]): Promise<Tenant> {
   const template = join(folder, "tenant.template.toml");
-  await writeFile(template, tenantTemplate);
+  await writeFile(template, tenantTemplate(app));
   const accessToken = `token-of-${id}`;
   const created = await admin([
     "tenant",
@@ -103,26 +104,6 @@ async function createTenant(id: string, folder: string, admin: LocalFly["admin"]
   if (machine === undefined) throw new Error(`tenant list has no machine: ${listed.text}`);
   return { id, app, machineId: machine.id, address: `${machine.private_ip}:8443`, accessToken };
 }
-
-const tenantTemplate = `version = 1
-app = "${app}"
-machine_count = 1
-
-[machine]
-name = "tenant-{{tenant_id}}-{{index}}"
-region = "ord"
-
-[machine.config]
-image = "registry.fly.io/${app}/init:latest"
-
-[[machine.config.mounts]]
-path = "/data"
-name = "tvol_{{tenant_id}}_{{index}}"
-size_gb = 1
-
-[machine.config.env]
-ACCESS_TOKEN = "{{access_token}}"
-`;
 
 function system(...command: readonly string[]): void {
   const result = Bun.spawnSync([...command], { env: programEnv() });

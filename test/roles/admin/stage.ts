@@ -1,3 +1,4 @@
+import { tenantTemplate } from "../../support/tenant-template.ts";
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -101,22 +102,4 @@ export async function openAdminStage(
 }
 
 /** The template of the README. */
-export const templateText = `version = 1
-app = "${app}"
-machine_count = 1
-
-[machine]
-name = "tenant-{{tenant_id}}-{{index}}"
-region = "ord"
-
-[machine.config]
-image = "registry.fly.io/vault-tenants/init:latest"
-
-[[machine.config.mounts]]
-path = "/data"
-name = "tvol_{{tenant_id}}_{{index}}"
-size_gb = 1
-
-[machine.config.env]
-ACCESS_TOKEN = "{{access_token}}"
-`;
+export const templateText: string = tenantTemplate(app);

@@ -1,3 +1,4 @@
+import { tenantTemplate } from "../../support/tenant-template.ts";
 import { afterAll, beforeAll, expect, test } from "bun:test";
 import { chmodSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -22,7 +23,7 @@ beforeAll(async () => {
     evidencePace: { perSecond: 1, burst: 3 },
   });
   const template = join(home, "t.toml");
-  writeFileSync(template, templateText);
+  writeFileSync(template, tenantTemplate("app-a"));
   const context = memoryContext({
     env: { FLY_API_BASE: stage.server.apiBase, FLY_API_TOKEN: stage.server.apiToken },
   });
@@ -107,19 +108,3 @@ test("a machine that is switched off takes its workload along", async () => {
   await stage.call("DELETE", `${machine()}?force=true`);
   await eventually(() => members.every((member) => !isAlive(member)));
 });
-
-const templateText = `version = 1
-app = "app-a"
-machine_count = 1
-[machine]
-name = "tenant-{{tenant_id}}-{{index}}"
-region = "ord"
-[machine.config]
-image = "registry.fly.io/app-a/init:latest"
-[[machine.config.mounts]]
-path = "/data"
-name = "tvol_{{tenant_id}}_{{index}}"
-size_gb = 1
-[machine.config.env]
-ACCESS_TOKEN = "{{access_token}}"
-`;
