@@ -38,6 +38,22 @@ export async function serveStream(stream: ByteStream, services: KeeperServices):
   } catch (error) {
     await refuse(frames, error, services.log);
   }
+  await seeOut(frames.stream);
+}
+
+/** All is said. One who never ends their half, or goes on talking, keeps no place here for it. */
+async function seeOut(stream: ByteStream): Promise<void> {
+  const endMs = performance.now() + initLimits.partingMs;
+  try {
+    for (;;) {
+      const bytes = await within(stream.read(), endMs - performance.now());
+      if (bytes === null) return;
+      if (bytes === late) break;
+    }
+  } catch (error) {
+    if (!(error instanceof StreamError)) throw error;
+  }
+  stream.abort(0);
 }
 
 async function answer(frames: FrameStream, services: KeeperServices): Promise<void> {
@@ -45,10 +61,10 @@ async function answer(frames: FrameStream, services: KeeperServices): Promise<vo
   if (request === null) return;
   switch (request.type) {
     case "status":
-      await frames.write(frameTypes.ok, encodeJson(services.status()));
+      await reply(frames, encodeJson(services.status()));
       return;
     case "sessions":
-      await frames.write(frameTypes.ok, encodeSessionList(services.sessions.list()));
+      await reply(frames, encodeSessionList(services.sessions.list()));
       return;
     case "session-open":
     case "session-attach":
@@ -61,6 +77,14 @@ async function answer(frames: FrameStream, services: KeeperServices): Promise<vo
     case "forward":
       throw new RemoteError("unsupported", "Forwards are not served here");
   }
+}
+
+/** A list has up to a megabyte: it must not wait here for ever for one who does not read. */
+async function reply(frames: FrameStream, payload: Uint8Array): Promise<void> {
+  const written = await within(frames.write(frameTypes.ok, payload), initLimits.replyMs);
+  if (written !== late) return;
+  frames.stream.abort(0);
+  throw new StreamError("aborted", "Nobody read the reply");
 }
 
 async function readRequest(frames: FrameStream): Promise<Request | null> {

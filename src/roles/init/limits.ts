@@ -34,6 +34,8 @@ export const initLimits = {
   firstFrameMs: 10_000,
   /** A reply that nobody reads is given up. */
   replyMs: 30_000,
+  /** From our last word to the end of the client's half. */
+  partingMs: 5000,
   forwardsMax: 512,
   forwardConnectMs: 10_000,
 

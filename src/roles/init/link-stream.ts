@@ -15,6 +15,7 @@ export class LinkStreams {
   readonly #keeperSocket: string;
   readonly #log: Log;
   #forwards = 0;
+  #keeperStreams = 0;
 
   constructor(keeperSocket: string, log: Log) {
     this.#keeperSocket = keeperSocket;
@@ -28,7 +29,8 @@ export class LinkStreams {
       const stream = await connection.acceptStream();
       if (stream === null) return;
       if (open >= initLimits.streamsPerConnectionMax) {
-        stream.abort(0);
+        const message = `${initLimits.streamsPerConnectionMax} streams of this connection are open`;
+        void refuse(stream, new RemoteError("limit", message));
         continue;
       }
       open += 1;
@@ -60,9 +62,21 @@ export class LinkStreams {
       await this.#forward(frames, target);
       return;
     }
-    const keeper = await connectUnix(this.#keeperSocket, initLimits.keeperConnectMs);
-    await keeper.write(encodeFrame(first.type, first.payload));
-    await splice(frames.release(), keeper);
+    await this.#passOn(frames, first);
+  }
+
+  /** The keeper would just hang up on one too many: said here, it reaches the client. */
+  async #passOn(frames: FrameStream, first: Frame): Promise<void> {
+    if (this.#keeperStreams >= initLimits.keeperStreamsMax)
+      throw new RemoteError("limit", `${initLimits.keeperStreamsMax} requests are open`);
+    this.#keeperStreams += 1;
+    try {
+      const keeper = await connectUnix(this.#keeperSocket, initLimits.keeperConnectMs);
+      await keeper.write(encodeFrame(first.type, first.payload));
+      await splice(frames.release(), keeper);
+    } finally {
+      this.#keeperStreams -= 1;
+    }
   }
 
   async #forward(frames: FrameStream, target: ForwardTarget): Promise<void> {
@@ -106,6 +120,8 @@ async function connectTarget({ host, port }: ForwardTarget): Promise<ByteStream>
 function asRemoteError(error: unknown, log: Log): RemoteError {
   if (error instanceof RemoteError) return error;
   if (error instanceof WireError) return new RemoteError("bad-request", error.message);
+  // Of a forward's target it says so itself: this is the keeper, with more callers than it can take in.
+  if (error instanceof SocketError) return new RemoteError("busy", "The machine is overloaded");
   const detail = error instanceof Error ? error.message : String(error);
   log("error", "stream-failed", { detail });
   return new RemoteError("internal", "The machine could not do this; its log says why");

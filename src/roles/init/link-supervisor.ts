@@ -1,15 +1,16 @@
+import { randomBytes } from "node:crypto";
 import { closeSync, writeSync } from "node:fs";
 import { childEnv } from "../../system/child-env.ts";
 import type { Log } from "../../system/log.ts";
 import { openPipe } from "../../system/process-pipe.ts";
 import { selfCommand } from "../../system/self.ts";
 import { initLimits } from "./limits.ts";
-import { linkKeyFd, type LinkPlan } from "./link-plan.ts";
+import { encodeLinkKeys, linkKeyFd, type LinkKeys, type LinkPlan } from "./link-plan.ts";
 
 /** Keeps a link running. A link that dies takes no shell with it: the next one serves its clients again. */
 export class LinkSupervisor {
   readonly #plan: LinkPlan;
-  readonly #loginKey: Uint8Array | undefined;
+  readonly #keys: LinkKeys;
   readonly #log: Log;
   #child: Bun.Subprocess | undefined;
   #pauseMs: number = initLimits.linkRestartPauseMs;
@@ -19,7 +20,7 @@ export class LinkSupervisor {
 
   constructor(plan: LinkPlan, loginKey: Uint8Array | undefined, log: Log) {
     this.#plan = plan;
-    this.#loginKey = loginKey;
+    this.#keys = { login: loginKey, connectionIds: randomBytes(32) };
     this.#log = log;
   }
 
@@ -34,7 +35,7 @@ export class LinkSupervisor {
   start(): void {
     this.#startCount += 1;
     const startedAtMs = performance.now();
-    const child = spawnLink(this.#plan, this.#loginKey);
+    const child = spawnLink(this.#plan, this.#keys);
     this.#child = child;
     const watch = async (): Promise<void> => {
       await child.exited;
@@ -65,13 +66,12 @@ export class LinkSupervisor {
   }
 }
 
-/** The key goes through a pipe: neither arguments nor environment of a process are private. */
-function spawnLink(plan: LinkPlan, loginKey: Uint8Array | undefined): Bun.Subprocess {
+function spawnLink(plan: LinkPlan, keys: LinkKeys): Bun.Subprocess {
   const key = openPipe();
   const stdio: (number | "ignore" | "inherit")[] = ["ignore", "inherit", "inherit"];
   stdio[linkKeyFd] = key.readFd;
   try {
-    if (loginKey !== undefined) writeSync(key.writeFd, loginKey);
+    writeSync(key.writeFd, encodeLinkKeys(keys));
     return Bun.spawn(selfCommand("init", "link", JSON.stringify(plan)), {
       env: childEnv({ PATH: process.env["PATH"] }),
       cwd: "/",

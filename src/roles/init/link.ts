@@ -6,16 +6,22 @@ import { expandLoginKey } from "../../fly/token.ts";
 import { FrameStream } from "../../protocol/frame.ts";
 import { decodeJson, request, type Status, statusSchema } from "../../protocol/message.ts";
 import { selfSignedCertificate } from "../../quic/certificate.ts";
-import { closeCodes, type Connection } from "../../quic/connection.ts";
+import { directConnectionIds } from "../../quic/connection-id.ts";
 import { Endpoint } from "../../quic/endpoint.ts";
 import type { Log, LogLevel } from "../../system/log.ts";
 import { dieWithParent, forbidInspection } from "../../system/process.ts";
 import { connectUnix } from "../../system/tcp-stream.ts";
 import { initLimits } from "./limits.ts";
 import { listenAddresses } from "./link-address.ts";
-import { linkKeyFd, type LinkPlan, linkPlanSchema } from "./link-plan.ts";
+import { LinkClients } from "./link-clients.ts";
+import {
+  decodeLinkKeys,
+  linkKeyFd,
+  type LinkKeys,
+  type LinkPlan,
+  linkPlanSchema,
+} from "./link-plan.ts";
 import { LinkStreams } from "./link-stream.ts";
-import { acceptLogin } from "./login.ts";
 import { LoginGate } from "./login-gate.ts";
 
 /**
@@ -30,15 +36,19 @@ export async function runLink(
   const plan = decodeJson(linkPlanSchema, new TextEncoder().encode(planJson), "Plan");
   if (!dieWithParent(plan.keeperPid)) return 0;
   forbidInspection();
+  // Not as safe as the keeper, from which we have it: should clients make us grow, we go and not a shell.
+  writeFileSync("/proc/self/oom_score_adj", "0");
   const log = logAt(plan.logLevel);
   const stopped = new Promise<void>((resolve) => {
     context.onStop(() => resolve());
   });
-  const gate = loginGate(plan, readLoginKey(), context, log);
+  const keys = readKeys();
+  const gate = loginGate(plan, keys.login, context, log);
   const server = selfSignedCertificate();
+  const connectionIds = directConnectionIds(keys.connectionIds);
   const endpoints: Endpoint[] = [];
   for (const bind of await listenAddresses(plan.listen)) {
-    const endpoint = await Endpoint.open({ bind, server, log });
+    const endpoint = await Endpoint.open({ bind, server, connectionIds, log });
     endpoints.push(endpoint);
     log("info", "listening", { address: addressText(endpoint.address) });
   }
@@ -46,47 +56,11 @@ export async function runLink(
   // For those on this machine who let the system choose the port.
   writeFileSync(join(plan.runDir, "listening"), `${addresses.join("\n")}\n`, { mode: 0o600 });
   const streams = new LinkStreams(plan.keeperSocket, log);
-  const clients = new Clients(gate, streams);
+  const clients = new LinkClients(gate, streams, initLimits.clientConnectionsMax);
   for (const endpoint of endpoints) void clients.acceptFrom(endpoint);
   await stopped;
   await Promise.all(endpoints.map((endpoint) => endpoint.close()));
   return 0;
-}
-
-/** Connections, from handshake to end. */
-class Clients {
-  readonly #gate: LoginGate | undefined;
-  readonly #streams: LinkStreams;
-  #count = 0;
-
-  constructor(gate: LoginGate | undefined, streams: LinkStreams) {
-    this.#gate = gate;
-    this.#streams = streams;
-  }
-
-  async acceptFrom(endpoint: Endpoint): Promise<void> {
-    for (;;) {
-      const connection = await endpoint.accept();
-      if (connection === null) return;
-      if (this.#count >= initLimits.clientConnectionsMax) {
-        connection.close(closeCodes.busy, "too many connections");
-        continue;
-      }
-      this.#count += 1;
-      void this.#serve(connection).finally(() => {
-        this.#count -= 1;
-      });
-    }
-  }
-
-  async #serve(connection: Connection): Promise<void> {
-    if (this.#gate === undefined) {
-      connection.close(closeCodes.loginFailed, "");
-      return;
-    }
-    const login = await acceptLogin(connection, this.#gate);
-    if (login !== undefined) await this.#streams.serveAll(connection);
-  }
 }
 
 function loginGate(
@@ -117,12 +91,12 @@ async function keeperStatus(socket: string): Promise<Status> {
   return status;
 }
 
-/** The keeper writes 32 bytes, or none when it has no key, and closes the pipe. */
-function readLoginKey(): Uint8Array | undefined {
-  const key = new Uint8Array(32);
-  const length = readSync(linkKeyFd, key);
+/** The keeper has written them, and closed its end, before we were started. */
+function readKeys(): LinkKeys {
+  const bytes = new Uint8Array(1024);
+  const length = readSync(linkKeyFd, bytes);
   closeSync(linkKeyFd);
-  return length === key.length ? key : undefined;
+  return decodeLinkKeys(bytes.subarray(0, length));
 }
 
 function addressText(address: { readonly host: string; readonly port: number }): string {

@@ -19,7 +19,7 @@ interface Waiter {
 
 /**
  * Turns at asking Fly for evidence, over all connections: three at once, then one a second. Eight
- * may queue for five seconds; beyond that a client is told when to come again. Turns are all that
+ * may queue, and no longer than their clients wait; beyond that one is told when to come again. Turns are all that
  * connections share: each gets evidence of its own.
  */
 export class MintBudget {
@@ -35,13 +35,14 @@ export class MintBudget {
     this.#limits = limits;
   }
 
-  async take(gone: Promise<unknown>): Promise<MintTurn> {
+  /** Waits at most so long, else as long as a client that has just come may. */
+  async take(gone: Promise<unknown>, waitMs = this.#limits.mintWaitMs): Promise<MintTurn> {
     if (this.#queue.length === 0 && this.#waitMs() <= 0) {
       this.#spend();
       return { kind: "granted" };
     }
-    if (this.#queue.length >= this.#limits.mintQueueMax) return this.#busy();
-    return this.#wait(gone);
+    if (this.#queue.length >= this.#limits.mintQueueMax || waitMs <= 0) return this.#busy();
+    return this.#wait(gone, waitMs);
   }
 
   /** Fly said that it has counted more calls than we did: the next one goes a whole turn from now. */
@@ -51,12 +52,12 @@ export class MintBudget {
     this.#wholeMs = Math.max(this.#wholeMs, emptyMs);
   }
 
-  async #wait(gone: Promise<unknown>): Promise<MintTurn> {
+  async #wait(gone: Promise<unknown>, waitMs: number): Promise<MintTurn> {
     const { promise, resolve: settle } = Promise.withResolvers<MintTurn>();
     const waiter = { settle };
     const timer = setTimeout(() => {
       settle(this.#busy());
-    }, this.#limits.mintWaitMs);
+    }, waitMs);
     void settleWhenGone(gone, settle);
     this.#queue.push(waiter);
     this.#schedule();

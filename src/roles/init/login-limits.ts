@@ -3,8 +3,9 @@ export const loginLimits = {
   /** Fly gives a machine about one token a second, with a burst of three. */
   mintEveryMs: 1000,
   mintBurst: 3,
+  /** The last of eight has its turn after 8 s, and its client waits 10 s for evidence. */
   mintQueueMax: 8,
-  mintWaitMs: 5000,
+  mintWaitMs: 8500,
   /** Fly counts for itself and may say 429 to a call that our own count allows. */
   mintTriesMax: 3,
 

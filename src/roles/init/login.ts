@@ -134,8 +134,10 @@ class LoginAttempt {
 
   /** Fly counts calls by its own clock: one that our count allows may be too many there, and queues anew. */
   async #mint(audience: string): Promise<void> {
+    const deadlineMs = this.#gate.options.monotonicMs() + loginLimits.mintWaitMs;
     for (let tries = 1; ; tries++) {
-      const turn = await this.#gate.budget.take(this.#connection.closed);
+      const waitMs = this.#leftMs(deadlineMs);
+      const turn = await this.#gate.budget.take(this.#connection.closed, waitMs);
       if (turn.kind === "busy") throw busy("busy", turn.retryAfterMs, "Too many wait for evidence");
       if (turn.kind === "gone") throw new Refusal("connection-lost", "The client went away");
       try {

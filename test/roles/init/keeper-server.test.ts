@@ -105,8 +105,11 @@ test("a request to a forward or a session beyond the limits names the limit", as
 test("more connections than keeperConnectionsMax are turned away, those that are open go on", async () => {
   const session = await machine.open({ argv: ["cat"] });
   const streams = [];
-  for (let i = 0; i < initLimits.keeperConnectionsMax + 10; i++)
-    streams.push(await machine.connect());
+  for (let i = 0; i < initLimits.keeperConnectionsMax + 10; i++) {
+    // A kernel whose own queue is full refuses some by itself.
+    const stream = await machine.connect().catch(() => undefined);
+    if (stream !== undefined) streams.push(stream);
+  }
   await session.write("unharmed");
   await session.endInput();
   expect((await session.outcome()).stdout).toBe("unharmed");

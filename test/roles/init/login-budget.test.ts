@@ -1,5 +1,6 @@
 import { describe, expect, test } from "bun:test";
 import { MintBudget, type MintTurn } from "../../../src/roles/init/login-budget.ts";
+import { limits } from "../../../src/protocol/limits.ts";
 import { loginLimits } from "../../../src/roles/init/login-limits.ts";
 
 /** The real figures, twenty times as fast. */
@@ -20,7 +21,7 @@ test("the figures are those of Fly: one a second, three at once", () => {
     mintEveryMs: 1000,
     mintBurst: 3,
     mintQueueMax: 8,
-    mintWaitMs: 5000,
+    mintWaitMs: 8500,
   });
 });
 
@@ -42,7 +43,7 @@ describe("MintBudget", () => {
     expect(times[5]).toBeGreaterThan(3 * fast.mintEveryMs - 5);
   });
 
-  test("queues eight, tells the ninth when to come, and the last of the eight after its wait", async () => {
+  test("queues eight, who all have their turn in time, and tells the ninth when to come", async () => {
     const budget = newBudget();
     for (let index = 0; index < 3; index += 1) await budget.take(never);
     const turns = Array.from({ length: 9 }, () => budget.take(never));
@@ -51,8 +52,23 @@ describe("MintBudget", () => {
     // Eight are before it.
     expect(ninth?.kind === "busy" ? ninth.retryAfterMs : 0).toBeGreaterThan(8 * fast.mintEveryMs);
     const kinds = (await Promise.all(turns)).map((turn: MintTurn) => turn.kind);
-    expect(kinds.slice(0, 4)).toEqual(["granted", "granted", "granted", "granted"]);
-    expect(kinds.slice(5)).toEqual(["busy", "busy", "busy", "busy"]);
+    expect(kinds).toEqual([...Array<"granted">(8).fill("granted"), "busy"]);
+  });
+
+  test("keeps nobody longer than they may wait", async () => {
+    const budget = newBudget();
+    for (let index = 0; index < 3; index += 1) await budget.take(never);
+    const startMs = performance.now();
+    expect((await budget.take(never, fast.mintEveryMs / 5)).kind).toBe("busy");
+    expect((await budget.take(never, 0)).kind).toBe("busy");
+    expect(performance.now() - startMs).toBeLessThan(fast.mintEveryMs / 2);
+    expect((await budget.take(never)).kind).toBe("granted");
+  });
+
+  test("the last of the queue has its turn while its client still waits for evidence", () => {
+    const lastMs = loginLimits.mintQueueMax * loginLimits.mintEveryMs;
+    expect(loginLimits.mintWaitMs).toBeGreaterThan(lastMs);
+    expect(loginLimits.mintWaitMs).toBeLessThan(limits.evidenceWaitMs - 1000);
   });
 
   test("gives the place of one that has gone to the next", async () => {
