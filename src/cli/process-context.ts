@@ -2,6 +2,7 @@ import { writeSync } from "node:fs";
 import type { ReadStream, WriteStream } from "node:tty";
 import { enterRawMode } from "../system/raw-terminal.ts";
 import { BrokenPipe, type Context, type InputStream, type OutputStream } from "./context.ts";
+import { Failure } from "./failure.ts";
 
 type StopSignal = "SIGINT" | "SIGTERM" | "SIGHUP";
 const stopSignals: readonly StopSignal[] = ["SIGINT", "SIGTERM", "SIGHUP"];
@@ -13,8 +14,8 @@ export function processContext(): Context {
   return {
     env: process.env,
     stdin: processInput(terminal),
-    stdout: processOutput(process.stdout),
-    stderr: processOutput(process.stderr),
+    stdout: processOutput(process.stdout, "standard output"),
+    stderr: processOutput(process.stderr, "standard error"),
     monotonicMs: () => performance.now(),
     wallMs: () => Date.now(),
     randomBytes: (length) => crypto.getRandomValues(new Uint8Array(length)),
@@ -101,11 +102,11 @@ class StopListeners {
   };
 }
 
-function processOutput(stream: WriteStream): OutputStream {
-  let broken = false;
+function processOutput(stream: WriteStream, name: string): OutputStream {
+  let broken: Error | undefined;
   // Without a listener Bun prints a stack when the reader of a pipe has gone away.
-  stream.on("error", () => {
-    broken = true;
+  stream.on("error", (error) => {
+    broken ??= cannotWrite(name, error);
   });
   return {
     get isTty() {
@@ -118,12 +119,12 @@ function processOutput(stream: WriteStream): OutputStream {
       return stream.rows ?? 24;
     },
     async write(data) {
-      if (broken) throw new BrokenPipe("The reader has gone away");
+      if (broken !== undefined) throw broken;
       if (data.length === 0) return;
       await new Promise<void>((resolve, reject) => {
         stream.write(data, (error) => {
           if (error == null) resolve();
-          else reject(new BrokenPipe(error.message));
+          else reject((broken ??= cannotWrite(name, error)));
         });
       });
     },
@@ -135,6 +136,24 @@ function processOutput(stream: WriteStream): OutputStream {
     },
   };
 }
+
+/** A reader that had enough is no error, as with any other filter; a full disk is. */
+function cannotWrite(name: string, error: Error): Error {
+  const code = "code" in error ? String(error.code) : "";
+  if (readerGone.has(code)) return new BrokenPipe("The reader has gone away");
+  return new Failure("FV-SYS-001", `${name} cannot be written`, {
+    because: code === "ENOSPC" ? "the disk is full (ENOSPC)" : error.message,
+    fix: "what came before is written, the rest is lost; make room and run it again",
+  });
+}
+
+/** A pipe, a socket, a terminal, a stream that was ended. */
+const readerGone: ReadonlySet<string> = new Set([
+  "EPIPE",
+  "ECONNRESET",
+  "EIO",
+  "ERR_STREAM_DESTROYED",
+]);
 
 /** Touches `process.stdin` only when somebody asks for it: opening it changes the terminal's state. */
 function processInput(terminal: Terminal): InputStream {

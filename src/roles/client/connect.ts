@@ -1,5 +1,5 @@
 import { defineCommand } from "../../cli/command.ts";
-import type { Context } from "../../cli/context.ts";
+import { BrokenPipe, type Context } from "../../cli/context.ts";
 import { Failure } from "../../cli/failure.ts";
 import { UsageError } from "../../cli/usage-error.ts";
 import { showAddress } from "./address.ts";
@@ -154,6 +154,7 @@ async function pipeShell(context: Context, link: Link, vault: string): Promise<n
     case "stopped":
       return stoppedStatus(end.signal);
     case "broken-pipe":
+      if (!(end.error instanceof BrokenPipe)) throw end.error;
       throw new Failure("FV-SES-003", `the output of the shell on "${vault}" has no reader`);
   }
 }

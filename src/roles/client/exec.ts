@@ -1,4 +1,4 @@
-import { BrokenPipe, type Context } from "../../cli/context.ts";
+import type { Context } from "../../cli/context.ts";
 import { defineCommand } from "../../cli/command.ts";
 import { parseDuration } from "../../cli/duration.ts";
 import { Failure } from "../../cli/failure.ts";
@@ -176,7 +176,7 @@ async function runPipe(
       case "stopped":
         return stoppedStatus(end.signal);
       case "broken-pipe":
-        throw new BrokenPipe("The reader has gone away");
+        throw end.error;
     }
   } catch (error) {
     const failure = asFailure(error, vault);

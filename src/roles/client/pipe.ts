@@ -1,4 +1,5 @@
 import { BrokenPipe, type Context } from "../../cli/context.ts";
+import { Failure } from "../../cli/failure.ts";
 import type { Exit } from "../../protocol/message.ts";
 import { signalNumbers, type StopSignal } from "./exit-status.ts";
 import type { Link } from "./link.ts";
@@ -8,15 +9,15 @@ export type PipeEnd =
   | { readonly kind: "exit"; readonly exit: Exit }
   /** Asked to stop a second time: the command is left alone. */
   | { readonly kind: "stopped"; readonly signal: StopSignal }
-  /** Nobody reads our output any more. */
-  | { readonly kind: "broken-pipe" };
+  /** Nobody takes our output any more; the error says why. */
+  | { readonly kind: "broken-pipe"; readonly error: Error };
 
 /** Joins our three streams to a session without a terminal: bytes as they are, ends as they come. */
 export class Pipe {
   readonly #context: Context;
   readonly #run: SessionRun;
   readonly #end = Promise.withResolvers<PipeEnd>();
-  #broken = false;
+  #broken: Error | undefined;
   #stops = 0;
 
   constructor(context: Context, link: Link, plan: SessionPlan) {
@@ -39,7 +40,11 @@ export class Pipe {
     this.#run
       .run()
       .then((exit) =>
-        this.#end.resolve(this.#broken ? { kind: "broken-pipe" } : { kind: "exit", exit }),
+        this.#end.resolve(
+          this.#broken === undefined
+            ? { kind: "exit", exit }
+            : { kind: "broken-pipe", error: this.#broken },
+        ),
       )
       .catch((error: unknown) => this.#end.reject(error));
     this.#pumpInput().catch((error: unknown) => this.#end.reject(error));
@@ -56,15 +61,15 @@ export class Pipe {
   }
 
   async #show(stream: "stdout" | "stderr", bytes: Uint8Array): Promise<void> {
-    if (this.#broken) return;
+    if (this.#broken !== undefined) return;
     try {
       await this.#context[stream].write(bytes);
     } catch (error) {
-      if (!(error instanceof BrokenPipe)) throw error;
+      if (!(error instanceof BrokenPipe || error instanceof Failure)) throw error;
       // What the command would have met in a local pipe.
-      this.#broken = true;
+      this.#broken = error;
       this.#run.signal(sigpipe);
-      setTimeout(() => this.#end.resolve({ kind: "broken-pipe" }), brokenPipeWaitMs);
+      setTimeout(() => this.#end.resolve({ kind: "broken-pipe", error }), brokenPipeWaitMs);
     }
   }
 

@@ -65,9 +65,15 @@ function readConfig(path: string): ConfigFile {
     if (!(error instanceof TomlError)) throw error;
     const [reason = ""] = error.message.split("\n");
     throw new Failure("FV-CFG-003", `${path}:${error.line}: ${reason}`, {
-      because: `column ${error.column}: ${(source.split("\n")[error.line - 1] ?? "").trim()}`,
+      because: `column ${error.column}: ${withoutValue(source.split("\n")[error.line - 1] ?? "")}`,
     });
   }
+}
+
+/** Enough to know the line again. What is behind the `=`, or alone on a line, may be the token. */
+function withoutValue(line: string): string {
+  const shown = /^\s*(\[[^\]"']*\]|[\w.-]+\s*=)/.exec(line)?.[1] ?? "";
+  return shown.endsWith("=") || shown === "" ? `${shown} …`.trim() : shown;
 }
 
 function unreadable(path: string, error: unknown): unknown {

@@ -1,3 +1,4 @@
+import { fileURLToPath } from "node:url";
 import { afterAll, afterEach, beforeAll, expect, test } from "bun:test";
 import { RemoteError } from "../../../src/protocol/errors.ts";
 import { main } from "../../../src/roles/client/main.ts";
@@ -23,6 +24,7 @@ async function exec(words: string[], stdin: Uint8Array[] = []) {
   return { code, out: context.out(), err: context.err() };
 }
 
+const program = fileURLToPath(new URL("../../../src/main.ts", import.meta.url));
 const quiet = ["-q", "dev", "--"];
 const bytes = (text: string) => new TextEncoder().encode(text);
 
@@ -59,6 +61,25 @@ test("a machine that is just starting is reached before QUIC would repeat its fi
     tookMs.push(Number(/quic (\d+) ms/.exec(err)?.[1]));
   }
   expect(Math.min(...tookMs)).toBeLessThan(900);
+});
+
+test.each([
+  ["stdout", ["dev", "--", "sh", "-c", "yes; exit 3"]],
+  ["stdout", ["--help"]],
+] as const)("a full disk under %s is told, and no success (%j)", async (_, words) => {
+  const child = Bun.spawn([process.execPath, program, "exec", ...words], {
+    env: vault.env,
+    cwd: "/",
+    stdin: "ignore",
+    stdout: Bun.file("/dev/full"),
+    stderr: "pipe",
+    timeout: 30_000,
+  });
+  const err = await child.stderr.text();
+  expect(err).toContain("error: standard output cannot be written");
+  expect(err).toContain("ENOSPC");
+  expect(err).toContain("FV-SYS-001");
+  expect(await child.exited).toBe(1);
 });
 
 test("a command killed by a signal gives 128 and the signal", async () => {

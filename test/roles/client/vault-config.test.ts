@@ -84,6 +84,20 @@ describe("files that cannot be used", () => {
     expect(failure(() => load(`${good}org = "again"\n`)).code).toBe("FV-CFG-003");
   });
 
+  test.each([
+    ['access_token = "fvt1_secret', "access_token = …"],
+    ['"access_token" = "fvt1_secret', "…"],
+    ["access_token = fvt1_secret", "access_token = …"],
+    ['token = { command = ["x", "fvt1_secret] }', "token = …"],
+    ["fvt1_secret", "…"],
+    ["[vault.dev]", "[vault.dev]"],
+  ])("what is wrong TOML is not shown, it may be the token: %s", (line, shown) => {
+    const error = failure(() => load(`${good}${line}\n`));
+    expect(error.code).toBe("FV-CFG-003");
+    expect(error.because).toEndWith(`: ${shown}`);
+    expect(JSON.stringify([error.message, error.because, error.stack])).not.toContain("secret");
+  });
+
   test("a token that others can read is refused with the fix; without a token the mode is free", () => {
     for (const mode of [0o644, 0o640, 0o620, 0o604]) {
       const open = failure(() => load(`${good}access_token = "x"\n`, "dev", mode));
