@@ -12,17 +12,20 @@ import { check, cString, openLibc } from "./libc.ts";
 export class Namespaces {
   readonly #shared: readonly number[];
   readonly #pid: number;
+  readonly #rootFd: number;
 
   constructor(pid: number) {
     const opened: number[] = [];
     try {
       for (const kind of [...sharedKinds, "pid"]) opened.push(openNamespace(pid, kind));
+      // Where we were started in a chroot, the mount namespace's root is not that of its processes.
+      opened.push(openFolder(`/proc/${pid}/root`));
     } catch (error) {
       for (const fd of opened) closeSync(fd);
       throw error;
     }
     this.#shared = opened.slice(0, sharedKinds.length);
-    this.#pid = opened.at(-1) ?? -1;
+    [this.#pid = -1, this.#rootFd = -1] = opened.slice(sharedKinds.length);
   }
 
   /** Runs `body` with the root folder, host name and IPC objects of that process. */
@@ -31,6 +34,7 @@ export class Namespaces {
     separateFolders();
     try {
       for (const fd of this.#shared) enter(fd);
+      enterRoot(this.#rootFd);
       return body();
     } finally {
       goHome(home);
@@ -49,7 +53,7 @@ export class Namespaces {
   }
 
   close(): void {
-    for (const fd of [...this.#shared, this.#pid]) closeSync(fd);
+    for (const fd of [...this.#shared, this.#pid, this.#rootFd]) closeSync(fd);
   }
 }
 
@@ -89,7 +93,7 @@ function homeNamespaces(): HomeNamespaces {
     shared: sharedKinds.map((kind) => openNamespace("self", kind)),
     pid: openNamespace("self", "pid"),
     // Entering a mount namespace leads to its root, which is not ours where we were started in a chroot.
-    rootFd: openSync("/", constants.O_RDONLY | constants.O_DIRECTORY),
+    rootFd: openFolder("/"),
   };
   return home;
 }
@@ -98,10 +102,18 @@ function goHome(to: HomeNamespaces): void {
   orDie(() => {
     separateFolders();
     for (const fd of to.shared) enter(fd);
-    check("fchdir", () => libc().fchdir(to.rootFd));
-    const here = cString(".");
-    check("chroot", () => libc().chroot(ptr(here)));
+    enterRoot(to.rootFd);
   });
+}
+
+function enterRoot(fd: number): void {
+  check("fchdir", () => libc().fchdir(fd));
+  const here = cString(".");
+  check("chroot", () => libc().chroot(ptr(here)));
+}
+
+function openFolder(path: string): number {
+  return openSync(path, constants.O_RDONLY | constants.O_DIRECTORY);
 }
 
 /** Changes the current folder of this thread alone; `inside` undoes it. */

@@ -25,6 +25,8 @@ export interface MachineOptions {
   /** Undefined: a busybox root filesystem without an init of its own, which stops at once; null: none. */
   readonly rootfs?: ((root: string) => void) | null;
   readonly env?: Readonly<Record<string, string>>;
+  /** Words before init's own command: what starts it. */
+  readonly starter?: (folder: string) => readonly string[];
 }
 
 /** A real init on a volume of its own, spoken to over the keeper's Unix socket as its link does. */
@@ -34,6 +36,7 @@ export class TestMachine {
   readonly runDir = join(this.folder, "run");
   readonly socket = join(this.runDir, "keeper.sock");
   readonly #env: Readonly<Record<string, string>>;
+  readonly #starter: readonly string[];
   #process: Bun.Subprocess<"ignore", "ignore", "pipe"> | undefined;
   #log = "";
 
@@ -42,6 +45,7 @@ export class TestMachine {
     const { rootfs = (root: string) => makeBusyboxRootfs(root, { init: "none" }) } = options;
     rootfs?.(join(this.dataDir, "rootfs"));
     this.#env = options.env ?? {};
+    this.#starter = options.starter?.(this.folder) ?? [];
   }
 
   static async boot(options: MachineOptions = {}): Promise<TestMachine> {
@@ -61,7 +65,7 @@ export class TestMachine {
 
   /** Waits until init says that it is ready. */
   async start(): Promise<void> {
-    const child = Bun.spawn(selfCommand("init"), {
+    const child = Bun.spawn([...this.#starter, ...selfCommand("init")], {
       env: childEnv(
         { PATH: process.env["PATH"] },
         {
