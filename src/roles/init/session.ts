@@ -46,6 +46,8 @@ export class Session {
   #timedOut = false;
   #readSinceEnd = 0;
   #lastReadMs = 0;
+  /** Outputs not read because a client has not acknowledged enough. */
+  #heldBack = 0;
   #ended = false;
   readonly finished: Promise<void>;
 
@@ -181,7 +183,7 @@ export class Session {
 
   async #pump(name: OutputName, reader: DescriptorReader, room: Wake): Promise<void> {
     for (;;) {
-      while (this.state.readableBytes(name) < initLimits.readBytesMax) await room.wait();
+      await this.#roomFor(name, room);
       const bytes = await reader.read();
       if (bytes === null || this.endedAtMs !== undefined) return;
       this.#lastReadMs = performance.now();
@@ -191,16 +193,26 @@ export class Session {
     }
   }
 
+  async #roomFor(name: OutputName, room: Wake): Promise<void> {
+    if (this.state.readableBytes(name) >= initLimits.readBytesMax) return;
+    this.#heldBack += 1;
+    while (this.state.readableBytes(name) < initLimits.readBytesMax) await room.wait();
+    this.#heldBack -= 1;
+    this.#lastReadMs = performance.now();
+  }
+
   /**
    * All the program wrote is read. What it left in the background may hold the pipes open for ever,
-   * so with nothing left to read, or with more read than pipes can hold, it is over.
+   * so with nothing left to read, or with more read than pipes can hold, it is over. While a client
+   * holds an output back, its last bytes may wait in Bun's stream, where `waiting` does not see them.
    */
   async #drain(drained: Promise<unknown>): Promise<void> {
     const endedMs = performance.now();
     while (this.#readSinceEnd < initLimits.drainBytesMax) {
       if ((await within(drained, initLimits.drainLookMs)) !== late) return;
       const quietMs = performance.now() - Math.max(endedMs, this.#lastReadMs);
-      if (quietMs >= initLimits.drainQuietMs && this.#process.waiting() === 0) return;
+      const quiet = this.#heldBack === 0 && quietMs >= initLimits.drainQuietMs;
+      if (quiet && this.#process.waiting() === 0) return;
     }
   }
 
