@@ -12,7 +12,12 @@ export interface SessionCommand {
   readonly cwd: string;
 }
 
-/** Reads the files of the root it is called in. Throws `RemoteError` with the three ways a command is not there. */
+/**
+ * Reads the files of the root it is called in. Throws `RemoteError` with the three ways a command is
+ * not there. On the keeper's one thread: where home, folder, PATH or program lie on a file system
+ * that hangs (a network one whose server is gone), all sessions wait as long. So it touches those
+ * alone, and nothing in PATH behind the first find.
+ */
 export function resolveCommand(request: SessionOpenRequest, account: Account): SessionCommand {
   const env = sessionEnvironment(request, account);
   const cwd = sessionFolder(request.cwd, account);

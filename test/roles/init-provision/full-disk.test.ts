@@ -2,6 +2,7 @@ import { describe, expect, setDefaultTimeout, test } from "bun:test";
 import {
   closeSync,
   existsSync,
+  mkdirSync,
   openSync,
   readdirSync,
   rmSync,
@@ -39,6 +40,15 @@ function fill(path: string): void {
     if (!(error instanceof Error && "code" in error && error.code === "ENOSPC")) throw error;
   } finally {
     closeSync(fd);
+  }
+}
+
+function canMake(path: string): boolean {
+  try {
+    closeSync(openSync(path, "w"));
+    return true;
+  } catch {
+    return false;
   }
 }
 
@@ -97,6 +107,16 @@ describe("a full disk", () => {
     rmSync(join(volume.dir, "ballast"));
     expect(await volume.restart()).toMatchObject({ rootfs: true, sha256: staged.sha256 });
     expect(existsSync(volume.layout.state)).toBe(true);
+  });
+
+  test("does not keep the next boot from throwing a cut off upload away", async () => {
+    await using volume = new Volume(Mount.tmpfs("size=8m,nr_inodes=200"));
+    await volume.repair();
+    mkdirSync(volume.layout.next);
+    writeFileSync(join(volume.layout.next, "part"), Buffer.alloc(1024 * 1024));
+    for (let i = 0; canMake(join(volume.dir, `inode${i}`)); i++);
+    expect(await volume.restart()).toEqual({ rootfs: false });
+    expect(existsSync(volume.layout.next)).toBe(false);
   });
 
   test("drops the previous tree where both would not fit", async () => {

@@ -161,7 +161,22 @@ test("without a root filesystem the machine is cold, and says what to do", async
   });
 });
 
-test("PID 1 that ignores the request to stop is killed after the grace", async () => {
+test("busybox init does what its inittab wants done at the end", async () => {
+  await using machine = await TestMachine.boot({
+    rootfs: (root) => {
+      makeBusyboxRootfs(root);
+      const lines = ["::respawn:/bin/sleep 1000", "::shutdown:/bin/touch /root/was-shut-down"];
+      writeFileSync(join(root, "etc/inittab"), `${lines.join("\n")}\n`);
+    },
+    env: { VAULT_STOP_GRACE: "20s" },
+  });
+  while (!(await machine.shell("ps")).stdout.includes("sleep 1000")) await Bun.sleep(20);
+  expect(await machine.stop()).toBe(0);
+  expect(readdirSync(join(machine.dataDir, "persist/root"))).toContain("was-shut-down");
+  expect(machine.log).not.toContain("workload killed");
+});
+
+test("PID 1 and 50 sessions that ignore the request to stop are killed after the grace", async () => {
   await using machine = await TestMachine.boot({
     rootfs: (root) =>
       makeBusyboxRootfs(root, {
@@ -169,6 +184,12 @@ test("PID 1 that ignores the request to stop is killed after the grace", async (
       }),
     env: { VAULT_STOP_GRACE: "300ms" },
   });
+  const deaf = "trap '' TERM HUP INT; echo deaf; while :; do sleep 1; done";
+  for (let i = 0; i < 50; i++) {
+    const session = await machine.open({ tty: i % 2 === 0, argv: ["/bin/sh", "-c", deaf] });
+    session.over().catch(() => undefined);
+    await session.until("deaf");
+  }
   const startMs = performance.now();
   expect(await machine.stop()).toBe(0);
   const tookMs = performance.now() - startMs;

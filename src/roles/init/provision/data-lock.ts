@@ -12,6 +12,8 @@ const held = new Map<string, number>();
 export function holdVolume(layout: DataLayout): void {
   if (held.has(layout.lock)) return;
   mkdirSync(layout.own, { recursive: true, mode: 0o700 });
+  // While there is room: a disk filled by an upload that was cut off is cleared by way of this folder.
+  mkdirSync(layout.trash, { recursive: true, mode: 0o700 });
   const fd = openSync(
     layout.lock,
     openFlags.create | openFlags.writeOnly | openFlags.closeOnExec,
