@@ -1,10 +1,13 @@
 import { afterAll, beforeAll, expect, setDefaultTimeout, test } from "bun:test";
-import { existsSync, mkdirSync, readlinkSync, statSync, writeFileSync } from "node:fs";
+import { existsSync, readlinkSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { makeBusyboxRootfs } from "../../support/busybox-rootfs.ts";
 import { TestMachine } from "./machine.ts";
 
 setDefaultTimeout(60_000);
+
+const chroot = "/mnt";
+const script = 'mount --rbind / "$0" && exec chroot "$0" "$@"';
 
 /** Init in a chroot, below another root of its mount namespace: what is tried out in a container often stands so. */
 let machine: TestMachine;
@@ -15,12 +18,7 @@ beforeAll(async () => {
       makeBusyboxRootfs(root, { init: "none" });
       writeFileSync(join(root, "whose"), "the workload's");
     },
-    starter: (folder) => {
-      const root = join(folder, "root");
-      mkdirSync(root);
-      const script = 'mount --rbind / "$0" && exec chroot "$0" "$@"';
-      return ["unshare", "--mount", "--propagation", "private", "sh", "-c", script, root];
-    },
+    starter: ["unshare", "--mount", "--propagation", "private", "sh", "-c", script, chroot],
   });
 });
 
@@ -53,5 +51,5 @@ test("init comes back to its own root after each start", async () => {
   await machine.shell("true");
   expect(statSync(`/proc/${machine.pid}/root/.`)).toMatchObject({ ino, dev });
   expect(existsSync(`/proc/${machine.pid}/root/whose`)).toBe(false);
-  expect(readlinkSync(`/proc/${machine.pid}/root`)).toBe(join(machine.folder, "root"));
+  expect(readlinkSync(`/proc/${machine.pid}/root`)).toBe(chroot);
 });

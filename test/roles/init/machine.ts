@@ -26,7 +26,7 @@ export interface MachineOptions {
   readonly rootfs?: ((root: string) => void) | null;
   readonly env?: Readonly<Record<string, string>>;
   /** Words before init's own command: what starts it. */
-  readonly starter?: (folder: string) => readonly string[];
+  readonly starter?: readonly string[];
 }
 
 /** A real init on a volume of its own, spoken to over the keeper's Unix socket as its link does. */
@@ -35,8 +35,7 @@ export class TestMachine {
   readonly dataDir = join(this.folder, "data");
   readonly runDir = join(this.folder, "run");
   readonly socket = join(this.runDir, "keeper.sock");
-  readonly #env: Readonly<Record<string, string>>;
-  readonly #starter: readonly string[];
+  readonly #options: MachineOptions;
   #process: Bun.Subprocess<"ignore", "ignore", "pipe"> | undefined;
   #log = "";
 
@@ -44,8 +43,7 @@ export class TestMachine {
     mkdirSync(this.dataDir);
     const { rootfs = (root: string) => makeBusyboxRootfs(root, { init: "none" }) } = options;
     rootfs?.(join(this.dataDir, "rootfs"));
-    this.#env = options.env ?? {};
-    this.#starter = options.starter?.(this.folder) ?? [];
+    this.#options = options;
   }
 
   static async boot(options: MachineOptions = {}): Promise<TestMachine> {
@@ -65,7 +63,7 @@ export class TestMachine {
 
   /** Waits until init says that it is ready. */
   async start(): Promise<void> {
-    const child = Bun.spawn([...this.#starter, ...selfCommand("init")], {
+    const child = Bun.spawn([...(this.#options.starter ?? []), ...selfCommand("init")], {
       env: childEnv(
         { PATH: process.env["PATH"] },
         {
@@ -75,7 +73,7 @@ export class TestMachine {
           VAULT_DATA_DIR: this.dataDir,
           VAULT_RUN_DIR: this.runDir,
           VAULT_API_SOCKET: join(this.folder, "api"),
-          ...this.#env,
+          ...this.#options.env,
         },
       ),
       stdio: ["ignore", "ignore", "pipe"],
@@ -116,7 +114,7 @@ export class TestMachine {
 
   /** Stops it and removes its folder. */
   async [Symbol.asyncDispose](): Promise<void> {
-    if (this.#process !== undefined) await this.stop();
+    await this.stop();
     rmSync(this.folder, { recursive: true, force: true });
   }
 
@@ -163,11 +161,8 @@ export class TestMachine {
       ...client.state.shownOffsets,
       ...wish,
     } as const;
-    const next = await TestClient.connect(
-      new FrameStream(await this.connect()),
-      message,
-      client.state,
-    );
+    const frames = new FrameStream(await this.connect());
+    const next = await TestClient.connect(frames, message, client.state);
     next.takeOutputFrom(client);
     return next;
   }
