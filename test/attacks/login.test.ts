@@ -231,6 +231,18 @@ describe("replay", () => {
   });
 });
 
+describe("an honest machine, and a computer whose clock is wrong", () => {
+  for (const [what, aheadMs] of Object.entries({ ahead: 600_000, behind: -600_000 })) {
+    test(`ten minutes ${what}: out of time, and the clock is named`, async () => {
+      const machine = await stage.machine();
+      const result = await stage.login(machine.address, { aheadMs });
+      await expectStopped(result, undefined, "FV-ATT-006", false);
+      expect(result.failure?.because).toContain("600 s");
+      expect(result.failure?.fix).toContain("clock of this computer");
+    });
+  }
+});
+
 describe("an honest machine, but not the right one", () => {
   for (const [what, claims] of Object.entries({
     organisation: { org: "evil" },

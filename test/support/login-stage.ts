@@ -81,12 +81,13 @@ export class LoginStage {
   /** One login as the client role does it, with everything it sent. */
   async login(
     address: { host: string; port: number },
-    changes: Partial<LoginOptions["vault"]> & { accessToken?: string } = {},
+    changes: Partial<LoginOptions["vault"]> & { accessToken?: string; aheadMs?: number } = {},
   ): Promise<LoginResult> {
     const endpoint = await this.client();
     const connection = await endpoint.connect(address, { timeoutMs: 5000 });
     const recording = recorded(connection);
-    const { accessToken = weakToken, ...vault } = changes;
+    const { accessToken = weakToken, aheadMs = 0, ...vault } = changes;
+    const wallMs = (): number => Date.now() + aheadMs;
     let firstUses = 0;
     const options: LoginOptions = {
       vault: {
@@ -98,13 +99,13 @@ export class LoginStage {
         ...vault,
       },
       accessToken,
-      jwks: new JwksCache({ cacheDir: join(this.#directory, "cache"), wallMs: Date.now }),
+      jwks: new JwksCache({ cacheDir: join(this.#directory, "cache"), wallMs }),
       knownMachines: new KnownMachines(this.#directory),
       onFirstUse: () => {
         firstUses += 1;
       },
       monotonicMs: () => performance.now(),
-      wallMs: Date.now,
+      wallMs,
       randomBytes: (length) => new Uint8Array(randomBytes(length)),
     };
     try {
