@@ -18,7 +18,7 @@ import {
 import { MintError } from "../../src/fly/evidence.ts";
 import { RemoteError } from "../../src/protocol/errors.ts";
 import { selfSignedCertificate } from "../../src/quic/certificate.ts";
-import type { Connection } from "../../src/quic/connection.ts";
+import type { CloseReason, Connection } from "../../src/quic/connection.ts";
 import { Endpoint } from "../../src/quic/endpoint.ts";
 import { acceptLogin } from "../../src/roles/init/login.ts";
 import { LoginGate } from "../../src/roles/init/login-gate.ts";
@@ -122,6 +122,11 @@ export class TestVault {
 
   forgetConnections(): void {
     this.#connections = [];
+  }
+
+  /** How the newest connection that was logged in over ended. */
+  async lastClosed(): Promise<CloseReason | undefined> {
+    return this.#connections.at(-1)?.closed;
   }
 
   get connectionCount(): number {

@@ -67,9 +67,10 @@ export const connect = defineCommand({
     let console: Console | undefined;
     const onState = (state: Parameters<Console["linkState"]>[0]): void => console?.linkState(state);
     try {
-      return await stopBefore(context, async (started) => {
+      return await stopBefore(context, async (started, leaving) => {
         const options = { tokenFile: flags["token-file"], reconnectMs, ...global, onState };
         const link = await openLink(vault, options, context);
+        leaving(async () => link.close());
         try {
           await makeReady(link, config, { replaceWith, quiet: global.quiet }, context);
           forwards.use(link);

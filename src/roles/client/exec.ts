@@ -69,9 +69,10 @@ export const exec = defineCommand({
     let console: Console | undefined;
     const onState = (state: LinkState): void => console?.linkState(state);
     try {
-      return await stopBefore(context, async (started) => {
+      return await stopBefore(context, async (started, leaving) => {
         const options = { tokenFile: flags["token-file"], reconnectMs, ...global, onState };
         const link = await openLink(vault, options, context);
+        leaving(async () => link.close());
         try {
           await makeReady(link, vault.config, { quiet: global.quiet }, context);
           started();

@@ -21,9 +21,10 @@ export const listExec = defineCommand({
       context,
     );
     const reconnectMs = reconnectMsOf(flags.reconnect);
-    return stopBefore(context, async () => {
+    return stopBefore(context, async (_, leaving) => {
       const options = { tokenFile: flags["token-file"], reconnectMs, ...global };
       const link = await openLink(vault, options, context);
+      leaving(async () => link.close());
       try {
         const connection = await link.connection();
         const frames = new FrameStream(await connection.openStream());

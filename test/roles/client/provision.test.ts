@@ -1,8 +1,9 @@
 import { afterEach, beforeEach, expect, test } from "bun:test";
-import { chmod, mkdir, writeFile } from "node:fs/promises";
+import { chmod, mkdir, truncate, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { RemoteError, type RemoteErrorCode } from "../../../src/protocol/errors.ts";
 import { main } from "../../../src/roles/client/main.ts";
+import { spawnClient } from "../../support/client-process.ts";
 import { memoryContext } from "../../support/memory-context.ts";
 import { TestVault } from "../../support/test-vault.ts";
 
@@ -120,6 +121,21 @@ test.each([
     expect(result.out).toBe("");
   },
 );
+
+test("Ctrl-C in the middle of an upload tells the machine, which waits for nobody then", async () => {
+  vault.vmState = "cold";
+  await writeFile(join(vault.folder, "endless.tar"), "x");
+  await truncate(join(vault.folder, "endless.tar"), 2 ** 32);
+  await vault.configure({ rootfs: "endless.tar" });
+  const child = spawnClient(["exec", "-q", "dev", "true"], vault.env);
+  while (vault.uploaded === 0) await Bun.sleep(5);
+  child.kill("SIGINT");
+  expect(await child.exited).toBe(130);
+  const startedMs = performance.now();
+  expect(await vault.lastClosed()).toMatchObject({ kind: "peer-application" });
+  expect(performance.now() - startedMs).toBeLessThan(2000);
+  expect(await child.stderr.text()).toBe("");
+});
 
 test("a machine that another client provisions is busy", async () => {
   vault.vmState = "provisioning";
