@@ -82,6 +82,7 @@ export const tenantCreate = defineCommand({
       if (existing.length > 0) {
         throw new Failure("FV-ADM-003", `tenant "${tenant}" exists already in app "${api.app}"`, {
           because: `it has ${existing.map((machine) => `${machine.id} (${machine.state})`).join(", ")}`,
+          fix: `its token was shown only when it was made; was that cut short, remove it and make it anew:  fly-vault-admin tenant delete ${tenant} --app ${api.app}`,
         });
       }
       const org = flags.org ?? (await organisation(api, context));
@@ -89,28 +90,38 @@ export const tenantCreate = defineCommand({
         api,
         note: async (line) => context.stderr.write(`${line}\n`),
       });
-      await makeAll(maker, plan.machines, { waitMs, tenant });
       const issuer = await localIssuer(base, org);
       const about = { name: tenant, app: api.app, org, accessToken, issuer };
-      const isOnly = maker.machines.length === 1;
-      const entries = maker.machines.map((made) => vaultEntry(made, { ...about, isOnly }));
-      await context.stdout.write(
-        flags.json ? renderJson(entries) : entries.map(renderVaultBlock).join("\n"),
-      );
+      const show = async (): Promise<void> => {
+        const isOnly = maker.machines.length === 1;
+        const entries = maker.machines.map((made) => vaultEntry(made, { ...about, isOnly }));
+        await context.stdout.write(
+          flags.json ? renderJson(entries) : entries.map(renderVaultBlock).join("\n"),
+        );
+      };
+      await makeAll(maker, plan.machines, { waitMs, tenant, show });
       return 0;
     });
   },
 });
 
-/** All or nothing: on any failure, an interruption too, what was made is removed. */
+/**
+ * All or nothing: on any failure, an interruption too, what was made is removed. Showing it is part of
+ * that: nobody could ever log in to a machine whose token went nowhere.
+ */
 async function makeAll(
   maker: TenantMaker,
   machines: readonly PlannedMachine[],
-  options: { readonly waitMs: number; readonly tenant: string },
+  options: {
+    readonly waitMs: number;
+    readonly tenant: string;
+    readonly show: () => Promise<void>;
+  },
 ): Promise<void> {
   try {
     for (const planned of machines) await maker.make(planned);
     if (options.waitMs > 0) await maker.waitForStart(options.waitMs);
+    await options.show();
     await maker.releaseLeases();
   } catch (error) {
     const left = await maker.undo();

@@ -1,6 +1,9 @@
 import { afterEach, expect, test } from "bun:test";
 import { parse } from "smol-toml";
+import { Failure } from "../../../src/cli/failure.ts";
 import { tokenStrength } from "../../../src/fly/token.ts";
+import { main } from "../../../src/roles/admin/main.ts";
+import { memoryContext } from "../../support/memory-context.ts";
 import { type AdminStage, app, openAdminStage, templateText } from "./stage.ts";
 
 let stage: AdminStage | undefined;
@@ -56,12 +59,27 @@ test("--json says the same for programs", async () => {
   ]);
 });
 
+test("what could not be shown is taken away again: its token is known to nobody", async () => {
+  const on = await open();
+  const context = memoryContext({
+    env: { FLY_API_BASE: on.proxy.base, FLY_API_TOKEN: on.fly.apiToken },
+    onOut: async () =>
+      Promise.reject(new Failure("FV-SYS-001", "standard output cannot be written")),
+  });
+  const words = ["tenant", "create", "acme", "--template", on.template];
+  expect(await main(words, context)).toBe(1);
+  expect(context.err()).toContain("standard output cannot be written");
+  expect(await on.machines()).toEqual([]);
+  expect(await on.volumes()).toEqual([]);
+});
+
 test("a second create of the same tenant changes nothing and exits 7", async () => {
   const on = await open();
   await create(on);
   const again = await create(on);
   expect(again.exitCode).toBe(7);
   expect(again.err).toContain('tenant "acme" exists already');
+  expect(again.err).toContain(`fly-vault-admin tenant delete acme --app ${app}\n`);
   expect((await on.machines()).length).toBe(1);
   expect((await on.volumes()).length).toBe(1);
 });
