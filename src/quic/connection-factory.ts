@@ -148,6 +148,7 @@ export class ConnectionFactory {
       datagramBytesMax: options.datagramBytesMax ?? quicLimits.datagramBytesDefault,
       idleMs: options.idleMs ?? quicLimits.idleMs,
       connectionWindow: quicLimits.connectionWindowInitial,
+      streamWindow: quicLimits.streamWindowInitial,
       connectionWindowMax: quicLimits.connectionWindowMax,
       streamWindowMax: quicLimits.streamWindowMax,
       peerStreamsMax: server ? quicLimits.streamsFromClient : quicLimits.streamsFromServer,

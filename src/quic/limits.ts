@@ -47,7 +47,13 @@ export const quicLimits = {
   resetsPerSecond: 10,
 
   // Memory of one connection. A stranger gets the initial window; it grows only as we read.
-  connectionWindowInitial: 65_536,
+  connectionWindowInitial: 131_072,
+  /**
+   * Half of the connection's. Were both the same, a MAX_DATA that goes out after the last granted
+   * byte was read, and is lost, would never be repeated (quiche 0.18); so a single stream is always
+   * stopped by its own window first, whose grants quiche does repeat.
+   */
+  streamWindowInitial: 65_536,
   connectionWindowMax: 8 * 1024 * 1024,
   streamWindowMax: 4 * 1024 * 1024,
   /**

@@ -10,6 +10,7 @@ export interface TransportSettings {
   readonly datagramBytesMax: number;
   readonly idleMs: number;
   readonly connectionWindow: number;
+  readonly streamWindow: number;
   readonly connectionWindowMax: number;
   readonly streamWindowMax: number;
   /** How many streams the peer may have open towards us. */
@@ -74,8 +75,8 @@ function applied(config: Config, settings: TransportSettings): Config {
   // We take any size; what we send is what the path is known to carry.
   config.setMaxRecvUdpPayloadSize(quicLimits.datagramBytesMax);
   config.setMaxSendUdpPayloadSize(datagramBytes);
-  const window = size("connectionWindow", settings.connectionWindow);
-  config.setInitialMaxData(window);
+  config.setInitialMaxData(size("connectionWindow", settings.connectionWindow));
+  const window = size("streamWindow", settings.streamWindow);
   config.setInitialMaxStreamDataBidiLocal(window);
   config.setInitialMaxStreamDataBidiRemote(window);
   config.setInitialMaxStreamDataUni(0);

@@ -68,8 +68,8 @@ test("a reader that does not read holds 64 KiB, no more, and the writer waits", 
     for (; accepted < 1024 * 1024; accepted += 1024) await near.write(new Uint8Array(1024));
   })();
   await Bun.sleep(200);
-  expect(accepted).toBeLessThanOrEqual(quicLimits.connectionWindowInitial);
-  expect(accepted).toBeGreaterThan(quicLimits.connectionWindowInitial - 2048);
+  expect(accepted).toBeLessThanOrEqual(quicLimits.streamWindowInitial);
+  expect(accepted).toBeGreaterThan(quicLimits.streamWindowInitial - 2048);
   const far = await pair.far.acceptStream();
   let read = 0;
   while (read < 1024 * 1024) read += (await far?.read())?.byteLength ?? 0;
