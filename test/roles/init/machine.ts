@@ -1,4 +1,4 @@
-import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
+import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { ByteStream } from "../../../src/protocol/byte-stream.ts";
@@ -182,17 +182,8 @@ export class TestMachine {
 
   /** Children of init and all below them, as the kernel lists them now. */
   descendants(): number[] {
-    const found: number[] = [];
-    const visit = (pid: number): void => {
-      for (const task of readdirSync(`/proc/${pid}/task`)) {
-        const text = readFileSync(`/proc/${pid}/task/${task}/children`, "utf8");
-        for (const word of text.trim().split(" ").filter(Boolean)) {
-          found.push(Number(word));
-          if (existsSync(`/proc/${word}`)) visit(Number(word));
-        }
-      }
-    };
-    visit(this.pid);
+    const found = childrenOf(this.pid);
+    for (const pid of found) found.push(...childrenOf(pid));
     return found;
   }
 
@@ -223,6 +214,16 @@ export class TestMachine {
 
   openDescriptors(): number {
     return readdirSync(`/proc/${this.pid}/fd`).length;
+  }
+}
+
+function childrenOf(pid: number): number[] {
+  try {
+    return readdirSync(`/proc/${pid}/task`)
+      .map((task) => readFileSync(`/proc/${pid}/task/${task}/children`, "utf8"))
+      .flatMap((text) => text.split(" ").filter(Boolean).map(Number));
+  } catch {
+    return [];
   }
 }
 
