@@ -1,6 +1,6 @@
 import { closeSync, constants, openSync } from "node:fs";
 import { ptr } from "bun:ffi";
-import { check, cString, openLibc } from "./libc.ts";
+import { check, cString, openLibc, SystemError } from "./libc.ts";
 
 /**
  * The namespaces of another process, held by descriptor, and a way to act inside them.
@@ -33,7 +33,7 @@ export class Namespaces {
     const home = homeNamespaces();
     separateFolders();
     try {
-      for (const fd of this.#shared) enter(fd);
+      for (const fd of this.#shared) enterAlone(fd);
       enterRoot(this.#rootFd);
       return body();
     } finally {
@@ -101,7 +101,7 @@ function homeNamespaces(): HomeNamespaces {
 function goHome(to: HomeNamespaces): void {
   orDie(() => {
     separateFolders();
-    for (const fd of to.shared) enter(fd);
+    for (const fd of to.shared) enterAlone(fd);
     enterRoot(to.rootFd);
   });
 }
@@ -138,6 +138,25 @@ function openNamespace(pid: number | "self", kind: string): number {
 function enter(fd: number): void {
   check("setns", () => libc().setns(fd, 0));
 }
+
+/**
+ * Bun starts threads of its own whenever it likes. One that was started since `separateFolders` shares
+ * our folders again, for which the kernel has only EINVAL: then once more.
+ */
+function enterAlone(fd: number): void {
+  for (let attempt = 1; ; attempt += 1) {
+    try {
+      enter(fd);
+      return;
+    } catch (error) {
+      const isShared = error instanceof SystemError && error.code === "EINVAL";
+      if (!isShared || attempt === enterAttempts) throw error;
+      separateFolders();
+    }
+  }
+}
+
+const enterAttempts = 5;
 
 /** A thread that shares its root and current folder with others may not change the mount namespace. */
 function separateFolders(): void {
