@@ -1,6 +1,7 @@
 import type { Socket, SocketHandler } from "bun";
 import { type ByteStream, StreamError } from "../protocol/byte-stream.ts";
 import { socketLimits } from "./socket-limits.ts";
+import { whenLate } from "./within.ts";
 
 /** A socket could not be opened; `code` is the system's ("ECONNREFUSED", "EADDRINUSE", "ETIMEDOUT", …). */
 export class SocketError extends Error {
@@ -192,14 +193,14 @@ async function connect(target: SocketTarget, timeoutMs: number): Promise<ByteStr
     "path" in target
       ? Bun.connect<SocketStream>({ ...options, unix: target.path })
       : Bun.connect<SocketStream>({ ...options, hostname: target.host, port: target.port });
-  let timer: ReturnType<typeof setTimeout> | undefined;
+  let cancel: (() => void) | undefined;
   const late = new Promise<never>((_, reject) => {
-    timer = setTimeout(() => {
+    cancel = whenLate(timeoutMs, () => {
       // Should it still come through, nobody wants it any more.
       stream.abort(0);
       connecting.then((socket) => socket.terminate()).catch(() => undefined);
       reject(new SocketError("ETIMEDOUT", `No answer from ${describe(target)} in ${timeoutMs} ms`));
-    }, timeoutMs);
+    });
   });
   try {
     await Promise.race([connecting, late]);
@@ -207,7 +208,7 @@ async function connect(target: SocketTarget, timeoutMs: number): Promise<ByteStr
   } catch (error) {
     throw asSocketError(error, `Could not connect to ${describe(target)}`);
   } finally {
-    clearTimeout(timer);
+    cancel?.();
   }
 }
 
