@@ -17,7 +17,7 @@ export const clientLimits = {
   addressesMax: 8,
 
   /** The first login of a command, over all tries at a machine that is busy. */
-  loginRetryMs: 30_000,
+  loginRetryMs: 10_000,
 
   /** A link that was lost: at once, then doubling. */
   retryFirstMs: 250,
