@@ -70,8 +70,8 @@ describe("a create that fails leaves nothing behind", () => {
     expect([await at.machines(), await at.volumes()]).toEqual([[], []]);
   }, 30_000);
 
-  test("a machine whose init ends at once", async () => {
-    const at = await open([], { entrypoint: ["/bin/false"] });
+  test("a machine whose init cannot be run", async () => {
+    const at = await open([], { entrypoint: ["/nonexistent/init"] });
     const text = templateText.replace(
       "[[machine.config.mounts]]",
       '[machine.config.restart]\npolicy = "no"\n[[machine.config.mounts]]',
