@@ -116,10 +116,7 @@ test("a client whose address changes every 100 ms still gets its bytes through",
       return relay.address;
     },
   });
-  await exchange(pair, 2 * mebibyte, seed);
-  await Bun.sleep(500);
-  await exchange(pair, 2 * mebibyte, seed);
-  expect(relays[0]?.counts.rebinds).toBeGreaterThan(8);
+  while ((relays[0]?.counts.rebinds ?? 0) < 8) await exchange(pair, mebibyte, seed);
   await relays[0]?.[Symbol.asyncDispose]();
 }, 60_000);
 
