@@ -151,7 +151,8 @@ export class ConnectionFactory {
       streamWindow: quicLimits.streamWindowInitial,
       connectionWindowMax: quicLimits.connectionWindowMax,
       streamWindowMax: quicLimits.streamWindowMax,
-      peerStreamsMax: server ? quicLimits.streamsFromClient : quicLimits.streamsFromServer,
+      // One more than anybody sees: the ballast.
+      peerStreamsMax: server ? quicLimits.streamsFromClient + 1 : quicLimits.streamsFromServer,
       congestionControl: options.congestionControl ?? "bbr",
     };
   }

@@ -48,11 +48,7 @@ export const quicLimits = {
 
   // Memory of one connection. A stranger gets the initial window; it grows only as we read.
   connectionWindowInitial: 131_072,
-  /**
-   * Half of the connection's. Were both the same, a MAX_DATA that goes out after the last granted
-   * byte was read, and is lost, would never be repeated (quiche 0.18); so a single stream is always
-   * stopped by its own window first, whose grants quiche does repeat.
-   */
+  /** Half of the connection's: a single stream is stopped by its own window, whose grants quiche does repeat. */
   streamWindowInitial: 65_536,
   connectionWindowMax: 8 * 1024 * 1024,
   streamWindowMax: 4 * 1024 * 1024,
@@ -63,6 +59,12 @@ export const quicLimits = {
   readBytesBeforeSend: 16 * 1024,
   /** What one stream may hand to quiche before the next stream has its turn. */
   writeQuantumBytes: 16 * 1024,
+
+  /** Unread bytes kept for lost grants (see `Ballast`); with HELLO they fit one datagram. */
+  ballastBytes: 512,
+  /** A writer that could send nothing for so long says so, and again after twice the time. */
+  blockedMs: 200,
+  blockedMsMax: 10_000,
 
   streamsFromClient: 512,
   streamsFromServer: 16,

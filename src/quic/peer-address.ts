@@ -1,7 +1,7 @@
-import { createHmac, randomBytes, timingSafeEqual } from "node:crypto";
+import { randomBytes, timingSafeEqual } from "node:crypto";
 import type { SocketAddress } from "./connection.ts";
-import { connectionIdBytes } from "./connection-id.ts";
 import { quicLimits } from "./limits.ts";
+import { looseNumberBytes } from "./loose-message.ts";
 
 /**
  * Where the peer of a server's connection is, and how it may move.
@@ -12,10 +12,6 @@ import { quicLimits } from "./limits.ts";
  * authentic packet from elsewhere makes that address a candidate; it is sent a challenge, no larger
  * than the packet, with a number nobody else sees; only the answer, from that very address, moves
  * the connection. Until then everything goes to the old address.
- *
- * Both messages look like a short-header packet, so that proxies route them, and are 45 bytes long:
- * first byte, connection id of the receiver (20), number (8), HMAC-SHA256 (16, by a key of its own
- * from the TLS exporter).
  */
 export class PeerAddress {
   #current: SocketAddress;
@@ -53,7 +49,7 @@ export class PeerAddress {
       const [oldest = ""] = this.#candidates.keys();
       this.#candidates.delete(oldest);
     }
-    const number = randomBytes(numberBytes);
+    const number = randomBytes(looseNumberBytes);
     this.#candidates.set(key, { number, sinceMs: nowMs, askedMs: nowMs });
     return { number, first: true };
   }
@@ -81,39 +77,3 @@ interface Candidate {
   readonly sinceMs: number;
   askedMs: number;
 }
-
-export type AddressMessage = "challenge" | "answer";
-
-export function addressMessage(
-  kind: AddressMessage,
-  key: Uint8Array,
-  receiverId: Uint8Array,
-  number: Uint8Array,
-): Uint8Array {
-  const first = Uint8Array.of(0x40 | ((randomBytes(1)[0] ?? 0) & 0x3f));
-  return Buffer.concat([first, receiverId, number, tag(kind, key, number)]);
-}
-
-/** The number in a genuine message of this kind, or null when the datagram is something else. */
-export function openAddressMessage(
-  kind: AddressMessage,
-  key: Uint8Array,
-  datagram: Uint8Array,
-): Uint8Array | null {
-  if (datagram.byteLength !== messageBytes) return null;
-  const number = datagram.subarray(1 + connectionIdBytes, messageBytes - tagBytes);
-  const genuine = timingSafeEqual(
-    tag(kind, key, number),
-    datagram.subarray(messageBytes - tagBytes),
-  );
-  return genuine ? number : null;
-}
-
-function tag(kind: AddressMessage, key: Uint8Array, number: Uint8Array): Uint8Array {
-  const full = createHmac("sha256", key).update(kind).update(number).digest();
-  return full.subarray(0, tagBytes);
-}
-
-const numberBytes = 8;
-const tagBytes = 16;
-const messageBytes = 1 + connectionIdBytes + numberBytes + tagBytes;

@@ -1,11 +1,19 @@
 import type { ByteStream } from "../protocol/byte-stream.ts";
+import { Ballast } from "./ballast.ts";
 import type { CloseReason, Connection, ConnectionStats, SocketAddress } from "./connection.ts";
 import { closeReason } from "./close-reason.ts";
 import type { Keylog } from "./keylog.ts";
 import { quicLimits } from "./limits.ts";
-import { addressMessage, openAddressMessage, PeerAddress } from "./peer-address.ts";
+import {
+  type LooseMessage,
+  looseMessage,
+  looseNumberBytes,
+  openLooseMessage,
+} from "./loose-message.ts";
+import { PeerAddress } from "./peer-address.ts";
 import type { QuicheConnection, RecvInfo } from "./quiche-connection.ts";
 import { quicheError } from "./quiche-error.ts";
+import { StallWatch } from "./stall-watch.ts";
 import { StreamTable } from "./stream-table.ts";
 
 /** What a connection needs of whoever owns the socket. */
@@ -45,11 +53,15 @@ export class QuicConnection implements Connection {
   readonly #quiche: QuicheConnection;
   readonly #owner: ConnectionOwner;
   readonly #streams: StreamTable;
+  readonly #ballast: Ballast;
+  readonly #stall = new StallWatch();
   readonly #handshakeDeadlineMs: number;
   #resolveClosed: (reason: CloseReason) => void = () => undefined;
   #over: CloseReason | undefined;
   readonly #address: PeerAddress;
-  #addressKey: Uint8Array | undefined;
+  #looseKey: Uint8Array | undefined;
+  #blockedSent = 0n;
+  #blockedHeard = 0n;
   #readBytes = 0;
   #heldUntilMs = 0;
   #holdFromMs = 0;
@@ -68,7 +80,8 @@ export class QuicConnection implements Connection {
     this.#quiche = setup.quiche;
     this.#owner = owner;
     this.#address = new PeerAddress(setup.path.from);
-    this.#streams = new StreamTable(setup.quiche, setup.side, {
+    this.#ballast = new Ballast(setup.quiche);
+    this.#streams = new StreamTable(setup.quiche, setup.side, this.#ballast, {
       wake: () => owner.wake(this),
       consumed: (bytes) => this.#noteConsumed(bytes),
     });
@@ -166,12 +179,12 @@ export class QuicConnection implements Connection {
 
   /** Takes in one datagram. What is not authentic changes nothing. */
   receive(datagram: Uint8Array, host: string, port: number): void {
-    const key = this.#addressKey;
+    const key = this.#looseKey;
     const expected = this.#address.is(host, port);
     // A client's server does not move, and nobody moves during the handshake. A challenge from
     // elsewhere least of all: with its answer a thief of packets could move us to himself.
     if (!expected && (this.side === "client" || key === undefined)) return;
-    if (key !== undefined && this.#isAddressMessage(datagram, { host, port }, key)) return;
+    if (key !== undefined && this.#isLooseMessage(datagram, { host, port }, key)) return;
     const packets = expected ? 0 : this.#quiche.stats().recv;
     this.#receivedSomething = true;
     try {
@@ -194,7 +207,10 @@ export class QuicConnection implements Connection {
       }
     }
     this.#checkOver();
-    if (this.#over === undefined) this.#streams.pumpWriters();
+    if (this.#over !== undefined) return;
+    this.#streams.pumpWriters();
+    const { writersWaiting, sentBytes } = this.#streams;
+    this.#stall.note(writersWaiting, sentBytes, this.#owner.nowMs(), () => this.#rttMs());
   }
 
   /** Writes the next datagram into `slot` and gives its length, or null when there is none. */
@@ -223,7 +239,7 @@ export class QuicConnection implements Connection {
     const quicheAtMs = timeoutMs === null ? Number.POSITIVE_INFINITY : now + timeoutMs;
     if (this.#over !== undefined) return quicheAtMs;
     const ownAtMs = this.isEstablished ? this.#keepAliveAtMs : this.#handshakeDeadlineMs;
-    return Math.min(quicheAtMs, ownAtMs);
+    return Math.min(quicheAtMs, ownAtMs, this.#stall.dueMs);
   }
 
   handleTimeout(): void {
@@ -236,6 +252,7 @@ export class QuicConnection implements Connection {
         this.#keepAliveAtMs = now + this.#setup.keepAliveMs;
         this.ping();
       }
+      if (now >= this.#stall.dueMs) this.#sayBlocked(now);
     }
     this.#owner.wake(this);
   }
@@ -252,6 +269,7 @@ export class QuicConnection implements Connection {
       if (this.#setup.keepAliveMs > 0) {
         this.#keepAliveAtMs = this.#owner.nowMs() + this.#setup.keepAliveMs;
       }
+      if (this.side === "client") this.#ballast.send();
       this.#owner.established(this);
       return;
     }
@@ -275,7 +293,7 @@ export class QuicConnection implements Connection {
     if (leaf === undefined) return "no certificate";
     if (leaf.byteLength > quicLimits.certificateBytesMax) return "oversized certificate";
     this.#channelBinding = keys.channelBinding;
-    this.#addressKey = keys.addressKey;
+    this.#looseKey = keys.addressKey;
     return null;
   }
 
@@ -287,22 +305,25 @@ export class QuicConnection implements Connection {
     const now = this.#owner.nowMs();
     const challenge = this.#address.noteAuthentic(from, now);
     if (challenge === null) return;
-    this.#sendAddressMessage("challenge", challenge.number, from);
+    this.#sendLooseMessage("challenge", challenge.number, from);
     if (!challenge.first || now < this.#holdFromMs) return;
     this.#heldUntilMs = now + Math.min(quicLimits.holdMsMax, this.#answerMs());
     this.#holdFromMs = now + quicLimits.holdEveryMs;
   }
 
   #answerMs(): number {
-    const [path] = this.#quiche.paths();
-    return 20 + 2 * (path?.rtt ?? 0);
+    return 20 + 2 * this.#rttMs();
   }
 
-  #isAddressMessage(datagram: Uint8Array, from: SocketAddress, key: Uint8Array): boolean {
+  #rttMs(): number {
+    return this.#quiche.paths()[0]?.rtt ?? 0;
+  }
+
+  #isLooseMessage(datagram: Uint8Array, from: SocketAddress, key: Uint8Array): boolean {
     const kind = this.side === "client" ? "challenge" : "answer";
-    const number = openAddressMessage(kind, key, datagram);
-    if (number === null) return false;
-    if (this.side === "client") this.#sendAddressMessage("answer", number, from);
+    const number = openLooseMessage(kind, key, datagram);
+    if (number === null) return this.#isBlockedMessage(datagram, key);
+    if (this.side === "client") this.#sendLooseMessage("answer", number, from);
     else if (this.#address.noteAnswer(from, number)) {
       this.#heldUntilMs = 0;
       this.#holdFromMs = 0;
@@ -311,10 +332,27 @@ export class QuicConnection implements Connection {
     return true;
   }
 
-  #sendAddressMessage(kind: "challenge" | "answer", number: Uint8Array, to: SocketAddress): void {
-    if (this.#addressKey === undefined) return;
+  #isBlockedMessage(datagram: Uint8Array, key: Uint8Array): boolean {
+    const number = openLooseMessage("blocked", key, datagram);
+    if (number === null) return false;
+    const count = Buffer.from(number).readBigUInt64BE();
+    if (count > this.#blockedHeard && this.#ballast.release()) this.#owner.wake(this);
+    if (count > this.#blockedHeard) this.#blockedHeard = count;
+    return true;
+  }
+
+  /** Perhaps the peer only does not read; if a grant was lost, it will send another one. */
+  #sayBlocked(nowMs: number): void {
+    this.#stall.ring(nowMs);
+    const number = Buffer.alloc(looseNumberBytes);
+    number.writeBigUInt64BE(++this.#blockedSent);
+    this.#sendLooseMessage("blocked", number, this.remoteAddress);
+  }
+
+  #sendLooseMessage(kind: LooseMessage, number: Uint8Array, to: SocketAddress): void {
+    if (this.#looseKey === undefined) return;
     const receiver = this.#quiche.destinationId();
-    this.#owner.sendLoose(addressMessage(kind, this.#addressKey, receiver, number), to);
+    this.#owner.sendLoose(looseMessage(kind, this.#looseKey, receiver, number), to);
   }
 
   #noteConsumed(bytes: number): void {

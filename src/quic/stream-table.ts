@@ -1,4 +1,5 @@
 import { StreamError } from "../protocol/byte-stream.ts";
+import { type Ballast, ballastStream } from "./ballast.ts";
 import { type CloseReason, ConnectionClosed } from "./connection.ts";
 import { quicLimits } from "./limits.ts";
 import type { QuicheConnection } from "./quiche-connection.ts";
@@ -16,7 +17,10 @@ export class StreamTable implements StreamOwner {
   readonly chunk: Uint8Array;
   readonly wake: () => void;
   readonly consumed: (bytes: number) => void;
+  /** All that quiche has taken from the streams so far. */
+  sentBytes = 0;
   readonly #side: 0 | 1;
+  readonly #ballast: Ballast;
   readonly #streams = new Map<number, QuicStream>();
   readonly #peerIds = new PeerStreamIds();
   /** At most as many as the peer may open. */
@@ -30,14 +34,16 @@ export class StreamTable implements StreamOwner {
   constructor(
     quiche: QuicheConnection,
     side: "client" | "server",
+    ballast: Ballast,
     calls: { readonly wake: () => void; readonly consumed: (bytes: number) => void },
   ) {
     this.quiche = quiche;
     this.chunk = chunk;
     this.wake = calls.wake;
     this.consumed = calls.consumed;
+    this.#ballast = ballast;
     this.#side = side === "client" ? 0 : 1;
-    this.#nextId = this.#side;
+    this.#nextId = side === "client" ? ballastStream + 4 : 1;
   }
 
   get count(): number {
@@ -46,6 +52,11 @@ export class StreamTable implements StreamOwner {
 
   get writersWaiting(): boolean {
     return this.#writers.length > 0;
+  }
+
+  sent(bytes: number): void {
+    this.sentBytes += bytes;
+    this.wake();
   }
 
   open(): Promise<QuicStream> {
@@ -72,6 +83,10 @@ export class StreamTable implements StreamOwner {
   /** After datagrams came in: wakes readers, takes in new streams, lets waiting openers go. */
   handleReceived(): void {
     for (const id of this.quiche.readableStreams()) {
+      if (id === ballastStream) {
+        this.#ballast.send();
+        continue;
+      }
       const stream = this.#streams.get(id) ?? this.#adopt(id);
       if (stream === undefined) this.#drain(id);
       else stream.handleReadable();

@@ -9,7 +9,8 @@ import { exportKeyingMaterial } from "../../src/quic/exporter.ts";
 import { admitsStranger } from "../../src/quic/half-open.ts";
 import { openKeylog } from "../../src/quic/keylog.ts";
 import { quicLimits } from "../../src/quic/limits.ts";
-import { addressMessage, openAddressMessage, PeerAddress } from "../../src/quic/peer-address.ts";
+import { looseMessage, openLooseMessage } from "../../src/quic/loose-message.ts";
+import { PeerAddress } from "../../src/quic/peer-address.ts";
 import { RetryTokens } from "../../src/quic/retry-token.ts";
 import { RouteTable } from "../../src/quic/route-table.ts";
 import { canonicalHost, writeSocketAddress } from "../../src/quic/socket-address.ts";
@@ -186,13 +187,13 @@ test("candidates are few, and are forgotten after 10 s", () => {
 test("address messages: 45 bytes, one kind only, one key only", () => {
   const key = new Uint8Array(32).fill(3);
   const number = Uint8Array.of(1, 2, 3, 4, 5, 6, 7, 8);
-  const message = addressMessage("challenge", key, new Uint8Array(20), number);
+  const message = looseMessage("challenge", key, new Uint8Array(20), number);
   expect(message.byteLength).toBe(45);
   expect((message[0] ?? 0) & 0xc0).toBe(0x40);
-  expect(new Uint8Array(openAddressMessage("challenge", key, message) ?? [])).toEqual(number);
-  expect(openAddressMessage("answer", key, message)).toBeNull();
-  expect(openAddressMessage("challenge", new Uint8Array(32), message)).toBeNull();
-  expect(openAddressMessage("challenge", key, message.subarray(1))).toBeNull();
+  expect(new Uint8Array(openLooseMessage("challenge", key, message) ?? [])).toEqual(number);
+  expect(openLooseMessage("answer", key, message)).toBeNull();
+  expect(openLooseMessage("challenge", new Uint8Array(32), message)).toBeNull();
+  expect(openLooseMessage("challenge", key, message.subarray(1))).toBeNull();
 });
 
 test.each([
