@@ -38,7 +38,9 @@ export async function runKeeper(options: InitOptions, context: Context, log: Log
   await endLeftovers(dataDir, log);
 
   const reaper = new ChildReaper();
-  const workload = new Workload({ dataDir, hostname, stopGraceMs, reaper, log });
+  const poweredOff = Promise.withResolvers<"power-off">();
+  const onPowerOff = (): void => poweredOff.resolve("power-off");
+  const workload = new Workload({ dataDir, hostname, stopGraceMs, reaper, log, onPowerOff });
   const sessions = new SessionTable({
     start: (request) => startSession(workload.running, request, reaper),
     ringsBytesMax: Math.min(limits.ringsBytesMax, Math.floor(totalmem() / 8)),
@@ -67,8 +69,8 @@ export async function runKeeper(options: InitOptions, context: Context, log: Log
   if (found.rootfs) await workload.keepRunning();
   log("info", "ready", { vm_state: status().vm_state, runtime: workload.runtime });
 
-  const signal = await stopAsked;
-  log("info", "stopping", { signal });
+  const reason = await Promise.race([stopAsked, poweredOff.promise]);
+  log("info", "stopping", { reason });
   provisioning.close();
   await Promise.all([link.stop(), workload.close()]);
   server.close();

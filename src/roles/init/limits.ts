@@ -10,6 +10,8 @@ export const initLimits = {
   restartPauseMsMax: 30_000,
   /** Having run this long counts as healthy: the pause starts from its smallest again. */
   healthyMs: 60_000,
+  /** A reboot or power-off sooner than this after the start is no wish of anybody, but a failed boot. */
+  bootingMs: 1000,
   /** After a provisioning an init of the image that ends sooner counts as one that does not boot. */
   trialMs: 1000,
   /** Without a kill timeout of the machine; Fly's own default is 5 s, and ours must end within it. */

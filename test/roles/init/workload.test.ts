@@ -86,6 +86,7 @@ test("inside are the file systems a program expects, and nothing of outside", as
       "/dev/mqueue",
       "/dev/pts",
       "/dev/shm",
+      "/etc/hostname",
       "/etc/hosts",
       "/etc/resolv.conf",
       "/home",
