@@ -141,6 +141,7 @@ export const exitSchema = v.union([
   v.object({
     signal: v.pipe(v.number(), v.integer(), v.minValue(1), v.maxValue(64)),
     timed_out: v.optional(v.boolean()),
+    out_of_memory: v.optional(v.boolean()),
   }),
 ]);
 export type Exit = v.InferOutput<typeof exitSchema>;

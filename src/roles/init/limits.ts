@@ -18,6 +18,9 @@ export const initLimits = {
   stopGraceMs: 4000,
   /** After SIGKILL nothing but the kernel is waited for. */
   killWaitMs: 5000,
+  /** How often the kernel's count of kills for want of memory is looked at, and how long after a kill a death is put down to it. */
+  outOfMemoryLookMs: 1000,
+  outOfMemoryMs: 2000,
   /** Lines PID 1 writes to its console go to our log, clipped; the rest of a flood is counted. */
   consoleLineBytesMax: 1024,
   consoleLinesPerSecond: 50,

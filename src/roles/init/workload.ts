@@ -172,6 +172,7 @@ export class Workload {
     log(this.#wanted ? "warn" : "info", "workload ended", {
       exit_code: end.kind === "exited" ? end.code : undefined,
       signal: end.kind === "killed" ? end.signal : undefined,
+      out_of_memory: end.kind === "killed" ? end.outOfMemory : undefined,
       lived_ms: Math.round(livedMs),
     });
     if (!this.#wanted) return;
