@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Debian packages: what init needs in its image (util-linux, catatonit), and what tests and the demo
+# Debian packages: what init needs in its image (util-linux, catatonit, nftables), and what tests and the demo
 # bring as real counterparts. Nothing is installed when all commands are there.
 set -euo pipefail
 declare -A packages=(

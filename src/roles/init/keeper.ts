@@ -10,6 +10,7 @@ import { dropFromBoundingSet, forbidInspection, syncDisks } from "../../system/p
 import { ChildReaper } from "../../system/reaper.ts";
 import { listenUnix } from "../../system/tcp-stream.ts";
 import { serveStream } from "./keeper-server.ts";
+import { raiseFirewall } from "./firewall.ts";
 import { endLeftovers } from "./leftovers.ts";
 import { initLimits } from "./limits.ts";
 import type { LinkPlan } from "./link-plan.ts";
@@ -38,6 +39,7 @@ export async function runKeeper(options: InitOptions, context: Context, log: Log
   const found = await repairAtBoot(dataDir, log);
   await endLeftovers(dataDir, log);
 
+  const firewall = await raiseFirewall(options, log);
   const memory = new OutOfMemory(log);
   memory.start();
   const reaper = new ChildReaper(memory.explainsKill);
@@ -55,7 +57,7 @@ export async function runKeeper(options: InitOptions, context: Context, log: Log
   });
   workload.onStopping(() => sessions.hangUpAll());
 
-  const status = (): Status => statusOf(workload, provisioning);
+  const status = (): Status => ({ ...statusOf(workload, provisioning), ...firewall.status });
   const provisioning = new Provisioning({ dataDir, workload, status, log }, found);
   const keeperSocket = prepareSocket(options.runDir);
   const server = listenUnix(keeperSocket, {
@@ -80,6 +82,7 @@ export async function runKeeper(options: InitOptions, context: Context, log: Log
   log("info", "stopping", { reason });
   provisioning.close();
   await Promise.all([link.stop(), workload.close()]);
+  await firewall.lower();
   memory.stop();
   server.close();
   sessions.close();

@@ -21,6 +21,9 @@ export const initLimits = {
   /** How often the kernel's count of kills for want of memory is looked at, and how long after a kill a death is put down to it. */
   outOfMemoryLookMs: 1000,
   outOfMemoryMs: 2000,
+  /** Entries of VAULT_OPEN_PORTS, and how long nft may take over its rules. */
+  openingsMax: 64,
+  nftMs: 5000,
   /** Lines PID 1 writes to its console go to our log, clipped; the rest of a flood is counted. */
   consoleLineBytesMax: 1024,
   consoleLinesPerSecond: 50,

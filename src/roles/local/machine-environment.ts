@@ -23,8 +23,9 @@ export function rootDiskPath(machineDir: string): string {
 }
 
 /**
- * What a process in a Fly Machine finds in its environment, and four variables that say where things
- * are that on Fly have fixed places. None of ours is inherited: it would hold the API token.
+ * What a process in a Fly Machine finds in its environment, and variables that say what is different
+ * here: where things are that on Fly have fixed places, and that the network is not the machine's own.
+ * None of ours is inherited: it would hold the API token.
  */
 export function machineEnvironment(
   machine: MachineRecord,
@@ -49,6 +50,8 @@ export function machineEnvironment(
     VAULT_LISTEN: `${machine.address}:${portOf(configured["VAULT_LISTEN"])}`,
     VAULT_API_SOCKET: apiSocketPath(folders.machine),
     VAULT_RUN_DIR: runDirPath(folders.machine),
+    // Its network is that of this computer, whatever a template made for Fly asks for.
+    VAULT_FIREWALL: "off",
     VAULT_DATA_DIR: dataDir(machine, folders, configured["VAULT_DATA_DIR"] ?? "/data"),
   });
 }
