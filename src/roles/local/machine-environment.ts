@@ -1,3 +1,4 @@
+import { workloadGraceMs } from "../../fly/stop-grace.ts";
 import { childEnv } from "../../system/child-env.ts";
 import { guestOf, mountsOf, stopPlan, stringMap, textOf } from "./machine-config.ts";
 import type { MachineRecord } from "./record.ts";
@@ -62,11 +63,6 @@ const defaultPath = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bi
 function dataDir(machine: MachineRecord, folders: MachineFolders, path: string): string {
   const mount = mountsOf(machine.config).find((candidate) => candidate.path === path);
   return mount?.volume === undefined ? rootDiskPath(folders.machine) : folders.volume(mount.volume);
-}
-
-/** A little less than the machine gets, so that init can still put things in order before it is killed. */
-function workloadGraceMs(machineGraceMs: number): number {
-  return Math.floor(Math.max(machineGraceMs * 0.8, machineGraceMs - 1000));
 }
 
 function portOf(listen: string | undefined): string {
