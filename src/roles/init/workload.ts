@@ -7,7 +7,7 @@ import { signalProcess } from "../../system/process.ts";
 import type { ChildReaper, ProcessEnd } from "../../system/reaper.ts";
 import { late, within } from "../../system/within.ts";
 import { initLimits } from "./limits.ts";
-import { askedByEnd } from "./workload-end.ts";
+import { askedByEnd } from "./workload-power.ts";
 import { startWorkload, type WorkloadProcess } from "./workload-process.ts";
 
 export interface WorkloadOptions {
