@@ -3,7 +3,7 @@ SHELL := /bin/bash
 export PATH := $(CURDIR)/node_modules/.bin:$(PATH)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup system build check fmt test fuzz bench demo image clean
+.PHONY: help setup system rootfs build check fmt test fuzz bench demo image clean
 
 help: ## print this list
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /\1\t/' | expand -t 10
@@ -17,6 +17,9 @@ node_modules/.installed: package.json package-lock.json build/setup.sh
 system: ## install the Debian packages that tests and demo use (needs root or sudo)
 	@build/system-packages.sh
 
+rootfs: system ## make the Debian root filesystems that tests boot (30 s, kept in .cache)
+	@build/rootfs.sh debian-systemd debian-openrc
+
 build: setup ## compile dist/fly-vault and its symlinks
 	@bun build/compile.ts
 
@@ -26,7 +29,7 @@ check: setup ## formatting, types, lint, dead code
 fmt: setup ## format every file
 	@bun fmt .
 
-test: setup system build ## all tests, in under 15 minutes
+test: setup system rootfs build ## all tests, in under 15 minutes
 	@build/test.sh
 
 fuzz: setup ## decoders against mutated bytes: make fuzz SECONDS=600 SEED=1

@@ -1,11 +1,12 @@
 #!/usr/bin/env bash
-# Debian packages: what init needs in its image (util-linux, catatonit), and what tests and the demo
+# Debian packages: what init needs in its image (util-linux, catatonit, nftables), and what tests and the demo
 # bring as real counterparts. Nothing is installed when all commands are there.
 set -euo pipefail
 declare -A packages=(
   [unshare]=util-linux [nsenter]=util-linux [catatonit]=catatonit [mmdebstrap]=mmdebstrap
   [zstd]=zstd [gzip]=gzip [tar]=tar [setfattr]=attr [mkfs.ext4]=e2fsprogs [ip]=iproute2
   [tmux]=tmux [sshd]=openssh-server [ssh]=openssh-client [curl]=curl [busybox]=busybox-static
+  [nft]=nftables
 )
 export PATH="$PATH:/usr/sbin:/sbin"
 missing=()

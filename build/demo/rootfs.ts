@@ -1,27 +1,10 @@
 import { mkdir, rename, rm } from "node:fs/promises";
 import { join, resolve } from "node:path";
 
-const cache = resolve(import.meta.dir, "../../.cache");
-
-/**
- * A Debian root filesystem, made from Debian's packages by mmdebstrap: minbase, with busybox for a
- * web server. Kept in `.cache`, for it is the same every time. Returns the archive's path.
- */
+/** A Debian root filesystem, minbase, with busybox for a web server. Returns the archive's path. */
 export async function debianRootfs(): Promise<string> {
-  const archive = join(cache, "debian-bookworm.tar.zst");
-  if (await Bun.file(archive).exists()) return archive;
-  await mkdir(cache, { recursive: true });
-  const partial = join(cache, "debian-bookworm.partial.tar.zst");
-  await must([
-    "mmdebstrap",
-    "--quiet",
-    "--variant=minbase",
-    "--include=busybox",
-    "bookworm",
-    partial,
-  ]);
-  await rename(partial, archive);
-  return archive;
+  await must([join(import.meta.dir, "../rootfs.sh"), "debian-bookworm"]);
+  return resolve(import.meta.dir, "../../.cache/debian-bookworm.tar.zst");
 }
 
 /** The same archive with one more file, as a tar.gz this time: what a changed image looks like. */

@@ -104,6 +104,10 @@ export const statusSchema = v.object({
   protocol_oldest: v.number(),
   protocol_newest: v.number(),
   rootfs_sha256: v.optional(text),
+  /** Whether all but the service port and what was opened on purpose is closed to outsiders. */
+  firewall: v.optional(v.picklist(["on", "off", "unavailable"])),
+  /** Why it is not on. */
+  firewall_reason: v.optional(text),
 });
 export type Status = v.InferOutput<typeof statusSchema>;
 
@@ -141,6 +145,7 @@ export const exitSchema = v.union([
   v.object({
     signal: v.pipe(v.number(), v.integer(), v.minValue(1), v.maxValue(64)),
     timed_out: v.optional(v.boolean()),
+    out_of_memory: v.optional(v.boolean()),
   }),
 ]);
 export type Exit = v.InferOutput<typeof exitSchema>;

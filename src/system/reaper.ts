@@ -3,7 +3,12 @@ import { openLibc } from "./libc.ts";
 
 export type ProcessEnd =
   | { readonly kind: "exited"; readonly code: number }
-  | { readonly kind: "killed"; readonly signal: number };
+  | {
+      readonly kind: "killed";
+      readonly signal: number;
+      /** Killed by the kernel, for there was no memory left. */
+      readonly outOfMemory?: boolean;
+    };
 
 /**
  * Waits for children started by `PreparedSpawn`, each by its own pid: waiting for any child would
@@ -13,7 +18,13 @@ export type ProcessEnd =
 export class ChildReaper {
   readonly #waiting = new Map<number, (end: ProcessEnd) => void>();
   readonly #look = (): void => this.#reapAll();
+  readonly #outOfMemory: () => boolean;
   #clock: ReturnType<typeof setInterval> | undefined;
+
+  /** `outOfMemory` is asked about every child found killed by SIGKILL. */
+  constructor(outOfMemory: () => boolean = () => false) {
+    this.#outOfMemory = outOfMemory;
+  }
 
   /** Resolves once `pid`, a child of ours, has ended; its zombie is gone then. */
   async ended(pid: number): Promise<ProcessEnd> {
@@ -44,7 +55,10 @@ export class ChildReaper {
     this.#waiting.delete(pid);
     if (this.#waiting.size === 0) this.#stop();
     // -1: somebody else waited for it, which nobody does; then its fate is unknown.
-    resolve(result === pid ? decodeStatus(status[0] ?? 0) : { kind: "killed", signal: 9 });
+    const end: ProcessEnd =
+      result === pid ? decodeStatus(status[0] ?? 0) : { kind: "killed", signal: kill };
+    const outOfMemory = end.kind === "killed" && end.signal === kill && this.#outOfMemory();
+    resolve(outOfMemory ? { ...end, outOfMemory } : end);
   }
 }
 
@@ -55,6 +69,7 @@ function decodeStatus(word: number): ProcessEnd {
 
 const status = new Int32Array(new ArrayBuffer(8));
 const noHang = 1;
+const kill = 9;
 const lookEveryMs = 250;
 
 let opened: ReturnType<typeof openWaitCalls> | undefined;

@@ -1,5 +1,6 @@
 import { Failure } from "../../cli/failure.ts";
 import type { Template, TemplateMachine } from "./template.ts";
+import { withVaultEnvironment } from "./vault-environment.ts";
 
 /** Keys that fly-vault-admin puts into the metadata of what it makes. */
 export const metadataKeys = {
@@ -25,6 +26,8 @@ export interface PlannedVolume {
 /** One machine to be, with the volumes that must exist before it. */
 export interface PlannedMachine {
   readonly index: number;
+  /** What its owner calls it. */
+  readonly vaultName: string;
   readonly machine: TemplateMachine;
   readonly volumes: readonly PlannedVolume[];
   readonly launchId: string;
@@ -72,8 +75,10 @@ function planMachine(
   const { machine, metadata } = template.filledWith(values, used);
   checkMachineName(template, machine.name);
   const launchId = `${options.runId}-${index}`;
+  const isOnly = template.document.machine_count === 1;
+  const vaultName = isOnly ? options.tenant : `${options.tenant}-${index}`;
   const config = {
-    ...machine.config,
+    ...withVaultEnvironment(machine.config, vaultName),
     metadata: {
       ...stringsOf(template, machine.config["metadata"]),
       ...metadata,
@@ -85,6 +90,7 @@ function planMachine(
   };
   return {
     index,
+    vaultName,
     machine: { ...machine, config },
     volumes: planVolumes(template, machine),
     launchId,

@@ -91,10 +91,9 @@ export const tenantCreate = defineCommand({
         note: async (line) => context.stderr.write(`${line}\n`),
       });
       const issuer = await localIssuer(base, org);
-      const about = { name: tenant, app: api.app, org, accessToken, issuer };
+      const about = { app: api.app, org, accessToken, issuer };
       const show = async (): Promise<void> => {
-        const isOnly = maker.machines.length === 1;
-        const entries = maker.machines.map((made) => vaultEntry(made, { ...about, isOnly }));
+        const entries = maker.machines.map((made) => vaultEntry(made, about));
         await context.stdout.write(
           flags.json ? renderJson(entries) : entries.map(renderVaultBlock).join("\n"),
         );

@@ -16,16 +16,14 @@ export interface VaultEntry {
 export function vaultEntry(
   made: MadeMachine,
   tenant: {
-    readonly name: string;
     readonly app: string;
     readonly org: string;
     readonly accessToken: string;
     readonly issuer: string | undefined;
-    readonly isOnly: boolean;
   },
 ): VaultEntry {
   return {
-    name: tenant.isOnly ? tenant.name : `${tenant.name}-${made.planned.index}`,
+    name: made.planned.vaultName,
     address: `${bracketed(made.machine.private_ip ?? "")}:${listenPort(made)}`,
     org: tenant.org,
     app: tenant.app,

@@ -4,7 +4,7 @@ import { Failure } from "../../cli/failure.ts";
 import { UsageError } from "../../cli/usage-error.ts";
 import { showAddress } from "./address.ts";
 import { Console, type ConsoleEnd } from "./console.ts";
-import { exitStatus, stoppedStatus } from "./exit-status.ts";
+import { finishedStatus, stoppedStatus } from "./exit-status.ts";
 import { type Forward, parseForward } from "./forward-spec.ts";
 import { Forwards } from "./forwards.ts";
 import { clientLimits } from "./limits.ts";
@@ -134,7 +134,7 @@ function mainSession(context: Context): SessionPlan {
 async function consoleStatus(end: ConsoleEnd, vault: string, context: Context): Promise<number> {
   switch (end.kind) {
     case "exit":
-      return exitStatus(end.exit);
+      return finishedStatus(end.exit, context);
     case "left":
       await context.stderr.write(
         `\nleft "${vault}"; its session goes on (fly-vault connect ${vault})\n`,
@@ -151,7 +151,7 @@ async function pipeShell(context: Context, link: Link, vault: string): Promise<n
   const end = await new Pipe(context, link, { client, first: [open] }).run();
   switch (end.kind) {
     case "exit":
-      return exitStatus(end.exit);
+      return finishedStatus(end.exit, context);
     case "stopped":
       return stoppedStatus(end.signal);
     case "broken-pipe":

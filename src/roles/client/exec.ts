@@ -5,7 +5,7 @@ import { Failure } from "../../cli/failure.ts";
 import { UsageError } from "../../cli/usage-error.ts";
 import type { Request } from "../../protocol/message.ts";
 import { Console } from "./console.ts";
-import { exitStatus, stoppedStatus } from "./exit-status.ts";
+import { finishedStatus, stoppedStatus } from "./exit-status.ts";
 import { clientLimits } from "./limits.ts";
 import type { Link, LinkState } from "./link.ts";
 import { Pipe } from "./pipe.ts";
@@ -80,7 +80,7 @@ export const exec = defineCommand({
           if (!wishes.tty) return await runPipe(context, link, plan, name);
           console = new Console(context, link, plan, { escapes: context.stdin.isTty });
           const end = await console.run();
-          if (end.kind === "exit") return exitStatus(end.exit);
+          if (end.kind === "exit") return await finishedStatus(end.exit, context);
           return end.kind === "left" ? 0 : stoppedStatus(end.signal);
         } finally {
           await link.close();
@@ -173,7 +173,7 @@ async function runPipe(
     const end = await pipe.run();
     switch (end.kind) {
       case "exit":
-        return exitStatus(end.exit);
+        return await finishedStatus(end.exit, context);
       case "stopped":
         return stoppedStatus(end.signal);
       case "broken-pipe":

@@ -4,11 +4,12 @@ import { join } from "node:path";
 import type { Context } from "../../cli/context.ts";
 import { version } from "../../cli/program.ts";
 import { limits, protocolVersion } from "../../protocol/limits.ts";
-import type { Status } from "../../protocol/message.ts";
+import type { SessionOpenRequest, Status } from "../../protocol/message.ts";
 import type { Log } from "../../system/log.ts";
 import { dropFromBoundingSet, forbidInspection, syncDisks } from "../../system/process.ts";
 import { ChildReaper } from "../../system/reaper.ts";
 import { listenUnix } from "../../system/tcp-stream.ts";
+import { raiseFirewall } from "./firewall.ts";
 import { serveStream } from "./keeper-server.ts";
 import { endLeftovers } from "./leftovers.ts";
 import { initLimits } from "./limits.ts";
@@ -16,9 +17,10 @@ import type { LinkPlan } from "./link-plan.ts";
 import { LinkSupervisor } from "./link-supervisor.ts";
 import { takeLoginKey } from "./login-key.ts";
 import type { InitOptions } from "./options.ts";
+import { OutOfMemory } from "./out-of-memory.ts";
 import { repairAtBoot } from "./provision/repair.ts";
 import { Provisioning } from "./provisioning.ts";
-import { startSession } from "./session-process.ts";
+import { type SessionProcess, startSession } from "./session-process.ts";
 import { SessionTable } from "./session-table.ts";
 import { Workload } from "./workload.ts";
 
@@ -37,16 +39,25 @@ export async function runKeeper(options: InitOptions, context: Context, log: Log
   const found = await repairAtBoot(dataDir, log);
   await endLeftovers(dataDir, log);
 
-  const reaper = new ChildReaper();
-  const workload = new Workload({ dataDir, hostname, stopGraceMs, reaper, log });
+  const firewall = await raiseFirewall(options, log);
+  const memory = new OutOfMemory(log);
+  memory.start();
+  const reaper = new ChildReaper(memory.explainsKill);
+  const poweredOff = Promise.withResolvers<"power-off">();
+  const onPowerOff = (): void => poweredOff.resolve("power-off");
+  const workload = new Workload({ dataDir, hostname, stopGraceMs, reaper, log, onPowerOff });
   const sessions = new SessionTable({
-    start: (request) => startSession(workload.running, request, reaper),
+    start: (request) => {
+      const started = startSession(workload.running, request, reaper);
+      void memory.follow(namesOf(request, started), started.ended);
+      return started;
+    },
     ringsBytesMax: Math.min(limits.ringsBytesMax, Math.floor(totalmem() / 8)),
     randomId: () => crypto.randomUUID(),
   });
   workload.onStopping(() => sessions.hangUpAll());
 
-  const status = (): Status => statusOf(workload, provisioning);
+  const status = (): Status => ({ ...statusOf(workload, provisioning), ...firewall.status });
   const provisioning = new Provisioning({ dataDir, workload, status, log }, found);
   const keeperSocket = prepareSocket(options.runDir);
   const server = listenUnix(keeperSocket, {
@@ -67,10 +78,12 @@ export async function runKeeper(options: InitOptions, context: Context, log: Log
   if (found.rootfs) await workload.keepRunning();
   log("info", "ready", { vm_state: status().vm_state, runtime: workload.runtime });
 
-  const signal = await stopAsked;
-  log("info", "stopping", { signal });
+  const reason = await Promise.race([stopAsked, poweredOff.promise]);
+  log("info", "stopping", { reason });
   provisioning.close();
   await Promise.all([link.stop(), workload.close()]);
+  await firewall.lower();
+  memory.stop();
   server.close();
   sessions.close();
   rmSync(keeperSocket, { force: true });
@@ -113,6 +126,14 @@ function statusOf(workload: Workload, provisioning: Provisioning): Status {
     protocol_newest: protocolVersion.newest,
     ...(digest === undefined ? {} : { rootfs_sha256: digest }),
   };
+}
+
+function namesOf(
+  request: SessionOpenRequest,
+  { argv }: SessionProcess,
+): Readonly<Record<string, string>> {
+  const { id, name } = request;
+  return { session: id, ...(name === undefined ? {} : { name }), program: argv[0] ?? "" };
 }
 
 /**

@@ -10,12 +10,20 @@ export const initLimits = {
   restartPauseMsMax: 30_000,
   /** Having run this long counts as healthy: the pause starts from its smallest again. */
   healthyMs: 60_000,
+  /** A reboot or power-off sooner than this after the start is no wish of anybody, but a failed boot. */
+  bootingMs: 1000,
   /** After a provisioning an init of the image that ends sooner counts as one that does not boot. */
   trialMs: 1000,
   /** Without a kill timeout of the machine; Fly's own default is 5 s, and ours must end within it. */
   stopGraceMs: 4000,
   /** After SIGKILL nothing but the kernel is waited for. */
   killWaitMs: 5000,
+  /** How often the kernel's count of kills for want of memory is looked at, and how long after a kill a death is put down to it. */
+  outOfMemoryLookMs: 1000,
+  outOfMemoryMs: 2000,
+  /** Entries of VAULT_OPEN_PORTS, and how long nft may take over its rules. */
+  openingsMax: 64,
+  nftMs: 5000,
   /** Lines PID 1 writes to its console go to our log, clipped; the rest of a flood is counted. */
   consoleLineBytesMax: 1024,
   consoleLinesPerSecond: 50,

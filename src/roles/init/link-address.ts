@@ -24,6 +24,13 @@ export async function listenAddresses(text: string | undefined): Promise<SocketA
   return known.length > 0 ? known : [{ host: "::", port: defaultPort }];
 }
 
+/** Of these addresses the ports alone, each once. What is no address has none. */
+export function listenPorts(text: string | undefined): number[] {
+  if (text === undefined || text === "") return [defaultPort];
+  const ports = text.split(",").map((one) => Number(/:(\d{1,5})$/.exec(one.trim())?.[1]));
+  return [...new Set(ports.filter((port) => port <= 65_535))];
+}
+
 async function resolveAddress(text: string): Promise<SocketAddress> {
   const match = /^(?:\[([^\]]+)\]|([^:]+)):(\d{1,5})$/.exec(text.trim());
   const host = match?.[1] ?? match?.[2];

@@ -1,6 +1,8 @@
 import { UsageError } from "../../cli/usage-error.ts";
 import type { LogLevel } from "../../system/log.ts";
+import { type Opening, parseOpenings } from "./firewall-rules.ts";
 import { initLimits } from "./limits.ts";
+import { listenPorts } from "./link-address.ts";
 
 /** Everything init is told, by flags and environment. */
 export interface InitOptions {
@@ -13,6 +15,8 @@ export interface InitOptions {
   readonly machineId: string;
   readonly hostname: string;
   readonly stopGraceMs: number;
+  readonly firewall: "on" | "off" | "auto";
+  readonly openings: readonly Opening[];
   readonly logLevel: LogLevel;
 }
 
@@ -31,14 +35,31 @@ export function readOptions(flags: InitFlags, env: Env): InitOptions {
   return {
     listen: flags.listen,
     dataDir: absolute("--data-dir", flags["data-dir"] ?? "/data"),
-    apiSocket: absolute("--api-socket", flags["api-socket"] ?? "/.fly/api"),
+    apiSocket: absolute("--api-socket", flags["api-socket"] ?? flyApiSocket),
     runDir: absolute("--run-dir", flags["run-dir"] ?? "/run/fly-vault"),
     app,
     machineId: env["FLY_MACHINE_ID"] ?? "",
     hostname: hostnameOf(env["VAULT_HOSTNAME"] ?? app),
     stopGraceMs: stopGrace(env["VAULT_STOP_GRACE"]),
+    firewall: firewallSwitch(env["VAULT_FIREWALL"], flags.listen),
+    openings: parseOpenings(env["VAULT_OPEN_PORTS"] ?? ""),
     logLevel: logLevelOf(env["VAULT_LOG"] ?? env["RUST_LOG"]),
   };
+}
+
+/** Where Fly has it on its machines. */
+export const flyApiSocket = "/.fly/api";
+
+function firewallSwitch(
+  text: string | undefined,
+  listen: string | undefined,
+): "on" | "off" | "auto" {
+  if (text === undefined || text === "" || text === "auto") return "auto";
+  if (text === "off") return text;
+  if (text !== "on") throw new UsageError(`VAULT_FIREWALL is on, off or auto, not "${text}"`);
+  if (listenPorts(listen).includes(0))
+    throw new UsageError("VAULT_FIREWALL=on needs a port of your choice in --listen, not 0");
+  return text;
 }
 
 function absolute(flag: string, path: string): string {

@@ -232,7 +232,8 @@ export class Session {
   #exitOf(end: ProcessEnd): Exit {
     if (this.#timedOut)
       return { signal: end.kind === "killed" ? end.signal : terminate, timed_out: true };
-    return end.kind === "exited" ? { code: end.code } : { signal: end.signal };
+    if (end.kind === "exited") return { code: end.code };
+    return { signal: end.signal, ...(end.outOfMemory === true ? { out_of_memory: true } : {}) };
   }
 
   #wakeViewers(): void {

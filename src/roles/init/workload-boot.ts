@@ -59,7 +59,7 @@ export function bootWorkload(planJson: string): number {
 function becomeInit(hasFallback: boolean): never {
   if (isExecutable(systemInit)) {
     const runtime = "system-init";
-    report({ kind: "execute", runtime, stopSignal: isSystemd() ? haltSystemd : terminate });
+    report({ kind: "execute", runtime, stopSignal: stopSignalOf(systemInit) });
     try {
       execute(systemInit, [systemInit], workloadEnvironment);
     } catch (error) {
@@ -81,8 +81,12 @@ function isExecutable(path: string): boolean {
   }
 }
 
-function isSystemd(): boolean {
-  return realpathSync(systemInit).endsWith("/systemd");
+/** What the init of an image shuts down in order on: most do on SIGTERM, busybox and openrc-init among them. */
+function stopSignalOf(init: string): number {
+  const program = realpathSync(init);
+  if (program.endsWith("/systemd")) return haltSystemd;
+  // Its own telinit is sysvinit alone. It is deaf to SIGTERM; Ctrl-Alt-Del its inittab answers.
+  return isExecutable(telinit) && realpathSync(telinit) === program ? interrupt : terminate;
 }
 
 /** The keeper is spared by the kernel when memory runs out; what runs in here is not. */
@@ -104,6 +108,8 @@ function report(line: BootReport): void {
 }
 
 const systemInit = "/sbin/init";
+const telinit = "/sbin/telinit";
+const interrupt = 2;
 const terminate = 15;
 /** SIGRTMIN+3, which systemd in a container takes as "halt". */
 const haltSystemd = 37;

@@ -1,4 +1,5 @@
 import {
+  appendFileSync,
   chmodSync,
   existsSync,
   mkdirSync,
@@ -55,6 +56,20 @@ export function assembleRoot(plan: WorkloadPlan): void {
   }
   provideFile("/etc/resolv.conf", network.resolv);
   provideFile("/etc/hosts", hostsOf(readOuter("/etc/hosts"), network.hosts, plan.hostname));
+  // What boots sets the name from here, over the one that is set already.
+  provideFile("/etc/hostname", `${plan.hostname}\n`);
+  leaveNetworkUp();
+}
+
+/**
+ * The last step of Debian's scripts below sysvinit takes all interfaces down, and they are not the
+ * workload's alone. Written into the image: what covers a file is unmounted by then.
+ */
+function leaveNetworkUp(): void {
+  const [script, defaults] = ["/etc/init.d/halt", "/etc/default/halt"];
+  if (!existsSync(script) || /^NETDOWN=no$/m.test(readOuter(defaults))) return;
+  makeFolder(dirname(defaults));
+  appendFileSync(defaults, "\nNETDOWN=no\n");
 }
 
 function mountKernelFolders(): void {

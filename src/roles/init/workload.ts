@@ -7,6 +7,7 @@ import { signalProcess } from "../../system/process.ts";
 import type { ChildReaper, ProcessEnd } from "../../system/reaper.ts";
 import { late, within } from "../../system/within.ts";
 import { initLimits } from "./limits.ts";
+import { askedByEnd } from "./workload-power.ts";
 import { startWorkload, type WorkloadProcess } from "./workload-process.ts";
 
 export interface WorkloadOptions {
@@ -15,6 +16,8 @@ export interface WorkloadOptions {
   readonly stopGraceMs: number;
   readonly reaper: ChildReaper;
   readonly log: Log;
+  /** Somebody inside switched the machine off. */
+  readonly onPowerOff: () => void;
 }
 
 /**
@@ -165,27 +168,39 @@ export class Workload {
   #ended(ended: WorkloadProcess, end: ProcessEnd, livedMs: number): void {
     if (this.#running === ended) this.#running = undefined;
     ended.close();
-    const { log } = this.#options;
+    const { log, onPowerOff } = this.#options;
     log(this.#wanted ? "warn" : "info", "workload ended", {
       exit_code: end.kind === "exited" ? end.code : undefined,
       signal: end.kind === "killed" ? end.signal : undefined,
+      out_of_memory: end.kind === "killed" ? end.outOfMemory : undefined,
       lived_ms: Math.round(livedMs),
     });
     if (!this.#wanted) return;
     this.#failed = true;
-    if (livedMs >= initLimits.healthyMs) this.#pauseMs = initLimits.restartPauseMs;
-    this.#retryLater();
+    const asked = livedMs < initLimits.bootingMs ? undefined : askedByEnd(end);
+    if (asked !== undefined) log("info", "workload asked", { for: asked });
+    if (asked === "power-off") {
+      this.#wanted = false;
+      onPowerOff();
+      return;
+    }
+    const healthy = asked === "reboot" || livedMs >= initLimits.healthyMs;
+    if (healthy) this.#pauseMs = initLimits.restartPauseMs;
+    if (asked === "reboot") this.#retry();
+    else this.#retryLater();
   }
 
   #retryLater(): void {
     const pauseMs = this.#pauseMs;
     this.#pauseMs = Math.min(pauseMs * 2, initLimits.restartPauseMsMax);
-    this.#restart = setTimeout(() => {
-      const retry = this.#inTurn(async () => {
-        if (this.#wanted) await this.#launchOrRetry();
-      });
-      retry.catch(() => undefined);
-    }, pauseMs);
+    this.#restart = setTimeout(() => this.#retry(), pauseMs);
+  }
+
+  #retry(): void {
+    const retry = this.#inTurn(async () => {
+      if (this.#wanted) await this.#launchOrRetry();
+    });
+    retry.catch(() => undefined);
   }
 
   async #end(running: WorkloadProcess): Promise<void> {

@@ -1,3 +1,4 @@
+import { workloadGraceMs } from "../../fly/stop-grace.ts";
 import { childEnv } from "../../system/child-env.ts";
 import { guestOf, mountsOf, stopPlan, stringMap, textOf } from "./machine-config.ts";
 import type { MachineRecord } from "./record.ts";
@@ -23,8 +24,9 @@ export function rootDiskPath(machineDir: string): string {
 }
 
 /**
- * What a process in a Fly Machine finds in its environment, and four variables that say where things
- * are that on Fly have fixed places. None of ours is inherited: it would hold the API token.
+ * What a process in a Fly Machine finds in its environment, and variables that say what is different
+ * here: where things are that on Fly have fixed places, and that the network is not the machine's own.
+ * None of ours is inherited: it would hold the API token.
  */
 export function machineEnvironment(
   machine: MachineRecord,
@@ -49,6 +51,8 @@ export function machineEnvironment(
     VAULT_LISTEN: `${machine.address}:${portOf(configured["VAULT_LISTEN"])}`,
     VAULT_API_SOCKET: apiSocketPath(folders.machine),
     VAULT_RUN_DIR: runDirPath(folders.machine),
+    // Its network is that of this computer, whatever a template made for Fly asks for.
+    VAULT_FIREWALL: "off",
     VAULT_DATA_DIR: dataDir(machine, folders, configured["VAULT_DATA_DIR"] ?? "/data"),
   });
 }
@@ -59,11 +63,6 @@ const defaultPath = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bi
 function dataDir(machine: MachineRecord, folders: MachineFolders, path: string): string {
   const mount = mountsOf(machine.config).find((candidate) => candidate.path === path);
   return mount?.volume === undefined ? rootDiskPath(folders.machine) : folders.volume(mount.volume);
-}
-
-/** A little less than the machine gets, so that init can still put things in order before it is killed. */
-function workloadGraceMs(machineGraceMs: number): number {
-  return Math.floor(Math.max(machineGraceMs * 0.8, machineGraceMs - 1000));
 }
 
 function portOf(listen: string | undefined): string {

@@ -62,7 +62,7 @@ role = "{{role}}"
       region: "ord",
       config: {
         image: "registry.fly.io/vault-tenants/init:latest",
-        env: { ACCESS_TOKEN: "fvt1_token" },
+        env: { ACCESS_TOKEN: "fvt1_token", VAULT_HOSTNAME: "acme-2" },
         metadata: {
           own: "kept",
           role: "tenant-vm",
@@ -74,6 +74,23 @@ role = "{{role}}"
       },
     },
   });
+});
+
+test("the machine is told the vault's name and, of the time to stop, how much is the workload's", () => {
+  const envOf = (text: string): unknown => plan(text).machines[0]?.machine.config["env"];
+  const stops = `${templateText}\n[machine.config.stop_config]\ntimeout = "30s"\n`;
+  expect(envOf(templateText)).toEqual({ ACCESS_TOKEN: "fvt1_token", VAULT_HOSTNAME: "acme" });
+  expect(envOf(stops)).toMatchObject({ VAULT_STOP_GRACE: "29000ms" });
+  expect(envOf(stops.replace('"30s"', '"2s"'))).toMatchObject({ VAULT_STOP_GRACE: "1600ms" });
+  const own = 'ACCESS_TOKEN = "x"\nVAULT_HOSTNAME = "box"\nVAULT_STOP_GRACE = "5"';
+  expect(envOf(stops.replace('ACCESS_TOKEN = "{{access_token}}"', own))).toEqual({
+    ACCESS_TOKEN: "x",
+    VAULT_HOSTNAME: "box",
+    VAULT_STOP_GRACE: "5",
+  });
+  const two = plan(templateText.replace("machine_count = 1", "machine_count = 2")).machines;
+  expect(two.map(({ vaultName }) => vaultName)).toEqual(["acme-1", "acme-2"]);
+  expect(two[1]?.machine.config["env"]).toMatchObject({ VAULT_HOSTNAME: "acme-2" });
 });
 
 test("a mount without a size gets 30 GB; one with the id of a volume makes none", () => {

@@ -22,6 +22,8 @@ test("readOptions: what a Fly Machine gives is enough", () => {
     machineId: "148e21ea7e46e8",
     hostname: "my-app",
     stopGraceMs: initLimits.stopGraceMs,
+    firewall: "auto",
+    openings: [],
     logLevel: "info",
   });
 });
@@ -71,4 +73,19 @@ test("init --help explains the flags on stdout; an unknown flag is exit 2 on std
   const wrong = memoryContext({});
   expect(await main(["--data-dri", "/x"], wrong)).toBe(2);
   expect(wrong.err()).toContain("--data-dir");
+});
+
+const read = (VAULT_FIREWALL: string, listen?: string): string =>
+  readOptions({ ...noFlags, listen }, { VAULT_FIREWALL }).firewall;
+
+test("readOptions: a firewall is on, off or auto, and on only for a port that is known", () => {
+  expect(["", "auto", "on", "off"].map((text) => read(text))).toEqual([
+    "auto",
+    "auto",
+    "on",
+    "off",
+  ]);
+  expect(read("auto", "[::]:0")).toBe("auto");
+  expect(() => read("on", "[::]:0")).toThrow("not 0");
+  expect(() => read("yes")).toThrow('not "yes"');
 });

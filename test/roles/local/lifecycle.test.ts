@@ -53,6 +53,7 @@ test("a machine is a process with Fly's environment, its own address, folders an
     VAULT_LISTEN: `${made.private_ip}:8443`,
     VAULT_API_SOCKET: join(dir, "api"),
     VAULT_RUN_DIR: join(dir, "run"),
+    VAULT_FIREWALL: "off",
     VAULT_DATA_DIR: join(stage.dir, "volumes", volume.id),
   });
   expect(Object.keys(env)).not.toContain("BUN_OPTIONS");

@@ -5,6 +5,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { main as admin } from "../../../src/roles/admin/main.ts";
 import { family, identify, isAlive } from "../../../src/roles/local/process-table.ts";
+import { initLimits } from "../../../src/roles/init/limits.ts";
 import { childEnv } from "../../../src/system/child-env.ts";
 import { selfCommand } from "../../../src/system/self.ts";
 import { memoryContext } from "../../support/memory-context.ts";
@@ -100,6 +101,20 @@ test("stopped and started the machine keeps its volume; stopping ends every proc
   await stage.reach(machineId, "started");
   const again = await exec("cat", "/root/note", "/etc/release");
   expect([again.exitCode, again.out]).toEqual([0, "kept\nfirst\n"]);
+}, 60_000);
+
+test("inside it has the vault's name; a power-off there stops the machine, and a start brings it back", async () => {
+  expect((await exec("hostname")).out).toBe("acme\n");
+  // Sooner it would be a boot that failed.
+  await Bun.sleep(initLimits.bootingMs);
+  const script = "sleep 0.3; busybox poweroff -f";
+  await exec("sh", "-c", `(${script}) >/dev/null 2>&1 </dev/null &`);
+  await stage.reach(machineId, "stopped");
+  const [exit] = (await stage.call("GET", `${machine()}/events`)).json;
+  expect(exit.request.exit_event).toMatchObject({ exit_code: 0, requested_stop: false });
+  await stage.call("POST", `${machine()}/start`);
+  await stage.reach(machineId, "started");
+  expect((await exec("cat", "/etc/release")).out).toBe("first\n");
 }, 60_000);
 
 test("a machine that is switched off takes its workload along", async () => {

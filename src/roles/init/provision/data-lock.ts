@@ -14,6 +14,7 @@ export function holdVolume(layout: DataLayout): void {
   mkdirSync(layout.own, { recursive: true, mode: 0o700 });
   // While there is room: a disk filled by an upload that was cut off is cleared by way of this folder.
   mkdirSync(layout.trash, { recursive: true, mode: 0o700 });
+  // For writing: while it is open the kernel lets no shutdown script of a workload make the volume read-only.
   const fd = openSync(
     layout.lock,
     openFlags.create | openFlags.writeOnly | openFlags.closeOnExec,

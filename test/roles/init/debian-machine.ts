@@ -1,0 +1,84 @@
+import { existsSync, readFileSync } from "node:fs";
+import { resolve } from "node:path";
+import * as v from "valibot";
+import { FrameStream, frameTypes } from "../../../src/protocol/frame.ts";
+import { decodeError, request } from "../../../src/protocol/message.ts";
+import { Mount, run } from "../init-provision/volume-fixture.ts";
+import { TestMachine } from "./machine.ts";
+
+/**
+ * A machine with a Debian of `make rootfs`, provisioned through init. As on Fly it has a volume and a
+ * network of its own: an image's shutdown scripts try to make the one read-only and to take the other
+ * down, and here that must not be the computer's.
+ */
+export class DebianMachine {
+  readonly machine: TestMachine;
+  readonly #volume: Mount;
+
+  private constructor(env: Readonly<Record<string, string>>) {
+    this.#volume = Mount.ext4(1024);
+    this.machine = new TestMachine({
+      rootfs: null,
+      starter: ["unshare", "--net", "sh", "-c", network],
+      env,
+    });
+    run("mount", "--bind", this.#volume.dir, this.machine.dataDir);
+  }
+
+  static async boot(
+    image: "debian-systemd" | "debian-openrc",
+    env: Readonly<Record<string, string>>,
+  ): Promise<DebianMachine> {
+    const debian = new DebianMachine(env);
+    try {
+      await debian.machine.start();
+      await provision(debian.machine, archiveOf(image));
+    } catch (error) {
+      await debian[Symbol.asyncDispose]();
+      throw error;
+    }
+    return debian;
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.machine.stop();
+    run("umount", this.machine.dataDir);
+    await this.machine[Symbol.asyncDispose]();
+    this.#volume[Symbol.dispose]();
+  }
+
+  /** What the shutdown left of the volume. */
+  get volumeFlags(): string {
+    return run("findmnt", "-n", "-o", "OPTIONS", this.#volume.dir).split(",")[0] ?? "";
+  }
+}
+
+/** An interface beside loopback, to see whether it stays up. */
+const network =
+  'ip link set lo up && ip link add fv0 type veth peer name fv1 && ip address add 192.0.2.1/24 dev fv0 && ip link set fv0 up && exec "$0" "$@"';
+
+function archiveOf(image: string): Uint8Array {
+  const path = resolve(import.meta.dir, "../../../.cache", `${image}.tar.zst`);
+  if (!existsSync(path)) throw new Error(`${path} is not there: make rootfs`);
+  return readFileSync(path);
+}
+
+async function provision(machine: TestMachine, archive: Uint8Array): Promise<void> {
+  const frames = new FrameStream(await machine.connect());
+  const source = { kind: "upload" } as const;
+  await request(frames, { type: "provision", source }, v.object({}));
+  const send = async (): Promise<void> => {
+    for (let offset = 0; offset < archive.length; offset += 65_536)
+      await frames.write(frameTypes.data, archive.subarray(offset, offset + 65_536));
+    await frames.write(frameTypes.dataEnd, new Uint8Array(0));
+  };
+  const sending = send().catch(() => undefined);
+  for (;;) {
+    const frame = await frames.read();
+    if (frame === null) throw new Error("No result");
+    if (frame.type === frameTypes.error) throw decodeError(frame.payload);
+    if (frame.type === frameTypes.done) break;
+  }
+  await sending;
+  await frames.stream.end();
+}
