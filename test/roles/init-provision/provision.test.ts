@@ -157,7 +157,7 @@ describe("a refused archive changes nothing and leaves nothing", () => {
       await using volume = new Volume();
       await volume.provision(rootfs("1"));
       expect(await refusal(volume.stage(bytes))).toMatchObject(expected);
-      await emptyTrash(volume.layout);
+      await emptyTrash(volume.data);
       expect(volume.read("rootfs/version")).toBe("1");
       expect(readdirSync(volume.dir).toSorted()).toEqual([".fly-vault", "persist", "rootfs"]);
       expect(readdirSync(volume.layout.trash)).toEqual([]);
@@ -245,9 +245,9 @@ describe("the trash", () => {
     writeFileSync(join(outside, "keep"), "kept");
     symlinkSync(outside, join(tree, "link"));
     run("mkfifo", join(tree, "pipe"));
-    throwAway(volume.layout, tree);
+    throwAway(volume.data, tree);
     expect(existsSync(tree)).toBe(false);
-    expect(await emptyTrash(volume.layout)).toBe(0);
+    expect(await emptyTrash(volume.data)).toBe(0);
     expect(readdirSync(volume.layout.trash)).toEqual([]);
     expect(volume.read("outside/keep")).toBe("kept");
   });
@@ -259,10 +259,10 @@ describe("the trash", () => {
     mkdirSync(tree);
     writeFileSync(join(tree, "stubborn"), "");
     run("chattr", "+i", join(tree, "stubborn"));
-    throwAway(volume.layout, tree);
-    expect(await emptyTrash(volume.layout)).toBe(1);
+    throwAway(volume.data, tree);
+    expect(await emptyTrash(volume.data)).toBe(1);
     run("chattr", "-R", "-i", volume.layout.trash);
-    expect(await emptyTrash(volume.layout)).toBe(0);
+    expect(await emptyTrash(volume.data)).toBe(0);
   });
 });
 

@@ -1,17 +1,14 @@
-import { closeSync, mkdirSync, openSync } from "node:fs";
 import { RemoteError } from "../../../protocol/errors.ts";
 import type { Progress } from "../../../protocol/message.ts";
-import { freeSpace, openFlags } from "../../../system/filesystem.ts";
 import type { Log } from "../../../system/log.ts";
 import { selfCommand } from "../../../system/self.ts";
-import { type DataLayout, dataLayout } from "./data-layout.ts";
-import { holdVolume } from "./data-lock.ts";
+import { type DataVolume, holdVolume } from "./data-volume.ts";
 import { provisionLimits } from "./limits.ts";
-import { writeMark } from "./mark.ts";
-import { syncFolder } from "./state-file.ts";
+import { completeMark, writeMark } from "./mark.ts";
 import { emptyTrash, throwAway } from "./trash.ts";
 import { cancelled, runUnpack } from "./unpack-process.ts";
-import * as volume from "./volume.ts";
+import * as trees from "./volume.ts";
+import type { VolumeFs } from "./volume-fs.ts";
 
 /**
  * All or nothing: the archive is unpacked beside the live tree, checked, brought to disk and marked;
@@ -34,6 +31,8 @@ export interface StageOptions {
   readonly archiveWaitMs?: number;
   /** How to start the unpacking child. */
   readonly unpackCommand?: readonly string[];
+  readonly runUnpack?: typeof runUnpack;
+  readonly fs?: VolumeFs;
 }
 
 export interface StagedRootfs {
@@ -52,28 +51,29 @@ const busy = new Set<string>();
 
 /** Rejects with `RemoteError`, or with the error of `archive` itself. Then the old tree is as it was. */
 export async function stageRootfs(options: StageOptions): Promise<StagedRootfs> {
-  const layout = dataLayout(options.dataDir);
-  if (busy.has(layout.dataDir)) {
+  const { dataDir, log } = options;
+  if (busy.has(dataDir)) {
     throw new RemoteError("busy", "Another provisioning is under way", "Wait for it or cancel it");
   }
   // Outside the try: what lies there may be the work of the init that holds the lock.
-  holdVolume(layout);
-  busy.add(layout.dataDir);
+  const volume = holdVolume(dataDir, log, options.fs);
+  busy.add(dataDir);
   try {
-    await prepare(layout, options);
-    return await stage(layout, options);
+    await prepare(volume, options);
+    return await stage(volume, options);
   } catch (error) {
     // Its room is free again before anybody hears of it: who is told "disk full" tries again at once.
-    await clear(layout, options.log);
+    await clear(volume);
     throw options.signal.aborted ? cancelled() : error;
   }
 }
 
-async function stage(layout: DataLayout, options: StageOptions): Promise<StagedRootfs> {
+async function stage(volume: DataVolume, options: StageOptions): Promise<StagedRootfs> {
+  const { layout } = volume;
   const command = options.unpackCommand ?? selfCommand("init", "unpack");
-  const env = options.env ?? process.env;
-  const { signal } = options;
-  const done = await runUnpack({
+  const { signal, env = process.env } = options;
+  const run = options.runUnpack ?? runUnpack;
+  const done = await run({
     command: confined([...command, "extract", layout.next]),
     env,
     archive: options.archive,
@@ -86,19 +86,15 @@ async function stage(layout: DataLayout, options: StageOptions): Promise<StagedR
     },
   });
   checkArrival(done, options);
-  const generation = String(volume.nextGeneration(layout));
+  const generation = String(trees.nextGeneration(volume));
   const bytes = String(done.written_bytes);
   const sealing = [...command, "seal", layout.dataDir, done.sha256, generation, bytes];
-  await runUnpack({ command: sealing, env, signal });
+  await run({ command: sealing, env, signal });
   if (signal.aborted) throw cancelled();
-  return staged(layout, done, options.log);
+  return staged(volume, done);
 }
 
-function staged(
-  layout: DataLayout,
-  done: Awaited<ReturnType<typeof runUnpack>>,
-  log: Log,
-): StagedRootfs {
+function staged(volume: DataVolume, done: Awaited<ReturnType<typeof runUnpack>>): StagedRootfs {
   let open = true;
   const once = (step: () => unknown) => async (): Promise<void> => {
     if (!open) throw new TypeError("This staged root filesystem was activated or discarded before");
@@ -112,61 +108,56 @@ function staged(
     skipped: done.skipped,
     activate: once(() => {
       try {
-        volume.plantSeed(layout);
-        volume.switchTrees(layout);
-        volume.keepOldTree(layout);
-        volume.recordState(layout, log);
+        trees.plantSeed(volume);
+        trees.switchTrees(volume);
+        trees.keepOldTree(volume);
+        trees.recordState(volume);
       } finally {
         // Nobody waits for the old tree's deletion: the new one is to boot.
-        void clear(layout, log);
+        void clear(volume);
       }
     }),
-    discard: once(() => clear(layout, log)),
+    discard: once(() => clear(volume)),
   };
 }
 
 /** Goes back to the tree before the last activation. The workload must not run meanwhile. */
-export async function restorePrevious(dataDir: string, log: Log): Promise<void> {
-  const layout = dataLayout(dataDir);
-  holdVolume(layout);
-  volume.switchBack(layout, log);
+export async function restorePrevious(dataDir: string, log: Log, fs?: VolumeFs): Promise<void> {
+  trees.switchBack(holdVolume(dataDir, log, fs));
   await Promise.resolve();
 }
 
-async function prepare(layout: DataLayout, options: StageOptions): Promise<void> {
-  throwAway(layout, layout.next);
-  throwAway(layout, layout.persistNext);
-  await makeRoom(layout, options);
-  mkdirSync(layout.next, { mode: 0o700 });
-  const fd = openSync(layout.next, openFlags.directory | openFlags.noFollow);
-  try {
-    writeMark(fd, { state: "staging" });
-  } finally {
-    closeSync(fd);
-  }
-  syncFolder(layout.dataDir);
+async function prepare(volume: DataVolume, options: StageOptions): Promise<void> {
+  const { fs, layout } = volume;
+  throwAway(volume, layout.next);
+  throwAway(volume, layout.persistNext);
+  await makeRoom(volume, options);
+  fs.makeFolder(layout.next, 0o700);
+  writeMark(fs, layout.next, { state: "staging" });
+  fs.syncFolder(layout.dataDir);
 }
 
 /**
  * The previous tree is a convenience: where both would not fit it gives way to the new one. Otherwise
  * nothing is deleted now: ext4 is slow to make files right after it deleted many.
  */
-async function makeRoom(layout: DataLayout, options: StageOptions): Promise<void> {
-  const previous = volume.completeMark(layout.previous);
-  const live = volume.completeMark(layout.rootfs);
+async function makeRoom(volume: DataVolume, options: StageOptions): Promise<void> {
+  const { fs, layout, log } = volume;
+  const previous = completeMark(fs, layout.previous);
+  const live = completeMark(fs, layout.rootfs);
   // The new tree will be about as large as the others, or as its archive inflates to.
   const announced = (options.sizeBytes ?? 0) * provisionLimits.inflationExpected;
   const expected = Math.max(live?.bytes ?? 0, previous?.bytes ?? 0, announced);
   const wanted = Math.max(expected * provisionLimits.roomFactor, provisionLimits.roomBytesMin);
-  if (freeBytes(layout) > wanted) return;
+  if (fs.freeBytes(layout.dataDir) > wanted) return;
   // What is being deleted since the last time still takes room.
-  await emptyTrash(layout);
-  if (previous !== undefined && freeBytes(layout) <= wanted) {
-    options.log("info", "provision-previous-dropped");
-    throwAway(layout, layout.previous);
-    await emptyTrash(layout);
+  await emptyTrash(volume);
+  if (previous !== undefined && fs.freeBytes(layout.dataDir) <= wanted) {
+    log("info", "provision-previous-dropped");
+    throwAway(volume, layout.previous);
+    await emptyTrash(volume);
   }
-  refuseWithoutRoom(freeBytes(layout), options.sizeBytes ?? 0);
+  refuseWithoutRoom(fs.freeBytes(layout.dataDir), options.sizeBytes ?? 0);
 }
 
 /** A tree is hardly ever smaller than its archive. Better now than after an hour of upload. */
@@ -180,22 +171,14 @@ function refuseWithoutRoom(free: number, archiveBytes: number): void {
   );
 }
 
-function freeBytes(layout: DataLayout): number {
-  const fd = openSync(layout.dataDir, openFlags.directory);
-  try {
-    return freeSpace(fd).bytes;
-  } finally {
-    closeSync(fd);
-  }
-}
-
 /** Also after a failure: what is left of staging goes to the trash, which is emptied beside other work. */
-async function clear(layout: DataLayout, log: Log): Promise<void> {
+async function clear(volume: DataVolume): Promise<void> {
+  const { layout, log } = volume;
   busy.delete(layout.dataDir);
   try {
-    throwAway(layout, layout.next);
-    throwAway(layout, layout.persistNext);
-    const left = await emptyTrash(layout);
+    throwAway(volume, layout.next);
+    throwAway(volume, layout.persistNext);
+    const left = await emptyTrash(volume);
     if (left > 0) log("warn", "trash-not-empty", { left });
   } catch (error) {
     log("warn", "trash-failed", { error: String(error) });

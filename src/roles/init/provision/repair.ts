@@ -1,11 +1,10 @@
-import { existsSync } from "node:fs";
 import type { Log } from "../../../system/log.ts";
-import { type DataLayout, dataLayout } from "./data-layout.ts";
-import { holdVolume } from "./data-lock.ts";
-import { readMark } from "./mark.ts";
-import { readState, syncFolder } from "./state-file.ts";
+import { type DataVolume, holdVolume } from "./data-volume.ts";
+import { completeMark, readMark } from "./mark.ts";
+import { readState } from "./state-file.ts";
 import { emptyTrash, throwAway } from "./trash.ts";
-import * as volume from "./volume.ts";
+import { keepOldTree, recordState, switchBack } from "./volume.ts";
+import type { VolumeFs } from "./volume-fs.ts";
 
 /**
  * Brings the volume from whatever state a crash or a power cut left into one of: no tree, the old
@@ -15,36 +14,42 @@ import * as volume from "./volume.ts";
 export async function repairAtBoot(
   dataDir: string,
   log: Log,
+  fs?: VolumeFs,
 ): Promise<{ readonly rootfs: boolean; readonly sha256?: string }> {
-  const layout = dataLayout(dataDir);
-  holdVolume(layout);
-  if (switchWasInterrupted(layout)) {
-    log("info", "provision-switch-finished");
-    volume.keepOldTree(layout);
-  }
-  throwAway(layout, layout.next);
-  throwAway(layout, layout.persistNext);
-  if (!existsSync(layout.rootfs) && volume.completeMark(layout.previous) !== undefined) {
-    log("warn", "provision-previous-restored");
-    volume.switchBack(layout, log);
-  }
-  syncFolder(layout.dataDir);
-  const { current } = volume.recordState(layout, log);
-  void emptyTrash(layout).catch((error: unknown) => {
+  const volume = holdVolume(dataDir, log, fs);
+  repair(volume);
+  const { current } = recordState(volume);
+  void emptyTrash(volume).catch((error: unknown) => {
     log("warn", "trash-failed", { error: String(error) });
   });
   await Promise.resolve();
-  const rootfs = readMark(layout.rootfs) !== "absent";
+  const rootfs = readMark(volume.fs, volume.layout.rootfs) !== "absent";
   return current === undefined ? { rootfs } : { rootfs, sha256: current.sha256 };
 }
 
+function repair(volume: DataVolume): void {
+  const { fs, layout, log } = volume;
+  if (switchWasInterrupted(volume)) {
+    log("info", "provision-switch-finished");
+    keepOldTree(volume);
+  }
+  throwAway(volume, layout.next);
+  throwAway(volume, layout.persistNext);
+  if (!fs.exists(layout.rootfs) && completeMark(fs, layout.previous) !== undefined) {
+    log("warn", "provision-previous-restored");
+    switchBack(volume);
+  }
+  fs.syncFolder(layout.dataDir);
+}
+
 /** The trees changed places, but the old one still has the name of the staging folder. */
-function switchWasInterrupted(layout: DataLayout): boolean {
-  const next = readMark(layout.next);
+function switchWasInterrupted(volume: DataVolume): boolean {
+  const { fs, layout } = volume;
+  const next = readMark(fs, layout.next);
   if (next === "absent" || (typeof next === "object" && next.state === "staging")) return false;
-  const live = volume.completeMark(layout.rootfs);
+  const live = completeMark(fs, layout.rootfs);
   if (live === undefined) return false;
   if (typeof next === "object") return next.generation < live.generation;
   // A tree without a mark was never staged by us: it was the live one, if the record is behind.
-  return readState(layout)?.current?.generation !== live.generation;
+  return readState(volume)?.current?.generation !== live.generation;
 }
