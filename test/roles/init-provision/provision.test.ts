@@ -36,7 +36,7 @@ async function* dropping(): AsyncGenerator<Uint8Array> {
 describe("provisioning", () => {
   test("an empty volume gets a root filesystem, a seed and a record", async () => {
     await using volume = new Volume();
-    expect(await volume.repair()).toEqual({ rootfs: false });
+    expect(await volume.repair()).toEqual({ rootfs: false, proven: true });
     const bytes = rootfs("1");
     const reports: Progress[] = [];
     const staged = await volume.stage(bytes, {
@@ -59,7 +59,7 @@ describe("provisioning", () => {
       entries: 4,
       written_bytes: staged.writtenBytes,
     });
-    expect(await volume.restart()).toEqual({ rootfs: true, sha256: sha256(bytes) });
+    expect(await volume.restart()).toEqual({ rootfs: true, proven: true, sha256: sha256(bytes) });
     expect(readdirSync(volume.dir).toSorted()).toEqual([".fly-vault", "persist", "rootfs"]);
   });
 
@@ -90,7 +90,11 @@ describe("provisioning", () => {
     await volume.provision(rootfs("2"));
     await restorePrevious(volume.dir, volume.log);
     expect(volume.read("rootfs/version")).toBe("1");
-    expect(await volume.restart()).toEqual({ rootfs: true, sha256: sha256(rootfs("1")) });
+    expect(await volume.restart()).toEqual({
+      rootfs: true,
+      proven: true,
+      sha256: sha256(rootfs("1")),
+    });
     await restorePrevious(volume.dir, volume.log);
     expect(volume.read("rootfs/version")).toBe("2");
     await restorePrevious(volume.dir, volume.log);

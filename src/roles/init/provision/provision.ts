@@ -127,6 +127,12 @@ export async function restorePrevious(dataDir: string, log: Log, fs?: VolumeFs):
   await Promise.resolve();
 }
 
+/** The live tree has booted and stays: no boot goes back to the one before any more by itself. */
+export async function markProven(dataDir: string, log: Log, fs?: VolumeFs): Promise<void> {
+  trees.recordProven(holdVolume(dataDir, log, fs));
+  await Promise.resolve();
+}
+
 async function prepare(volume: DataVolume, options: StageOptions): Promise<void> {
   const { fs, layout } = volume;
   throwAway(volume, layout.next);

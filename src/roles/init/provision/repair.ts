@@ -3,28 +3,34 @@ import { type DataVolume, holdVolume } from "./data-volume.ts";
 import { completeMark, readMark } from "./mark.ts";
 import { readState } from "./state-file.ts";
 import { emptyTrash, throwAway } from "./trash.ts";
-import { keepOldTree, recordState, switchBack } from "./volume.ts";
+import { isProven, keepOldTree, recordState, switchBack } from "./volume.ts";
 import type { VolumeFs } from "./volume-fs.ts";
+
+export interface FoundRootfs {
+  readonly rootfs: boolean;
+  /** False while the live tree is on probation: one that fails now gives way to the one before. */
+  readonly proven: boolean;
+  readonly sha256?: string;
+}
 
 /**
  * Brings the volume from whatever state a crash or a power cut left into one of: no tree, the old
  * tree, the new tree; whole. Takes the volume's lock for the life of the process. Can itself be
  * killed anywhere and run again. Rejects with `RemoteError` "busy" where another init runs.
  */
-export async function repairAtBoot(
-  dataDir: string,
-  log: Log,
-  fs?: VolumeFs,
-): Promise<{ readonly rootfs: boolean; readonly sha256?: string }> {
+export async function repairAtBoot(dataDir: string, log: Log, fs?: VolumeFs): Promise<FoundRootfs> {
   const volume = holdVolume(dataDir, log, fs);
   repair(volume);
-  const { current } = recordState(volume);
+  const state = recordState(volume);
   void emptyTrash(volume).catch((error: unknown) => {
     log("warn", "trash-failed", { error: String(error) });
   });
   await Promise.resolve();
-  const rootfs = readMark(volume.fs, volume.layout.rootfs) !== "absent";
-  return current === undefined ? { rootfs } : { rootfs, sha256: current.sha256 };
+  return {
+    rootfs: readMark(volume.fs, volume.layout.rootfs) !== "absent",
+    proven: isProven(volume, state),
+    ...(state.current === undefined ? {} : { sha256: state.current.sha256 }),
+  };
 }
 
 function repair(volume: DataVolume): void {

@@ -7,12 +7,20 @@ const tree = v.object({
   sha256: v.pipe(v.string(), v.regex(/^[0-9a-f]{64}$/)),
 });
 
-/** What is on the volume, for people and for `status`. The marks on the trees decide; this file follows them. */
-const stateSchema = v.object({
-  version: v.literal(1),
-  current: v.optional(tree),
-  previous: v.optional(tree),
-});
+/**
+ * What is on the volume, for people and for `status`. The marks on the trees decide; this file follows
+ * them. Only `proven` stands here alone: the generation of the tree that proved itself last.
+ */
+const stateSchema = v.pipe(
+  v.object({
+    version: v.literal(1),
+    current: v.optional(tree),
+    previous: v.optional(tree),
+    proven: v.optional(v.pipe(v.number(), v.safeInteger(), v.minValue(0))),
+  }),
+  // A record from before there was probation: the tree it names had served long enough.
+  v.transform((state) => ({ ...state, proven: state.proven ?? state.current?.generation ?? 0 })),
+);
 
 export type VolumeState = v.InferOutput<typeof stateSchema>;
 

@@ -39,7 +39,19 @@ export function switchBack(volume: DataVolume): void {
   }
   exchangeOrMove(fs, layout.previous, layout.rootfs);
   fs.syncFolder(layout.dataDir);
-  recordState(volume);
+  recordProven(volume);
+}
+
+/** The live tree has proved itself; a tree one goes back to has, or the two would take turns for ever. */
+export function recordProven(volume: DataVolume): void {
+  const live = completeMark(volume.fs, volume.layout.rootfs);
+  if (live !== undefined) recordState(volume, live.generation);
+}
+
+/** False for a tree on probation: it has not proved itself, and there is one to go back to. */
+export function isProven({ fs, layout }: DataVolume, state: VolumeState): boolean {
+  if (readMark(fs, layout.previous) === "absent" || state.current === undefined) return true;
+  return state.proven === state.current.generation;
 }
 
 /** The seed of /root and /home, put in place whole. An existing `persist` is never touched. */
@@ -54,14 +66,16 @@ export function plantSeed(volume: DataVolume): void {
  * Writes down what the marks say, unless it stands there already. Since the marks decide, a full disk
  * costs the note and nothing else: a machine that cannot boot for lack of one cannot be cleaned up.
  */
-export function recordState(volume: DataVolume): VolumeState {
+export function recordState(volume: DataVolume, provenNow?: number): VolumeState {
   const { fs, layout, log } = volume;
+  const before = readState(volume);
   const state: VolumeState = {
     version: 1,
     ...recorded("current", completeMark(fs, layout.rootfs)),
     ...recorded("previous", completeMark(fs, layout.previous)),
+    proven: provenNow ?? before?.proven ?? 0,
   };
-  if (JSON.stringify(readState(volume)) === JSON.stringify(state)) return state;
+  if (JSON.stringify(before) === JSON.stringify(state)) return state;
   try {
     writeState(volume, state);
   } catch (error) {
