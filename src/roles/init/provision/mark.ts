@@ -16,6 +16,8 @@ const markSchema = v.variant("state", [
     /** Content of all files when it was unpacked: how much the next one may need. */
     bytes: v.optional(v.pipe(v.number(), v.safeInteger(), v.minValue(0))),
   }),
+  /** Live before anything was provisioned; marked when the first tree of ours takes its place. */
+  v.object({ state: v.literal("foreign") }),
 ]);
 
 export type Mark = v.InferOutput<typeof markSchema>;

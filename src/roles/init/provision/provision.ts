@@ -4,10 +4,12 @@ import type { Log } from "../../../system/log.ts";
 import { selfCommand } from "../../../system/self.ts";
 import { type DataVolume, holdVolume } from "./data-volume.ts";
 import { provisionLimits } from "./limits.ts";
-import { completeMark, writeMark } from "./mark.ts";
-import { emptyTrash, throwAway } from "./trash.ts";
+import { writeMark } from "./mark.ts";
+import { makeRoom } from "./room.ts";
+import { emptyTrash } from "./trash.ts";
 import { cancelled, runUnpack } from "./unpack-process.ts";
 import * as trees from "./volume.ts";
+import { onVolume } from "./volume-failure.ts";
 import type { VolumeFs } from "./volume-fs.ts";
 
 /**
@@ -59,7 +61,7 @@ export async function stageRootfs(options: StageOptions): Promise<StagedRootfs> 
   const volume = holdVolume(dataDir, log, options.fs);
   busy.add(dataDir);
   try {
-    await prepare(volume, options);
+    await onVolume(() => prepare(volume, options.sizeBytes));
     return await stage(volume, options);
   } catch (error) {
     // Its room is free again before anybody hears of it: who is told "disk full" tries again at once.
@@ -86,7 +88,7 @@ async function stage(volume: DataVolume, options: StageOptions): Promise<StagedR
     },
   });
   checkArrival(done, options);
-  const generation = String(trees.nextGeneration(volume));
+  const generation = await onVolume(() => String(trees.nextGeneration(volume)));
   const bytes = String(done.written_bytes);
   const sealing = [...command, "seal", layout.dataDir, done.sha256, generation, bytes];
   await run({ command: sealing, env, signal });
@@ -106,75 +108,47 @@ function staged(volume: DataVolume, done: Awaited<ReturnType<typeof runUnpack>>)
     entries: done.entries,
     writtenBytes: done.written_bytes,
     skipped: done.skipped,
-    activate: once(() => {
-      try {
-        trees.plantSeed(volume);
-        trees.switchTrees(volume);
-        trees.keepOldTree(volume);
-        trees.recordState(volume);
-      } finally {
-        // Nobody waits for the old tree's deletion: the new one is to boot.
-        void clear(volume);
-      }
-    }),
+    activate: once(() => onVolume(() => switchOver(volume))),
     discard: once(() => clear(volume)),
   };
 }
 
+async function switchOver(volume: DataVolume): Promise<void> {
+  try {
+    trees.plantSeed(volume);
+    trees.switchTrees(volume);
+  } catch (error) {
+    await clear(volume);
+    throw error;
+  }
+  try {
+    trees.keepOldTree(volume);
+  } catch (error) {
+    // The new tree is live and on disk: where the old one lies is no reason not to boot it.
+    volume.log("warn", "old-tree-not-kept", { message: String(error) });
+  }
+  trees.recordState(volume);
+  // Nobody waits for the old tree's deletion: the new one is to boot.
+  void clear(volume);
+}
+
 /** Goes back to the tree before the last activation. The workload must not run meanwhile. */
 export async function restorePrevious(dataDir: string, log: Log, fs?: VolumeFs): Promise<void> {
-  trees.switchBack(holdVolume(dataDir, log, fs));
-  await Promise.resolve();
+  await onVolume(() => trees.switchBack(holdVolume(dataDir, log, fs)));
 }
 
 /** The live tree has booted and stays: no boot goes back to the one before any more by itself. */
 export async function markProven(dataDir: string, log: Log, fs?: VolumeFs): Promise<void> {
-  trees.recordProven(holdVolume(dataDir, log, fs));
-  await Promise.resolve();
+  await onVolume(() => trees.recordProven(holdVolume(dataDir, log, fs)));
 }
 
-async function prepare(volume: DataVolume, options: StageOptions): Promise<void> {
+async function prepare(volume: DataVolume, archiveBytes?: number): Promise<void> {
   const { fs, layout } = volume;
-  throwAway(volume, layout.next);
-  throwAway(volume, layout.persistNext);
-  await makeRoom(volume, options);
+  trees.settle(volume);
+  await makeRoom(volume, archiveBytes);
   fs.makeFolder(layout.next, 0o700);
   writeMark(fs, layout.next, { state: "staging" });
   fs.syncFolder(layout.dataDir);
-}
-
-/**
- * The previous tree is a convenience: where both would not fit it gives way to the new one. Otherwise
- * nothing is deleted now: ext4 is slow to make files right after it deleted many.
- */
-async function makeRoom(volume: DataVolume, options: StageOptions): Promise<void> {
-  const { fs, layout, log } = volume;
-  const previous = completeMark(fs, layout.previous);
-  const live = completeMark(fs, layout.rootfs);
-  // The new tree will be about as large as the others, or as its archive inflates to.
-  const announced = (options.sizeBytes ?? 0) * provisionLimits.inflationExpected;
-  const expected = Math.max(live?.bytes ?? 0, previous?.bytes ?? 0, announced);
-  const wanted = Math.max(expected * provisionLimits.roomFactor, provisionLimits.roomBytesMin);
-  if (fs.freeBytes(layout.dataDir) > wanted) return;
-  // What is being deleted since the last time still takes room.
-  await emptyTrash(volume);
-  if (previous !== undefined && fs.freeBytes(layout.dataDir) <= wanted) {
-    log("info", "provision-previous-dropped");
-    throwAway(volume, layout.previous);
-    await emptyTrash(volume);
-  }
-  refuseWithoutRoom(fs.freeBytes(layout.dataDir), options.sizeBytes ?? 0);
-}
-
-/** A tree is hardly ever smaller than its archive. Better now than after an hour of upload. */
-function refuseWithoutRoom(free: number, archiveBytes: number): void {
-  if (free >= Math.max(archiveBytes, provisionLimits.roomBytesMin)) return;
-  const needed = archiveBytes > free ? `the archive alone has ${archiveBytes}` : "too few";
-  throw new RemoteError(
-    "disk-full",
-    `The volume has ${free} bytes free, ${needed}`,
-    "Remove files below /root or /home, or extend the volume",
-  );
 }
 
 /** Also after a failure: what is left of staging goes to the trash, which is emptied beside other work. */
@@ -182,8 +156,7 @@ async function clear(volume: DataVolume): Promise<void> {
   const { layout, log } = volume;
   busy.delete(layout.dataDir);
   try {
-    throwAway(volume, layout.next);
-    throwAway(volume, layout.persistNext);
+    trees.settle(volume);
     const left = await emptyTrash(volume);
     if (left > 0) log("warn", "trash-not-empty", { left });
   } catch (error) {

@@ -1,9 +1,8 @@
 import type { Log } from "../../../system/log.ts";
 import { type DataVolume, holdVolume } from "./data-volume.ts";
-import { completeMark, readMark } from "./mark.ts";
-import { readState } from "./state-file.ts";
-import { emptyTrash, throwAway } from "./trash.ts";
-import { isProven, keepOldTree, recordState, switchBack } from "./volume.ts";
+import { readMark } from "./mark.ts";
+import { emptyTrash } from "./trash.ts";
+import { isProven, recordState, settle, switchBack } from "./volume.ts";
 import type { VolumeFs } from "./volume-fs.ts";
 
 export interface FoundRootfs {
@@ -20,7 +19,9 @@ export interface FoundRootfs {
  */
 export async function repairAtBoot(dataDir: string, log: Log, fs?: VolumeFs): Promise<FoundRootfs> {
   const volume = holdVolume(dataDir, log, fs);
-  repair(volume);
+  attempt(settle, volume);
+  attempt(restoreMissing, volume);
+  attempt(bringToDisk, volume);
   const state = recordState(volume);
   void emptyTrash(volume).catch((error: unknown) => {
     log("warn", "trash-failed", { error: String(error) });
@@ -33,29 +34,22 @@ export async function repairAtBoot(dataDir: string, log: Log, fs?: VolumeFs): Pr
   };
 }
 
-function repair(volume: DataVolume): void {
-  const { fs, layout, log } = volume;
-  if (switchWasInterrupted(volume)) {
-    log("info", "provision-switch-finished");
-    keepOldTree(volume);
-  }
-  throwAway(volume, layout.next);
-  throwAway(volume, layout.persistNext);
-  if (!fs.exists(layout.rootfs) && completeMark(fs, layout.previous) !== undefined) {
-    log("warn", "provision-previous-restored");
-    switchBack(volume);
-  }
+function bringToDisk({ fs, layout }: DataVolume): void {
   fs.syncFolder(layout.dataDir);
 }
 
-/** The trees changed places, but the old one still has the name of the staging folder. */
-function switchWasInterrupted(volume: DataVolume): boolean {
-  const { fs, layout } = volume;
-  const next = readMark(fs, layout.next);
-  if (next === "absent" || (typeof next === "object" && next.state === "staging")) return false;
-  const live = completeMark(fs, layout.rootfs);
-  if (live === undefined) return false;
-  if (typeof next === "object") return next.generation < live.generation;
-  // A tree without a mark was never staged by us: it was the live one, if the record is behind.
-  return readState(volume)?.current?.generation !== live.generation;
+function restoreMissing(volume: DataVolume): void {
+  const { fs, layout, log } = volume;
+  if (fs.exists(layout.rootfs) || readMark(fs, layout.previous) === "absent") return;
+  log("warn", "provision-previous-restored");
+  switchBack(volume);
+}
+
+/** What fails stays for the next boot: this one goes on with what is there, or nobody could look after it. */
+function attempt(step: (volume: DataVolume) => void, volume: DataVolume): void {
+  try {
+    step(volume);
+  } catch (error) {
+    volume.log("error", "repair-failed", { message: String(error) });
+  }
 }

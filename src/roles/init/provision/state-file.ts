@@ -26,9 +26,8 @@ export type VolumeState = v.InferOutput<typeof stateSchema>;
 
 /** Undefined where there is none, or none that can be read: it is then written anew from the marks. */
 export function readState({ fs, layout }: DataVolume): VolumeState | undefined {
-  const text = fs.readFile(layout.state, provisionLimits.stateBytesMax);
-  if (text === undefined) return undefined;
   try {
+    const text = fs.readFile(layout.state, provisionLimits.stateBytesMax) ?? "";
     const result = v.safeParse(stateSchema, JSON.parse(text));
     return result.success ? result.output : undefined;
   } catch {

@@ -21,7 +21,13 @@ export function throwAway({ fs, layout }: DataVolume, path: string): void {
 /** Deletes what was thrown away, beside other work. What is left, it returns how much, stays for the next time. */
 export async function emptyTrash({ fs, layout }: DataVolume): Promise<number> {
   const earlier = emptying.get(layout.trash) ?? Promise.resolve(0);
-  const run = earlier.catch(() => 0).then(() => fs.emptyFolder(layout.trash));
+  const run = earlier
+    .catch(() => 0)
+    .then(() => {
+      // First the names are gone for good: after a power cut nothing half-deleted may have its own again.
+      fs.syncFolder(layout.dataDir);
+      return fs.emptyFolder(layout.trash);
+    });
   emptying.set(layout.trash, run);
   try {
     return await run;

@@ -1,7 +1,6 @@
 import { RemoteError } from "../../../protocol/errors.ts";
-import { hasCode } from "../../../system/filesystem.ts";
 import type { DataVolume } from "./data-volume.ts";
-import { type CompleteMark, completeMark, readMark } from "./mark.ts";
+import { type CompleteMark, completeMark, readMark, writeMark } from "./mark.ts";
 import { readState, type VolumeState, writeState } from "./state-file.ts";
 import { throwAway } from "./trash.ts";
 import type { VolumeFs } from "./volume-fs.ts";
@@ -17,9 +16,14 @@ export function nextGeneration(volume: DataVolume): number {
 }
 
 /** First time: the staged tree becomes the live one. Later: they change places. The only irreversible step. */
-export function switchTrees({ fs, layout }: DataVolume): void {
-  exchangeOrMove(fs, layout.next, layout.rootfs);
-  fs.syncFolder(layout.dataDir);
+export function switchTrees(volume: DataVolume): void {
+  const { fs, layout } = volume;
+  if (readMark(fs, layout.rootfs) === "none") {
+    // So that it is known for what it is when it has the name of the staging folder.
+    writeMark(fs, layout.rootfs, { state: "foreign" });
+    fs.syncFolder(layout.rootfs);
+  }
+  changePlaces(volume, layout.next, layout.rootfs);
 }
 
 /** After `switchTrees`: the tree that was live becomes the previous one; the one before that goes. */
@@ -27,25 +31,42 @@ export function keepOldTree(volume: DataVolume): void {
   const { fs, layout } = volume;
   if (!fs.exists(layout.next)) return;
   throwAway(volume, layout.previous);
-  exchangeOrMove(fs, layout.next, layout.previous);
-  fs.syncFolder(layout.dataDir);
+  changePlaces(volume, layout.next, layout.previous);
+}
+
+/** Ends a switch that was broken off; what else is left of staging goes to the trash. */
+export function settle(volume: DataVolume): void {
+  const { layout, log } = volume;
+  if (switchWasInterrupted(volume)) {
+    log("info", "provision-switch-finished");
+    keepOldTree(volume);
+  }
+  throwAway(volume, layout.next);
+  throwAway(volume, layout.persistNext);
+}
+
+/** The trees changed places, but the old one still has the name of the staging folder. */
+function switchWasInterrupted({ fs, layout }: DataVolume): boolean {
+  const next = readMark(fs, layout.next);
+  if (typeof next === "string" || next.state === "staging") return false;
+  const live = completeMark(fs, layout.rootfs);
+  if (live === undefined) return false;
+  return next.state === "foreign" || next.generation < live.generation;
 }
 
 /** Back to the previous tree; the one that was live becomes the previous, so that going back is no loss either. */
 export function switchBack(volume: DataVolume): void {
   const { fs, layout } = volume;
-  if (completeMark(fs, layout.previous) === undefined && readMark(fs, layout.previous) !== "none") {
+  if (readMark(fs, layout.previous) === "absent") {
     throw new RemoteError("not-found", "There is no previous root filesystem to go back to");
   }
-  exchangeOrMove(fs, layout.previous, layout.rootfs);
-  fs.syncFolder(layout.dataDir);
+  changePlaces(volume, layout.previous, layout.rootfs);
   recordProven(volume);
 }
 
 /** The live tree has proved itself; a tree one goes back to has, or the two would take turns for ever. */
 export function recordProven(volume: DataVolume): void {
-  const live = completeMark(volume.fs, volume.layout.rootfs);
-  if (live !== undefined) recordState(volume, live.generation);
+  recordState(volume, completeMark(volume.fs, volume.layout.rootfs)?.generation);
 }
 
 /** False for a tree on probation: it has not proved itself, and there is one to go back to. */
@@ -63,8 +84,9 @@ export function plantSeed(volume: DataVolume): void {
 }
 
 /**
- * Writes down what the marks say, unless it stands there already. Since the marks decide, a full disk
- * costs the note and nothing else: a machine that cannot boot for lack of one cannot be cleaned up.
+ * Writes down what the marks say, unless it stands there already. Since the marks decide, a disk that is
+ * full or fails costs the note and nothing else: a machine that cannot boot for lack of one cannot be
+ * cleaned up.
  */
 export function recordState(volume: DataVolume, provenNow?: number): VolumeState {
   const { fs, layout, log } = volume;
@@ -79,10 +101,20 @@ export function recordState(volume: DataVolume, provenNow?: number): VolumeState
   try {
     writeState(volume, state);
   } catch (error) {
-    if (!hasCode(error, "ENOSPC", "EDQUOT")) throw error;
     log("warn", "state-not-written", { message: String(error) });
   }
   return state;
+}
+
+/** Or back again: who is told that it failed finds the trees as they were. */
+function changePlaces({ fs, layout }: DataVolume, from: string, to: string): void {
+  exchangeOrMove(fs, from, to);
+  try {
+    fs.syncFolder(layout.dataDir);
+  } catch (error) {
+    exchangeOrMove(fs, to, from);
+    throw error;
+  }
 }
 
 function exchangeOrMove(fs: VolumeFs, from: string, to: string): void {
