@@ -1,6 +1,7 @@
 import { RemoteError } from "../../../protocol/errors.ts";
 import type { Progress } from "../../../protocol/message.ts";
 import type { Log } from "../../../system/log.ts";
+import { failpoint } from "../../../system/failpoint.ts";
 import { selfCommand } from "../../../system/self.ts";
 import { type DataVolume, holdVolume } from "./data-volume.ts";
 import { provisionLimits } from "./limits.ts";
@@ -75,6 +76,7 @@ async function stage(volume: DataVolume, options: StageOptions): Promise<StagedR
   const command = options.unpackCommand ?? selfCommand("init", "unpack");
   const { signal, env = process.env } = options;
   const run = options.runUnpack ?? runUnpack;
+  failpoint("unpack");
   const done = await run({
     command: confined([...command, "extract", layout.next]),
     env,
@@ -83,15 +85,19 @@ async function stage(volume: DataVolume, options: StageOptions): Promise<StagedR
     signal,
     onProgress: (report) => {
       const { phase, received_bytes, entries, written_bytes } = report;
+      if (phase === "sync") failpoint("sync");
       const total = options.sizeBytes === undefined ? {} : { total_bytes: options.sizeBytes };
       options.onProgress({ phase, received_bytes, entries, written_bytes, ...total });
     },
   });
+  failpoint("digest");
   checkArrival(done, options);
   const generation = await onVolume(() => String(trees.nextGeneration(volume)));
   const bytes = String(done.written_bytes);
   const sealing = [...command, "seal", layout.dataDir, done.sha256, generation, bytes];
+  failpoint("seal");
   await run({ command: sealing, env, signal });
+  failpoint("stop");
   if (signal.aborted) throw cancelled();
   return staged(volume, done);
 }
@@ -115,19 +121,24 @@ function staged(volume: DataVolume, done: Awaited<ReturnType<typeof runUnpack>>)
 
 async function switchOver(volume: DataVolume): Promise<void> {
   try {
+    failpoint("seed");
     trees.plantSeed(volume);
+    failpoint("switch");
     trees.switchTrees(volume);
   } catch (error) {
     await clear(volume);
     throw error;
   }
   try {
+    failpoint("keep");
     trees.keepOldTree(volume);
   } catch (error) {
     // The new tree is live and on disk: where the old one lies is no reason not to boot it.
     volume.log("warn", "old-tree-not-kept", { message: String(error) });
   }
+  failpoint("record");
   trees.recordState(volume);
+  failpoint("boot");
   // Nobody waits for the old tree's deletion: the new one is to boot.
   void clear(volume);
 }
@@ -139,11 +150,13 @@ export async function restorePrevious(dataDir: string, log: Log, fs?: VolumeFs):
 
 /** The live tree has booted and stays: no boot goes back to the one before any more by itself. */
 export async function markProven(dataDir: string, log: Log, fs?: VolumeFs): Promise<void> {
+  failpoint("prove");
   await onVolume(() => trees.recordProven(holdVolume(dataDir, log, fs)));
 }
 
 async function prepare(volume: DataVolume, archiveBytes?: number): Promise<void> {
   const { fs, layout } = volume;
+  failpoint("stage");
   trees.settle(volume);
   await makeRoom(volume, archiveBytes);
   fs.makeFolder(layout.next, 0o700);

@@ -1,3 +1,4 @@
+import { failpoint } from "../../../system/failpoint.ts";
 import type { Log } from "../../../system/log.ts";
 import { type DataVolume, holdVolume } from "./data-volume.ts";
 import { readMark } from "./mark.ts";
@@ -19,6 +20,7 @@ export interface FoundRootfs {
  */
 export async function repairAtBoot(dataDir: string, log: Log, fs?: VolumeFs): Promise<FoundRootfs> {
   const volume = holdVolume(dataDir, log, fs);
+  failpoint("repair");
   attempt(settle, volume);
   attempt(restoreMissing, volume);
   attempt(bringToDisk, volume);
