@@ -4,7 +4,7 @@ import type { BunPlugin } from "bun";
 export const noFailpoints: BunPlugin = {
   name: "no-failpoints",
   setup(build) {
-    build.onLoad({ filter: /[/\\]src[/\\]system[/\\]failpoint\.ts$/ }, () => ({
+    build.onLoad({ filter: /[/\\]init[/\\]provision[/\\]failpoint\.ts$/ }, () => ({
       loader: "ts",
       contents: "export function failpoint(): void {}",
     }));

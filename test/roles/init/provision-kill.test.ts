@@ -1,12 +1,12 @@
 import { afterAll, expect, setDefaultTimeout, test } from "bun:test";
-import { existsSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from "node:fs";
+import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import * as v from "valibot";
 import { compileBinary } from "../../../build/binary.ts";
 import { FrameStream, frameTypes } from "../../../src/protocol/frame.ts";
 import { decodeError, request } from "../../../src/protocol/message.ts";
-import type { Failpoint } from "../../../src/system/failpoint.ts";
+import type { Failpoint } from "../../../src/roles/init/provision/failpoint.ts";
 import { selfCommand } from "../../../src/system/self.ts";
 import { makeBusyboxRootfs } from "../../support/busybox-rootfs.ts";
 import { rejection } from "../../support/rejection.ts";
@@ -78,6 +78,10 @@ async function afterwards(machine: TestMachine, mark: string): Promise<void> {
     "cat /etc/mark /root/seed /root/mine /home/dev/mine; busybox echo whole",
   );
   expect(stdout).toBe(`${mark}\nfrom old\nmine\nmine\nwhole\n`);
+  const previous = join(machine.dataDir, "rootfs.previous/etc/mark");
+  expect(existsSync(previous) ? readFileSync(previous, "utf8") : "none").toBe(
+    mark === "new" ? "old\n" : "none",
+  );
   const tops = new Set([".fly-vault", "persist", "rootfs", "rootfs.previous"]);
   expect(readdirSync(machine.dataDir).filter((name) => !tops.has(name))).toEqual([]);
   await provision(machine, fresh);

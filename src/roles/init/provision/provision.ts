@@ -1,9 +1,9 @@
 import { RemoteError } from "../../../protocol/errors.ts";
 import type { Progress } from "../../../protocol/message.ts";
 import type { Log } from "../../../system/log.ts";
-import { failpoint } from "../../../system/failpoint.ts";
 import { selfCommand } from "../../../system/self.ts";
 import { type DataVolume, holdVolume } from "./data-volume.ts";
+import { failpoint } from "./failpoint.ts";
 import { provisionLimits } from "./limits.ts";
 import { writeMark } from "./mark.ts";
 import { makeRoom } from "./room.ts";
@@ -34,6 +34,7 @@ export interface StageOptions {
   readonly archiveWaitMs?: number;
   /** How to start the unpacking child. */
   readonly unpackCommand?: readonly string[];
+  /** The child and the disk; others than the real ones in tests. */
   readonly runUnpack?: typeof runUnpack;
   readonly fs?: VolumeFs;
 }

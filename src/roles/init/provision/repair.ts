@@ -1,6 +1,6 @@
-import { failpoint } from "../../../system/failpoint.ts";
 import type { Log } from "../../../system/log.ts";
 import { type DataVolume, holdVolume } from "./data-volume.ts";
+import { failpoint } from "./failpoint.ts";
 import { readMark } from "./mark.ts";
 import { emptyTrash } from "./trash.ts";
 import { isProven, recordState, settle, switchBack } from "./volume.ts";

@@ -1,4 +1,4 @@
-import { failpoint } from "../../src/system/failpoint.ts";
+import { failpoint } from "../../../src/roles/init/provision/failpoint.ts";
 
 /** Comes by the same place three times, and by another. */
 for (const round of [1, 2, 3]) {
