@@ -4,7 +4,8 @@ import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { stageRootfs } from "../src/roles/init/provision/provision.ts";
 import { dataLayout } from "../src/roles/init/provision/data-layout.ts";
-import { releaseVolume } from "../src/roles/init/provision/data-lock.ts";
+import { linuxVolumeFs } from "../src/roles/init/provision/linux-volume-fs.ts";
+import { unlockFile } from "../src/roles/init/provision/lock-file.ts";
 import { emptyTrash } from "../src/roles/init/provision/trash.ts";
 import { Mount } from "../test/roles/init-provision/volume-fixture.ts";
 
@@ -144,8 +145,8 @@ async function timeOurs(file: string): Promise<Measured> {
   clearInterval(watch);
   await staged.discard();
   const layout = dataLayout(disk.dir);
-  await emptyTrash(layout);
-  releaseVolume(layout);
+  await emptyTrash({ layout, fs: linuxVolumeFs, log: () => undefined });
+  unlockFile(layout.lock);
   return { unpackMs, totalMs, peakMib };
 }
 

@@ -21,12 +21,11 @@ function counted<Call extends (...words: never[]) => unknown>(call: Call): Call 
   }) as Call;
 }
 
-const { mkdirSync, writeSync, renameSync, fsyncSync } = realFs;
+const { mkdirSync, writeSync, fsyncSync } = realFs;
 const fs = {
   ...realFs,
   mkdirSync: counted(mkdirSync as never),
   writeSync: counted(writeSync as never),
-  renameSync: counted(renameSync as never),
   fsyncSync: counted(fsyncSync as never),
 };
 const { renameat2, fsetxattr, unlinkat } = realFilesystem;

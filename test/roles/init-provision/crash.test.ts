@@ -3,7 +3,7 @@ import { mkdtempSync, readdirSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { emptyTrash } from "../../../src/roles/init/provision/trash.ts";
-import { releaseVolume } from "../../../src/roles/init/provision/data-lock.ts";
+import { unlockFile } from "../../../src/roles/init/provision/lock-file.ts";
 import { listing } from "./scratch.ts";
 import { rootfs, Volume } from "./volume-fixture.ts";
 
@@ -27,7 +27,7 @@ type Job = "provision" | "rollback" | "repair";
 
 /** True when the job came to its end before the n-th change. */
 async function runAndKill(volume: Volume, job: Job, at: number): Promise<boolean> {
-  releaseVolume(volume.layout);
+  unlockFile(volume.layout.lock);
   const child = Bun.spawn([process.execPath, "test", join(import.meta.dir, "crash.child.ts")], {
     env: {
       PATH: process.env["PATH"] ?? "",
@@ -73,7 +73,7 @@ async function afterCrash(
   else if (persist !== undefined) expect(volume.read("persist/home/user/note")).toBe("note of 2");
   expect(readdirSync(volume.dir).filter((name) => !tops.has(name))).toEqual([]);
   expect(volume.read("rootfs.previous/version")).toBe(previousOf[version ?? "none"]);
-  await emptyTrash(volume.layout);
+  await emptyTrash(volume.data);
   await volume.provision(rootfs("3"));
   expect(volume.read("rootfs/version")).toBe("3");
   if (version !== undefined) expect(volume.read("rootfs.previous/version")).toBe(version);

@@ -115,7 +115,7 @@ describe("a full disk", () => {
     mkdirSync(volume.layout.next);
     writeFileSync(join(volume.layout.next, "part"), Buffer.alloc(1024 * 1024));
     for (let i = 0; canMake(join(volume.dir, `inode${i}`)); i++);
-    expect(await volume.restart()).toEqual({ rootfs: false });
+    expect(await volume.restart()).toEqual({ rootfs: false, proven: true });
     expect(existsSync(volume.layout.next)).toBe(false);
   });
 

@@ -2,8 +2,8 @@ import { afterAll, describe, expect, test } from "bun:test";
 import { mkdirSync, mkdtempSync, readdirSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { releaseVolume } from "../../../src/roles/init/provision/data-lock.ts";
 import { dataLayout } from "../../../src/roles/init/provision/data-layout.ts";
+import { unlockFile } from "../../../src/roles/init/provision/lock-file.ts";
 import { repairAtBoot } from "../../../src/roles/init/provision/repair.ts";
 import { listing } from "./scratch.ts";
 import { file } from "./tar-builder.ts";
@@ -64,7 +64,7 @@ async function boot(image: string): Promise<Found> {
       : undefined;
     return { tree, persist };
   } finally {
-    releaseVolume(layout);
+    unlockFile(layout.lock);
     // The trash is still being emptied by the repair: its descriptors go with the last file.
     await unmounted(dir);
     rmSync(image);

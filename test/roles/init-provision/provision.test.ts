@@ -36,7 +36,7 @@ async function* dropping(): AsyncGenerator<Uint8Array> {
 describe("provisioning", () => {
   test("an empty volume gets a root filesystem, a seed and a record", async () => {
     await using volume = new Volume();
-    expect(await volume.repair()).toEqual({ rootfs: false });
+    expect(await volume.repair()).toEqual({ rootfs: false, proven: true });
     const bytes = rootfs("1");
     const reports: Progress[] = [];
     const staged = await volume.stage(bytes, {
@@ -59,7 +59,7 @@ describe("provisioning", () => {
       entries: 4,
       written_bytes: staged.writtenBytes,
     });
-    expect(await volume.restart()).toEqual({ rootfs: true, sha256: sha256(bytes) });
+    expect(await volume.restart()).toEqual({ rootfs: true, proven: true, sha256: sha256(bytes) });
     expect(readdirSync(volume.dir).toSorted()).toEqual([".fly-vault", "persist", "rootfs"]);
   });
 
@@ -90,7 +90,11 @@ describe("provisioning", () => {
     await volume.provision(rootfs("2"));
     await restorePrevious(volume.dir, volume.log);
     expect(volume.read("rootfs/version")).toBe("1");
-    expect(await volume.restart()).toEqual({ rootfs: true, sha256: sha256(rootfs("1")) });
+    expect(await volume.restart()).toEqual({
+      rootfs: true,
+      proven: true,
+      sha256: sha256(rootfs("1")),
+    });
     await restorePrevious(volume.dir, volume.log);
     expect(volume.read("rootfs/version")).toBe("2");
     await restorePrevious(volume.dir, volume.log);
@@ -157,7 +161,7 @@ describe("a refused archive changes nothing and leaves nothing", () => {
       await using volume = new Volume();
       await volume.provision(rootfs("1"));
       expect(await refusal(volume.stage(bytes))).toMatchObject(expected);
-      await emptyTrash(volume.layout);
+      await emptyTrash(volume.data);
       expect(volume.read("rootfs/version")).toBe("1");
       expect(readdirSync(volume.dir).toSorted()).toEqual([".fly-vault", "persist", "rootfs"]);
       expect(readdirSync(volume.layout.trash)).toEqual([]);
@@ -245,9 +249,9 @@ describe("the trash", () => {
     writeFileSync(join(outside, "keep"), "kept");
     symlinkSync(outside, join(tree, "link"));
     run("mkfifo", join(tree, "pipe"));
-    throwAway(volume.layout, tree);
+    throwAway(volume.data, tree);
     expect(existsSync(tree)).toBe(false);
-    expect(await emptyTrash(volume.layout)).toBe(0);
+    expect(await emptyTrash(volume.data)).toBe(0);
     expect(readdirSync(volume.layout.trash)).toEqual([]);
     expect(volume.read("outside/keep")).toBe("kept");
   });
@@ -259,10 +263,10 @@ describe("the trash", () => {
     mkdirSync(tree);
     writeFileSync(join(tree, "stubborn"), "");
     run("chattr", "+i", join(tree, "stubborn"));
-    throwAway(volume.layout, tree);
-    expect(await emptyTrash(volume.layout)).toBe(1);
+    throwAway(volume.data, tree);
+    expect(await emptyTrash(volume.data)).toBe(1);
     run("chattr", "-R", "-i", volume.layout.trash);
-    expect(await emptyTrash(volume.layout)).toBe(0);
+    expect(await emptyTrash(volume.data)).toBe(0);
   });
 });
 

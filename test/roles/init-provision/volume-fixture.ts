@@ -6,7 +6,9 @@ import { gzipSync } from "node:zlib";
 import { RemoteError } from "../../../src/protocol/errors.ts";
 import type { Progress } from "../../../src/protocol/message.ts";
 import { type DataLayout, dataLayout } from "../../../src/roles/init/provision/data-layout.ts";
-import { releaseVolume } from "../../../src/roles/init/provision/data-lock.ts";
+import type { DataVolume } from "../../../src/roles/init/provision/data-volume.ts";
+import { linuxVolumeFs } from "../../../src/roles/init/provision/linux-volume-fs.ts";
+import { unlockFile } from "../../../src/roles/init/provision/lock-file.ts";
 import {
   type StagedRootfs,
   stageRootfs,
@@ -40,6 +42,10 @@ export class Volume implements AsyncDisposable {
     this.events.push(event);
   };
 
+  get data(): DataVolume {
+    return { layout: this.layout, fs: linuxVolumeFs, log: this.log };
+  }
+
   stage(bytes: Uint8Array | AsyncIterable<Uint8Array>, more: Partial<StageOptions> = {}) {
     return stageRootfs({
       dataDir: this.dir,
@@ -64,7 +70,7 @@ export class Volume implements AsyncDisposable {
 
   /** As after a restart of the process. */
   restart() {
-    releaseVolume(this.layout);
+    unlockFile(this.layout.lock);
     return this.repair();
   }
 
@@ -74,8 +80,8 @@ export class Volume implements AsyncDisposable {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    await emptyTrash(this.layout);
-    releaseVolume(this.layout);
+    await emptyTrash(this.data);
+    unlockFile(this.layout.lock);
     const base = join(this.dir, "..");
     if (this.#mount === undefined) run("rm", "-rf", "--", base);
     else this.#mount[Symbol.dispose]();

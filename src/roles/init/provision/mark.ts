@@ -1,11 +1,9 @@
-import { closeSync, openSync } from "node:fs";
 import * as v from "valibot";
-import { fgetxattr, fsetxattr, hasCode, openFlags } from "../../../system/filesystem.ts";
+import type { VolumeFs } from "./volume-fs.ts";
 
 /**
  * What a root folder says about itself, in an extended attribute: it travels with every rename, so it
- * can never disagree with the tree, as a file beside it could. `trusted.*` is hidden from a guest
- * without CAP_SYS_ADMIN; only root can set it, so a rootless init uses `user.*`.
+ * can never disagree with the tree, as a file beside it could.
  */
 const markSchema = v.variant("state", [
   /** Being filled: worth nothing after a crash. */
@@ -18,39 +16,31 @@ const markSchema = v.variant("state", [
     /** Content of all files when it was unpacked: how much the next one may need. */
     bytes: v.optional(v.pipe(v.number(), v.safeInteger(), v.minValue(0))),
   }),
+  /** Live before anything was provisioned; marked when the first tree of ours takes its place. */
+  v.object({ state: v.literal("foreign") }),
 ]);
 
 export type Mark = v.InferOutput<typeof markSchema>;
 export type CompleteMark = Extract<Mark, { readonly state: "complete" }>;
 
-function attributeName(): string {
-  return process.geteuid?.() === 0 ? "trusted.fv.gen" : "user.fv.gen";
-}
-
 /** "absent": no such folder. "none": a folder without a mark we can read, for instance made by hand. */
-export function readMark(folder: string): Mark | "absent" | "none" {
-  let fd: number;
-  try {
-    fd = openSync(folder, openFlags.directory | openFlags.noFollow);
-  } catch (error) {
-    if (hasCode(error, "ENOENT", "ENOTDIR", "ELOOP")) return "absent";
-    throw error;
-  }
-  try {
-    const value = fgetxattr(fd, attributeName());
-    return value === undefined ? "none" : (parse(value) ?? "none");
-  } finally {
-    closeSync(fd);
-  }
+export function readMark(fs: VolumeFs, folder: string): Mark | "absent" | "none" {
+  const value = fs.readMark(folder);
+  return value === undefined ? "absent" : (parse(value) ?? "none");
 }
 
-export function writeMark(folderFd: number, mark: Mark): void {
-  fsetxattr(folderFd, attributeName(), Buffer.from(JSON.stringify(mark)));
+export function completeMark(fs: VolumeFs, folder: string): CompleteMark | undefined {
+  const mark = readMark(fs, folder);
+  return typeof mark === "object" && mark.state === "complete" ? mark : undefined;
 }
 
-function parse(value: Uint8Array): Mark | undefined {
+export function writeMark(fs: VolumeFs, folder: string, mark: Mark): void {
+  fs.writeMark(folder, JSON.stringify(mark));
+}
+
+function parse(value: string): Mark | undefined {
   try {
-    const result = v.safeParse(markSchema, JSON.parse(Buffer.from(value).toString("utf8")));
+    const result = v.safeParse(markSchema, JSON.parse(value));
     return result.success ? result.output : undefined;
   } catch {
     return undefined;

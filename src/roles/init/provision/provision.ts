@@ -1,17 +1,17 @@
-import { closeSync, mkdirSync, openSync } from "node:fs";
 import { RemoteError } from "../../../protocol/errors.ts";
 import type { Progress } from "../../../protocol/message.ts";
-import { freeSpace, openFlags } from "../../../system/filesystem.ts";
 import type { Log } from "../../../system/log.ts";
 import { selfCommand } from "../../../system/self.ts";
-import { type DataLayout, dataLayout } from "./data-layout.ts";
-import { holdVolume } from "./data-lock.ts";
+import { type DataVolume, holdVolume } from "./data-volume.ts";
+import { failpoint } from "./failpoint.ts";
 import { provisionLimits } from "./limits.ts";
 import { writeMark } from "./mark.ts";
-import { syncFolder } from "./state-file.ts";
-import { emptyTrash, throwAway } from "./trash.ts";
+import { makeRoom } from "./room.ts";
+import { emptyTrash } from "./trash.ts";
 import { cancelled, runUnpack } from "./unpack-process.ts";
-import * as volume from "./volume.ts";
+import * as trees from "./volume.ts";
+import { onVolume } from "./volume-failure.ts";
+import type { VolumeFs } from "./volume-fs.ts";
 
 /**
  * All or nothing: the archive is unpacked beside the live tree, checked, brought to disk and marked;
@@ -34,6 +34,9 @@ export interface StageOptions {
   readonly archiveWaitMs?: number;
   /** How to start the unpacking child. */
   readonly unpackCommand?: readonly string[];
+  /** The child and the disk; others than the real ones in tests. */
+  readonly runUnpack?: typeof runUnpack;
+  readonly fs?: VolumeFs;
 }
 
 export interface StagedRootfs {
@@ -52,28 +55,30 @@ const busy = new Set<string>();
 
 /** Rejects with `RemoteError`, or with the error of `archive` itself. Then the old tree is as it was. */
 export async function stageRootfs(options: StageOptions): Promise<StagedRootfs> {
-  const layout = dataLayout(options.dataDir);
-  if (busy.has(layout.dataDir)) {
+  const { dataDir, log } = options;
+  if (busy.has(dataDir)) {
     throw new RemoteError("busy", "Another provisioning is under way", "Wait for it or cancel it");
   }
   // Outside the try: what lies there may be the work of the init that holds the lock.
-  holdVolume(layout);
-  busy.add(layout.dataDir);
+  const volume = holdVolume(dataDir, log, options.fs);
+  busy.add(dataDir);
   try {
-    await prepare(layout, options);
-    return await stage(layout, options);
+    await onVolume(() => prepare(volume, options.sizeBytes));
+    return await stage(volume, options);
   } catch (error) {
     // Its room is free again before anybody hears of it: who is told "disk full" tries again at once.
-    await clear(layout, options.log);
+    await clear(volume);
     throw options.signal.aborted ? cancelled() : error;
   }
 }
 
-async function stage(layout: DataLayout, options: StageOptions): Promise<StagedRootfs> {
+async function stage(volume: DataVolume, options: StageOptions): Promise<StagedRootfs> {
+  const { layout } = volume;
   const command = options.unpackCommand ?? selfCommand("init", "unpack");
-  const env = options.env ?? process.env;
-  const { signal } = options;
-  const done = await runUnpack({
+  const { signal, env = process.env } = options;
+  const run = options.runUnpack ?? runUnpack;
+  failpoint("unpack");
+  const done = await run({
     command: confined([...command, "extract", layout.next]),
     env,
     archive: options.archive,
@@ -81,24 +86,24 @@ async function stage(layout: DataLayout, options: StageOptions): Promise<StagedR
     signal,
     onProgress: (report) => {
       const { phase, received_bytes, entries, written_bytes } = report;
+      if (phase === "sync") failpoint("sync");
       const total = options.sizeBytes === undefined ? {} : { total_bytes: options.sizeBytes };
       options.onProgress({ phase, received_bytes, entries, written_bytes, ...total });
     },
   });
+  failpoint("digest");
   checkArrival(done, options);
-  const generation = String(volume.nextGeneration(layout));
+  const generation = await onVolume(() => String(trees.nextGeneration(volume)));
   const bytes = String(done.written_bytes);
   const sealing = [...command, "seal", layout.dataDir, done.sha256, generation, bytes];
-  await runUnpack({ command: sealing, env, signal });
+  failpoint("seal");
+  await run({ command: sealing, env, signal });
+  failpoint("stop");
   if (signal.aborted) throw cancelled();
-  return staged(layout, done, options.log);
+  return staged(volume, done);
 }
 
-function staged(
-  layout: DataLayout,
-  done: Awaited<ReturnType<typeof runUnpack>>,
-  log: Log,
-): StagedRootfs {
+function staged(volume: DataVolume, done: Awaited<ReturnType<typeof runUnpack>>): StagedRootfs {
   let open = true;
   const once = (step: () => unknown) => async (): Promise<void> => {
     if (!open) throw new TypeError("This staged root filesystem was activated or discarded before");
@@ -110,92 +115,63 @@ function staged(
     entries: done.entries,
     writtenBytes: done.written_bytes,
     skipped: done.skipped,
-    activate: once(() => {
-      try {
-        volume.plantSeed(layout);
-        volume.switchTrees(layout);
-        volume.keepOldTree(layout);
-        volume.recordState(layout, log);
-      } finally {
-        // Nobody waits for the old tree's deletion: the new one is to boot.
-        void clear(layout, log);
-      }
-    }),
-    discard: once(() => clear(layout, log)),
+    activate: once(() => onVolume(() => switchOver(volume))),
+    discard: once(() => clear(volume)),
   };
 }
 
+async function switchOver(volume: DataVolume): Promise<void> {
+  try {
+    failpoint("seed");
+    trees.plantSeed(volume);
+    failpoint("switch");
+    trees.switchTrees(volume);
+  } catch (error) {
+    await clear(volume);
+    throw error;
+  }
+  try {
+    failpoint("keep");
+    trees.keepOldTree(volume);
+  } catch (error) {
+    // The new tree is live and on disk: where the old one lies is no reason not to boot it.
+    volume.log("warn", "old-tree-not-kept", { message: String(error) });
+  }
+  failpoint("record");
+  trees.recordState(volume);
+  failpoint("boot");
+  // Nobody waits for the old tree's deletion: the new one is to boot.
+  void clear(volume);
+}
+
 /** Goes back to the tree before the last activation. The workload must not run meanwhile. */
-export async function restorePrevious(dataDir: string, log: Log): Promise<void> {
-  const layout = dataLayout(dataDir);
-  holdVolume(layout);
-  volume.switchBack(layout, log);
-  await Promise.resolve();
+export async function restorePrevious(dataDir: string, log: Log, fs?: VolumeFs): Promise<void> {
+  await onVolume(() => trees.switchBack(holdVolume(dataDir, log, fs)));
 }
 
-async function prepare(layout: DataLayout, options: StageOptions): Promise<void> {
-  throwAway(layout, layout.next);
-  throwAway(layout, layout.persistNext);
-  await makeRoom(layout, options);
-  mkdirSync(layout.next, { mode: 0o700 });
-  const fd = openSync(layout.next, openFlags.directory | openFlags.noFollow);
-  try {
-    writeMark(fd, { state: "staging" });
-  } finally {
-    closeSync(fd);
-  }
-  syncFolder(layout.dataDir);
+/** The live tree has booted and stays: no boot goes back to the one before any more by itself. */
+export async function markProven(dataDir: string, log: Log, fs?: VolumeFs): Promise<void> {
+  failpoint("prove");
+  await onVolume(() => trees.recordProven(holdVolume(dataDir, log, fs)));
 }
 
-/**
- * The previous tree is a convenience: where both would not fit it gives way to the new one. Otherwise
- * nothing is deleted now: ext4 is slow to make files right after it deleted many.
- */
-async function makeRoom(layout: DataLayout, options: StageOptions): Promise<void> {
-  const previous = volume.completeMark(layout.previous);
-  const live = volume.completeMark(layout.rootfs);
-  // The new tree will be about as large as the others, or as its archive inflates to.
-  const announced = (options.sizeBytes ?? 0) * provisionLimits.inflationExpected;
-  const expected = Math.max(live?.bytes ?? 0, previous?.bytes ?? 0, announced);
-  const wanted = Math.max(expected * provisionLimits.roomFactor, provisionLimits.roomBytesMin);
-  if (freeBytes(layout) > wanted) return;
-  // What is being deleted since the last time still takes room.
-  await emptyTrash(layout);
-  if (previous !== undefined && freeBytes(layout) <= wanted) {
-    options.log("info", "provision-previous-dropped");
-    throwAway(layout, layout.previous);
-    await emptyTrash(layout);
-  }
-  refuseWithoutRoom(freeBytes(layout), options.sizeBytes ?? 0);
-}
-
-/** A tree is hardly ever smaller than its archive. Better now than after an hour of upload. */
-function refuseWithoutRoom(free: number, archiveBytes: number): void {
-  if (free >= Math.max(archiveBytes, provisionLimits.roomBytesMin)) return;
-  const needed = archiveBytes > free ? `the archive alone has ${archiveBytes}` : "too few";
-  throw new RemoteError(
-    "disk-full",
-    `The volume has ${free} bytes free, ${needed}`,
-    "Remove files below /root or /home, or extend the volume",
-  );
-}
-
-function freeBytes(layout: DataLayout): number {
-  const fd = openSync(layout.dataDir, openFlags.directory);
-  try {
-    return freeSpace(fd).bytes;
-  } finally {
-    closeSync(fd);
-  }
+async function prepare(volume: DataVolume, archiveBytes?: number): Promise<void> {
+  const { fs, layout } = volume;
+  failpoint("stage");
+  trees.settle(volume);
+  await makeRoom(volume, archiveBytes);
+  fs.makeFolder(layout.next, 0o700);
+  writeMark(fs, layout.next, { state: "staging" });
+  fs.syncFolder(layout.dataDir);
 }
 
 /** Also after a failure: what is left of staging goes to the trash, which is emptied beside other work. */
-async function clear(layout: DataLayout, log: Log): Promise<void> {
+async function clear(volume: DataVolume): Promise<void> {
+  const { layout, log } = volume;
   busy.delete(layout.dataDir);
   try {
-    throwAway(layout, layout.next);
-    throwAway(layout, layout.persistNext);
-    const left = await emptyTrash(layout);
+    trees.settle(volume);
+    const left = await emptyTrash(volume);
     if (left > 0) log("warn", "trash-not-empty", { left });
   } catch (error) {
     log("warn", "trash-failed", { error: String(error) });

@@ -1,50 +1,57 @@
-import { existsSync } from "node:fs";
 import type { Log } from "../../../system/log.ts";
-import { type DataLayout, dataLayout } from "./data-layout.ts";
-import { holdVolume } from "./data-lock.ts";
+import { type DataVolume, holdVolume } from "./data-volume.ts";
+import { failpoint } from "./failpoint.ts";
 import { readMark } from "./mark.ts";
-import { readState, syncFolder } from "./state-file.ts";
-import { emptyTrash, throwAway } from "./trash.ts";
-import * as volume from "./volume.ts";
+import { emptyTrash } from "./trash.ts";
+import { isProven, recordState, settle, switchBack } from "./volume.ts";
+import type { VolumeFs } from "./volume-fs.ts";
+
+export interface FoundRootfs {
+  readonly rootfs: boolean;
+  /** False while the live tree is on probation: one that fails now gives way to the one before. */
+  readonly proven: boolean;
+  readonly sha256?: string;
+}
 
 /**
  * Brings the volume from whatever state a crash or a power cut left into one of: no tree, the old
  * tree, the new tree; whole. Takes the volume's lock for the life of the process. Can itself be
  * killed anywhere and run again. Rejects with `RemoteError` "busy" where another init runs.
  */
-export async function repairAtBoot(
-  dataDir: string,
-  log: Log,
-): Promise<{ readonly rootfs: boolean; readonly sha256?: string }> {
-  const layout = dataLayout(dataDir);
-  holdVolume(layout);
-  if (switchWasInterrupted(layout)) {
-    log("info", "provision-switch-finished");
-    volume.keepOldTree(layout);
-  }
-  throwAway(layout, layout.next);
-  throwAway(layout, layout.persistNext);
-  if (!existsSync(layout.rootfs) && volume.completeMark(layout.previous) !== undefined) {
-    log("warn", "provision-previous-restored");
-    volume.switchBack(layout, log);
-  }
-  syncFolder(layout.dataDir);
-  const { current } = volume.recordState(layout, log);
-  void emptyTrash(layout).catch((error: unknown) => {
+export async function repairAtBoot(dataDir: string, log: Log, fs?: VolumeFs): Promise<FoundRootfs> {
+  const volume = holdVolume(dataDir, log, fs);
+  failpoint("repair");
+  attempt(settle, volume);
+  attempt(restoreMissing, volume);
+  attempt(bringToDisk, volume);
+  const state = recordState(volume);
+  void emptyTrash(volume).catch((error: unknown) => {
     log("warn", "trash-failed", { error: String(error) });
   });
   await Promise.resolve();
-  const rootfs = readMark(layout.rootfs) !== "absent";
-  return current === undefined ? { rootfs } : { rootfs, sha256: current.sha256 };
+  return {
+    rootfs: readMark(volume.fs, volume.layout.rootfs) !== "absent",
+    proven: isProven(volume, state),
+    ...(state.current === undefined ? {} : { sha256: state.current.sha256 }),
+  };
 }
 
-/** The trees changed places, but the old one still has the name of the staging folder. */
-function switchWasInterrupted(layout: DataLayout): boolean {
-  const next = readMark(layout.next);
-  if (next === "absent" || (typeof next === "object" && next.state === "staging")) return false;
-  const live = volume.completeMark(layout.rootfs);
-  if (live === undefined) return false;
-  if (typeof next === "object") return next.generation < live.generation;
-  // A tree without a mark was never staged by us: it was the live one, if the record is behind.
-  return readState(layout)?.current?.generation !== live.generation;
+function bringToDisk({ fs, layout }: DataVolume): void {
+  fs.syncFolder(layout.dataDir);
+}
+
+function restoreMissing(volume: DataVolume): void {
+  const { fs, layout, log } = volume;
+  if (fs.exists(layout.rootfs) || readMark(fs, layout.previous) === "absent") return;
+  log("warn", "provision-previous-restored");
+  switchBack(volume);
+}
+
+/** What fails stays for the next boot: this one goes on with what is there, or nobody could look after it. */
+function attempt(step: (volume: DataVolume) => void, volume: DataVolume): void {
+  try {
+    step(volume);
+  } catch (error) {
+    volume.log("error", "repair-failed", { message: String(error) });
+  }
 }

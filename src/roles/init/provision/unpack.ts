@@ -35,7 +35,7 @@ export async function main(argv: readonly string[], context: Context): Promise<n
   dieWithParent();
   try {
     if (verb === "extract" && words[0] !== undefined) send(await extract(words[0], context));
-    else if (verb === "seal") send(await sealStaging(words, context));
+    else if (verb === "seal") send(await sealStaging(words));
     else throw new TypeError("init unpack is started by init itself");
     return 0;
   } catch (error) {

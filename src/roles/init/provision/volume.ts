@@ -1,87 +1,126 @@
-import { existsSync } from "node:fs";
 import { RemoteError } from "../../../protocol/errors.ts";
-import { currentFolder, hasCode, renameat2, renameFlags } from "../../../system/filesystem.ts";
-import type { Log } from "../../../system/log.ts";
-import type { DataLayout } from "./data-layout.ts";
-import { type CompleteMark, type Mark, readMark } from "./mark.ts";
-import { readState, syncFolder, type VolumeState, writeState } from "./state-file.ts";
+import type { DataVolume } from "./data-volume.ts";
+import { type CompleteMark, completeMark, readMark, writeMark } from "./mark.ts";
+import { readState, type VolumeState, writeState } from "./state-file.ts";
 import { throwAway } from "./trash.ts";
+import type { VolumeFs } from "./volume-fs.ts";
 
 /** The few steps that change which tree is which. Each is one rename, made durable before the next. */
 
-export function nextGeneration(layout: DataLayout): number {
-  const state = readState(layout);
-  const known = [layout.rootfs, layout.previous].map((folder) => generationOf(readMark(folder)));
-  const written = [state?.current?.generation ?? 0, state?.previous?.generation ?? 0];
-  return Math.max(0, ...known, ...written) + 1;
+export function nextGeneration(volume: DataVolume): number {
+  const { fs, layout } = volume;
+  const state = readState(volume);
+  const trees = [completeMark(fs, layout.rootfs), completeMark(fs, layout.previous)];
+  const known = [...trees, state?.current, state?.previous].map((tree) => tree?.generation ?? 0);
+  return Math.max(...known) + 1;
 }
 
 /** First time: the staged tree becomes the live one. Later: they change places. The only irreversible step. */
-export function switchTrees(layout: DataLayout): void {
-  exchangeOrMove(layout.next, layout.rootfs);
-  syncFolder(layout.dataDir);
+export function switchTrees(volume: DataVolume): void {
+  const { fs, layout } = volume;
+  if (readMark(fs, layout.rootfs) === "none") {
+    // So that it is known for what it is when it has the name of the staging folder.
+    writeMark(fs, layout.rootfs, { state: "foreign" });
+    fs.syncFolder(layout.rootfs);
+  }
+  changePlaces(volume, layout.next, layout.rootfs);
 }
 
 /** After `switchTrees`: the tree that was live becomes the previous one; the one before that goes. */
-export function keepOldTree(layout: DataLayout): void {
-  if (!existsSync(layout.next)) return;
-  throwAway(layout, layout.previous);
-  exchangeOrMove(layout.next, layout.previous);
-  syncFolder(layout.dataDir);
+export function keepOldTree(volume: DataVolume): void {
+  const { fs, layout } = volume;
+  if (!fs.exists(layout.next)) return;
+  throwAway(volume, layout.previous);
+  changePlaces(volume, layout.next, layout.previous);
+}
+
+/** Ends a switch that was broken off; what else is left of staging goes to the trash. */
+export function settle(volume: DataVolume): void {
+  const { layout, log } = volume;
+  if (switchWasInterrupted(volume)) {
+    log("info", "provision-switch-finished");
+    keepOldTree(volume);
+  }
+  throwAway(volume, layout.next);
+  throwAway(volume, layout.persistNext);
+}
+
+/** The trees changed places, but the old one still has the name of the staging folder. */
+function switchWasInterrupted({ fs, layout }: DataVolume): boolean {
+  const next = readMark(fs, layout.next);
+  if (typeof next === "string" || next.state === "staging") return false;
+  const live = completeMark(fs, layout.rootfs);
+  if (live === undefined) return false;
+  return next.state === "foreign" || next.generation < live.generation;
 }
 
 /** Back to the previous tree; the one that was live becomes the previous, so that going back is no loss either. */
-export function switchBack(layout: DataLayout, log: Log): void {
-  if (completeMark(layout.previous) === undefined && readMark(layout.previous) !== "none") {
+export function switchBack(volume: DataVolume): void {
+  const { fs, layout } = volume;
+  if (readMark(fs, layout.previous) === "absent") {
     throw new RemoteError("not-found", "There is no previous root filesystem to go back to");
   }
-  exchangeOrMove(layout.previous, layout.rootfs);
-  syncFolder(layout.dataDir);
-  recordState(layout, log);
+  changePlaces(volume, layout.previous, layout.rootfs);
+  recordProven(volume);
+}
+
+/** The live tree has proved itself; a tree one goes back to has, or the two would take turns for ever. */
+export function recordProven(volume: DataVolume): void {
+  recordState(volume, completeMark(volume.fs, volume.layout.rootfs)?.generation);
+}
+
+/** False for a tree on probation: it has not proved itself, and there is one to go back to. */
+export function isProven({ fs, layout }: DataVolume, state: VolumeState): boolean {
+  if (readMark(fs, layout.previous) === "absent" || state.current === undefined) return true;
+  return state.proven === state.current.generation;
 }
 
 /** The seed of /root and /home, put in place whole. An existing `persist` is never touched. */
-export function plantSeed(layout: DataLayout): void {
-  if (existsSync(layout.persist)) return throwAway(layout, layout.persistNext);
-  const from = { folder: currentFolder, name: layout.persistNext };
-  renameat2(from, { folder: currentFolder, name: layout.persist }, renameFlags.noReplace);
-  syncFolder(layout.dataDir);
+export function plantSeed(volume: DataVolume): void {
+  const { fs, layout } = volume;
+  if (fs.exists(layout.persist)) return throwAway(volume, layout.persistNext);
+  fs.rename(layout.persistNext, layout.persist, "free");
+  fs.syncFolder(layout.dataDir);
 }
 
 /**
- * Writes down what the marks say, unless it stands there already. Since the marks decide, a full disk
- * costs the note and nothing else: a machine that cannot boot for lack of one cannot be cleaned up.
+ * Writes down what the marks say, unless it stands there already. Since the marks decide, a disk that is
+ * full or fails costs the note and nothing else: a machine that cannot boot for lack of one cannot be
+ * cleaned up.
  */
-export function recordState(layout: DataLayout, log: Log): VolumeState {
+export function recordState(volume: DataVolume, provenNow?: number): VolumeState {
+  const { fs, layout, log } = volume;
+  const before = readState(volume);
   const state: VolumeState = {
     version: 1,
-    ...recorded("current", completeMark(layout.rootfs)),
-    ...recorded("previous", completeMark(layout.previous)),
+    ...recorded("current", completeMark(fs, layout.rootfs)),
+    ...recorded("previous", completeMark(fs, layout.previous)),
+    proven: provenNow ?? before?.proven ?? 0,
   };
-  if (JSON.stringify(readState(layout)) === JSON.stringify(state)) return state;
+  if (JSON.stringify(before) === JSON.stringify(state)) return state;
   try {
-    writeState(layout, state);
+    writeState(volume, state);
   } catch (error) {
-    if (!hasCode(error, "ENOSPC", "EDQUOT")) throw error;
     log("warn", "state-not-written", { message: String(error) });
   }
   return state;
 }
 
-export function completeMark(folder: string): CompleteMark | undefined {
-  const mark = readMark(folder);
-  return typeof mark === "object" && mark.state === "complete" ? mark : undefined;
+/** Or back again: who is told that it failed finds the trees as they were. */
+function changePlaces({ fs, layout }: DataVolume, from: string, to: string): void {
+  exchangeOrMove(fs, from, to);
+  try {
+    fs.syncFolder(layout.dataDir);
+  } catch (error) {
+    exchangeOrMove(fs, to, from);
+    throw error;
+  }
 }
 
-function exchangeOrMove(from: string, to: string): void {
-  const flag = existsSync(to) ? renameFlags.exchange : renameFlags.noReplace;
-  renameat2({ folder: currentFolder, name: from }, { folder: currentFolder, name: to }, flag);
+function exchangeOrMove(fs: VolumeFs, from: string, to: string): void {
+  fs.rename(from, to, fs.exists(to) ? "exchange" : "free");
 }
 
 function recorded(key: "current" | "previous", mark: CompleteMark | undefined) {
   return mark === undefined ? {} : { [key]: { generation: mark.generation, sha256: mark.sha256 } };
-}
-
-function generationOf(mark: Mark | "absent" | "none"): number {
-  return typeof mark === "object" && mark.state === "complete" ? mark.generation : 0;
 }
