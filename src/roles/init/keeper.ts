@@ -41,8 +41,10 @@ export async function runKeeper(options: InitOptions, context: Context, log: Log
   const workload = new Workload({ dataDir, hostname, stopGraceMs, reaper, log });
   const sessions = new SessionTable({
     start: (request) => startSession(workload.running, request, reaper),
-    ringsBytesMax: Math.min(limits.ringsBytesMax, Math.floor(totalmem() / 8)),
+    ringBytes: options.ringBytes,
+    ringsBytesMax: options.ringsBytesMax ?? ringsBytesFor(options.ringBytes),
     randomId: () => crypto.randomUUID(),
+    wallMs: context.wallMs,
   });
   workload.onStopping(() => sessions.hangUpAll());
 
@@ -77,6 +79,11 @@ export async function runKeeper(options: InitOptions, context: Context, log: Log
   syncDisks();
   log("info", "stopped");
   return 0;
+}
+
+/** Unless told otherwise: what the machine can spare, and one ring at least. */
+function ringsBytesFor(ringBytes: number): number {
+  return Math.max(ringBytes, Math.min(limits.ringsBytesMax, Math.floor(totalmem() / 8)));
 }
 
 function linkPlan(options: InitOptions, keeperSocket: string): LinkPlan {

@@ -300,7 +300,7 @@ test("connections that died unnoticed do not keep their client out", async () =>
     argv: ["/bin/sh", "-c", "yes | head -c 20000000; exit 3"],
   });
   const { id } = client.reply;
-  for (let round = 0; round < initLimits.attachmentsPerSessionMax + 4; round++) {
+  for (let round = 0; round < initLimits.clientsPerSessionMax + 4; round++) {
     client.reading = false;
     await Bun.sleep(20);
     client = await machine.resume(client, { session: id, client: "roaming" });
