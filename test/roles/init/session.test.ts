@@ -5,7 +5,8 @@ import { RemoteError } from "../../../src/protocol/errors.ts";
 import { limits } from "../../../src/protocol/limits.ts";
 import { initLimits } from "../../../src/roles/init/limits.ts";
 import { rejection } from "../../support/rejection.ts";
-import { TestClient, TestMachine } from "./machine.ts";
+import { TestMachine } from "./machine.ts";
+import type { TestClient } from "./test-client.ts";
 
 setDefaultTimeout(60_000);
 
