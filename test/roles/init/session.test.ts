@@ -1,10 +1,9 @@
 import { afterAll, beforeAll, expect, setDefaultTimeout, test } from "bun:test";
 import { createHash } from "node:crypto";
 import { readFileSync } from "node:fs";
-import { RemoteError } from "../../../src/protocol/errors.ts";
 import { limits } from "../../../src/protocol/limits.ts";
 import { initLimits } from "../../../src/roles/init/limits.ts";
-import { rejection } from "../../support/rejection.ts";
+import { codeOf } from "./ask.ts";
 import { TestMachine } from "./machine.ts";
 import type { TestClient } from "./test-client.ts";
 
@@ -19,12 +18,6 @@ beforeAll(async () => {
 afterAll(async () => {
   await machine[Symbol.asyncDispose]();
 });
-
-async function codeOf(promise: Promise<unknown>): Promise<string> {
-  const error = await rejection(promise);
-  if (!(error instanceof RemoteError)) throw error;
-  return error.code;
-}
 
 test("a command keeps stdout, stderr and exit code apart and exact", async () => {
   const outcome = await machine.shell("echo out; echo err >&2; exit 7");

@@ -129,6 +129,11 @@ export class TestClient {
     await this.#over;
   }
 
+  /** Detaches: ends its half. */
+  async leave(): Promise<void> {
+    await this.#frames.stream.end();
+  }
+
   /** Goes away as a lost connection does. */
   drop(): void {
     this.#frames.stream.abort(0);
