@@ -184,6 +184,14 @@ export class TestMachine {
     return found;
   }
 
+  /** Those of them that ended and were not waited for. */
+  zombies(): number[] {
+    return this.descendants().filter((pid) => {
+      const status = readFileSync(`/proc/${pid}/status`, "utf8");
+      return /^State:\tZ/m.test(status);
+    });
+  }
+
   linkPid(): number {
     const pid = this.descendants().find((child) => commandLine(child).includes(" init link "));
     if (pid === undefined) throw new Error("There is no link");

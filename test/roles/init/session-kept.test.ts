@@ -36,7 +36,7 @@ test("each stream keeps what the machine is set to, and a reader in step loses n
 });
 
 test("all sessions together keep no more than the machine is set to", async () => {
-  const ids: string[] = [];
+  const ids = (await machine.sessions()).map((session) => session.session_id);
   for (let count = 0; count < 4; count++) {
     const client = await machine.open({
       name: `total-${count}`,
