@@ -31,7 +31,7 @@ test("every exit code arrives as it was", async () => {
   expect(seen).toEqual(codes.map((code) => ({ code })));
 });
 
-test.each([1, 2, 3, 6, 9, 10, 11, 13, 14, 15])(
+test.each([1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15])(
   "death by signal %i is told as such",
   async (signal) => {
     const client = await machine.open({ argv: ["sleep", "100"] });
@@ -145,6 +145,20 @@ test("a background flood does not keep a session open", async () => {
 test("a time limit ends the command's whole group and is told", async () => {
   const outcome = await machine.shell("sleep 100 & sleep 100", { timeout_ms: 100 });
   expect(outcome.exit).toEqual({ signal: 15, timed_out: true });
+});
+
+test("a command deaf to the end of its time is killed timeoutKillMs later", async () => {
+  const startMs = performance.now();
+  const outcome = await machine.shell("trap '' TERM; while :; do sleep 0.1; done", {
+    timeout_ms: 100,
+  });
+  expect(outcome.exit).toEqual({ signal: 9, timed_out: true });
+  expect(performance.now() - startMs).toBeGreaterThanOrEqual(initLimits.timeoutKillMs);
+});
+
+test("a time limit longer than any timer is none", async () => {
+  const outcome = await machine.run(["true"], { timeout_ms: Number.MAX_SAFE_INTEGER });
+  expect(outcome.exit).toEqual({ code: 0 });
 });
 
 test("a signal goes to the command's group", async () => {
