@@ -25,6 +25,7 @@ export const remoteErrorCodes = [
   "limit",
   "taken-over",
   "gone",
+  "ended",
   "forward-refused",
   "forward-unreachable",
   "command-not-found",

@@ -32,6 +32,16 @@ const envName = v.pipe(
   v.check((value) => !value.includes("="), "An environment name with ="),
 );
 const argv = v.pipe(v.array(text), v.minLength(1), v.maxLength(limits.argvItemsMax));
+const signal = v.pipe(v.number(), v.integer(), v.minValue(1), v.maxValue(64));
+const durationMs = v.pipe(v.number(), v.safeInteger(), v.minValue(1));
+
+/** Which session is meant. */
+const chosen = {
+  /** Id or name. */
+  session: name,
+  /** From the reply to `session-open`; another generation is another process, answered by `gone`. */
+  generation: v.optional(name),
+};
 
 const sessionOpen = v.object({
   type: v.literal("session-open"),
@@ -50,23 +60,44 @@ const sessionOpen = v.object({
   cwd: v.optional(text),
   user: v.optional(text),
   context: v.optional(note),
-  timeout_ms: v.optional(v.pipe(v.number(), v.safeInteger(), v.minValue(1))),
+  timeout_ms: v.optional(durationMs),
 });
 
 const sessionAttach = v.object({
   type: v.literal("session-attach"),
-  /** Id or name. */
-  session: name,
+  ...chosen,
   /** As in `session-open`: the same over all reconnects of one client process. */
   client: name,
-  /** From the reply to `session-open`; another generation is another process, answered by `gone`. */
-  generation: v.optional(name),
   /** What this client has already shown of each stream. */
   stdout_offset: offset,
   stderr_offset: offset,
-  mode: v.picklist(["take-over", "share"]),
+  /** `view` reads along and touches nothing: no size, no stdin, nobody waits for it. */
+  mode: v.picklist(["take-over", "share", "view"]),
+  /** With `view`: of what is there already no more than the last so many bytes of each stream. */
+  tail_bytes: v.optional(offset),
   rows: v.optional(size),
   cols: v.optional(size),
+});
+
+const sessionRename = v.object({
+  type: v.literal("session-rename"),
+  ...chosen,
+  /** Absent: it has none from now on. */
+  name: v.optional(name),
+});
+
+const sessionSignal = v.object({
+  type: v.literal("session-signal"),
+  ...chosen,
+  signal,
+  /** The group in the foreground of its terminal (also where absent), or that of its own program. */
+  to: v.optional(v.picklist(["foreground", "program"])),
+});
+
+const sessionWait = v.object({
+  type: v.literal("session-wait"),
+  ...chosen,
+  timeout_ms: v.optional(durationMs),
 });
 
 const provision = v.object({
@@ -82,6 +113,9 @@ export const requestSchema = v.variant("type", [
   v.object({ type: v.literal("status") }),
   sessionOpen,
   sessionAttach,
+  sessionRename,
+  sessionSignal,
+  sessionWait,
   v.object({ type: v.literal("sessions") }),
   v.object({
     type: v.literal("forward"),
@@ -94,6 +128,9 @@ export const requestSchema = v.variant("type", [
 export type Request = v.InferOutput<typeof requestSchema>;
 export type SessionOpenRequest = v.InferOutput<typeof sessionOpen>;
 export type SessionAttachRequest = v.InferOutput<typeof sessionAttach>;
+export type SessionRenameRequest = v.InferOutput<typeof sessionRename>;
+export type SessionSignalRequest = v.InferOutput<typeof sessionSignal>;
+export type SessionWaitRequest = v.InferOutput<typeof sessionWait>;
 export type ProvisionRequest = v.InferOutput<typeof provision>;
 
 /** Reply to `status`, and the parameters inside ACCEPT. */
@@ -121,34 +158,57 @@ export const sessionReplySchema = v.object({
   created: v.boolean(),
   /** Stdin the session has received from this client, which sends from here. */
   stdin_offset: offset,
+  /** Of a `view`: where each stream begins on this connection, and how far it was written by then. */
+  view: v.optional(
+    v.object({
+      stdout_offset: offset,
+      stderr_offset: offset,
+      stdout_end: offset,
+      stderr_end: offset,
+    }),
+  ),
 });
 export type SessionReply = v.InferOutput<typeof sessionReplySchema>;
+
+export const exitSchema = v.union([
+  v.object({ code: v.pipe(v.number(), v.integer(), v.minValue(0), v.maxValue(255)) }),
+  v.object({
+    signal,
+    timed_out: v.optional(v.boolean()),
+    out_of_memory: v.optional(v.boolean()),
+  }),
+]);
+export type Exit = v.InferOutput<typeof exitSchema>;
+
+/** Reply to `session-wait`; without an exit the time ran out first. */
+export const sessionEndSchema = v.object({ exit: v.optional(exitSchema) });
+export type SessionEnd = v.InferOutput<typeof sessionEndSchema>;
 
 export const sessionListSchema = v.object({
   sessions: v.array(
     v.object({
       session_id: text,
       name: v.optional(text),
+      generation: text,
       argv: v.array(text),
       context: v.nullable(text),
-      attached: v.boolean(),
-      exit_code: v.nullable(v.number()),
+      user: text,
+      cwd: text,
       tty: v.boolean(),
+      state: v.picklist(["running", "ended"]),
+      pid: v.nullable(v.number()),
+      attached: v.boolean(),
+      clients: v.number(),
+      stdout_bytes: v.number(),
+      stderr_bytes: v.number(),
       started_at: text,
+      ended_at: v.nullable(text),
+      exit_code: v.nullable(v.number()),
+      exit: v.nullable(exitSchema),
     }),
   ),
 });
 export type SessionList = v.InferOutput<typeof sessionListSchema>;
-
-export const exitSchema = v.union([
-  v.object({ code: v.pipe(v.number(), v.integer(), v.minValue(0), v.maxValue(255)) }),
-  v.object({
-    signal: v.pipe(v.number(), v.integer(), v.minValue(1), v.maxValue(64)),
-    timed_out: v.optional(v.boolean()),
-    out_of_memory: v.optional(v.boolean()),
-  }),
-]);
-export type Exit = v.InferOutput<typeof exitSchema>;
 
 export const progressSchema = v.object({
   phase: v.picklist(["download", "unpack", "sync", "switch", "boot"]),

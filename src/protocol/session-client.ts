@@ -39,8 +39,11 @@ export class SessionClient {
   }
 
   /** The reply to `session-open` or `session-attach` came: stdin goes on where the server stands. */
-  attached(reply: Pick<SessionReply, "stdin_offset">): void {
+  attached(reply: Pick<SessionReply, "stdin_offset" | "view">): void {
     this.#input.resume(reply.stdin_offset);
+    if (reply.view === undefined) return;
+    this.#views.stdout.beginAt(reply.view.stdout_offset);
+    this.#views.stderr.beginAt(reply.view.stderr_offset);
   }
 
   /** Stdin, at most `roomBytes`. */

@@ -2,7 +2,7 @@ import { limits } from "./limits.ts";
 import { encodeJson, type SessionList } from "./message.ts";
 
 /**
- * Reply to `sessions`. Long commands are cut, and cut shorter while the whole does not fit one frame;
+ * Reply to `sessions`. Long texts are cut, and cut shorter while the whole does not fit one frame;
  * no session is left out before there are `sessionsMax` newer ones.
  */
 export function encodeSessionList(list: SessionList): Uint8Array<ArrayBuffer> {
@@ -14,12 +14,18 @@ export function encodeSessionList(list: SessionList): Uint8Array<ArrayBuffer> {
       sessions.push({
         ...session,
         argv: clipWords(session.argv, charsMax),
-        context: session.context?.slice(0, charsMax).toWellFormed() ?? null,
+        context: session.context === null ? null : clip(session.context, charsMax),
+        user: clip(session.user, charsMax),
+        cwd: clip(session.cwd, charsMax),
       });
     const payload = encodeJson({ sessions });
     if (payload.length <= limits.replyBytesMax || charsMax === 0) return payload;
     charsMax >>>= 1;
   }
+}
+
+function clip(text: string, charsMax: number): string {
+  return text.slice(0, charsMax).toWellFormed();
 }
 
 function clipWords(words: readonly string[], charsMax: number): string[] {

@@ -13,6 +13,8 @@ import { limits } from "./limits.ts";
 export class OutputRing {
   readonly #capacityBytes: number;
   readonly #budget: OutputBudget;
+  /** Nobody is known to want this: it goes first when memory is short. */
+  expendable = false;
   #blocks: Block[] = [];
   #start = 0;
   #end = 0;
@@ -144,7 +146,10 @@ export type OutputRead =
   /** All there will ever be. */
   | { readonly kind: "end" };
 
-/** The cap on all rings together: when it is reached, the largest ring loses its oldest block. */
+/**
+ * The cap on all rings together: when it is reached, the oldest ring that is expendable loses its
+ * oldest block, and without one the largest.
+ */
 export class OutputBudget {
   readonly #bytesMax: number;
   readonly #rings = new Set<OutputRing>();
@@ -169,9 +174,12 @@ export class OutputBudget {
 
   makeRoom(bytes: number): void {
     while (this.#rings.size > 0 && this.heldBytes + bytes > this.#bytesMax) {
-      const largest = [...this.#rings].reduce((a, b) => (b.heldBytes > a.heldBytes ? b : a));
-      if (largest.heldBytes === 0) return;
-      largest.dropOldestBlock();
+      const rings = [...this.#rings];
+      const loser =
+        rings.find((ring) => ring.expendable && ring.heldBytes > 0) ??
+        rings.reduce((a, b) => (b.heldBytes > a.heldBytes ? b : a));
+      if (loser.heldBytes === 0) return;
+      loser.dropOldestBlock();
     }
   }
 }

@@ -2,6 +2,7 @@ import { ProtocolError } from "./errors.ts";
 import type { Frame } from "./frame.ts";
 import { limits } from "./limits.ts";
 import type { Exit } from "./message.ts";
+import { OutputFeed } from "./session-feed.ts";
 import { type ClientFrame, decodeClientFrame, encodeSessionFrame } from "./session-frame.ts";
 import type { OutputName } from "./session-frame.ts";
 import { InputReceiver } from "./session-input.ts";
@@ -58,10 +59,7 @@ export class SessionState {
 
   /** One more connection of a new or a known client. Throws `ProtocolError` for offsets never reached. */
   attach(client: AttachingClient): SessionAttachment {
-    for (const name of ["stdout", "stderr"] as const) {
-      if (client.shown[name] > this[name].endOffset)
-        throw new ProtocolError(`The client claims output that was never written to ${name}`);
-    }
+    this.#check(client.shown);
     const known = this.#clients.get(client.id);
     const positions: ClientPositions = {
       input: known?.input ?? new InputReceiver(this.#inputWindowBytes),
@@ -74,10 +72,29 @@ export class SessionState {
     return new SessionAttachment(this, positions);
   }
 
+  /**
+   * A connection that reads along without becoming a client: it takes no place, and nobody waits for
+   * it. Begins at `shown`, or later where `tailBytes` is given. Throws `ProtocolError` as `attach`.
+   */
+  view(shown: OutputOffsets, tailBytes?: number): ViewAttachment {
+    this.#check(shown);
+    const tail = tailBytes ?? Number.POSITIVE_INFINITY;
+    return new ViewAttachment(this, {
+      stdout: Math.max(shown.stdout, this.stdout.endOffset - tail),
+      stderr: Math.max(shown.stderr, this.stderr.endOffset - tail),
+    });
+  }
+
   /** The client need not be waited for any more (it left, or was away too long); its stdin position stays. */
   release(clientId: string): void {
     const positions = this.#clients.get(clientId);
     if (positions !== undefined) positions.holdsBack = false;
+  }
+
+  /** Whether both outputs give way to others when memory is short, before any that is not expendable. */
+  set expendable(expendable: boolean) {
+    this.stdout.expendable = expendable;
+    this.stderr.expendable = expendable;
   }
 
   /** Gives the memory of both outputs back. */
@@ -87,34 +104,39 @@ export class SessionState {
     this.#clients.clear();
   }
 
+  #check(shown: OutputOffsets): void {
+    for (const name of ["stdout", "stderr"] as const) {
+      if (shown[name] > this[name].endOffset)
+        throw new ProtocolError(`The client claims output that was never written to ${name}`);
+    }
+  }
+
   #forgetOldest(): void {
     const [oldest] = this.#clients.keys();
     if (oldest !== undefined && this.#clients.size > this.#clientsMax) this.#clients.delete(oldest);
   }
 }
 
+export type OutputOffsets = Readonly<Record<OutputName, number>>;
+
 export interface AttachingClient {
   /** `client` of the request. */
   readonly id: string;
   /** `stdout_offset` and `stderr_offset` of the request; zeros for a session just opened. */
-  readonly shown: Readonly<Record<OutputName, number>>;
+  readonly shown: OutputOffsets;
   /** Whether the process waits for this client when the ring is full; false for those who only watch. */
   readonly holdsBack: boolean;
 }
 
 /** Server's end of one connection to a session: frames in, frames out. */
 export class SessionAttachment {
-  readonly #session: SessionState;
   readonly #positions: ClientPositions;
-  readonly #sent: Record<OutputName, number>;
+  readonly #feed: OutputFeed;
   #ackSent = 0;
-  #exitSent = false;
-  #turn: OutputName = "stdout";
 
   constructor(session: SessionState, positions: ClientPositions) {
-    this.#session = session;
     this.#positions = positions;
-    this.#sent = { ...positions.shown };
+    this.#feed = new OutputFeed(session, positions.shown);
   }
 
   /** `stdin_offset` of the reply. */
@@ -135,7 +157,7 @@ export class SessionAttachment {
         this.#acknowledge(frame.stream, frame.offset);
         return { kind: "room" };
       case "exit-ack":
-        if (!this.#exitSent) throw new ProtocolError("Exit acknowledged before it was sent");
+        this.#feed.checkExitAck();
         return frame;
       case "resize":
       case "signal":
@@ -150,7 +172,7 @@ export class SessionAttachment {
 
   /** The next frame to send, or undefined until there is more output, more stdin was taken or the process ended. */
   poll(): Uint8Array<ArrayBuffer> | undefined {
-    return this.#pollAck() ?? this.#pollOutput() ?? this.#pollExit();
+    return this.#pollAck() ?? this.#feed.poll();
   }
 
   /** Told once: a terminal would take a second end for a second Ctrl-D. */
@@ -162,8 +184,7 @@ export class SessionAttachment {
   }
 
   #acknowledge(name: OutputName, offset: number): void {
-    if (offset > this.#sent[name])
-      throw new ProtocolError(`The client acknowledges ${name} that was not sent`);
+    this.#feed.checkAck(name, offset);
     const { shown } = this.#positions;
     shown[name] = Math.max(shown[name], offset);
   }
@@ -174,34 +195,40 @@ export class SessionAttachment {
     this.#ackSent = offset;
     return encodeSessionFrame({ kind: "stdin-ack", offset });
   }
+}
 
-  /** Both outputs in turn, so that neither waits for the other to be silent. */
-  #pollOutput(): Uint8Array<ArrayBuffer> | undefined {
-    const first = this.#turn;
-    this.#turn = first === "stdout" ? "stderr" : "stdout";
-    return this.#pollStream(first) ?? this.#pollStream(this.#turn);
+/** Server's end of one connection that reads along. */
+export class ViewAttachment {
+  /** Where each stream begins on this connection. */
+  readonly begin: OutputOffsets;
+  /** How far each was written when it began: where one who does not follow stops. */
+  readonly end: OutputOffsets;
+  readonly #feed: OutputFeed;
+
+  constructor(session: SessionState, begin: OutputOffsets) {
+    this.begin = begin;
+    this.end = { stdout: session.stdout.endOffset, stderr: session.stderr.endOffset };
+    this.#feed = new OutputFeed(session, begin);
   }
 
-  #pollStream(name: OutputName): Uint8Array<ArrayBuffer> | undefined {
-    const read = this.#session[name].readFrom(this.#sent[name]);
-    switch (read.kind) {
-      case "data":
-        this.#sent[name] += read.bytes.length;
-        return encodeSessionFrame({ kind: name, offset: read.offset, bytes: read.bytes });
-      case "gap":
-        this.#sent[name] = read.to;
-        return encodeSessionFrame({ ...read, stream: name });
-      case "wait":
-      case "end":
-        return undefined;
+  /** A viewer may acknowledge, which means nothing before the exit. Throws `WireError` or `ProtocolError`. */
+  receive(raw: Frame): Extract<AttachmentEvent, { readonly kind: "room" | "exit-ack" }> {
+    const frame = decodeClientFrame(raw);
+    switch (frame.kind) {
+      case "output-ack":
+        this.#feed.checkAck(frame.stream, frame.offset);
+        return { kind: "room" };
+      case "exit-ack":
+        this.#feed.checkExitAck();
+        return frame;
+      default:
+        throw new ProtocolError(`A viewer sent ${frame.kind}`);
     }
   }
 
-  #pollExit(): Uint8Array<ArrayBuffer> | undefined {
-    const exit = this.#session.exit;
-    if (exit === undefined || this.#exitSent) return undefined;
-    this.#exitSent = true;
-    return encodeSessionFrame({ kind: "exit", exit });
+  /** The next frame to send, or undefined until there is more output or the process ended. */
+  poll(): Uint8Array<ArrayBuffer> | undefined {
+    return this.#feed.poll();
   }
 }
 

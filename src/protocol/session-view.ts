@@ -16,6 +16,14 @@ export class OutputView {
     this.#ackBytes = ackBytes;
   }
 
+  /** A viewer that asked for the end of the output is shown nothing before it. Throws `ProtocolError` later on. */
+  beginAt(offset: number): void {
+    if (offset !== this.#shown && this.#shown > 0)
+      throw new ProtocolError(`Output begins at ${offset}, but was shown to ${this.#shown}`);
+    this.#shown = offset;
+    this.#acknowledged = offset;
+  }
+
   /** All before it is shown or known to be lost: the offset of the next attach. */
   get shownOffset(): number {
     return this.#shown;

@@ -3,7 +3,7 @@ import { formatClock, formatDuration, parseDuration } from "../../src/cli/durati
 import { nearest } from "../../src/cli/nearest.ts";
 import { cacheDirectory, configPath, expandPath, stateDirectory } from "../../src/cli/paths.ts";
 import { Progress } from "../../src/cli/progress.ts";
-import { formatSize } from "../../src/cli/size.ts";
+import { formatSize, parseSize } from "../../src/cli/size.ts";
 import { renderTable } from "../../src/cli/table.ts";
 import { tomlPosition } from "../../src/cli/toml-position.ts";
 import { memoryContext } from "../support/memory-context.ts";
@@ -23,6 +23,25 @@ test.each(["", "10", "1y", "-1s", "400d", "1 s", "s", "1e3s", "0x1s", "1s "])(
   "%j is none",
   (text) => {
     expect(parseDuration(text)).toBeUndefined();
+  },
+);
+
+test.each([
+  ["0", 0],
+  ["4096", 4096],
+  ["512K", 524_288],
+  ["4M", 4_194_304],
+  ["4MiB", 4_194_304],
+  ["4mb", 4_194_304],
+  ["1G", 1_073_741_824],
+])("the size %s is %i bytes", (text, bytes) => {
+  expect(parseSize(text)).toBe(bytes);
+});
+
+test.each(["", "M", "-1", "1.5M", "4 M", "4T", "0x10", "1e3", "9999999999999", "999999999999G"])(
+  "the size %j is none",
+  (text) => {
+    expect(parseSize(text)).toBeUndefined();
   },
 );
 

@@ -8,6 +8,7 @@ import {
   decodeRequest,
   progressSchema,
   provisionedSchema,
+  sessionEndSchema,
   sessionListSchema,
   sessionReplySchema,
   statusSchema,
@@ -64,6 +65,7 @@ test(
     const schemas = [
       statusSchema,
       sessionReplySchema,
+      sessionEndSchema,
       sessionListSchema,
       progressSchema,
       provisionedSchema,

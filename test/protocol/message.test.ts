@@ -14,6 +14,7 @@ import {
   request,
   sendError,
   type SessionList,
+  sessionEndSchema,
   sessionListSchema,
   sessionReplySchema,
   statusSchema,
@@ -25,7 +26,13 @@ import { rejection } from "../support/rejection.ts";
 import { seeded } from "../support/seed.ts";
 import { readVectors } from "../support/vectors.ts";
 
-const anyReply = [statusSchema, sessionReplySchema, sessionListSchema, v.strictObject({})];
+const anyReply = [
+  statusSchema,
+  sessionReplySchema,
+  sessionListSchema,
+  sessionEndSchema,
+  v.strictObject({}),
+];
 
 test.each(readVectors("request.txt"))("request vector: $name", ({ bytes, value, refused }) => {
   if (refused === undefined) expect(decodeRequest(only(bytes)) as unknown).toEqual(value);
@@ -231,12 +238,22 @@ test("a list of the most and longest sessions fits one reply", () => {
   const session: SessionList["sessions"][number] = {
     session_id: "x".repeat(limits.nameBytesMax),
     name: "y".repeat(limits.nameBytesMax),
+    generation: "z".repeat(36),
     argv: Array.from({ length: 50 }, () => "\u{1}".repeat(100)),
     context: '"'.repeat(limits.noteBytesMax),
-    attached: true,
-    exit_code: 255,
+    user: "u".repeat(limits.textBytesMax),
+    cwd: `/${"d".repeat(limits.textBytesMax - 1)}`,
     tty: false,
+    state: "ended",
+    pid: null,
+    attached: true,
+    clients: 16,
+    stdout_bytes: Number.MAX_SAFE_INTEGER,
+    stderr_bytes: Number.MAX_SAFE_INTEGER,
     started_at: "2026-11-23T12:00:00.000Z",
+    ended_at: "2026-11-23T12:00:01.000Z",
+    exit_code: 143,
+    exit: { signal: 15, timed_out: true },
   };
   const full = Array.from({ length: limits.sessionsMax + 10 }, (_, index) => ({
     ...session,
@@ -250,6 +267,7 @@ test("a list of the most and longest sessions fits one reply", () => {
   expect(sessions[0]?.argv.join(" ")).toStartWith("\u{1}".repeat(100));
   const one = decodeJson(sessionListSchema, encodeSessionList({ sessions: [session] }), "List");
   expect(one.sessions[0]?.context).toBe(session.context);
+  expect(one.sessions[0]?.cwd).toHaveLength(limits.listedCharsMax);
   expect(one.sessions[0]?.argv.join(" ")).toHaveLength(limits.listedCharsMax + 1);
   const short = encodeSessionList({ sessions: [{ ...session, argv: ["make", "-j"] }] });
   expect(decodeJson(sessionListSchema, short, "List").sessions[0]?.argv).toEqual(["make", "-j"]);

@@ -108,6 +108,30 @@ test("OutputBudget takes from the largest ring when all together reach the limit
   expect(large.readFrom(0)).toEqual({ kind: "gap", from: 0, to: large.startOffset });
 });
 
+test("OutputBudget takes from what is expendable first, the oldest of it, and then from the largest", () => {
+  const budget = new OutputBudget(1_000_000);
+  const [large, first, second] = [
+    new OutputRing(budget),
+    new OutputRing(budget),
+    new OutputRing(budget),
+  ];
+  for (const ring of [first, second]) {
+    ring.append(pattern(0, 150_000));
+    ring.expendable = true;
+  }
+  large.append(pattern(0, 600_000));
+  large.append(pattern(600_000, 150_000));
+  expect([large.startOffset, second.startOffset]).toEqual([0, 0]);
+  expect(first.startOffset).toBeGreaterThan(0);
+  large.append(pattern(750_000, 150_000));
+  expect(large.startOffset).toBe(0);
+  expect(first.heldBytes).toBe(0);
+  large.append(pattern(900_000, 600_000));
+  expect([first.heldBytes, second.heldBytes]).toEqual([0, 0]);
+  expect(large.startOffset).toBeGreaterThan(0);
+  expect(budget.heldBytes).toBeLessThanOrEqual(1_000_000);
+});
+
 test("a full house of sessions stays within ringsBytesMax and each keeps its newest output", () => {
   const budget = new OutputBudget();
   const rings = Array.from({ length: 2 * limits.sessionsMax }, () => new OutputRing(budget));

@@ -126,6 +126,78 @@ test("inputsMax clients are remembered; the one longest unattached is forgotten 
   expect(attach("c1").stdinOffset).toBe(0);
 });
 
+test("a view begins where it is told, or so many bytes before the end, and knows where that was", () => {
+  const session = open();
+  session.stdout.append(bytes("0123456789"));
+  session.stderr.append(bytes("ab"));
+  expect(session.view({ stdout: 4, stderr: 1 })).toMatchObject({
+    begin: { stdout: 4, stderr: 1 },
+    end: { stdout: 10, stderr: 2 },
+  });
+  const tail = session.view({ stdout: 4, stderr: 1 }, 3);
+  expect(tail.begin).toEqual({ stdout: 7, stderr: 1 });
+  expect(session.view({ stdout: 9, stderr: 0 }, 3).begin).toEqual({ stdout: 9, stderr: 0 });
+  expect(session.view(nothingShown, 0).begin).toEqual({ stdout: 10, stderr: 2 });
+  session.stdout.append(bytes("x"));
+  session.finish({ code: 1 });
+  expect(drain(tail)).toEqual([
+    { kind: "stdout", offset: 7, bytes: bytes("789x") },
+    { kind: "stderr", offset: 1, bytes: bytes("b") },
+    { kind: "exit", exit: { code: 1 } },
+  ]);
+  expect(() => session.view({ stdout: 12, stderr: 0 })).toThrow(ProtocolError);
+  expect(() => session.view({ stdout: 12, stderr: 0 }, 1)).toThrow(ProtocolError);
+});
+
+test("a view asks for more than is kept: the rest is a gap", () => {
+  const session = open(1000);
+  session.stdout.append(new Uint8Array(5000));
+  const [gap] = drain(session.view(nothingShown, 3000));
+  expect(gap).toEqual({ kind: "gap", stream: "stdout", from: 2000, to: 4000 });
+});
+
+test("a view holds nothing back, takes no client's place, and may only acknowledge what it was sent", () => {
+  const session = open(1000);
+  const typist = session.attach({ id: "typist", shown: nothingShown, holdsBack: true });
+  typist.receive(frameOf({ kind: "stdin", offset: 0, bytes: bytes("abc") }));
+  const views = Array.from({ length: limits.inputsMax + 1 }, () => session.view(nothingShown));
+  session.stdout.append(bytes("out"));
+  const [view] = views;
+  if (view === undefined) throw new Error("No view");
+  const early = frameOf({ kind: "output-ack", stream: "stdout", offset: 3 });
+  expect(() => view.receive(early)).toThrow(ProtocolError);
+  expect(() => view.receive(frameOf({ kind: "exit-ack" }))).toThrow(ProtocolError);
+  expect(drain(view)).toHaveLength(1);
+  expect(view.receive(early)).toEqual({ kind: "room" });
+  const refused: ClientFrame[] = [
+    { kind: "stdin", offset: 0, bytes: bytes("x") },
+    { kind: "stdin-end", offset: 0 },
+    { kind: "resize", rows: 1, cols: 1 },
+    { kind: "signal", signal: 9 },
+  ];
+  for (const frame of refused) expect(() => view.receive(frameOf(frame))).toThrow(ProtocolError);
+  drain(typist);
+  typist.receive(frameOf({ kind: "output-ack", stream: "stdout", offset: 3 }));
+  expect(session.readableBytes("stdout")).toBe(1000);
+  session.finish({ code: 0 });
+  drain(view);
+  expect(view.receive(frameOf({ kind: "exit-ack" }))).toEqual({ kind: "exit-ack" });
+  const again = session.attach({ id: "typist", shown: nothingShown, holdsBack: true });
+  expect(again.stdinOffset).toBe(3);
+});
+
+test("SessionClient begins where its view does, and goes on from there", () => {
+  const place = { stdout_offset: 7, stderr_offset: 0, stdout_end: 10, stderr_end: 2 };
+  const client = new SessionClient();
+  client.attached({ stdin_offset: 0, view: place });
+  const output = encodeSessionFrame({ kind: "stdout", offset: 7, bytes: bytes("789") });
+  expect(client.receive(only(output))).toMatchObject({ kind: "output", bytes: bytes("789") });
+  expect(client.shownOffsets).toEqual({ stdout_offset: 10, stderr_offset: 0 });
+  client.attached({ stdin_offset: 0, view: { ...place, stdout_offset: 10 } });
+  const jump = { stdin_offset: 0, view: { ...place, stdout_offset: 11 } };
+  expect(() => client.attached(jump)).toThrow(ProtocolError);
+});
+
 test("SessionClient keeps one size and one of each signal while nothing can be sent", () => {
   const client = new SessionClient();
   client.resize(24, 80);
@@ -147,7 +219,7 @@ function open(ringBytes?: number): SessionState {
   return new SessionState(ringBytes === undefined ? { budget } : { budget, ringBytes });
 }
 
-function drain(attachment: SessionAttachment): ServerFrame[] {
+function drain(attachment: Pick<SessionAttachment, "poll">): ServerFrame[] {
   const frames: ServerFrame[] = [];
   for (let frame = attachment.poll(); frame !== undefined; frame = attachment.poll())
     frames.push(decodeServerFrame(only(frame)));

@@ -70,8 +70,31 @@ export const requests: fc.Arbitrary<Request> = fc.oneof(
     client: name,
     stdout_offset: offset,
     stderr_offset: offset,
-    mode: fc.constantFrom("take-over" as const, "share" as const),
+    mode: fc.constantFrom("take-over" as const, "share" as const, "view" as const),
   }),
+  fc.record(
+    { type: fc.constant("session-rename" as const), session: name, generation: name, name },
+    { requiredKeys: ["type", "session"] },
+  ),
+  fc.record(
+    {
+      type: fc.constant("session-signal" as const),
+      session: name,
+      generation: name,
+      signal: fc.integer({ min: 1, max: 64 }),
+      to: fc.constantFrom("foreground" as const, "program" as const),
+    },
+    { requiredKeys: ["type", "session", "signal"] },
+  ),
+  fc.record(
+    {
+      type: fc.constant("session-wait" as const),
+      session: name,
+      generation: name,
+      timeout_ms: fc.integer({ min: 1 }),
+    },
+    { requiredKeys: ["type", "session"] },
+  ),
 );
 
 const types: FrameType[] = Object.values(frameTypes);

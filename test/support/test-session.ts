@@ -50,13 +50,22 @@ export class TestSession {
   get listed(): Record<string, unknown> {
     return {
       session_id: this.id,
+      generation: "g1",
       argv: this.request.argv ?? [],
       context: this.request.context ?? null,
-      attached: this.#wakes.size > 0,
-      exit_code: this.#exit !== undefined && "code" in this.#exit ? this.#exit.code : null,
+      user: "root",
+      cwd: "/",
       tty: this.request.tty,
-      started_at: "2026-11-23T00:00:00Z",
+      state: this.ended ? "ended" : "running",
       pid: this.#child.pid,
+      attached: this.#wakes.size > 0,
+      clients: this.#wakes.size,
+      stdout_bytes: this.#state.stdout.endOffset,
+      stderr_bytes: this.#state.stderr.endOffset,
+      started_at: "2026-11-23T00:00:00Z",
+      ended_at: this.ended ? "2026-11-23T00:00:01Z" : null,
+      exit_code: this.#exit !== undefined && "code" in this.#exit ? this.#exit.code : null,
+      exit: this.#exit ?? null,
     };
   }
 

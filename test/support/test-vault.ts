@@ -209,6 +209,10 @@ export class TestVault {
         return this.#open(frames, request);
       case "session-attach":
         return this.#attach(frames, request);
+      case "session-rename":
+      case "session-signal":
+      case "session-wait":
+        throw new RemoteError("unsupported", `${request.type} is not played here`);
       case "forward":
         return this.#forward(frames, request.host, request.port);
       case "provision":

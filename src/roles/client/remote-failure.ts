@@ -60,6 +60,11 @@ const refusals: Readonly<Record<RemoteErrorCode, Refusal>> = {
     message: (vault) => `the session on "${vault}" is gone`,
     fix: (vault) => `fly-vault connect ${vault}  starts a new one`,
   },
+  ended: {
+    code: "FV-SES-003",
+    message: (vault) => `the session on "${vault}" has ended already`,
+    fix: (vault) => `fly-vault list-exec ${vault}`,
+  },
   "forward-refused": {
     code: "FV-FWD-003",
     message: (vault) => `nothing listens on that port of "${vault}"`,

@@ -16,6 +16,7 @@ import { late, within } from "../../system/within.ts";
 import { initLimits } from "./limits.ts";
 import { serveSession } from "./session-stream.ts";
 import type { SessionTable } from "./session-table.ts";
+import { waitForEnd } from "./session-wait.ts";
 
 export interface KeeperServices {
   readonly status: () => Status;
@@ -66,6 +67,19 @@ async function answer(frames: FrameStream, services: KeeperServices): Promise<vo
     case "sessions":
       await reply(frames, encodeSessionList(services.sessions.list()));
       return;
+    case "session-rename":
+      services.sessions.rename(request);
+      await reply(frames, encodeJson({}));
+      return;
+    case "session-signal":
+      services.sessions.signal(request);
+      await reply(frames, encodeJson({}));
+      return;
+    case "session-wait": {
+      const end = await waitForEnd(frames, request, services.sessions.find(request));
+      if (end !== undefined) await reply(frames, encodeJson(end));
+      return;
+    }
     case "session-open":
     case "session-attach":
       await services.workloadSettled();

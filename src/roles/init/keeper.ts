@@ -52,8 +52,10 @@ export async function runKeeper(options: InitOptions, context: Context, log: Log
       void memory.follow(namesOf(request, started), started.ended);
       return started;
     },
-    ringsBytesMax: Math.min(limits.ringsBytesMax, Math.floor(totalmem() / 8)),
+    ringBytes: options.ringBytes,
+    ringsBytesMax: options.ringsBytesMax ?? ringsBytesFor(options.ringBytes),
     randomId: () => crypto.randomUUID(),
+    wallMs: context.wallMs,
   });
   workload.onStopping(() => sessions.hangUpAll());
 
@@ -90,6 +92,11 @@ export async function runKeeper(options: InitOptions, context: Context, log: Log
   syncDisks();
   log("info", "stopped");
   return 0;
+}
+
+/** Unless told otherwise: what the machine can spare, and one ring at least. */
+function ringsBytesFor(ringBytes: number): number {
+  return Math.max(ringBytes, Math.min(limits.ringsBytesMax, Math.floor(totalmem() / 8)));
 }
 
 function linkPlan(options: InitOptions, keeperSocket: string): LinkPlan {

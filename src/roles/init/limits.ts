@@ -51,7 +51,14 @@ export const initLimits = {
   runningMax: 200,
   finishedMax: 256,
   sweepMs: 60_000,
-  attachmentsPerSessionMax: 16,
+  /** Clients that share one session; apart from them those that only read along, and those that wait for its end. */
+  clientsPerSessionMax: 16,
+  viewersPerSessionMax: 16,
+  waitersPerSessionMax: 64,
+  /** What may be set: output kept of each stream, and of all sessions together. */
+  ringBytesMin: 1024 * 1024,
+  ringBytesMax: 1024 * 1024 * 1024,
+  ringsBytesMax: 64 * 1024 * 1024 * 1024,
   /** After the process ended, background children may hold its output open; silence this long ends it. */
   drainQuietMs: 100,
   drainLookMs: 20,

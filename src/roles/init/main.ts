@@ -47,6 +47,17 @@ function keeperProgram(argv: readonly string[]): Program {
         env: "VAULT_RUN_DIR",
         summary: "private folder for sockets (default /run/fly-vault)",
       },
+      "session-output": {
+        value: "SIZE",
+        env: "VAULT_SESSION_OUTPUT",
+        summary: "output kept of each stream of a session, from 1M (default 4M)",
+      },
+      "session-output-total": {
+        value: "SIZE",
+        env: "VAULT_SESSION_OUTPUT_TOTAL",
+        summary:
+          "output kept of all sessions together (default 256M, or an eighth of a smaller memory)",
+      },
     },
     run: async ({ flags }, context) => {
       const options = readOptions(flags, context.env);

@@ -1,4 +1,6 @@
+import { formatSize, parseSize } from "../../cli/size.ts";
 import { UsageError } from "../../cli/usage-error.ts";
+import { limits } from "../../protocol/limits.ts";
 import type { LogLevel } from "../../system/log.ts";
 import { type Opening, parseOpenings } from "./firewall-rules.ts";
 import { initLimits } from "./limits.ts";
@@ -17,6 +19,10 @@ export interface InitOptions {
   readonly stopGraceMs: number;
   readonly firewall: "on" | "off" | "auto";
   readonly openings: readonly Opening[];
+  /** Output kept of each stream of a session. */
+  readonly ringBytes: number;
+  /** Of all sessions together; undefined: what the machine can spare. */
+  readonly ringsBytesMax: number | undefined;
   readonly logLevel: LogLevel;
 }
 
@@ -25,6 +31,8 @@ export interface InitFlags {
   readonly "data-dir": string | undefined;
   readonly "api-socket": string | undefined;
   readonly "run-dir": string | undefined;
+  readonly "session-output": string | undefined;
+  readonly "session-output-total": string | undefined;
 }
 
 type Env = Readonly<Record<string, string | undefined>>;
@@ -32,6 +40,18 @@ type Env = Readonly<Record<string, string | undefined>>;
 /** Flags have read their environment variables already. Throws `UsageError`. */
 export function readOptions(flags: InitFlags, env: Env): InitOptions {
   const app = env["FLY_APP_NAME"] ?? "";
+  const ringBytes = outputKept("--session-output (VAULT_SESSION_OUTPUT)", flags["session-output"], {
+    min: initLimits.ringBytesMin,
+    max: initLimits.ringBytesMax,
+  });
+  const ringsBytesMax = outputKept(
+    "--session-output-total (VAULT_SESSION_OUTPUT_TOTAL)",
+    flags["session-output-total"],
+    {
+      min: ringBytes ?? initLimits.ringBytesMin,
+      max: initLimits.ringsBytesMax,
+    },
+  );
   return {
     listen: flags.listen,
     dataDir: absolute("--data-dir", flags["data-dir"] ?? "/data"),
@@ -43,6 +63,8 @@ export function readOptions(flags: InitFlags, env: Env): InitOptions {
     stopGraceMs: stopGrace(env["VAULT_STOP_GRACE"]),
     firewall: firewallSwitch(env["VAULT_FIREWALL"], flags.listen),
     openings: parseOpenings(env["VAULT_OPEN_PORTS"] ?? ""),
+    ringBytes: ringBytes ?? Math.min(limits.ringBytes, ringsBytesMax ?? limits.ringBytes),
+    ringsBytesMax,
     logLevel: logLevelOf(env["VAULT_LOG"] ?? env["RUST_LOG"]),
   };
 }
@@ -80,6 +102,20 @@ function stopGrace(text: string | undefined): number {
   if (match === null)
     throw new UsageError(`VAULT_STOP_GRACE is not a number of seconds: "${text}"`);
   return Number(match[1]) * (match[2] === "ms" ? 1 : 1000);
+}
+
+function outputKept(
+  flag: string,
+  text: string | undefined,
+  allowed: { readonly min: number; readonly max: number },
+): number | undefined {
+  if (text === undefined || text === "") return undefined;
+  const bytes = parseSize(text);
+  if (bytes === undefined)
+    throw new UsageError(`${flag} must be a size such as 512K, 4M or 1G, not "${text}"`);
+  if (bytes >= allowed.min && bytes <= allowed.max) return bytes;
+  const [least, most] = [formatSize(allowed.min), formatSize(allowed.max)];
+  throw new UsageError(`${flag} must be ${least} to ${most}, not "${text}"`);
 }
 
 /** `RUST_LOG` may carry a filter by module, of which the first plain level counts. */

@@ -1,4 +1,4 @@
-import { closeSync, fchownSync, writeFileSync } from "node:fs";
+import { closeSync, fchownSync, readFileSync, writeFileSync } from "node:fs";
 import { RemoteError } from "../../protocol/errors.ts";
 import type { SessionOpenRequest } from "../../protocol/message.ts";
 import { SystemError } from "../../system/libc.ts";
@@ -25,9 +25,7 @@ import { resolveCommand, type SessionCommand } from "./session-command.ts";
 import type { WorkloadProcess } from "./workload-process.ts";
 
 /** A program of the workload with its terminal or pipes. Leader of a session, so its id is that of its group. */
-export interface SessionProcess {
-  readonly pid: number;
-  readonly argv: readonly string[];
+export interface SessionProcess extends Started {
   readonly stdin: DescriptorWriter | TerminalWriter;
   readonly stdout: DescriptorReader;
   /** A terminal has one output. */
@@ -131,7 +129,11 @@ function startOnPipes(
 
 interface Started {
   readonly pid: number;
+  /** Its number inside the workload; undefined if it was gone before we could look. */
+  readonly insidePid: number | undefined;
   readonly argv: readonly string[];
+  readonly user: string;
+  readonly cwd: string;
 }
 
 function start(
@@ -145,10 +147,21 @@ function start(
     const command = resolveCommand(request, account);
     giveTo(account);
     enterFolder(command.cwd);
-    return { pid: startCommand(workload, command, account, stdio), argv: command.argv };
+    const pid = startCommand(workload, command, account, stdio);
+    return { pid, argv: command.argv, user: account.name, cwd: command.cwd };
   });
   makeExpendable(started.pid);
-  return started;
+  return { ...started, insidePid: pidInside(started.pid) };
+}
+
+/** The last of the numbers that a process has in its namespaces, from the outermost to its own. */
+function pidInside(pid: number): number | undefined {
+  try {
+    const status = readFileSync(`/proc/${pid}/status`, "utf8");
+    return Number(/^NSpid:.*?(\d+)$/m.exec(status)?.[1]) || undefined;
+  } catch {
+    return undefined;
+  }
 }
 
 /** When memory runs out the kernel ends this rather than us, from whom it inherited protection. */

@@ -8,10 +8,12 @@ import {
   type SessionReply,
 } from "../../protocol/message.ts";
 import type { SessionAttachment } from "../../protocol/session-server.ts";
+import type { TerminalSize } from "../../system/pty.ts";
 import { late, within } from "../../system/within.ts";
 import { initLimits } from "./limits.ts";
-import type { Session } from "./session.ts";
+import type { AttachedClient, Session } from "./session.ts";
 import type { SessionTable } from "./session-table.ts";
+import { serveView } from "./session-view-stream.ts";
 import { Wake } from "./wake.ts";
 
 /** One connection of a client to a session, from its request to its end. */
@@ -26,6 +28,10 @@ export async function serveSession(
     return;
   }
   const session = table.find(request);
+  if (request.mode === "view") {
+    await serveView(frames, session, request);
+    return;
+  }
   await new SessionStream(frames, session, request, false).run();
 }
 
@@ -35,10 +41,12 @@ class SessionStream {
   readonly #attachment: SessionAttachment;
   readonly #request: SessionOpenRequest | SessionAttachRequest;
   readonly #created: boolean;
+  /** Opened it or took it over. */
+  readonly #drives: boolean;
   readonly #wake = new Wake();
   #over = false;
   readonly #dismissed = Promise.withResolvers<RemoteError>();
-  readonly #viewer;
+  readonly #client: AttachedClient;
 
   constructor(
     frames: FrameStream,
@@ -46,8 +54,10 @@ class SessionStream {
     request: SessionOpenRequest | SessionAttachRequest,
     created: boolean,
   ) {
-    if (session.viewerCount >= initLimits.attachmentsPerSessionMax)
-      throw new RemoteError("limit", "Too many clients look at this session");
+    this.#drives = request.type === "session-open" || request.mode === "take-over";
+    // One that drives makes room: all others lose the session.
+    if (!this.#drives && session.clientCount >= initLimits.clientsPerSessionMax)
+      throw new RemoteError("limit", "Too many clients share this session");
     this.#frames = frames;
     this.#session = session;
     this.#request = request;
@@ -57,8 +67,9 @@ class SessionStream {
       shown: shownOf(request),
       holdsBack: this.#drives,
     });
-    this.#viewer = {
+    this.#client = {
       client: request.client,
+      drives: this.#drives,
       wake: this.#wake,
       dismiss: (reason: RemoteError): void => {
         this.#dismissed.resolve(reason);
@@ -66,19 +77,13 @@ class SessionStream {
     };
   }
 
-  /** Shares the session with nobody. */
-  get #drives(): boolean {
-    return this.#request.type === "session-open" || this.#request.mode === "take-over";
-  }
-
   async run(): Promise<void> {
     const session = this.#session;
-    session.addViewer(this.#viewer);
+    session.addClient(this.#client);
     try {
-      if (this.#drives) session.takeOver(this.#viewer);
+      if (this.#drives) session.takeOver(this.#client);
       const { rows, cols } = this.#request;
-      if (!this.#created && rows !== undefined && cols !== undefined)
-        session.resize({ rows, cols });
+      if (!this.#created && rows !== undefined && cols !== undefined) this.#resize({ rows, cols });
       await this.#frames.write(frameTypes.ok, encodeJson(this.#reply()));
       // Whatever ends first ends all: what is left of the others fails on the closed stream.
       const dismissal = await Promise.race([
@@ -90,7 +95,7 @@ class SessionStream {
     } finally {
       this.#over = true;
       this.#wake.notify();
-      session.removeViewer(this.#viewer);
+      session.removeClient(this.#client);
     }
   }
 
@@ -101,12 +106,8 @@ class SessionStream {
   }
 
   #reply(): SessionReply {
-    const { id, name, generation, request } = this.#session;
     return {
-      id,
-      ...(name === undefined ? {} : { name }),
-      generation,
-      tty: request.tty,
+      ...this.#session.identity,
       created: this.#created,
       stdin_offset: this.#attachment.stdinOffset,
     };
@@ -137,7 +138,7 @@ class SessionStream {
           this.#session.roomChanged();
           break;
         case "resize":
-          this.#session.resize(event);
+          this.#resize(event);
           break;
         case "signal":
           this.#session.signal(event.signal);
@@ -147,6 +148,11 @@ class SessionStream {
           return;
       }
     }
+  }
+
+  /** The size is the driver's; that of a client that shares counts while there is none. */
+  #resize(size: TerminalSize): void {
+    if (this.#drives || !this.#session.driven) this.#session.resize(size);
   }
 
   #passInput(bytes: Uint8Array): void {

@@ -1,19 +1,31 @@
 import { RemoteError } from "../../protocol/errors.ts";
 import { limits } from "../../protocol/limits.ts";
 import type {
-  SessionAttachRequest,
   SessionList,
   SessionOpenRequest,
+  SessionRenameRequest,
+  SessionSignalRequest,
 } from "../../protocol/message.ts";
 import { OutputBudget } from "../../protocol/session-output.ts";
+import { SessionState } from "../../protocol/session-server.ts";
 import { initLimits } from "./limits.ts";
 import { Session } from "./session.ts";
+import { describeExit, describeSession } from "./session-summary.ts";
 import type { SessionProcess } from "./session-process.ts";
 
 export interface SessionTableOptions {
   readonly start: (request: SessionOpenRequest) => SessionProcess;
+  /** Output kept: of each stream, and of all sessions together. */
+  readonly ringBytes: number;
   readonly ringsBytesMax: number;
   readonly randomId: () => string;
+  readonly wallMs: () => number;
+}
+
+/** Id or name, and which process of that name. */
+export interface SessionChoice {
+  readonly session: string;
+  readonly generation?: string | undefined;
 }
 
 /** All sessions of the machine, running and remembered, by id and by name. */
@@ -26,7 +38,7 @@ export class SessionTable {
   constructor(options: SessionTableOptions) {
     this.#options = options;
     this.#budget = new OutputBudget(options.ringsBytesMax);
-    this.#sweep = setInterval(() => this.#forgetOld(Date.now()), initLimits.sweepMs);
+    this.#sweep = setInterval(() => this.forgetOld(), initLimits.sweepMs);
     this.#sweep.unref();
   }
 
@@ -39,37 +51,71 @@ export class SessionTable {
       throw new RemoteError(
         "limit",
         `${initLimits.runningMax} sessions run already`,
-        "End some: `fly-vault sessions` lists them",
+        "End some: `fly-vault list-exec` lists them",
       );
     const session = this.#start(request);
     this.#byId.set(session.id, session);
-    this.#forgetOld(Date.now());
+    this.forgetOld();
     return { session, created: true };
   }
 
   /** Throws `RemoteError`: "not-found", or "gone" when the process it asks for was another one. */
-  find(request: SessionAttachRequest): Session {
-    const session = this.#byId.get(request.session) ?? this.#named(request.session);
-    if (request.generation !== undefined && session?.generation !== request.generation)
-      throw new RemoteError(
-        "gone",
-        `Session ${request.session} is gone: the machine was restarted`,
-      );
+  find(choice: SessionChoice): Session {
+    const session = this.#byId.get(choice.session) ?? this.#named(choice.session);
+    if (choice.generation !== undefined && session?.generation !== choice.generation)
+      throw new RemoteError("gone", `Session ${choice.session} is gone: the machine was restarted`);
     if (session === undefined)
-      throw new RemoteError("not-found", `There is no session ${request.session}`);
+      throw new RemoteError("not-found", `There is no session ${choice.session}`);
     return session;
   }
 
+  /** Throws `RemoteError` as `find` does, and "already-exists" for a name that one that runs has. */
+  rename(request: SessionRenameRequest): void {
+    const session = this.find(request);
+    if (session.name === request.name) return;
+    this.#freeName(request.name);
+    session.name = request.name;
+  }
+
+  /** Throws `RemoteError` as `find` does, and "ended". */
+  signal(request: SessionSignalRequest): void {
+    const session = this.find(request);
+    if (session.signal(request.signal, request.to)) return;
+    const how = describeExit(session.state.exit);
+    throw new RemoteError("ended", `Session ${request.session} has ended already${how}`);
+  }
+
   list(): SessionList {
-    return { sessions: Array.from(this.#byId.values(), describe) };
+    return { sessions: Array.from(this.#byId.values(), describeSession) };
   }
 
   /** For the end of the workload: shells are told as by a terminal that hangs up. */
   hangUpAll(): void {
     for (const session of this.#byId.values()) {
-      if (!session.running) continue;
-      session.signalGroup(hangUp);
-      session.signalGroup(terminate);
+      session.signal(hangUp, "program");
+      session.signal(terminate, "program");
+    }
+  }
+
+  /**
+   * Those that ended a day ago, and those that are too many: first the ones whose end is known, then
+   * the oldest; none that runs or is being looked at.
+   */
+  forgetOld(): void {
+    const nowMs = this.#options.wallMs();
+    const ended = [...this.#byId.values()]
+      .filter((session) => !session.running && !session.attached && session.viewerCount === 0)
+      .toSorted(
+        (a, b) =>
+          Number(b.acknowledged) - Number(a.acknowledged) ||
+          (a.endedAtMs ?? 0) - (b.endedAtMs ?? 0),
+      );
+    const tooMany = ended.length - initLimits.finishedMax;
+    for (const [index, session] of ended.entries()) {
+      const ageMs = nowMs - (session.endedAtMs ?? nowMs);
+      if (index >= tooMany && ageMs < limits.finishedKeptMs) continue;
+      session.state.close();
+      this.#byId.delete(session.id);
     }
   }
 
@@ -78,12 +124,13 @@ export class SessionTable {
   }
 
   #start(request: SessionOpenRequest): Session {
-    const process = this.#options.start(request);
-    const generation = this.#options.randomId();
-    const identity = { id: request.id, generation, startedAtMs: Date.now() };
-    return new Session(identity, request, process, this.#budget);
+    const { start, randomId, ringBytes, wallMs } = this.#options;
+    const process = start(request);
+    const state = new SessionState({ budget: this.#budget, ringBytes });
+    return new Session({ generation: randomId(), request, process, state, wallMs });
   }
 
+  /** A session that has ended loses its name to the next one. */
   #freeName(name: string | undefined): void {
     const holder = name === undefined ? undefined : this.#named(name);
     if (holder === undefined) return;
@@ -99,44 +146,6 @@ export class SessionTable {
   #running(): number {
     return [...this.#byId.values()].filter((session) => session.running).length;
   }
-
-  /** Those whose end is known first, then the oldest; none that runs or is being looked at. */
-  #forgetOld(nowMs: number): void {
-    const ended = [...this.#byId.values()]
-      .filter((session) => !session.running && !session.attached)
-      .toSorted(
-        (a, b) =>
-          Number(b.acknowledged) - Number(a.acknowledged) ||
-          (a.endedAtMs ?? 0) - (b.endedAtMs ?? 0),
-      );
-    const tooMany = ended.length - initLimits.finishedMax;
-    for (const [index, session] of ended.entries()) {
-      const ageMs = nowMs - (session.endedAtMs ?? nowMs);
-      if (index >= tooMany && ageMs < limits.finishedKeptMs) continue;
-      session.state.close();
-      this.#byId.delete(session.id);
-    }
-  }
-}
-
-function describe(session: Session): SessionList["sessions"][number] {
-  return {
-    session_id: session.id,
-    // JSON leaves out what is undefined.
-    name: session.name,
-    argv: [...session.argv],
-    context: session.request.context ?? null,
-    attached: session.attached,
-    exit_code: exitCode(session),
-    tty: session.request.tty,
-    started_at: new Date(session.startedAtMs).toISOString(),
-  };
-}
-
-function exitCode(session: Session): number | null {
-  const { exit } = session.state;
-  if (exit === undefined) return null;
-  return "code" in exit ? exit.code : 128 + exit.signal;
 }
 
 const hangUp = 1;

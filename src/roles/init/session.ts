@@ -1,25 +1,31 @@
 import { RemoteError } from "../../protocol/errors.ts";
-import type { Exit, SessionOpenRequest } from "../../protocol/message.ts";
-import type { OutputName } from "../../protocol/session-frame.ts";
-import type { OutputBudget } from "../../protocol/session-output.ts";
-import { SessionState } from "../../protocol/session-server.ts";
-import type { DescriptorReader } from "../../system/process-pipe.ts";
+import type {
+  Exit,
+  SessionOpenRequest,
+  SessionReply,
+  SessionSignalRequest,
+} from "../../protocol/message.ts";
+import type { SessionState } from "../../protocol/session-server.ts";
 import type { TerminalSize } from "../../system/pty.ts";
 import type { ProcessEnd } from "../../system/reaper.ts";
-import { late, within } from "../../system/within.ts";
 import { initLimits } from "./limits.ts";
 import type { SessionProcess } from "./session-process.ts";
-import { Wake } from "./wake.ts";
+import { SessionPump } from "./session-pump.ts";
+import type { Wake } from "./wake.ts";
 
-export interface SessionIdentity {
-  readonly id: string;
+export interface SessionParts {
   readonly generation: string;
-  readonly startedAtMs: number;
+  readonly request: SessionOpenRequest;
+  readonly process: SessionProcess;
+  readonly state: SessionState;
+  readonly wallMs: () => number;
 }
 
-/** A client connection that shows this session; the session tells it when to look again. */
-export interface Viewer {
+/** A connection of a client that has this session; the session tells it when to look again. */
+export interface AttachedClient {
   readonly client: string;
+  /** Shares it with nobody, unless they ask to. */
+  readonly drives: boolean;
   readonly wake: Wake;
   /** Ends it with a word to the client. */
   readonly dismiss: (reason: RemoteError) => void;
@@ -27,93 +33,144 @@ export interface Viewer {
 
 /** One program with its output kept, from its start to long after its end. Outlives every connection. */
 export class Session {
-  readonly id: string;
   readonly generation: string;
   readonly startedAtMs: number;
   readonly request: SessionOpenRequest;
-  readonly argv: readonly string[];
   readonly state: SessionState;
-  /** Lost to a newer session of that name once this one has ended. */
-  name: string | undefined;
-  endedAtMs: number | undefined;
-  /** Its client knows how it ended: the first to be forgotten. */
-  #acknowledged = false;
   readonly #process: SessionProcess;
-  readonly #viewers = new Set<Viewer>();
-  readonly #room = new Wake();
-  readonly #stderrRoom = new Wake();
+  readonly #pump: SessionPump;
+  readonly #wallMs: () => number;
+  readonly #clients = new Set<AttachedClient>();
+  readonly #viewers = new Set<Wake>();
+  readonly #waiters = new Set<() => void>();
+  #name: string | undefined;
+  #endedAtMs: number | undefined;
+  #acknowledged = false;
   #input: Promise<void> = Promise.resolve();
   #timedOut = false;
-  #readSinceEnd = 0;
-  #lastReadMs = 0;
-  /** Outputs not read because a client has not acknowledged enough. */
-  #heldBack = 0;
   #ended = false;
-  readonly finished: Promise<void>;
 
-  constructor(
-    identity: SessionIdentity,
-    request: SessionOpenRequest,
-    process: SessionProcess,
-    budget: OutputBudget,
-  ) {
-    this.id = identity.id;
-    this.generation = identity.generation;
-    this.startedAtMs = identity.startedAtMs;
+  constructor({ generation, request, process, state, wallMs }: SessionParts) {
+    this.generation = generation;
     this.request = request;
-    this.name = request.name;
-    this.argv = process.argv;
-    this.state = new SessionState({ budget });
+    this.state = state;
+    this.startedAtMs = wallMs();
     this.#process = process;
-    this.finished = this.#run();
+    this.#wallMs = wallMs;
+    this.#name = request.name;
+    this.#pump = new SessionPump(process, state, () => this.#wakeAll());
+    void this.#run();
+  }
+
+  get id(): string {
+    return this.request.id;
+  }
+
+  /** What every reply says of it. */
+  get identity(): Pick<SessionReply, "id" | "name" | "generation" | "tty"> {
+    const { generation, request } = this;
+    const named = this.#name === undefined ? {} : { name: this.#name };
+    return { id: request.id, ...named, generation, tty: request.tty };
+  }
+
+  /** The program as it was started: its words, user, folder and number, as they are called inside. */
+  get program(): Pick<SessionProcess, "argv" | "user" | "cwd" | "insidePid"> {
+    return this.#process;
+  }
+
+  get name(): string | undefined {
+    return this.#name;
+  }
+
+  set name(name: string | undefined) {
+    this.#name = name;
+    this.#rate();
   }
 
   get running(): boolean {
-    return this.endedAtMs === undefined;
+    return this.#endedAtMs === undefined;
   }
 
+  get endedAtMs(): number | undefined {
+    return this.#endedAtMs;
+  }
+
+  /** Its client knows how it ended: the first to be forgotten. */
   get acknowledged(): boolean {
     return this.#acknowledged;
   }
 
-  /** Its client has all output and the exit: memory goes to others, unless people know it by name. */
   acknowledge(): void {
     this.#acknowledged = true;
-    if (this.name === undefined && this.#viewers.size <= 1) this.state.close();
+    this.#rate();
+  }
+
+  /** What its client has seen to the end gives way to others when memory is short, unless people know it by name. */
+  #rate(): void {
+    this.state.expendable = this.#acknowledged && this.#name === undefined;
   }
 
   get attached(): boolean {
-    return this.#viewers.size > 0;
+    return this.#clients.size > 0;
+  }
+
+  get clientCount(): number {
+    return this.#clients.size;
   }
 
   get viewerCount(): number {
     return this.#viewers.size;
   }
 
-  addViewer(viewer: Viewer): void {
-    this.#viewers.add(viewer);
+  get waiterCount(): number {
+    return this.#waiters.size;
+  }
+
+  /** Somebody attached drives it, and with it the size of its terminal. */
+  get driven(): boolean {
+    return [...this.#clients].some((client) => client.drives);
+  }
+
+  addClient(client: AttachedClient): void {
+    this.#clients.add(client);
   }
 
   /** Its place in the output is held for a while when it may come back for every byte of a pipe. */
-  removeViewer(viewer: Viewer): void {
-    this.#viewers.delete(viewer);
-    if (this.#isPresent(viewer.client)) return;
+  removeClient(client: AttachedClient): void {
+    this.#clients.delete(client);
+    if (this.#isPresent(client.client)) return;
     const release = (): void => {
-      if (this.#isPresent(viewer.client)) return;
-      this.state.release(viewer.client);
+      if (this.#isPresent(client.client)) return;
+      this.state.release(client.client);
       this.roomChanged();
     };
     if (this.request.tty || !this.running) release();
     else setTimeout(release, initLimits.awayHoldMs).unref();
   }
 
+  /** Woken with each output and at the end, until what is returned is called. Changes nothing. */
+  addViewer(wake: Wake): () => void {
+    this.#viewers.add(wake);
+    return () => void this.#viewers.delete(wake);
+  }
+
+  /** Calls `body` once when it has ended, unless what is returned was called before. */
+  whenEnded(body: () => void): () => void {
+    if (!this.running) {
+      body();
+      return () => undefined;
+    }
+    this.#waiters.add(body);
+    return () => void this.#waiters.delete(body);
+  }
+
   /** All others are told, and lose it. */
-  takeOver(viewer: Viewer): void {
-    for (const other of this.#viewers) {
-      if (other === viewer) continue;
-      this.#viewers.delete(other);
+  takeOver(client: AttachedClient): void {
+    for (const other of this.#clients) {
+      if (other === client) continue;
+      this.#clients.delete(other);
       // The same client on a new connection: the old one is dead, only we do not know yet.
-      if (other.client !== viewer.client) this.state.release(other.client);
+      if (other.client !== client.client) this.state.release(other.client);
       other.dismiss(new RemoteError("taken-over", "Another client has taken this session over"));
     }
     this.roomChanged();
@@ -121,8 +178,7 @@ export class Session {
 
   /** Acknowledged output or a client less: the program may be read from again. */
   roomChanged(): void {
-    this.#room.notify();
-    this.#stderrRoom.notify();
+    this.#pump.roomChanged();
   }
 
   /** Hands bytes to the program, after those that came before; `taken` runs when it has them, or never will. */
@@ -155,65 +211,26 @@ export class Session {
     if (!this.#ended) this.#process.resize(size);
   }
 
-  signal(signal: number): void {
-    if (!this.#ended) this.#process.signal(signal);
-  }
-
-  /** To the program's own group, whatever is in the foreground. */
-  signalGroup(signal: number): void {
-    if (!this.#ended) this.#process.signalGroup(signal);
+  /** False when there is nothing left to signal. */
+  signal(signal: number, to: SessionSignalRequest["to"] = "foreground"): boolean {
+    if (this.#ended) return false;
+    if (to === "foreground") this.#process.signal(signal);
+    else this.#process.signalGroup(signal);
+    return true;
   }
 
   async #run(): Promise<void> {
-    const { stdout, stderr, ended } = this.#process;
     const timer = this.#startTimer();
-    const pumps = [this.#pump("stdout", stdout, this.#room)];
-    if (stderr !== undefined) pumps.push(this.#pump("stderr", stderr, this.#stderrRoom));
-    const drained = Promise.all(pumps);
-    const end = await ended;
+    const end = await this.#process.ended;
     this.#ended = true;
     clearTimeout(timer);
-    await this.#drain(drained);
-    for (const output of [stdout, stderr]) output?.close();
+    await this.#pump.drain();
     this.#process.stdin.close();
-    this.endedAtMs = Date.now();
+    this.#endedAtMs = this.#wallMs();
     this.state.finish(this.#exitOf(end));
-    this.#wakeViewers();
-  }
-
-  async #pump(name: OutputName, reader: DescriptorReader, room: Wake): Promise<void> {
-    for (;;) {
-      await this.#roomFor(name, room);
-      const bytes = await reader.read();
-      if (bytes === null || this.endedAtMs !== undefined) return;
-      this.#lastReadMs = performance.now();
-      if (this.#ended) this.#readSinceEnd += bytes.length;
-      this.state[name].append(bytes);
-      this.#wakeViewers();
-    }
-  }
-
-  async #roomFor(name: OutputName, room: Wake): Promise<void> {
-    if (this.state.readableBytes(name) >= initLimits.readBytesMax) return;
-    this.#heldBack += 1;
-    while (this.state.readableBytes(name) < initLimits.readBytesMax) await room.wait();
-    this.#heldBack -= 1;
-    this.#lastReadMs = performance.now();
-  }
-
-  /**
-   * All the program wrote is read. What it left in the background may hold the pipes open for ever,
-   * so with nothing left to read, or with more read than pipes can hold, it is over. While a client
-   * holds an output back, its last bytes may wait in Bun's stream, where `waiting` does not see them.
-   */
-  async #drain(drained: Promise<unknown>): Promise<void> {
-    const endedMs = performance.now();
-    while (this.#readSinceEnd < initLimits.drainBytesMax) {
-      if ((await within(drained, initLimits.drainLookMs)) !== late) return;
-      const quietMs = performance.now() - Math.max(endedMs, this.#lastReadMs);
-      const quiet = this.#heldBack === 0 && quietMs >= initLimits.drainQuietMs;
-      if (quiet && this.#process.waiting() === 0) return;
-    }
+    this.#wakeAll();
+    for (const body of this.#waiters) body();
+    this.#waiters.clear();
   }
 
   #startTimer(): ReturnType<typeof setTimeout> | undefined {
@@ -222,8 +239,8 @@ export class Session {
     return setTimeout(
       () => {
         this.#timedOut = true;
-        this.signalGroup(terminate);
-        setTimeout(() => this.signalGroup(kill), initLimits.timeoutKillMs).unref();
+        this.signal(terminate, "program");
+        setTimeout(() => this.signal(kill, "program"), initLimits.timeoutKillMs).unref();
       },
       Math.min(timeoutMs, initLimits.timerMsMax),
     );
@@ -236,12 +253,13 @@ export class Session {
     return { signal: end.signal, ...(end.outOfMemory === true ? { out_of_memory: true } : {}) };
   }
 
-  #wakeViewers(): void {
-    for (const viewer of this.#viewers) viewer.wake.notify();
+  #wakeAll(): void {
+    for (const client of this.#clients) client.wake.notify();
+    for (const viewer of this.#viewers) viewer.notify();
   }
 
   #isPresent(client: string): boolean {
-    return [...this.#viewers].some((viewer) => viewer.client === client);
+    return [...this.#clients].some((other) => other.client === client);
   }
 }
 

@@ -93,7 +93,7 @@ test("a request to a forward or a session beyond the limits names the limit", as
   );
   await machine.open({ name: "crowded", argv: ["sleep", "100"] });
   const watchers = [];
-  for (let i = 1; i < initLimits.attachmentsPerSessionMax; i++)
+  for (let i = 1; i < initLimits.clientsPerSessionMax; i++)
     watchers.push(await machine.attach({ session: "crowded", mode: "share" }));
   expect(machine.attach({ session: "crowded", mode: "share" })).rejects.toMatchObject({
     code: "limit",

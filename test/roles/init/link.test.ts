@@ -11,7 +11,8 @@ import { listenTcp } from "../../../src/system/tcp-stream.ts";
 import * as v from "valibot";
 import { LoginStage, weakToken } from "../../support/login-stage.ts";
 import { rejection } from "../../support/rejection.ts";
-import { TestClient, TestMachine } from "./machine.ts";
+import { TestMachine } from "./machine.ts";
+import { TestClient } from "./test-client.ts";
 
 setDefaultTimeout(60_000);
 

@@ -1,4 +1,5 @@
 import { expect, test } from "bun:test";
+import { limits } from "../../../src/protocol/limits.ts";
 import { initLimits } from "../../../src/roles/init/limits.ts";
 import { main } from "../../../src/roles/init/main.ts";
 import { type InitFlags, readOptions } from "../../../src/roles/init/options.ts";
@@ -9,6 +10,8 @@ const noFlags: InitFlags = {
   "data-dir": undefined,
   "api-socket": undefined,
   "run-dir": undefined,
+  "session-output": undefined,
+  "session-output-total": undefined,
 };
 
 test("readOptions: what a Fly Machine gives is enough", () => {
@@ -24,6 +27,8 @@ test("readOptions: what a Fly Machine gives is enough", () => {
     stopGraceMs: initLimits.stopGraceMs,
     firewall: "auto",
     openings: [],
+    ringBytes: limits.ringBytes,
+    ringsBytesMax: undefined,
     logLevel: "info",
   });
 });
@@ -43,6 +48,40 @@ test.each(["soon", "-1", "1.5", "1h", "10 s", "99999999"])(
     expect(() => readOptions(noFlags, { VAULT_STOP_GRACE: text })).toThrow("VAULT_STOP_GRACE");
   },
 );
+
+const MiB = 2 ** 20;
+
+test.each([
+  ["1M", undefined, MiB, undefined],
+  ["16MiB", "64M", 16 * MiB, 64 * MiB],
+  ["1g", "64G", initLimits.ringBytesMax, initLimits.ringsBytesMax],
+  ["1048576", "1024K", MiB, MiB],
+  [undefined, "2M", 2 * MiB, 2 * MiB],
+  ["", "", limits.ringBytes, undefined],
+])("readOptions: session output of %p, %p in all", (each, total, ringBytes, ringsBytesMax) => {
+  const flags = { ...noFlags, "session-output": each, "session-output-total": total };
+  expect(readOptions(flags, {})).toMatchObject({ ringBytes, ringsBytesMax });
+});
+
+test.each([
+  [{ "session-output": "much" }, "such as 512K, 4M or 1G"],
+  [{ "session-output": "4.5M" }, "such as 512K, 4M or 1G"],
+  [{ "session-output": "-4M" }, "such as 512K, 4M or 1G"],
+  [{ "session-output": "4T" }, "such as 512K, 4M or 1G"],
+  [{ "session-output": "1023K" }, "1.0 MiB to 1.0 GiB"],
+  [{ "session-output": "1025M" }, "1.0 MiB to 1.0 GiB"],
+  [{ "session-output-total": "65G" }, "1.0 MiB to 64.0 GiB"],
+  [{ "session-output": "8M", "session-output-total": "4M" }, "8.0 MiB to 64.0 GiB"],
+])("readOptions refuses %j", (wrong, words) => {
+  expect(() => readOptions({ ...noFlags, ...wrong }, {})).toThrow(words);
+});
+
+test("init says at once that a size in its environment is none", async () => {
+  const wrong = memoryContext({ env: { VAULT_SESSION_OUTPUT: "4 apples" } });
+  expect(await main([], wrong)).toBe(2);
+  expect(wrong.err()).toContain("VAULT_SESSION_OUTPUT");
+  expect(wrong.err()).toContain('"4 apples"');
+});
 
 test("readOptions refuses folders that depend on where one stands", () => {
   expect(() => readOptions({ ...noFlags, "data-dir": "data" }, {})).toThrow("--data-dir");

@@ -1,0 +1,40 @@
+import type { Exit, SessionList } from "../../protocol/message.ts";
+import type { Session } from "./session.ts";
+
+/** A line of the list. */
+export function describeSession(session: Session): SessionList["sessions"][number] {
+  const { program, state, running, endedAtMs } = session;
+  const exit = state.exit ?? null;
+  return {
+    session_id: session.id,
+    ...(session.name === undefined ? {} : { name: session.name }),
+    generation: session.generation,
+    argv: [...program.argv],
+    context: session.request.context ?? null,
+    user: program.user,
+    cwd: program.cwd,
+    tty: session.request.tty,
+    state: running ? "running" : "ended",
+    // Once it has ended the number may be another's.
+    pid: running ? (program.insidePid ?? null) : null,
+    attached: session.attached,
+    clients: session.clientCount,
+    stdout_bytes: state.stdout.endOffset,
+    stderr_bytes: state.stderr.endOffset,
+    started_at: new Date(session.startedAtMs).toISOString(),
+    ended_at: endedAtMs === undefined ? null : new Date(endedAtMs).toISOString(),
+    exit_code: exit === null ? null : exitCode(exit),
+    exit,
+  };
+}
+
+/** For the end of a sentence: ` (exit code 2)`. */
+export function describeExit(exit: Exit | undefined): string {
+  if (exit === undefined) return "";
+  return "code" in exit ? ` (exit code ${exit.code})` : ` (by signal ${exit.signal})`;
+}
+
+/** As shells show a signal. */
+function exitCode(exit: Exit): number {
+  return "code" in exit ? exit.code : 128 + exit.signal;
+}

@@ -1,0 +1,41 @@
+import type * as v from "valibot";
+import { FrameStream } from "../../../src/protocol/frame.ts";
+import { request, type Request } from "../../../src/protocol/message.ts";
+import { RemoteError } from "../../../src/protocol/errors.ts";
+import { rejection } from "../../support/rejection.ts";
+import type { TestMachine } from "./machine.ts";
+
+/** One request and its reply, on a connection of their own. */
+export async function ask<Schema extends v.GenericSchema>(
+  machine: TestMachine,
+  message: Request,
+  schema: Schema,
+): Promise<v.InferOutput<Schema>> {
+  const frames = new FrameStream(await machine.connect());
+  try {
+    return await request(frames, message, schema);
+  } finally {
+    await frames.stream.end();
+  }
+}
+
+/** The code of the refusal that must come. */
+export async function codeOf(promise: Promise<unknown>): Promise<string> {
+  const error = await rejection(promise);
+  if (!(error instanceof RemoteError)) throw error;
+  return error.code;
+}
+
+/** Looks again and again; fails after ten seconds with what was seen last. */
+export async function eventually<Value>(
+  look: () => Promise<Value>,
+  wanted: (value: Value) => boolean,
+): Promise<Value> {
+  const deadlineMs = performance.now() + 10_000;
+  for (;;) {
+    const value = await look();
+    if (wanted(value)) return value;
+    if (performance.now() > deadlineMs) throw new Error(`Still ${JSON.stringify(value)}`);
+    await Bun.sleep(5);
+  }
+}

@@ -1,0 +1,67 @@
+import { createHash } from "node:crypto";
+import { programEnv, programPath } from "./program.ts";
+
+export interface BulkResult {
+  readonly exitCode: number;
+  readonly sentBytes: number;
+  readonly receivedBytes: number;
+  readonly sent: string;
+  readonly received: string;
+  readonly stderr: string;
+  /** The most memory the client ever had. */
+  readonly peakResidentBytes: number;
+}
+
+/** Random bytes into a client's stdin and what its stdout gives, both as digests: neither is kept. */
+export async function bulkPipe(
+  argv: readonly string[],
+  env: Readonly<Record<string, string>>,
+  mebibytes: number,
+): Promise<BulkResult> {
+  const child = Bun.spawn([programPath("fly-vault"), ...argv], {
+    cwd: "/",
+    env: programEnv(env),
+    stdin: "pipe",
+    stdout: "pipe",
+    stderr: "pipe",
+  });
+  const sent = createHash("sha256");
+  const received = createHash("sha256");
+  let receivedBytes = 0;
+  const feeding = (async (): Promise<void> => {
+    for (let count = 0; count < mebibytes; count++) {
+      const bytes = randomMebibyte(count);
+      sent.update(bytes);
+      await child.stdin.write(bytes);
+      await child.stdin.flush();
+    }
+    await child.stdin.end();
+  })();
+  for await (const bytes of child.stdout) {
+    received.update(bytes);
+    receivedBytes += bytes.length;
+  }
+  await feeding;
+  const [exitCode, stderr] = await Promise.all([child.exited, child.stderr.text()]);
+  return {
+    exitCode,
+    sentBytes: mebibytes * 1024 * 1024,
+    receivedBytes,
+    sent: sent.digest("hex"),
+    received: received.digest("hex"),
+    stderr,
+    peakResidentBytes: child.resourceUsage()?.maxRSS ?? Number.POSITIVE_INFINITY,
+  };
+}
+
+const random = new Uint8Array(1024 * 1024);
+for (let from = 0; from < random.length; from += 65_536)
+  crypto.getRandomValues(random.subarray(from, from + 65_536));
+
+/** No two alike, so that nothing that is out of place goes unseen. */
+function randomMebibyte(count: number): Uint8Array {
+  const bytes = random.slice();
+  const words = new Uint32Array(bytes.buffer);
+  for (let index = 0; index < words.length; index += 1024) words[index] = count * 1024 + index;
+  return bytes;
+}
