@@ -75,7 +75,7 @@ function checkAllocation(bytes: Uint8Array): void {
 /** Frames of sessions, by either side's decoder: numbers in range, gaps forward, one spelling for each value. */
 export const sessionFrames: FuzzTarget = {
   name: "session frames",
-  runs: 1_500_000,
+  runs: 2_500_000,
   planned: 5_000_000,
   corpus: (random) => [
     ...vectors,

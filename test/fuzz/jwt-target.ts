@@ -33,7 +33,7 @@ function mutateJwt(random: Random, corpus: readonly Uint8Array[]): Uint8Array {
 /** The form alone: what we take, jose takes, and reads the same. */
 export const jwtForm: FuzzTarget = {
   name: "JWT form",
-  runs: 200_000,
+  runs: 300_000,
   planned: 1_000_000,
   corpus: (random) => Array.from({ length: 300 }, () => anyUnsigned(random)),
   mutate: mutateJwt,

@@ -26,7 +26,7 @@ const payloadsOf = (...files: string[]): Uint8Array[] =>
 /** What a stream begins with: commands, environments, sizes, provisioning. Survives its own spelling. */
 export const requests: FuzzTarget = {
   name: "requests",
-  runs: 500_000,
+  runs: 800_000,
   planned: 5_000_000,
   corpus: (random) => [
     ...payloadsOf("request.txt"),
@@ -43,7 +43,7 @@ export const requests: FuzzTarget = {
 /** The two smallest on their own, since most streams are forwards. */
 export const forwards: FuzzTarget = {
   name: "forward and status",
-  runs: 400_000,
+  runs: 700_000,
   planned: 5_000_000,
   corpus: (random) => [
     ...sampled(random, anyRequest, 1000)

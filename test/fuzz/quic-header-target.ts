@@ -35,7 +35,7 @@ function anyPacket(random: Random): Uint8Array {
 /** The same destination as quiche reads, from any header that quiche can read. */
 export const quicHeaders: FuzzTarget = {
   name: "QUIC headers",
-  runs: 400_000,
+  runs: 1_000_000,
   planned: 5_000_000,
   corpus: (random) => Array.from({ length: 500 }, () => anyPacket(random)),
   check: (bytes) => {

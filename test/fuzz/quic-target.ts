@@ -28,7 +28,7 @@ export const datagrams: FuzzTarget = {
   name: "datagrams",
   // Only whole ones that are new pass: hardly any, and then only once.
   decodedShareMin: 0,
-  runs: 250_000,
+  runs: 1_000_000,
   planned: 5_000_000,
   epochRuns: 50_000,
   corpus: async () => {
@@ -69,7 +69,7 @@ const framesPerPacket = 8;
 /** What a peer that holds the keys may send after the handshake, which needs no login: frames of all kinds. */
 export const quicFrames: FuzzTarget = {
   name: "QUIC frames",
-  runs: 30_000,
+  runs: 40_000,
   planned: 500_000 / framesPerPacket,
   corpus: (random) => Array.from({ length: 500 }, () => framesOf(random, 0.98)),
   mutate: (random, corpus) =>
