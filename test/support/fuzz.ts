@@ -64,11 +64,15 @@ async function runMutants(target: FuzzTarget, run: FuzzRun): Promise<FuzzResult>
       const bytes = corpus[index] ?? (target.mutate ?? mutate)(random, corpus);
       const took = attempt(target, run, bytes);
       if (took === true || (took !== false && (await took))) decoded += 1;
+      if (runs % inputsPerTurn === 0) await new Promise((resolve) => setImmediate(resolve));
     }
   }
   const seconds = (performance.now() - startedMs) / 1000;
   return { runs, decoded, perSecond: Math.round(runs / seconds) };
 }
+
+/** Native objects are freed between turns of the event loop only. */
+const inputsPerTurn = 4096;
 
 /** The clock is looked at every 64 inputs. */
 function limitOf(target: FuzzTarget, run: FuzzRun, startedMs: number): (runs: number) => boolean {
