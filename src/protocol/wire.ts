@@ -97,11 +97,8 @@ export class Reader {
   }
 
   bytes(length: number): Uint8Array {
-    const end = this.#offset + length;
-    if (end > this.#bytes.length) throw new WireError(`${this.#what} is cut short`);
-    const value = this.#bytes.subarray(this.#offset, end);
-    this.#offset = end;
-    return value;
+    const start = this.#take(length);
+    return this.#bytes.subarray(start, start + length);
   }
 
   rest(): Uint8Array {
@@ -114,9 +111,19 @@ export class Reader {
     if (left !== 0) throw new WireError(`${this.#what} has ${left} bytes too many`);
   }
 
+  /** By index: a view for each number costs more than all the rest of reading it. */
   #integer(size: number): number {
+    const start = this.#take(size);
     let value = 0;
-    for (const byte of this.bytes(size)) value = value * 256 + byte;
+    for (let at = start; at < start + size; at++) value = value * 256 + (this.#bytes[at] ?? 0);
     return value;
+  }
+
+  /** Where the next `length` bytes begin, which are read with this. */
+  #take(length: number): number {
+    const start = this.#offset;
+    if (start + length > this.#bytes.length) throw new WireError(`${this.#what} is cut short`);
+    this.#offset = start + length;
+    return start;
   }
 }

@@ -125,8 +125,19 @@ test("a server that starts anew with the same ids resets its old connections at 
   await second.close();
 });
 
-test("hostile arguments end in exceptions, never in an abort of the process", async () => {
-  expect(await runChild("hostile-arguments.child.ts")).toBe("survived");
+test("hostile arguments end in exceptions, never in an abort: 10 000 calls of everything", async () => {
+  expect(await runChild("hostile-arguments.child.ts", "10000")).toBe("survived");
+});
+
+test("nothing but the range-checked files calls native code", async () => {
+  const sources = new Bun.Glob("src/**/*.ts").scan({ cwd: `${import.meta.dir}/../..` });
+  const callers: string[] = [];
+  for await (const path of sources) {
+    const text = await Bun.file(`${import.meta.dir}/../../${path}`).text();
+    if (/from "@matrixai\/quic\/native\/quiche/.test(text)) callers.push(path);
+  }
+  const stems = ["quiche-config", "quiche-connection", "quiche-packet"];
+  expect(callers.toSorted()).toEqual(stems.map((stem) => `src/quic/${stem}.ts`));
 });
 
 async function recordedFlights(): Promise<Uint8Array[]> {

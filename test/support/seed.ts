@@ -31,3 +31,12 @@ export function randomBytes(random: Random, length: number): Uint8Array<ArrayBuf
   for (let index = 0; index < length; index++) bytes[index] = random() * 256;
   return bytes;
 }
+
+/** Values of an arbitrary as another random source says. */
+export function sampled<Value>(
+  random: Random,
+  arbitrary: fc.Arbitrary<Value>,
+  count: number,
+): Value[] {
+  return fc.sample(arbitrary, { seed: Math.floor(random() * 2 ** 31), numRuns: count });
+}

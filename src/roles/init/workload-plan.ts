@@ -11,6 +11,10 @@ export const workloadPlanSchema = v.object({
 });
 export type WorkloadPlan = v.InferOutput<typeof workloadPlanSchema>;
 
+/** Numbers that kill(2) takes as they are: 0 and less are groups, or everybody. */
+const processId = v.pipe(v.number(), v.safeInteger(), v.minValue(1));
+const signal = v.pipe(v.number(), v.integer(), v.minValue(1), v.maxValue(64));
+
 /**
  * Lines of JSON on descriptor 3 of that process, in order:
  * `assembled` (then it waits for a byte on descriptor 4), `execute`, and the end of the pipe, which
@@ -18,12 +22,12 @@ export type WorkloadPlan = v.InferOutput<typeof workloadPlanSchema>;
  */
 export const bootReportSchema = v.variant("kind", [
   /** Everything is mounted; `pid` as seen from outside. */
-  v.object({ kind: v.literal("assembled"), pid: v.number() }),
+  v.object({ kind: v.literal("assembled"), pid: processId }),
   v.object({
     kind: v.literal("execute"),
     runtime: v.picklist(["system-init", "fallback-init"]),
     /** Number of the signal that asks this init to shut down. */
-    stopSignal: v.number(),
+    stopSignal: signal,
   }),
   v.object({ kind: v.literal("failed"), step: v.string(), message: v.string() }),
 ]);
