@@ -171,9 +171,10 @@ export const explanations: Readonly<Record<FailureCode, Explanation>> = {
     remedy: "Start the server there, and see that it listens on the port (`ss -ltn` in the vault).",
   },
   "FV-PROV-001": {
-    meaning: "The file named by rootfs is missing, empty, unreadable or no file.",
+    meaning:
+      "The rootfs file is missing, empty, unreadable or no file, or was written to while it was sent.",
     remedy:
-      "Check the path (it starts at the configuration's folder), or make one: `fly-vault build`.",
+      "Check the path (in the configuration it starts at its folder), or make one: `fly-vault build`.",
   },
   "FV-PROV-002": {
     meaning:
@@ -193,7 +194,7 @@ export const explanations: Readonly<Record<FailureCode, Explanation>> = {
     remedy: "Compare with `sha256sum FILE`. The old root filesystem is untouched.",
   },
   "FV-PROV-006": {
-    meaning: "The machine itself fetches rootfs_url, and could not.",
+    meaning: "The machine itself fetches the archive from a URL, and could not.",
     remedy: "Check the address; it must be reachable from the machine, not only from here.",
   },
   "FV-PROV-007": {
@@ -201,8 +202,14 @@ export const explanations: Readonly<Record<FailureCode, Explanation>> = {
     remedy: "It needs /sbin/init or a shell, for the machine's processor. The one before is kept.",
   },
   "FV-PROV-008": {
-    meaning: "Somebody, or a lost link, stopped the work before it was done.",
+    meaning:
+      "Somebody stopped the work before it was done, took its place, or the client was away for too long.",
     remedy: "Nothing was changed. Start it again.",
+  },
+  "FV-PROV-009": {
+    meaning:
+      "Only the root filesystem before the last provisioning is kept, and only while the volume has room for both.",
+    remedy: "Provision again: `fly-vault provision NAME --from FILE`.",
   },
   "FV-API-001": {
     meaning: "The Machines API did not answer.",

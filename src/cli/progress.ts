@@ -17,6 +17,9 @@ export class Progress {
   readonly #startedMs: number;
   #drawnMs: number;
   #drawn = false;
+  /** What came too soon after the last drawing, and when it is drawn. */
+  #latest: (() => string) | undefined;
+  #timer: ReturnType<typeof setTimeout> | undefined;
   #shown: Promise<void> = Promise.resolve();
 
   constructor(context: Context, title: string, options: { readonly quiet?: boolean } = {}) {
@@ -36,13 +39,22 @@ export class Progress {
 
   /** The line is made only when it is drawn. */
   update(line: () => string): void {
-    const nowMs = this.#context.monotonicMs();
+    this.#latest = line;
     const dueMs = this.#animated ? drawEveryMs : lineEveryMs;
-    const waitedMs = nowMs - this.#drawnMs;
-    if (waitedMs < (this.#drawn || !this.#animated ? dueMs : quietFirstMs)) return;
-    this.#drawnMs = nowMs;
-    this.#drawn = true;
-    this.#write(this.#animated ? `\r\u001b[2K${this.#clip(line())}` : `${line()}\n`);
+    const waitMs = this.#drawn || !this.#animated ? dueMs : quietFirstMs;
+    const leftMs = this.#drawnMs + waitMs - this.#context.monotonicMs();
+    if (leftMs <= 0) this.#draw();
+    else if (this.#animated) this.#timer ??= setTimeout(() => this.#draw(), leftMs);
+  }
+
+  /** Something new has begun: in a pipe a line of its own, at once. */
+  step(line: () => string): void {
+    if (this.#animated) {
+      this.update(line);
+      return;
+    }
+    this.#latest = line;
+    this.#draw();
   }
 
   /** Removes the line; the summary stays, in a pipe too. */
@@ -58,7 +70,21 @@ export class Progress {
     await this.#shown;
   }
 
+  #draw(): void {
+    this.#forget();
+    const line = this.#latest?.() ?? "";
+    this.#drawnMs = this.#context.monotonicMs();
+    this.#drawn = true;
+    this.#write(this.#animated ? `\r\u001b[2K${this.#clip(line)}` : `${line}\n`);
+  }
+
+  #forget(): void {
+    clearTimeout(this.#timer);
+    this.#timer = undefined;
+  }
+
   #clear(): void {
+    this.#forget();
     if (this.#animated && this.#drawn) this.#write("\r\u001b[2K");
   }
 

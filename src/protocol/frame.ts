@@ -41,7 +41,7 @@ export const frameTypes = {
   /** Client: `stream u8 (1 stdout, 2 stderr) | offset u64`, output shown up to here; the server may make room. */
   outputAck: 0x1a,
 
-  /** Provisioning: archive bytes; then an empty frame that says it is whole. */
+  /** Provisioning: `offset u64 | bytes` of the archive; then an empty frame that says it is whole. */
   data: 0x20,
   dataEnd: 0x21,
   /** Server: JSON, see message.ts. */
@@ -66,7 +66,7 @@ const payloadBytesMax: ReadonlyMap<number, number> = new Map<number, number>([
   [frameTypes.gap, 17],
   [frameTypes.stdinAck, 8],
   [frameTypes.outputAck, 9],
-  [frameTypes.data, limits.dataBytesMax],
+  [frameTypes.data, limits.dataBytesMax + 8],
   [frameTypes.dataEnd, 0],
   [frameTypes.progress, limits.controlBytesMax],
   [frameTypes.done, limits.replyBytesMax],

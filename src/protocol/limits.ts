@@ -24,6 +24,8 @@ export const limits = {
   /** Words of an error: with every byte escaped they still fit its frame. */
   messageBytesMax: 1024,
   hintBytesMax: 512,
+  /** Why a root filesystem was left: travels in ACCEPT, which is small. */
+  becauseBytesMax: 256,
   dataBytesMax: 64 * 1024,
   controlBytesMax: 4096,
 

@@ -102,9 +102,13 @@ const sessionWait = v.object({
 
 const provision = v.object({
   type: v.literal("provision"),
+  /** Chosen by the client, random: asking again with the same id goes on with the same provisioning. */
+  id: name,
   source: v.variant("kind", [
     v.object({ kind: v.literal("upload"), size_bytes: v.optional(offset) }),
     v.object({ kind: v.literal("url"), url: textUpTo(limits.urlBytesMax) }),
+    /** The root filesystem before the last switch. */
+    v.object({ kind: v.literal("previous") }),
   ]),
   sha256: v.optional(sha256),
 });
@@ -123,6 +127,7 @@ export const requestSchema = v.variant("type", [
     port: v.pipe(v.number(), v.integer(), v.minValue(1), v.maxValue(65_535)),
   }),
   provision,
+  v.object({ type: v.literal("provision-cancel"), id: name }),
 ]);
 
 export type Request = v.InferOutput<typeof requestSchema>;
@@ -145,6 +150,8 @@ export const statusSchema = v.object({
   firewall: v.optional(v.picklist(["on", "off", "unavailable"])),
   /** Why it is not on. */
   firewall_reason: v.optional(text),
+  /** The machine left a root filesystem by itself, because its init ended too soon. */
+  rolled_back: v.optional(v.object({ sha256: v.optional(text), because: text })),
 });
 export type Status = v.InferOutput<typeof statusSchema>;
 
@@ -210,6 +217,18 @@ export const sessionListSchema = v.object({
 });
 export type SessionList = v.InferOutput<typeof sessionListSchema>;
 
+/** Reply to `provision`. */
+export const provisionReplySchema = v.object({
+  /** What the machine has of an upload: the first `data` frame of this stream starts there. */
+  offset,
+});
+
+/** Reply to `provision-cancel`. */
+export const cancelReplySchema = v.object({
+  /** True: the old root filesystem stays. False: it was too late, the trees change places or have done so. */
+  cancelled: v.boolean(),
+});
+
 export const progressSchema = v.object({
   phase: v.picklist(["download", "unpack", "sync", "switch", "boot"]),
   /** Compressed bytes taken, entries and bytes written so far. */
@@ -221,7 +240,8 @@ export const progressSchema = v.object({
 export type Progress = v.InferOutput<typeof progressSchema>;
 
 export const provisionedSchema = v.object({
-  sha256,
+  /** Absent only for a previous root filesystem that init did not make itself. */
+  sha256: v.optional(sha256),
   entries: offset,
   written_bytes: offset,
   skipped: v.array(text),

@@ -53,7 +53,7 @@ test("requests on 300 streams before ACCEPT: nothing runs, connects or is answer
     const body = [
       { type: "forward", host: "127.0.0.1", port: target.port },
       { type: "session-open", id, client: id, tty: false, argv: ["true"] },
-      { type: "provision", source: { kind: "upload" } },
+      { type: "provision", id, source: { kind: "upload" } },
     ][index % 3];
     await stream.write(requestFrame(body));
     const answer = await stream.read().catch(() => null);

@@ -179,7 +179,7 @@ test("requests of the largest size, nested, dribbled or wrong, are answered and 
     `{"type":"session-open","id":"a","client":"a","tty":false,"argv":${"[".repeat(60_000)}${"]".repeat(60_000)}}`,
     `{"type":"status","x":"${"y".repeat(250_000)}`,
     `{"type":"forward","host":"a","port":1e400}`,
-    `{"type":"provision","source":{"kind":"url","url":"file:///etc/passwd"}}`,
+    `{"type":"provision","id":"a","source":{"kind":"url","url":"file:///etc/passwd"}}`,
   ];
   for (const body of bodies) {
     const frames = await openFrames(connection);

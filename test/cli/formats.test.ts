@@ -158,6 +158,28 @@ test("on a terminal nothing is drawn in the first 300 ms, then at most ten times
   expect(err()).toEndWith("\r\u001b[2Kdone in 1.3 s\n");
 });
 
+test("on a terminal what came too soon is drawn a little later, the newest of it", async () => {
+  const { progress, at, err } = progressAt(true);
+  at(300, "first");
+  at(310, "too soon");
+  at(320, "newest");
+  while (!err().includes("newest")) await Bun.sleep(5);
+  expect(err()).toBe("\r\u001b[2Kfirst\r\u001b[2Knewest");
+  at(330, "never");
+  await progress.abandon();
+  await Bun.sleep(150);
+  expect(err()).toEndWith("newest\r\u001b[2K");
+});
+
+test("a step is a line of its own in a pipe", async () => {
+  const { progress, at, err } = progressAt(false);
+  at(9999, "not yet");
+  progress.step(() => "sync");
+  at(10_000, "nor now");
+  at(19_999, "ten seconds after");
+  expect(err()).toBe("working\nsync\nten seconds after\n");
+});
+
 test("what is quick leaves one line", async () => {
   const { progress, at, err } = progressAt(true);
   at(200, "never");

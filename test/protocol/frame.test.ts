@@ -33,7 +33,7 @@ const payloadMax: Record<FrameType, number> = {
   [frameTypes.gap]: 17,
   [frameTypes.stdinAck]: 8,
   [frameTypes.outputAck]: 9,
-  [frameTypes.data]: limits.dataBytesMax,
+  [frameTypes.data]: limits.dataBytesMax + 8,
   [frameTypes.dataEnd]: 0,
   [frameTypes.progress]: limits.controlBytesMax,
   [frameTypes.done]: limits.replyBytesMax,

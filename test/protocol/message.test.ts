@@ -1,16 +1,19 @@
 import { expect, test } from "bun:test";
 import fc from "fast-check";
 import * as v from "valibot";
+import { decodeArchiveData, encodeArchiveData } from "../../src/protocol/archive-frame.ts";
 import { RemoteError, remoteErrorCodes, WireError } from "../../src/protocol/errors.ts";
 import { type Frame, FrameDecoder, FrameStream, frameTypes } from "../../src/protocol/frame.ts";
 import { limits } from "../../src/protocol/limits.ts";
 import {
+  cancelReplySchema,
   decodeError,
   decodeJson,
   decodeRequest,
   encodeJson,
   progressSchema,
   provisionedSchema,
+  provisionReplySchema,
   request,
   sendError,
   type SessionList,
@@ -24,13 +27,15 @@ import { requests } from "../support/arbitraries.ts";
 import { memoryPair } from "../support/memory-stream.ts";
 import { rejection } from "../support/rejection.ts";
 import { seeded } from "../support/seed.ts";
-import { readVectors } from "../support/vectors.ts";
+import { readVectors, withHex } from "../support/vectors.ts";
 
 const anyReply = [
   statusSchema,
   sessionReplySchema,
   sessionListSchema,
   sessionEndSchema,
+  provisionReplySchema,
+  cancelReplySchema,
   v.strictObject({}),
 ];
 
@@ -67,8 +72,7 @@ test.each(readVectors("provision.txt"))(
   ({ bytes, value, refused = "" }) => {
     const read = (): unknown => {
       const { type, payload } = only(bytes);
-      if (type === frameTypes.data)
-        return { kind: "data", bytes: Buffer.from(payload).toString("hex") };
+      if (type === frameTypes.data) return withHex({ kind: "data", ...decodeArchiveData(payload) });
       if (type === frameTypes.dataEnd) return { kind: "data-end" };
       if (type === frameTypes.progress)
         return { kind: "progress", ...decodeJson(progressSchema, payload, "Progress") };
@@ -78,6 +82,21 @@ test.each(readVectors("provision.txt"))(
     else expect(read()).toEqual(value);
   },
 );
+
+test("archive data round trips, and has at least a byte and an end below 2^53", () => {
+  const bytes = fc.uint8Array({ minLength: 1, maxLength: 300 });
+  const offset = fc.integer({ min: 0, max: Number.MAX_SAFE_INTEGER - 300 });
+  fc.assert(
+    fc.property(fc.record({ offset, bytes }), (data) => {
+      const frame = only(encodeArchiveData(data));
+      expect(frame.type).toBe(frameTypes.data);
+      expect(decodeArchiveData(frame.payload)).toEqual(data);
+    }),
+    seeded(500) as fc.Parameters<[{ offset: number; bytes: Uint8Array<ArrayBuffer> }]>,
+  );
+  const whole = { offset: 2 ** 40, bytes: new Uint8Array(limits.dataBytesMax) };
+  expect(decodeArchiveData(only(encodeArchiveData(whole)).payload)).toEqual(whole);
+});
 
 test("an unknown request is unsupported, a wrong one bad", () => {
   const code = (body: unknown): string => {
@@ -325,7 +344,7 @@ function forwardTo(hostLength: number): unknown {
 
 function provisionFrom(urlLength: number): unknown {
   const source = { kind: "url", url: "x".repeat(urlLength) };
-  return decodeRequest(requestFrame({ type: "provision", source }));
+  return decodeRequest(requestFrame({ type: "provision", id: "a", source }));
 }
 
 /** What `request` makes of a server that writes this after the request. */

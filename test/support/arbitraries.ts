@@ -95,6 +95,16 @@ export const requests: fc.Arbitrary<Request> = fc.oneof(
     },
     { requiredKeys: ["type", "session"] },
   ),
+  fc.record({
+    type: fc.constant("provision" as const),
+    id: name,
+    source: fc.oneof(
+      fc.record({ kind: fc.constant("upload" as const), size_bytes: offset }),
+      fc.record({ kind: fc.constant("url" as const), url: text }),
+      fc.record({ kind: fc.constant("previous" as const) }),
+    ),
+  }),
+  fc.record({ type: fc.constant("provision-cancel" as const), id: name }),
 );
 
 const types: FrameType[] = Object.values(frameTypes);

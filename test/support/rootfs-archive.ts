@@ -5,6 +5,8 @@ export interface RootfsOptions {
   readonly format: "tar" | "tar.gz" | "tar.zst";
   /** Further files, by absolute path inside. */
   readonly files?: Readonly<Record<string, string | Uint8Array>>;
+  /** Which of these are programs. */
+  readonly executables?: readonly string[];
 }
 
 const applets = [
@@ -75,6 +77,7 @@ export async function makeRootfsArchive(folder: string, options: RootfsOptions):
     await mkdir(dirname(join(tree, path)), { recursive: true });
     await writeFile(join(tree, path), content);
   }
+  for (const path of options.executables ?? []) await chmod(join(tree, path), 0o755);
   const archive = `${tree}.${options.format}`;
   const filter = { tar: [], "tar.gz": ["--gzip"], "tar.zst": ["--zstd"] }[options.format];
   const packed = Bun.spawnSync(["tar", ...filter, "-C", tree, "-cf", archive, "."], {

@@ -2,11 +2,13 @@ import { randomBytes } from "node:crypto";
 import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { decodeArchiveData } from "../../src/protocol/archive-frame.ts";
 import { deriveLoginKeys } from "../../src/fly/token.ts";
-import { FrameStream, frameTypes } from "../../src/protocol/frame.ts";
+import { type Frame, FrameStream, frameTypes } from "../../src/protocol/frame.ts";
 import {
   decodeJson,
   encodeJson,
+  type Progress,
   type ProvisionRequest,
   type Request,
   requestSchema,
@@ -45,6 +47,15 @@ export class TestVault {
   uploaded = 0;
   uploadedHash = "";
   vmState: Status["vm_state"] = "ready";
+  /** By id, as the machine keeps them over lost links. */
+  readonly uploads = new Map<string, TestUpload>();
+  /** Sent after the archive is here. */
+  lastPhases: readonly Progress["phase"][] = [];
+  skipped: readonly string[] = [];
+  beforeDone: (() => Promise<void>) | undefined;
+  cancelAnswer: (() => boolean | RemoteError) | undefined;
+  cancelDelay: Promise<void> | undefined;
+  rolledBack: Status["rolled_back"];
   provisionAnswer: ((request: ProvisionRequest) => RemoteError | undefined) | undefined;
   /** Called in place of the answer to any request; true when it dealt with it. */
   onRequest: ((request: Request) => RemoteError | undefined) | undefined;
@@ -172,6 +183,7 @@ export class TestVault {
       init_version: "0.1.0",
       protocol_oldest: 1,
       protocol_newest: 1,
+      ...(this.rolledBack === undefined ? {} : { rolled_back: this.rolledBack }),
     };
   }
 
@@ -217,6 +229,8 @@ export class TestVault {
         return this.#forward(frames, request.host, request.port);
       case "provision":
         return this.#provision(frames, request);
+      case "provision-cancel":
+        return this.#cancel(frames, request.id);
     }
   }
 
@@ -247,41 +261,76 @@ export class TestVault {
     await splice(frames.release(), target);
   }
 
+  async #cancel(frames: FrameStream, id: string): Promise<void> {
+    await this.cancelDelay;
+    const answer = this.cancelAnswer?.() ?? true;
+    if (answer instanceof RemoteError) throw answer;
+    const upload = this.uploads.get(id);
+    if (upload !== undefined && answer) upload.isCancelled = true;
+    await reply(frames, { cancelled: answer });
+  }
+
   async #provision(frames: FrameStream, request: ProvisionRequest): Promise<void> {
-    await reply(frames, {});
-    const hash = new Bun.CryptoHasher("sha256");
-    this.uploaded = 0;
-    while (request.source.kind === "upload") {
+    const upload = this.uploads.get(request.id) ?? new TestUpload();
+    this.uploads.set(request.id, upload);
+    await reply(frames, { offset: upload.bytes });
+    while (request.source.kind === "upload" && !upload.isWhole) {
       const refusal = this.provisionAnswer?.(request);
       if (refusal !== undefined) throw refusal;
       const frame = await frames.read();
-      if (frame === null) throw new RemoteError("cancelled", "the stream ended");
-      if (frame.type === frameTypes.dataEnd) break;
-      hash.update(frame.payload);
-      this.uploaded += frame.payload.length;
-      if (this.uploaded % (1 << 20) === 0)
-        await frames.write(
-          frameTypes.progress,
-          encodeJson({
-            phase: "unpack",
-            received_bytes: this.uploaded,
-            entries: 1,
-            written_bytes: 2,
-          }),
-        );
+      if (frame === null) return;
+      upload.take(frame);
+      this.uploaded = upload.bytes;
+      if (upload.bytes % (1 << 20) === 0)
+        await progress(frames, { phase: "unpack", received_bytes: upload.bytes });
     }
-    this.uploadedHash = hash.digest("hex");
+    for (const phase of this.lastPhases)
+      await progress(frames, { phase, received_bytes: upload.bytes });
+    await this.beforeDone?.();
+    if (upload.isCancelled) throw new RemoteError("cancelled", "The client cancelled it");
+    this.uploadedHash = upload.digest;
     this.vmState = "ready";
     const done = {
-      sha256: this.uploadedHash,
+      sha256: upload.digest,
       entries: 3,
-      written_bytes: this.uploaded,
-      skipped: [],
+      written_bytes: upload.bytes,
+      skipped: this.skipped,
       status: this.status,
     };
     await frames.write(frameTypes.done, encodeJson(done));
     await frames.stream.end();
   }
+}
+
+/** As much of an archive as came, over however many streams. */
+class TestUpload {
+  readonly #hash = new Bun.CryptoHasher("sha256");
+  bytes = 0;
+  isWhole = false;
+  isCancelled = false;
+  #digest: string | undefined;
+
+  take({ type, payload }: Frame): void {
+    this.isWhole = type === frameTypes.dataEnd;
+    if (this.isWhole) return;
+    const { offset, bytes } = decodeArchiveData(payload);
+    if (offset !== this.bytes) throw new RemoteError("bad-request", "Twice, or a hole");
+    this.#hash.update(bytes);
+    this.bytes += bytes.length;
+  }
+
+  get digest(): string {
+    this.#digest ??= this.#hash.digest("hex");
+    return this.#digest;
+  }
+}
+
+async function progress(
+  frames: FrameStream,
+  { phase, received_bytes }: Pick<Progress, "phase" | "received_bytes">,
+): Promise<void> {
+  const body = { phase, received_bytes, entries: 1, written_bytes: 2 };
+  await frames.write(frameTypes.progress, encodeJson(body));
 }
 
 async function reply(frames: FrameStream, body: unknown): Promise<void> {

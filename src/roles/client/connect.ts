@@ -10,9 +10,9 @@ import { Forwards } from "./forwards.ts";
 import { clientLimits } from "./limits.ts";
 import type { Link } from "./link.ts";
 import { Pipe } from "./pipe.ts";
-import { rootfsSource } from "./provision.ts";
 import { makeReady } from "./ready.ts";
 import { asFailure } from "./remote-failure.ts";
+import { configuredSource } from "./rootfs-source.ts";
 import {
   attachRequest,
   openRequest,
@@ -59,7 +59,7 @@ export const connect = defineCommand({
     );
     const { config } = vault;
     const replaceWith = flags.reprovision
-      ? await rootfsSource(config, "--reprovision", context.env)
+      ? await configuredSource(config, "--reprovision", context.env)
       : undefined;
     const note = (line: string): void =>
       void context.stderr.write(`${line}\r\n`).catch(() => undefined);
@@ -72,7 +72,7 @@ export const connect = defineCommand({
         const link = await openLink(vault, options, context);
         leaving(async () => link.close());
         try {
-          await makeReady(link, config, { replaceWith, quiet: global.quiet }, context);
+          await makeReady(link, config, { replaceWith, quiet: global.quiet, leaving }, context);
           forwards.use(link);
           if (!global.quiet)
             for (const line of forwards.lines) await context.stderr.write(`${line}\n`);

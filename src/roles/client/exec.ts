@@ -74,7 +74,7 @@ export const exec = defineCommand({
         const link = await openLink(vault, options, context);
         leaving(async () => link.close());
         try {
-          await makeReady(link, vault.config, { quiet: global.quiet }, context);
+          await makeReady(link, vault.config, { quiet: global.quiet, leaving }, context);
           started();
           const plan = planOf(wishes, context);
           if (!wishes.tty) return await runPipe(context, link, plan, name);

@@ -42,6 +42,13 @@ export const clientLimits = {
   forwardConnectionsMax: 256,
   forwardPortsMax: 256,
 
+  /** A lost link is waited for as long as the machine waits for the rest of an upload. */
+  provisionReconnectMs: 5 * 60_000,
+  /** A machine that forgot an upload is sent it again from its start, so often. */
+  uploadRestartsMax: 3,
+  /** From Ctrl-C to the machine's word that all is as it was; it removes what was unpacked first. */
+  cancelMs: 10_000,
+
   /** From the request to its reply. */
   replyMs: 30_000,
   /** For the last words of a session that is over. */

@@ -6,13 +6,14 @@ import { connect } from "./connect.ts";
 import { exec } from "./exec.ts";
 import { explain } from "./explain.ts";
 import { listExec } from "./list-exec.ts";
+import { provisionCommand } from "./provision-command.ts";
 import { topics } from "./topics.ts";
 
 /** Exported for the documentation's test. */
 export const program: Program = {
   name: "fly-vault",
   summary: "A whole Linux machine on Fly.io, worked on as if it sat under the desk",
-  commands: [connect, exec, listExec, build, explain],
+  commands: [connect, exec, listExec, provisionCommand, build, explain],
   topics,
 };
 

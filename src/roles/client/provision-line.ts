@@ -9,11 +9,12 @@ export interface Sent {
 
 /** `upload 45%  1.9 of 4.2 GiB  38.2 MiB/s  1 m 02 s left · unpack 18204 entries 3.1 GiB` */
 export function progressLine(
-  kind: "file" | "url",
+  kind: "file" | "url" | "previous",
   sent: Sent,
   remote: Progress | undefined,
   elapsedMs: number,
 ): string {
+  if (kind === "previous") return remote?.phase ?? "asked";
   const parts: string[] = [];
   const incoming =
     kind === "file"

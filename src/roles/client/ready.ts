@@ -1,15 +1,17 @@
 import type { Context } from "../../cli/context.ts";
 import { Failure } from "../../cli/failure.ts";
-import { Progress } from "../../cli/progress.ts";
-import { formatSize } from "../../cli/size.ts";
 import type { Link } from "./link.ts";
-import { provision, rootfsSource, type RootfsSource } from "./provision.ts";
+import { provision } from "./provision.ts";
+import { configuredSource, type RootfsSource } from "./rootfs-source.ts";
+import { warnOfRollback } from "./rollback-warning.ts";
+import type { Leaving } from "./stop-before.ts";
 import type { VaultConfig } from "./vault-config.ts";
 
 export interface ReadyOptions {
   /** Given when the root filesystem is to be replaced even if there is one; was checked before dialling. */
   readonly replaceWith?: RootfsSource | undefined;
   readonly quiet: boolean;
+  readonly leaving: Leaving;
 }
 
 /** A machine that is cold gets its root filesystem first; one that has one gets another only on request. */
@@ -19,19 +21,14 @@ export async function makeReady(
   options: ReadyOptions,
   context: Context,
 ): Promise<void> {
+  const { replaceWith, quiet, leaving } = options;
+  if (!quiet) await warnOfRollback(link, config.name, context);
   const { vm_state: state } = link.login.status;
-  if (state === "ready" && options.replaceWith === undefined) return;
+  if (state === "ready" && replaceWith === undefined) return;
   if (state === "provisioning")
     throw new Failure("FV-NET-004", `"${config.name}" is being provisioned by another client`, {
       fix: "wait until that is done, then try again",
     });
-  const source = options.replaceWith ?? (await rootfsSource(config, "a cold boot", context.env));
-  const progress = new Progress(context, title(config, source), { quiet: options.quiet });
-  await provision(await link.connection(), config, source, progress);
-}
-
-function title(config: VaultConfig, source: RootfsSource): string {
-  const from =
-    source.kind === "url" ? source.url : `${source.path} (${formatSize(source.sizeBytes)})`;
-  return `provisioning "${config.name}" from ${from}`;
+  const source = replaceWith ?? (await configuredSource(config, "a cold boot", context.env));
+  await provision(link, { vault: config.name, source, quiet, leaving }, context);
 }

@@ -109,7 +109,7 @@ const refusals: Readonly<Record<RemoteErrorCode, Refusal>> = {
   "download-failed": {
     code: "FV-PROV-006",
     message: (vault) => `"${vault}" could not download the archive`,
-    fix: () => "check rootfs_url; the machine itself must be able to reach it",
+    fix: () => "check the URL; the machine itself must be able to reach it",
   },
   "disk-full": {
     code: "FV-PROV-004",

@@ -9,11 +9,12 @@ import {
   sessionReplySchema,
 } from "../../protocol/message.ts";
 import { SessionClient, type SessionEvent } from "../../protocol/session-client.ts";
-import { type Connection, ConnectionClosed } from "../../quic/connection.ts";
+import type { Connection } from "../../quic/connection.ts";
 import { within } from "../../system/within.ts";
 import { answer } from "./answer.ts";
 import { clientLimits } from "./limits.ts";
 import type { Link } from "./link.ts";
+import { overLink } from "./over-link.ts";
 import { Wakeup } from "./wakeup.ts";
 
 export interface SessionIo {
@@ -55,16 +56,7 @@ export class SessionRun {
 
   /** Resolves when the process has ended and all its output was shown. */
   async run(): Promise<Exit> {
-    for (let failures = 0; ; failures += 1) {
-      const connection = await this.#link.connection();
-      try {
-        return await this.#attach(connection);
-      } catch (error) {
-        if (!isLinkLoss(error)) throw error;
-        // The stream alone failed: something there is restarting. Do not hurry it.
-        if (this.#link.isCurrent(connection)) await this.#link.pause(failures);
-      }
-    }
+    return overLink(this.#link, (connection) => this.#attach(connection));
   }
 
   /** Stdin; resolves when it was taken, which is when the machine's process reads. */
@@ -206,7 +198,3 @@ interface Turn {
 }
 
 const triesNext: ReadonlySet<string> = new Set(["not-found", "gone", "already-exists"]);
-
-function isLinkLoss(error: unknown): boolean {
-  return error instanceof StreamError || error instanceof ConnectionClosed;
-}

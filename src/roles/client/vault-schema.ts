@@ -89,7 +89,8 @@ function isIssuer(text: string): boolean {
   }
 }
 
-function isRootfsUrl(text: string): boolean {
+/** https, or http for an archive whose digest is given; a password in it would end up in logs. */
+export function isRootfsUrl(text: string): boolean {
   const url = URL.parse(text);
   if (url === null || url.username !== "" || url.password !== "") return false;
   return url.protocol === "https:" || url.protocol === "http:";

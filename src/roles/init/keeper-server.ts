@@ -24,6 +24,8 @@ export interface KeeperServices {
   readonly sessions: SessionTable;
   /** Serves the stream after the request, reply included. */
   readonly provision: (frames: FrameStream, request: ProvisionRequest) => Promise<void>;
+  /** Whether it could still be cancelled. */
+  readonly cancelProvision: (id: string) => Promise<boolean>;
   readonly log: Log;
 }
 
@@ -87,6 +89,9 @@ async function answer(frames: FrameStream, services: KeeperServices): Promise<vo
       return;
     case "provision":
       await services.provision(frames, request);
+      return;
+    case "provision-cancel":
+      await reply(frames, encodeJson({ cancelled: await services.cancelProvision(request.id) }));
       return;
     case "forward":
       throw new RemoteError("unsupported", "Forwards are not served here");

@@ -15,9 +15,11 @@ import { endLeftovers } from "./leftovers.ts";
 import { initLimits } from "./limits.ts";
 import type { LinkPlan } from "./link-plan.ts";
 import { LinkSupervisor } from "./link-supervisor.ts";
+import { LiveRootfs } from "./live-rootfs.ts";
 import { takeLoginKey } from "./login-key.ts";
 import type { InitOptions } from "./options.ts";
 import { OutOfMemory } from "./out-of-memory.ts";
+import { markProven } from "./provision/provision.ts";
 import { repairAtBoot } from "./provision/repair.ts";
 import { Provisioning } from "./provisioning.ts";
 import { type SessionProcess, startSession } from "./session-process.ts";
@@ -59,8 +61,12 @@ export async function runKeeper(options: InitOptions, context: Context, log: Log
   });
   workload.onStopping(() => sessions.hangUpAll());
 
-  const status = (): Status => ({ ...statusOf(workload, provisioning), ...firewall.status });
-  const provisioning = new Provisioning({ dataDir, workload, status, log }, found);
+  const status = (): Status => ({ ...statusOf(workload, live, provisioning), ...firewall.status });
+  const live = new LiveRootfs(
+    { dataDir, workload, log, onProven: () => void markProven(dataDir, log) },
+    found,
+  );
+  const provisioning = new Provisioning({ dataDir, live, status, log });
   const keeperSocket = prepareSocket(options.runDir);
   const server = listenUnix(keeperSocket, {
     connectionsMax: initLimits.keeperConnectionsMax,
@@ -70,6 +76,7 @@ export async function runKeeper(options: InitOptions, context: Context, log: Log
         workloadSettled: async () => workload.settled(),
         sessions,
         provision: async (frames, request) => provisioning.serve(frames, request),
+        cancelProvision: async (id) => provisioning.cancel(id),
         log,
       }),
   });
@@ -77,12 +84,13 @@ export async function runKeeper(options: InitOptions, context: Context, log: Log
 
   const link = new LinkSupervisor(linkPlan(options, keeperSocket), loginKey, log);
   link.start();
-  if (found.rootfs) await workload.keepRunning();
+  if (found.rootfs) await live.boot();
   log("info", "ready", { vm_state: status().vm_state, runtime: workload.runtime });
 
   const reason = await Promise.race([stopAsked, poweredOff.promise]);
   log("info", "stopping", { reason });
   provisioning.close();
+  live.close();
   await Promise.all([link.stop(), workload.close()]);
   await firewall.lower();
   memory.stop();
@@ -122,16 +130,16 @@ async function nextStop(context: Context): Promise<string> {
   });
 }
 
-function statusOf(workload: Workload, provisioning: Provisioning): Status {
-  const { runtime } = workload;
-  const { state, digest } = provisioning;
+function statusOf(workload: Workload, live: LiveRootfs, provisioning: Provisioning): Status {
+  const { digest, rolledBack } = live;
   return {
-    vm_state: state,
-    runtime,
+    vm_state: provisioning.state,
+    runtime: workload.runtime,
     init_version: version,
     protocol_oldest: protocolVersion.oldest,
     protocol_newest: protocolVersion.newest,
     ...(digest === undefined ? {} : { rootfs_sha256: digest }),
+    ...(rolledBack === undefined ? {} : { rolled_back: rolledBack }),
   };
 }
 

@@ -76,4 +76,9 @@ export const initLimits = {
   /** /etc/passwd and /etc/group of the image. */
   accountFileBytesMax: 1024 * 1024,
   accountLinesMax: 20_000,
+
+  /** A new root filesystem whose init ends within this time after its start gives way to the one before. */
+  probationMs: 30_000,
+  /** How so many provisionings ended is remembered, for clients that lost their link just then. */
+  outcomesMax: 16,
 } as const;

@@ -7,7 +7,7 @@ import { signalProcess } from "../../system/process.ts";
 import type { ChildReaper, ProcessEnd } from "../../system/reaper.ts";
 import { late, within } from "../../system/within.ts";
 import { initLimits } from "./limits.ts";
-import { askedByEnd } from "./workload-power.ts";
+import { askedByEnd, endWords } from "./workload-end.ts";
 import { startWorkload, type WorkloadProcess } from "./workload-process.ts";
 
 export interface WorkloadOptions {
@@ -18,6 +18,13 @@ export interface WorkloadOptions {
   readonly log: Log;
   /** Somebody inside switched the machine off. */
   readonly onPowerOff: () => void;
+}
+
+export interface UnwishedEnd {
+  /** In words. */
+  readonly how: string;
+  /** The workload itself wanted to be started anew, or to stop. */
+  readonly reboot: boolean;
 }
 
 /**
@@ -34,6 +41,7 @@ export class Workload {
   #restart: ReturnType<typeof setTimeout> | undefined;
   #turn: Promise<unknown> = Promise.resolve();
   readonly #onStopping = new Set<(workload: WorkloadProcess) => void>();
+  readonly #onEnded = new Set<(ended: UnwishedEnd) => void>();
 
   constructor(options: WorkloadOptions) {
     this.#options = options;
@@ -60,6 +68,11 @@ export class Workload {
   /** Called before PID 1 is asked to stop, while it still runs. */
   onStopping(listener: (workload: WorkloadProcess) => void): void {
     this.#onStopping.add(listener);
+  }
+
+  /** Called when PID 1 ended, or did not start, without our asking for it; it is started again after a pause. */
+  onEnded(listener: (ended: UnwishedEnd) => void): void {
+    this.#onEnded.add(listener);
   }
 
   /** Whether `close` was called: nothing is started any more. */
@@ -117,7 +130,7 @@ export class Workload {
     if (started?.runtime !== "system-init") return;
     const end = await within(started.ended, initLimits.trialMs);
     if (end === late || !this.#wanted) return;
-    const how = end.kind === "exited" ? `exit code ${end.code}` : `signal ${end.signal}`;
+    const how = endWords(end);
     throw new RemoteError("workload-failed", `The image's /sbin/init ended at once: ${how}`);
   }
 
@@ -162,6 +175,7 @@ export class Workload {
       this.#failed = true;
       this.#options.log("error", "workload failed", { message });
       this.#retryLater();
+      this.#tellEnded({ how: message, reboot: false });
     }
   }
 
@@ -188,6 +202,15 @@ export class Workload {
     if (healthy) this.#pauseMs = initLimits.restartPauseMs;
     if (asked === "reboot") this.#retry();
     else this.#retryLater();
+    const livedSeconds = (livedMs / 1000).toFixed(1);
+    this.#tellEnded({
+      how: `its init ended after ${livedSeconds} s: ${endWords(end)}`,
+      reboot: asked === "reboot",
+    });
+  }
+
+  #tellEnded(ended: UnwishedEnd): void {
+    for (const listener of this.#onEnded) listener(ended);
   }
 
   #retryLater(): void {

@@ -40,8 +40,9 @@ test("a cold machine is provisioned from the file, streamed and whole, then used
   const [request] = vault.requests;
   expect(request).toEqual({
     type: "provision",
+    id: expect.stringMatching(/^[A-Za-z0-9]{16,}$/),
     source: { kind: "upload", size_bytes: archive.length },
-  });
+  } as never);
 });
 
 test("a machine that is ready is left alone, and the rootfs not looked at", async () => {

@@ -3,7 +3,7 @@ import { once } from "node:events";
 import { createServer } from "node:http";
 import { gzipSync } from "node:zlib";
 import { RemoteError } from "../../../src/protocol/errors.ts";
-import { download } from "../../../src/roles/init/provision/download.ts";
+import { openDownload } from "../../../src/roles/init/provision/download.ts";
 
 const content = crypto.getRandomValues(new Uint8Array(65_536));
 const large = Buffer.concat(Array.from({ length: 40 }, () => content));
@@ -66,7 +66,8 @@ const droppingBase = `http://127.0.0.1:${typeof address === "object" ? address?.
 
 async function fetched(url: string, digestGiven = true, signal = new AbortController().signal) {
   const parts: Uint8Array[] = [];
-  for await (const part of download(url, { digestGiven, signal })) parts.push(part.slice());
+  const { bytes } = await openDownload(url, { digestGiven, signal });
+  for await (const part of bytes) parts.push(part.slice());
   return Buffer.concat(parts);
 }
 
@@ -144,7 +145,8 @@ describe("download", () => {
     const read = async (path: string) => {
       const signal = new AbortController().signal;
       const options = { digestGiven: true, signal, connectMs: 100, idleMs: 100 };
-      for await (const _ of download(`${url}${path}`, options)) continue;
+      const { bytes } = await openDownload(`${url}${path}`, options);
+      for await (const _ of bytes) continue;
     };
     expect((await refused(read("/nothing"))).message).toContain("nothing came for 0.1 s");
     expect((await refused(read("/half"))).message).toContain("changed");

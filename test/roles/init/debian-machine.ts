@@ -1,10 +1,8 @@
 import { existsSync, readFileSync } from "node:fs";
 import { resolve } from "node:path";
-import * as v from "valibot";
-import { FrameStream, frameTypes } from "../../../src/protocol/frame.ts";
-import { decodeError, request } from "../../../src/protocol/message.ts";
 import { Mount, run } from "../init-provision/volume-fixture.ts";
 import { TestMachine } from "./machine.ts";
+import { provision } from "./provision-client.ts";
 
 /**
  * A machine with a Debian of `make rootfs`, provisioned through init. As on Fly it has a volume and a
@@ -61,24 +59,4 @@ function archiveOf(image: string): Uint8Array {
   const path = resolve(import.meta.dir, "../../../.cache", `${image}.tar.zst`);
   if (!existsSync(path)) throw new Error(`${path} is not there: make rootfs`);
   return readFileSync(path);
-}
-
-async function provision(machine: TestMachine, archive: Uint8Array): Promise<void> {
-  const frames = new FrameStream(await machine.connect());
-  const source = { kind: "upload" } as const;
-  await request(frames, { type: "provision", source }, v.object({}));
-  const send = async (): Promise<void> => {
-    for (let offset = 0; offset < archive.length; offset += 65_536)
-      await frames.write(frameTypes.data, archive.subarray(offset, offset + 65_536));
-    await frames.write(frameTypes.dataEnd, new Uint8Array(0));
-  };
-  const sending = send().catch(() => undefined);
-  for (;;) {
-    const frame = await frames.read();
-    if (frame === null) throw new Error("No result");
-    if (frame.type === frameTypes.error) throw decodeError(frame.payload);
-    if (frame.type === frameTypes.done) break;
-  }
-  await sending;
-  await frames.stream.end();
 }

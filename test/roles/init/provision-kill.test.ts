@@ -2,15 +2,13 @@ import { afterAll, expect, setDefaultTimeout, test } from "bun:test";
 import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import * as v from "valibot";
 import { compileBinary } from "../../../build/binary.ts";
-import { FrameStream, frameTypes } from "../../../src/protocol/frame.ts";
-import { decodeError, request } from "../../../src/protocol/message.ts";
 import type { Failpoint } from "../../../src/roles/init/provision/failpoint.ts";
 import { selfCommand } from "../../../src/system/self.ts";
 import { makeBusyboxRootfs } from "../../support/busybox-rootfs.ts";
 import { rejection } from "../../support/rejection.ts";
 import { TestMachine } from "./machine.ts";
+import { provision, ProvisionStream } from "./provision-client.ts";
 
 /**
  * kill -9 of a real keeper, with its child, its link and its guest, at every step of provisioning. The
@@ -35,23 +33,6 @@ function archiveOf(mark: string): Uint8Array {
 
 const old = archiveOf("old");
 const fresh = archiveOf("new");
-
-/** Resolves when the machine says that it is done; rejects when it ends before. */
-async function provision(machine: TestMachine, archive: Uint8Array, part = 1): Promise<void> {
-  const frames = new FrameStream(await machine.connect());
-  await request(frames, { type: "provision", source: { kind: "upload" } }, v.object({}));
-  const bytes = archive.subarray(0, archive.length * part);
-  for (let at = 0; at < bytes.length; at += 65_536)
-    await frames.write(frameTypes.data, bytes.subarray(at, at + 65_536));
-  if (part === 1) await frames.write(frameTypes.dataEnd, new Uint8Array(0));
-  for (;;) {
-    const frame = await frames.read();
-    if (frame === null) throw new Error("The machine is gone");
-    if (frame.type === frameTypes.error) throw decodeError(frame.payload);
-    if (frame.type !== frameTypes.done) continue;
-    return frames.stream.end();
-  }
-}
 
 /** A machine with the old root filesystem, and the user's own files on it. */
 async function usedMachine(env: Readonly<Record<string, string>>): Promise<TestMachine> {
@@ -113,7 +94,9 @@ test.each(steps)("killed before %s, it boots the %s one", async (step, mark) => 
 
 test("killed with half of an upload, it boots the old one", async () => {
   await using machine = await usedMachine({});
-  const told = rejection(provision(machine, fresh, 0.5));
+  const upload = await ProvisionStream.open(machine);
+  await upload.send(fresh, fresh.length / 2);
+  const told = rejection(upload.result());
   const child = await machine.descendant(" unpack ");
   await machine.kill();
   expect(await told).toBeInstanceOf(Error);

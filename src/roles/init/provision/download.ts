@@ -10,16 +10,43 @@ export interface DownloadOptions {
   readonly idleMs?: number;
 }
 
+export interface Download {
+  readonly bytes: AsyncIterable<Uint8Array>;
+  /** As the server announces it, where it does. */
+  readonly sizeBytes?: number | undefined;
+}
+
 /**
- * Streams a file from an http(s) server. Follows a few redirects by hand, gives up on a server that
- * says nothing for a minute, and after a lost connection goes on where it stood (Range), if the
- * server shows that it still has the same file. Throws `RemoteError` "download-failed" or "cancelled".
+ * Streams a file from an http(s) server; resolves once the first of it is there. Follows a few
+ * redirects by hand, gives up on a server that says nothing for a minute, and after a lost connection
+ * goes on where it stood (Range), if the server shows that it still has the same file. Rejects, and
+ * so does the stream, with `RemoteError` "download-failed" or "cancelled".
  */
-export async function* download(
+export async function openDownload(address: string, options: DownloadOptions): Promise<Download> {
+  const progress: Progress = {
+    receivedBytes: 0,
+    sizeBytes: undefined,
+    validator: undefined,
+    finished: false,
+  };
+  const bytes = download(address, progress, options);
+  const first = await bytes.next();
+  return { bytes: startingWith(first, bytes), sizeBytes: progress.sizeBytes };
+}
+
+async function* startingWith(
+  first: IteratorResult<Uint8Array>,
+  rest: AsyncGenerator<Uint8Array>,
+): AsyncGenerator<Uint8Array> {
+  if (first.done !== true) yield first.value;
+  yield* rest;
+}
+
+async function* download(
   address: string,
+  progress: Progress,
   options: DownloadOptions,
 ): AsyncGenerator<Uint8Array> {
-  const progress: Progress = { receivedBytes: 0, validator: undefined, finished: false };
   let url = checkedUrl(address, options);
   for (let attempt = 1; !progress.finished; attempt++) {
     const before = progress.receivedBytes;
@@ -46,6 +73,7 @@ function worthwhile(attempt: number, progress: Progress): boolean {
 
 interface Progress {
   receivedBytes: number;
+  sizeBytes: number | undefined;
   /** Strong ETag or Last-Modified of the first answer: a changed file must not be glued to the old start. */
   validator: string | undefined;
   finished: boolean;
@@ -124,6 +152,7 @@ function checkedBody(response: Response, url: URL, progress: Progress): Readable
   }
   if (expected === 206) checkRange(response, url, progress);
   if (response.body === null) throw failed(url, "the server sent nothing");
+  if (expected === 200) progress.sizeBytes = sizeOf(response);
   progress.validator ??= validatorOf(response);
   return response.body;
 }
@@ -132,6 +161,14 @@ function checkRange(response: Response, url: URL, progress: Progress): void {
   const range = response.headers.get("content-range") ?? "";
   if (range.startsWith(`bytes ${progress.receivedBytes}-`)) return;
   throw failed(url, "the server resumed at another place than asked");
+}
+
+/** Undefined where the server does not know it before the end. */
+function sizeOf({ headers }: Response): number | undefined {
+  const length = headers.get("content-length");
+  if (length === null || headers.has("transfer-encoding")) return undefined;
+  const bytes = Number(length);
+  return Number.isSafeInteger(bytes) && bytes > 0 ? bytes : undefined;
 }
 
 function validatorOf(response: Response): string | undefined {

@@ -10,5 +10,10 @@ export function askedByEnd(end: ProcessEnd): "reboot" | "power-off" | undefined 
   return end.signal === interrupt ? "power-off" : undefined;
 }
 
+/** For the end of a sentence. */
+export function endWords(end: ProcessEnd): string {
+  return end.kind === "exited" ? `exit code ${end.code}` : `signal ${end.signal}`;
+}
+
 const hangUp = 1;
 const interrupt = 2;

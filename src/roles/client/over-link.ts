@@ -1,0 +1,24 @@
+import { StreamError } from "../../protocol/byte-stream.ts";
+import { type Connection, ConnectionClosed } from "../../quic/connection.ts";
+import type { Link } from "./link.ts";
+
+/** Does something that goes on where it stood when the link is lost: `attempt` is made again over each new connection. */
+export async function overLink<Result>(
+  link: Link,
+  attempt: (connection: Connection) => Promise<Result>,
+): Promise<Result> {
+  for (let failures = 0; ; failures += 1) {
+    const connection = await link.connection();
+    try {
+      return await attempt(connection);
+    } catch (error) {
+      if (!isLinkLoss(error)) throw error;
+      // The stream alone failed: something there is restarting. Do not hurry it.
+      if (link.isCurrent(connection)) await link.pause(failures);
+    }
+  }
+}
+
+function isLinkLoss(error: unknown): boolean {
+  return error instanceof StreamError || error instanceof ConnectionClosed;
+}

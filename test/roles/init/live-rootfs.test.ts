@@ -1,0 +1,170 @@
+import { afterEach, beforeEach, expect, test } from "bun:test";
+import { existsSync, mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { limits } from "../../../src/protocol/limits.ts";
+import { type FoundRootfs, LiveRootfs } from "../../../src/roles/init/live-rootfs.ts";
+import { dataLayout } from "../../../src/roles/init/provision/data-layout.ts";
+import { unlockFile } from "../../../src/roles/init/provision/lock-file.ts";
+import { restorePrevious } from "../../../src/roles/init/provision/provision.ts";
+import { rejection } from "../../support/rejection.ts";
+import { StagedWorkload } from "./staged-workload.ts";
+
+let dataDir: string;
+let workload: StagedWorkload;
+let events: string[];
+let proven: number;
+const probationMs = 300;
+
+beforeEach(() => {
+  dataDir = mkdtempSync(join(tmpdir(), "fv-live-"));
+  for (const tree of ["rootfs", "rootfs.previous"]) {
+    mkdirSync(join(dataDir, tree));
+    writeFileSync(join(dataDir, tree, tree), "");
+  }
+  workload = new StagedWorkload();
+  events = [];
+  proven = 0;
+});
+afterEach(() => {
+  unlockFile(dataLayout(dataDir).lock);
+  rmSync(dataDir, { recursive: true });
+});
+
+const log = (_level: unknown, event: string): void => void events.push(event);
+const onProven = (): void => void (proven += 1);
+
+function live(found: Partial<FoundRootfs> = {}): LiveRootfs {
+  mkdirSync(join(dataDir, ".fly-vault"), { recursive: true });
+  return new LiveRootfs(
+    { dataDir, workload, log, onProven, probationMs },
+    { rootfs: true, ...found },
+  );
+}
+
+const noLog = (): void => undefined;
+const next = (isNew = true) => ({
+  activate: async () => restorePrevious(dataDir, noLog),
+  discard: async () => {},
+  isNew,
+});
+const change = (rootfs: LiveRootfs, isNew = true): Promise<void> =>
+  rootfs.change(next(isNew), () => undefined);
+/** The file that tells which of the two trees is live. */
+const tree = (): string | undefined => readdirSync(join(dataDir, "rootfs"))[0];
+
+async function until(condition: () => boolean): Promise<void> {
+  const deadlineMs = performance.now() + 10_000;
+  while (!condition()) {
+    if (performance.now() > deadlineMs) throw new Error(`Never: ${condition.toString()}`);
+    await Bun.sleep(5);
+  }
+}
+
+test("a tree that was not proven when the machine went down is on probation again", async () => {
+  const rootfs = live({ proven: false, sha256: "ab".repeat(32) });
+  await rootfs.boot();
+  workload.dies();
+  await until(() => events.includes("rootfs-rolled-back"));
+  expect(tree()).toBe("rootfs.previous");
+  expect(rootfs.rolledBack).toEqual({
+    sha256: "ab".repeat(32),
+    because: "its init ended after 2.0 s: exit code 1",
+  });
+  expect(workload.steps).toEqual(["keepRunning", "stop", "keepRunning"]);
+  // The other one is final, as going back records: else two bad ones would change places for ever.
+  workload.dies();
+  await Bun.sleep(20);
+  expect(tree()).toBe("rootfs.previous");
+});
+
+test("a tree that was proven before may die as it likes", async () => {
+  await live({ proven: true }).boot();
+  workload.dies();
+  await Bun.sleep(20);
+  expect(tree()).toBe("rootfs");
+  expect(workload.steps).toEqual(["keepRunning"]);
+});
+
+test("a new one is proven when its time has passed, and only then", async () => {
+  const rootfs = live();
+  await change(rootfs);
+  expect(proven).toBe(0);
+  await until(() => proven === 1);
+  workload.dies();
+  await Bun.sleep(20);
+  expect(tree()).toBe("rootfs.previous");
+  expect(proven).toBe(1);
+});
+
+test("the fallback init proves a tree at once, after a change and after a boot", async () => {
+  workload.next = "fallback-init";
+  await change(live());
+  expect(proven).toBe(1);
+  await live({ proven: false }).boot();
+  expect(proven).toBe(2);
+});
+
+test("a reboot from inside begins the time anew", async () => {
+  await change(live());
+  const startedMs = performance.now();
+  await Bun.sleep(probationMs / 2);
+  workload.dies("", true);
+  await until(() => proven === 1);
+  expect(performance.now() - startedMs).toBeGreaterThan(probationMs * 1.4);
+  expect(tree()).toBe("rootfs.previous");
+});
+
+test("one that is left for another is judged no more", async () => {
+  const rootfs = live();
+  await change(rootfs);
+  await change(rootfs, false);
+  workload.dies();
+  await Bun.sleep(probationMs * 1.5);
+  expect(tree()).toBe("rootfs");
+  expect(proven).toBe(0);
+});
+
+test("a machine that stops judges nothing any more", async () => {
+  const rootfs = live();
+  await change(rootfs);
+  rootfs.close();
+  workload.dies();
+  await Bun.sleep(probationMs * 1.5);
+  expect(proven).toBe(0);
+  expect(tree()).toBe("rootfs.previous");
+  workload.closed = true;
+  expect(await rejection(change(rootfs))).toMatchObject({ code: "cancelled" });
+});
+
+test("without a previous tree the live one stays, whatever it does", async () => {
+  rmSync(join(dataDir, "rootfs.previous"), { recursive: true });
+  const rootfs = live({ proven: false });
+  expect(rootfs.hasPrevious).toBe(false);
+  await rootfs.boot();
+  workload.dies();
+  await until(() => events.includes("rootfs-does-not-stay-up"));
+  expect(tree()).toBe("rootfs");
+  expect(rootfs.rolledBack).toBeUndefined();
+});
+
+test("a tree that was left half made is none to go back to", () => {
+  rmSync(join(dataDir, "rootfs.previous"), { recursive: true });
+  writeFileSync(join(dataDir, "rootfs.previous"), "");
+  expect(live().hasPrevious).toBe(false);
+});
+
+test("what is said of it is short, one line, and there after a restart; a broken note is none", async () => {
+  const rootfs = live({ proven: false });
+  await rootfs.boot();
+  workload.dies(`\u{1b}[31m${"x".repeat(1000)}`);
+  await until(() => rootfs.rolledBack !== undefined);
+  const { because = "" } = rootfs.rolledBack ?? {};
+  expect(because.length).toBeLessThanOrEqual(limits.becauseBytesMax);
+  expect(because).not.toContain("\u{1b}");
+  expect(live().rolledBack).toEqual(rootfs.rolledBack);
+  writeFileSync(join(dataDir, ".fly-vault/rolled-back.json"), '{"because":');
+  expect(live().rolledBack).toBeUndefined();
+  await change(rootfs);
+  expect(existsSync(join(dataDir, ".fly-vault/rolled-back.json"))).toBe(false);
+});
