@@ -1,6 +1,4 @@
 import { expect, setDefaultTimeout, test } from "bun:test";
-import { existsSync } from "node:fs";
-import { join } from "node:path";
 import { rejection } from "../../support/rejection.ts";
 import { TestMachine } from "./machine.ts";
 import {
@@ -102,22 +100,43 @@ test("an init that is killed counts as one that died", async () => {
   expect((await machine.status()).rolled_back?.because).toEndWith("signal 9");
 });
 
-test.each(["reboot", "poweroff", "halt"])(
-  "a %s from inside is no failure, neither at once nor later",
+/** Asks for it once, a moment after its start. */
+const initThatAsks = (seconds: string, word: string): string =>
+  `[ -e /root/asked ] || { touch /root/asked; sleep ${seconds}; ${word} -f; }\nexec sleep 1000`;
+
+test("a reboot from inside is no failure of a new one", async () => {
+  await using machine = await coldMachine();
+  await provision(machine, archiveOf("first"));
+  await provision(machine, archiveWithInit("second", initThatAsks("1.3", "reboot")));
+  await machine.descendant("sleep 1000");
+  await Bun.sleep(afterwardsMs);
+  expect(machine.log).not.toContain(restored);
+  expect(await markOf(machine)).toBe("second");
+  expect((await machine.status()).rolled_back).toBeUndefined();
+});
+
+test.each(["poweroff", "halt"])(
+  "a %s from inside is none either: the machine is off",
   async (word) => {
     await using machine = await coldMachine();
     await provision(machine, archiveOf("first"));
-    const once = (name: string, seconds: string): string =>
-      `[ -e /root/${name} ] || { touch /root/${name}; sleep ${seconds}; ${word} -f; }`;
-    const script = [once("at-once", "0.2"), once("later", "1.3"), "exec sleep 1000"].join("\n");
-    await provision(machine, archiveWithInit("second", script));
-    while (!existsSync(join(machine.dataDir, "persist/root/later"))) await Bun.sleep(20);
-    await machine.descendant("sleep 1000");
-    await Bun.sleep(afterwardsMs);
-    expect(machine.log.match(/"event":"workload started"/g)).toHaveLength(4);
-    expect(machine.log).not.toContain(restored);
+    await provision(machine, archiveWithInit("second", initThatAsks("1.3", word)));
+    await machine.untilLogged('"event":"stopped"');
+    expect(await machine.stop()).toBe(0);
+    await machine.start();
     expect(await markOf(machine)).toBe("second");
     expect((await machine.status()).rolled_back).toBeUndefined();
+  },
+);
+
+test.each(["reboot", "poweroff"])(
+  "one that asks for a %s as it boots does not boot",
+  async (word) => {
+    await using machine = await coldMachine();
+    await provision(machine, archiveOf("first"));
+    const second = archiveWithInit("second", initThatAsks("0.2", word));
+    expect(await codeOf(provision(machine, second))).toBe("workload-failed");
+    expect(await markOf(machine)).toBe("first");
   },
 );
 
