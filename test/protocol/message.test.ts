@@ -20,6 +20,7 @@ import {
   sessionEndSchema,
   sessionListSchema,
   sessionReplySchema,
+  type Status,
   statusSchema,
 } from "../../src/protocol/message.ts";
 import { encodeSessionList } from "../../src/protocol/session-list.ts";
@@ -290,6 +291,19 @@ test("a list of the most and longest sessions fits one reply", () => {
   expect(one.sessions[0]?.argv.join(" ")).toHaveLength(limits.listedCharsMax + 1);
   const short = encodeSessionList({ sessions: [{ ...session, argv: ["make", "-j"] }] });
   expect(decodeJson(sessionListSchema, short, "List").sessions[0]?.argv).toEqual(["make", "-j"]);
+});
+
+test("the longest status fits ACCEPT", () => {
+  const status: Status = {
+    vm_state: "provisioning",
+    runtime: "fallback-init",
+    init_version: "100.100.100-candidate.100",
+    protocol_oldest: 1000,
+    protocol_newest: 1000,
+    rootfs_sha256: "ab".repeat(32),
+    rolled_back: { sha256: "ab".repeat(32), because: '"'.repeat(limits.becauseBytesMax) },
+  };
+  expect(encodeJson(status).length).toBeLessThanOrEqual(limits.acceptBytesMax - limits.proofBytes);
 });
 
 test("request sends the first frame and gives the reply, or the error as RemoteError", async () => {

@@ -133,7 +133,6 @@ export class ProvisionJob {
         this.#take(frame);
       }
     } catch (error) {
-      if (error instanceof StreamError) return "left";
       if (error instanceof ProtocolError)
         await this.cancel(new RemoteError("bad-request", error.message));
       throw error;

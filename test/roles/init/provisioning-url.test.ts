@@ -24,7 +24,9 @@ class ArchiveServer implements Disposable {
     this.#server = createServer((request, response) => {
       this.asked += 1;
       response.setHeader("content-length", archive.length);
-      if (request.url === "/whole") {
+      if (request.url === "/huge") {
+        response.writeHead(200, { "content-length": 2 ** 50 }).write(archive);
+      } else if (request.url === "/whole") {
         response.end(archive);
       } else if (request.url === "/slow") {
         void this.#trickle(archive, response);
@@ -79,6 +81,14 @@ test("from a URL, and a server that does not have it", async () => {
   expect(await codeOf(from("/nothing"))).toBe("download-failed");
   expect((await from("/whole")).sha256).toBe(sha256);
   expect(await markOf(machine)).toBe("downloaded");
+});
+
+test("an archive larger than the volume is refused from its announcement", async () => {
+  await using machine = await TestMachine.boot({ rootfs: null });
+  using server = await ArchiveServer.open(archive);
+  const stream = await ProvisionStream.open(machine, { source: server.source("/huge"), sha256 });
+  expect(await codeOf(stream.result())).toBe("disk-full");
+  expect([...stream.phases]).toEqual(["download"]);
 });
 
 test("progress begins with the download and knows its size; a client that comes back finds it going on", async () => {
