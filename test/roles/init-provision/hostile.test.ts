@@ -9,12 +9,21 @@ import { frameCases } from "./corpus/frame.ts";
 import { linkCases } from "./corpus/link.ts";
 import { metaCases } from "./corpus/meta.ts";
 import { pathCases } from "./corpus/path.ts";
+import { endlessLines, sparseCases } from "./corpus/sparse.ts";
 import { Scratch, unpackInto } from "./scratch.ts";
-import { archive, file, symlink } from "./tar-builder.ts";
+import { oldGnu, pax10 } from "./sparse-builder.ts";
+import { archive, concat, file, symlink } from "./tar-builder.ts";
 
 setDefaultTimeout(60_000);
 
-const cases = [...pathCases, ...linkCases, ...metaCases, ...attributeCases, ...frameCases];
+const cases = [
+  ...pathCases,
+  ...linkCases,
+  ...metaCases,
+  ...sparseCases,
+  ...attributeCases,
+  ...frameCases,
+];
 
 describe("hostile archives", () => {
   for (const [row, title, bytes, effect] of cases) {
@@ -51,6 +60,19 @@ describe("hostile archives", () => {
     using scratch = new Scratch();
     const outcome = attempt(() => unpackInto(scratch.root, archive(good, file("a/../b"))));
     expect(outcome).toMatchObject({ reason: "E_PATH_DOTDOT", entry: "a/../b" });
+  });
+
+  test("a refusal says what is wrong with a map, as soon as it is", () => {
+    using scratch = new Scratch();
+    const beyond = oldGnu({ sizeBytes: 1000, pairs: [[512, 512]] });
+    const endless = pax10({ sizeBytes: 512, lines: endlessLines });
+    for (const [bytes, message] of [
+      [beyond.subarray(0, 512), "behind the file's end"],
+      [endless, "longer than what is stored"],
+    ] as const) {
+      const outcome = attempt(() => unpackInto(scratch.root, concat(bytes, good)));
+      expect((outcome as Error).message).toContain(message);
+    }
   });
 });
 

@@ -1,17 +1,23 @@
 import { expect, setDefaultTimeout, test } from "bun:test";
 import fc from "fast-check";
 import { parsePax } from "../../../src/roles/init/provision/tar/pax.ts";
-import { TarReader } from "../../../src/roles/init/provision/tar/reader.ts";
+import { type TarEvent, TarReader } from "../../../src/roles/init/provision/tar/reader.ts";
 import { TarRefusal, type TarReason } from "../../../src/roles/init/provision/tar/refusal.ts";
 import { linkCases } from "./corpus/link.ts";
 import { pathCases } from "./corpus/path.ts";
 import { Scratch, unpackInto } from "./scratch.ts";
+import { oldGnu, type Pair, pax00, pax01, pax10 } from "./sparse-builder.ts";
 import { concat, dir, endMark, file, gnuLong, hardlink, pax, symlink } from "./tar-builder.ts";
 
 setDefaultTimeout(60_000);
 
 const seed = Number(process.env["FV_SEED"]) || undefined;
 const options = (numRuns: number) => ({ numRuns, ...(seed === undefined ? {} : { seed }) });
+
+const segments = [
+  ...[0, 1024, 2048, 4096, 6000, 7000].map((at): Pair => [at, 512]),
+  [9000, 0] as const,
+];
 
 const valid = concat(
   dir("d", { mode: 0o755 }),
@@ -26,6 +32,10 @@ const valid = concat(
   gnuLong("L", "name\0"),
   symlink("x", "y"),
   hardlink("h", "d/f"),
+  oldGnu({ name: "s1", sizeBytes: 9000, pairs: segments, data: "s".repeat(6 * 512) }),
+  pax00({ name: "s2", sizeBytes: 9000, pairs: segments, data: "s".repeat(6 * 512) }),
+  pax01({ name: "s3", sizeBytes: 9000, pairs: segments, data: "s".repeat(6 * 512) }),
+  pax10({ name: "s4", sizeBytes: 9000, pairs: segments, data: "s".repeat(6 * 512) }),
   endMark,
 );
 
@@ -33,11 +43,12 @@ const valid = concat(
 function read(bytes: Uint8Array, slice: number): string {
   const reader = new TarReader();
   const seen: string[] = [];
+  const count = sizeCounter();
   try {
     for (let at = 0; at < bytes.length; at += slice) {
       for (const event of reader.push(bytes.subarray(at, at + slice))) {
+        count(event);
         if (event.kind === "entry") seen.push(JSON.stringify(event.entry));
-        else if (event.kind === "data") expect(event.bytes.length).toBeGreaterThan(0);
       }
     }
     reader.finish();
@@ -46,6 +57,19 @@ function read(bytes: Uint8Array, slice: number): string {
     if (error instanceof TarRefusal) return `${seen.join("\n")}\n${error.reason}`;
     throw error;
   }
+}
+
+/** Data and holes of a file add up to its size, whatever the archive. */
+function sizeCounter(): (event: TarEvent) => void {
+  let left = 0;
+  return (event) => {
+    if (event.kind === "entry") left = event.entry.kind === "file" ? event.entry.sizeBytes : 0;
+    if (event.kind === "file-end") expect(left).toBe(0);
+    if (event.kind !== "data" && event.kind !== "hole") return;
+    const size = event.kind === "data" ? event.bytes.length : event.sizeBytes;
+    expect(size).toBeGreaterThan(0);
+    left -= size;
+  };
 }
 
 test("damaged archives give entries or a TarRefusal, the same in any slices", () => {
