@@ -47,7 +47,7 @@ function openBelow(folder: string): number {
   return links.filter((link) => typeof link === "string" && link.startsWith(folder)).length;
 }
 
-describe("limits", () => {
+describe("row 69: limits", () => {
   const small = { ...tarLimits, entriesMax: 10, expandedBytesMax: 5000, sparseSegmentsMax: 5 };
   const reached: readonly (readonly [string, Uint8Array, object])[] = [
     ["entries", many(10, (index) => file(`f${index}`)), { reason: "E_LIMIT_ENTRIES" }],
@@ -136,8 +136,8 @@ describe("SpaceGuard", () => {
   });
 });
 
-/** Row 75: the kernel refuses the n-th call of its kind, for every call and every n. */
-describe("a failing system call", () => {
+/** The kernel refuses the n-th call of its kind, for every call and every n. */
+describe("row 75: a failing system call", () => {
   const everything = archive(
     dir("d", { uid: 5 }),
     file("d/f", "content", { uid: 5, mode: 0o4755 }),

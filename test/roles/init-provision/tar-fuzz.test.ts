@@ -1,10 +1,14 @@
-import { expect, setDefaultTimeout, test } from "bun:test";
+import { describe, expect, setDefaultTimeout, test } from "bun:test";
 import fc from "fast-check";
 import { parsePax } from "../../../src/roles/init/provision/tar/pax.ts";
 import { type TarEvent, TarReader } from "../../../src/roles/init/provision/tar/reader.ts";
 import { TarRefusal, type TarReason } from "../../../src/roles/init/provision/tar/refusal.ts";
+import { attributeCases } from "./corpus/attribute.ts";
+import { breakoutCases } from "./corpus/breakout.ts";
 import { linkCases } from "./corpus/link.ts";
+import { metaCases } from "./corpus/meta.ts";
 import { pathCases } from "./corpus/path.ts";
+import { sparseCases } from "./corpus/sparse.ts";
 import { Scratch, unpackInto } from "./scratch.ts";
 import { oldGnu, type Pair, pax00, pax01, pax10 } from "./sparse-builder.ts";
 import { concat, dir, endMark, file, gnuLong, hardlink, pax, symlink } from "./tar-builder.ts";
@@ -145,34 +149,61 @@ test("parsePax takes what the builder wrote and refuses or takes anything else w
   );
 });
 
-test("row 70: whatever stands around it, the first hostile entry decides", () => {
-  const hostile = [...pathCases, ...linkCases].flatMap(([, , bytes, effect]) =>
-    typeof effect === "string"
-      ? [{ bytes: bytes.subarray(0, -1024), reason: effect satisfies TarReason }]
-      : [],
-  );
-  fc.assert(
-    fc.property(
-      fc.array(fc.nat(200), { maxLength: 60 }),
-      fc.nat(hostile.length - 1),
-      fc.nat(hostile.length - 1),
-      (sizes, first, second) => {
-        using scratch = new Scratch();
-        const before = sizes.map((size, index) => file(`valid/${index}`, "v".repeat(size)));
-        const decides = hostile[first];
-        const later = hostile[second];
-        if (decides === undefined || later === undefined) return;
-        const bytes = concat(...before, decides.bytes, file("between"), later.bytes, endMark);
-        let outcome: unknown;
-        try {
-          unpackInto(scratch.root, bytes, { slice: 4096 });
-        } catch (error) {
-          outcome = error;
-        }
-        expect(outcome).toMatchObject({ reason: decides.reason });
-        expect(scratch.escaped).toBe(false);
-      },
-    ),
-    options(150),
-  );
+/** What an archive is refused for, or undefined. */
+function refusal(bytes: Uint8Array): unknown {
+  using scratch = new Scratch();
+  try {
+    unpackInto(scratch.root, bytes, { slice: 4096 });
+  } catch (error) {
+    expect(scratch.escaped).toBe(false);
+    return error;
+  }
+  return undefined;
+}
+
+describe("row 70: whatever stands around it, the first hostile entry decides", () => {
+  /** Refused for what they hold, not for how they end or for how much they are. */
+  const atTheEnd: ReadonlySet<TarReason> = new Set(["E_META_ORPHAN", "E_AFTER_EOF", "E_EMPTY"]);
+  const hostile = [
+    ...pathCases,
+    ...linkCases,
+    ...metaCases,
+    ...sparseCases,
+    ...attributeCases,
+    ...breakoutCases,
+  ].flatMap(([, , bytes, effect]) => {
+    const whole = bytes.length > 1024 && bytes.subarray(-1024).every((byte) => byte === 0);
+    if (typeof effect !== "string" || !whole || atTheEnd.has(effect)) return [];
+    return [{ bytes: bytes.subarray(0, -1024), reason: effect }];
+  });
+
+  test("among files of any size", () => {
+    expect(hostile.length).toBeGreaterThan(200);
+    fc.assert(
+      fc.property(
+        fc.array(fc.nat(200), { maxLength: 60 }),
+        fc.constantFrom(...hostile),
+        fc.constantFrom(...hostile),
+        (sizes, decides, later) => {
+          const before = sizes.map((size, index) => file(`valid/${index}`, "v".repeat(size)));
+          const outcome = refusal(
+            concat(...before, decides.bytes, file("between"), later.bytes, endMark),
+          );
+          expect(outcome).toMatchObject({ reason: decides.reason });
+        },
+      ),
+      options(300),
+    );
+  });
+
+  test("in ten thousand entries", () => {
+    const files = Array.from({ length: 10_000 }, (_, index) => file(`valid/${index}`));
+    fc.assert(
+      fc.property(fc.nat(9_999), fc.constantFrom(...hostile), (at, { bytes, reason }) => {
+        const outcome = refusal(concat(...files.slice(0, at), bytes, ...files.slice(at), endMark));
+        expect(outcome).toMatchObject({ reason });
+      }),
+      options(5),
+    );
+  });
 });

@@ -38,7 +38,15 @@ export const attributeCases: readonly Case[] = [
     skips("character device", "dev/null"),
   ],
   [48, "a device makes nothing", archive(good, device("null", "3", 1, 3)), paths("good")],
+  [48, "/dev/tty", archive(good, device("dev/tty", "3", 5, 0)), skips("character device")],
   [49, "block device", archive(good, device("dev/sda", "4", 8, 0)), skips("block device")],
+  [49, "/dev/mem", archive(good, device("dev/mem", "3", 1, 1)), skips("character device")],
+  [
+    49,
+    "devices of drivers",
+    archive(good, device("dev/kvm", "3", 10, 232), device("dev/fuse", "3", 10, 229)),
+    skips("2 × character device, first dev/kvm"),
+  ],
   [
     50,
     "FIFO",
@@ -210,10 +218,7 @@ export const attributeCases: readonly Case[] = [
     ),
     (_root, skipped) => expect(skipped).toEqual([]),
   ],
-  ...[".wh.foo", ".wh..wh..opq", ".wh.", ".wh...", "a/.wh.x/b"].map((name): Case => [
-    57,
-    name,
-    archive(file(name)),
-    "E_LAYER_TAR",
-  ]),
+  ...[".wh.foo", ".wh..wh..opq", ".wh.", ".wh...", "a/.wh.x/b", ".wh.../../outside"].map(
+    (name): Case => [57, name, archive(file(name)), "E_LAYER_TAR"],
+  ),
 ];

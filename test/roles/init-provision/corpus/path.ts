@@ -95,6 +95,13 @@ export const pathCases: readonly Case[] = [
     archive(dir("d"), symlink("l", "d"), file("l/x")),
     "E_PARENT_SYMLINK",
   ],
+  [
+    16,
+    "through a link to the folder itself",
+    archive(symlink("l", "."), file("l/./x")),
+    "E_PARENT_SYMLINK",
+  ],
+  [16, "through a FIFO", archive(fifo("p"), file("p/x")), "E_PARENT_NOT_DIRECTORY"],
   [16, "through a file", archive(file("f"), file("f/x")), "E_PARENT_NOT_DIRECTORY"],
   [
     17,
