@@ -91,6 +91,7 @@ export const metaCases: readonly Case[] = [
     "3 a",
     "999999999 a=b\n",
     "12 path=evil\n5",
+    "14 pa\0th=evil\n",
   ].map((body): Case => [
     39,
     `PAX record ${JSON.stringify(body)}`,
@@ -162,6 +163,12 @@ export const metaCases: readonly Case[] = [
   ]),
   [43, "PAX of 1 MiB and 1", header({ type: "x", size: mib + 1 }), "E_META_SIZE"],
   [44, "GNU name without zero", archive(gnuLong("L", "name"), good), paths("name")],
+  [
+    44,
+    "GNU name that goes on behind its size",
+    archive(gnuLong("L", "name").fill(0x61, 516, 517), good),
+    "E_META_SIZE",
+  ],
   [44, "GNU name with two zeros", archive(gnuLong("L", "name\0more\0"), good), paths("name")],
   [
     44,

@@ -24,6 +24,8 @@ export const pathCases: readonly Case[] = [
   [2, "slashes and dots", archive(file("//./a//./b")), paths("a", "a/b")],
   [3, "file named .", archive(file(".")), "E_PATH_EMPTY"],
   [3, "file named ./", archive(symlink("./", "x")), "E_PATH_EMPTY"],
+  [3, "file named /", archive(file("/", "")), "E_PATH_EMPTY"],
+  [3, "old directory ./", archive(good, file("./", "", { type: "\0" })), paths("good")],
   [3, "file without a name", archive(file("")), "E_PATH_EMPTY"],
   [
     3,

@@ -229,6 +229,7 @@ const refused: readonly Case[] = [
     ),
     "E_SPARSE",
   ],
+  [45, "sparse 0.1: no pairs", archive(pax01({ sizeBytes: 0, pairs: [] })), "E_SPARSE"],
   [
     45,
     "sparse 0.1: another count than pairs",

@@ -70,7 +70,8 @@ export function decideEntry(
     linkName,
     size,
     sparseFile,
-    isDirectoryName: name.endsWith("/"),
+    // Of a name of slashes alone readers make different things.
+    isDirectoryName: /[^/]\/+$/.test(name),
   });
   if (entry.path === "" && entry.kind !== "directory") {
     throw new TarRefusal("E_PATH_EMPTY", "The entry has no name");

@@ -37,6 +37,8 @@ export function parsePax(body: Uint8Array): ReadonlyMap<ByteString, Uint8Array> 
     const equals = record.indexOf(0x3d);
     if (equals < 1 || body[at + length - 1] !== 0x0a) throw syntax();
     const key = byteString(record.subarray(0, equals));
+    // For readers in C the key ends here, and the value never begins.
+    if (key.includes("\0")) throw syntax();
     const value = record.subarray(equals + 1);
     at += length;
     if (pairs.take(key, value)) continue;

@@ -9,7 +9,8 @@ import { type SparseFile, sparseFile } from "./sparse-file.ts";
 
 /**
  * Strict streaming reader of v7, ustar, PAX and GNU archives: bytes in any slices -> events.
- * One pass, one size per entry, refused at the first doubt; what it accepts, GNU tar reads the same way.
+ * One pass, one size per entry, refused at the first doubt; what it accepts, GNU tar reads the same way
+ * (or complains: of a blank size where none is needed, and of times that are no times).
  * It holds one block and at most one meta entry (`metaBytesMax`), whatever comes.
  */
 export type TarEvent =
@@ -40,6 +41,7 @@ export class TarReader {
   #sparse: { readonly header: TarHeader; readonly file: SparseFile } | undefined;
   #content: FileContent | undefined;
   #paddingLeft = 0;
+  #paddingIsZero = false;
   #zeroBlocks = 0;
   #takenBytes = 0;
   #blocks = 0;
@@ -68,9 +70,7 @@ export class TarReader {
         yield { kind: "data", bytes };
         yield* this.#toNextData(this.#content);
       } else if (this.#paddingLeft > 0) {
-        const skipped = Math.min(this.#paddingLeft, chunk.length - at);
-        this.#paddingLeft -= skipped;
-        at += skipped;
+        at += this.#skipPadding(chunk.subarray(at, at + this.#paddingLeft));
       } else if (this.#metaBody !== undefined) {
         at += this.#takeMeta(this.#metaBody, chunk.subarray(at));
       } else if (this.#zeroBlocks === 2) {
@@ -103,6 +103,14 @@ export class TarReader {
       }
       if (hole > 0) yield { kind: "hole", sizeBytes: hole };
     }
+  }
+
+  #skipPadding(bytes: Uint8Array): number {
+    if (this.#paddingIsZero && !isZero(bytes)) {
+      throw new TarRefusal("E_META_SIZE", "A long name that goes on behind its size");
+    }
+    this.#paddingLeft -= bytes.length;
+    return bytes.length;
   }
 
   #takeBlock(chunk: Uint8Array, at: number): { taken: number; bytes: Uint8Array | undefined } {
@@ -155,6 +163,7 @@ export class TarReader {
     yield { kind: "entry", entry };
     if (entry.kind !== "file") return;
     this.#paddingLeft = this.#padding(entry.storedBytes);
+    this.#paddingIsZero = false;
     this.#content = new FileContent(entry.sizeBytes, file?.map.segments);
     yield* this.#toNextData(this.#content);
   }
@@ -208,6 +217,8 @@ export class TarReader {
     if (body.filled === body.bytes.length) {
       this.#metaBody = undefined;
       this.#paddingLeft = this.#padding(body.bytes.length);
+      // GNU tar reads a long name up to the first zero, wherever that is.
+      this.#paddingIsZero = body.type === "L" || body.type === "K";
       this.#applyMeta(body);
     }
     return taken;

@@ -74,8 +74,7 @@ function mapInData(values: ReadonlyMap<string, ByteString>, limits: TarLimits): 
 
 function mapInHeader(values: ReadonlyMap<string, ByteString>, limits: TarLimits): SparseMap {
   const map = new SparseMap(parseDecimal(values.get("size")), limits);
-  const list = values.get("map") ?? "";
-  const numbers = list === "" ? [] : list.split(",");
+  const numbers = (values.get("map") ?? "").split(",");
   if (numbers.length !== 2 * parseDecimal(values.get("numblocks"))) {
     throw sparse("the count of segments is wrong");
   }
