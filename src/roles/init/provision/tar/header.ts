@@ -30,8 +30,8 @@ export interface TarHeader {
 export function parseHeader(block: Uint8Array): TarHeader {
   checkChecksum(block);
   const type = String.fromCharCode(block[156] ?? 0);
-  const special = type === "3" || type === "4";
   const dialect = dialectOf(block);
+  const special = dialect !== "v7" && (type === "3" || type === "4");
   return {
     dialect,
     name: joinedName(block, dialect),
