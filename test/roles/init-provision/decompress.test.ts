@@ -54,7 +54,7 @@ async function* failing(): AsyncGenerator<Uint8Array> {
 
 const slices = [undefined, 1, 7, 1000] as const;
 
-describe("decompress takes", () => {
+describe("rows 66 and 68: decompress takes", () => {
   const accepted: readonly (readonly [string, Uint8Array, Uint8Array])[] = [
     ["plain bytes", text, text],
     ["nothing", new Uint8Array(0), new Uint8Array(0)],
@@ -76,7 +76,7 @@ describe("decompress takes", () => {
   }
 });
 
-describe("decompress refuses", () => {
+describe("rows 65, 67 and 68: decompress refuses", () => {
   const refused: readonly (readonly [string, Uint8Array])[] = [
     ["gzip with garbage behind", concat(gz, garbage)],
     ["gzip with zeros and garbage behind", concat(gz, new Uint8Array(600), garbage)],

@@ -11,7 +11,7 @@ import {
 } from "node:fs";
 import { join } from "node:path";
 import fc from "fast-check";
-import { listing, Scratch, unpackInto } from "./scratch.ts";
+import { attributes, listing, Scratch, unpackInto } from "./scratch.ts";
 import { archive, dir, file, gnuLong, hardlink, pax, symlink } from "./tar-builder.ts";
 import { run } from "./volume-fixture.ts";
 
@@ -19,15 +19,6 @@ setDefaultTimeout(60_000);
 
 /** What GNU tar packs and unpacks, we unpack to the same: names, kinds, modes, owners, links, times, content, attributes. */
 const seed = Number(process.env["FV_SEED"]) || undefined;
-
-function attributes(root: string): string {
-  const dump = run(
-    "sh",
-    "-c",
-    `cd '${root}' && getfattr -R -h -P -d -m - --absolute-names . | sort`,
-  );
-  return dump;
-}
 
 function makeTree(root: string, longPaths: boolean): void {
   const at = (name: string) =>

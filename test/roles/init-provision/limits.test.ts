@@ -1,5 +1,5 @@
 import { describe, expect, setDefaultTimeout, test } from "bun:test";
-import { readdirSync, readlinkSync, writeSync } from "node:fs";
+import { ftruncateSync, readdirSync, readlinkSync, statSync, writeSync } from "node:fs";
 import { constants } from "node:os";
 import { DiskFull, SpaceGuard } from "../../../src/roles/init/provision/disk-full.ts";
 import type { ExtractorSystem } from "../../../src/roles/init/provision/extractor.ts";
@@ -11,6 +11,7 @@ import { TarRefusal } from "../../../src/roles/init/provision/tar/refusal.ts";
 import * as filesystem from "../../../src/system/filesystem.ts";
 import { SystemError } from "../../../src/system/libc.ts";
 import { Scratch, unpackInto } from "./scratch.ts";
+import { oldGnu, type Pair, pax10 } from "./sparse-builder.ts";
 import { archive, dir, fifo, file, hardlink, pax, symlink } from "./tar-builder.ts";
 
 setDefaultTimeout(60_000);
@@ -28,6 +29,16 @@ const disk = (bytes: number, inodes = Infinity) => ({ bytes, inodes });
 const many = (count: number, make: (index: number) => Uint8Array) =>
   archive(file("first"), ...Array.from({ length: count }, (_, index) => make(index)));
 
+/** A sparse file of so many segments. */
+const sparse = (count: number) =>
+  archive(
+    pax10({
+      sizeBytes: count * 600 - 88,
+      pairs: Array.from({ length: count }, (_, index): Pair => [index * 600, 512]),
+      data: "x".repeat(count * 512),
+    }),
+  );
+
 /** Our descriptors of files and folders below `folder`. */
 function openBelow(folder: string): number {
   const links = readdirSync("/proc/self/fd").map((fd) =>
@@ -36,11 +47,21 @@ function openBelow(folder: string): number {
   return links.filter((link) => typeof link === "string" && link.startsWith(folder)).length;
 }
 
-describe("limits", () => {
-  const small = { ...tarLimits, entriesMax: 10, expandedBytesMax: 5000 };
+describe("row 69: limits", () => {
+  const small = { ...tarLimits, entriesMax: 10, expandedBytesMax: 5000, sparseSegmentsMax: 5 };
   const reached: readonly (readonly [string, Uint8Array, object])[] = [
     ["entries", many(10, (index) => file(`f${index}`)), { reason: "E_LIMIT_ENTRIES" }],
     ["bytes", many(5, (index) => file(`f${index}`, "x".repeat(1000))), { reason: "E_LIMIT_BYTES" }],
+    [
+      "bytes, holes included",
+      archive(oldGnu({ sizeBytes: 5001, pairs: [[5001, 0]] })),
+      { reason: "E_LIMIT_BYTES" },
+    ],
+    [
+      "segments of a sparse file",
+      sparse(6),
+      { reason: "E_SPARSE", message: expect.stringContaining("more than 5") as string },
+    ],
     ["directories", many(8, (index) => dir(`d${index}`)), { reason: "E_LIMIT_DIRECTORIES" }],
     [
       "directories made on the way",
@@ -57,6 +78,12 @@ describe("limits", () => {
     });
   }
 
+  test("of segments are not too small by one", () => {
+    using scratch = new Scratch();
+    unpackInto(scratch.root, sparse(5), { tarLimits: small });
+    expect(statSync(scratch.path("s")).size).toBe(5 * 600 - 88);
+  });
+
   test("of links to one file are the disk's own", () => {
     using scratch = new Scratch();
     const bytes = many(66_000, (index) => hardlink(`l${index}`, "first"));
@@ -70,6 +97,7 @@ describe("limits", () => {
     let peak = 0;
     const watching: ExtractorSystem = {
       ...filesystem,
+      ftruncate: ftruncateSync,
       write: (...words: Parameters<typeof writeSync>) => {
         peak = Math.max(peak, openBelow(scratch.dir));
         return writeSync(...words);
@@ -108,8 +136,8 @@ describe("SpaceGuard", () => {
   });
 });
 
-/** Row 75: the kernel refuses the n-th call of its kind, for every call and every n. */
-describe("a failing system call", () => {
+/** The kernel refuses the n-th call of its kind, for every call and every n. */
+describe("row 75: a failing system call", () => {
   const everything = archive(
     dir("d", { uid: 5 }),
     file("d/f", "content", { uid: 5, mode: 0o4755 }),
@@ -118,6 +146,16 @@ describe("a failing system call", () => {
     symlink("s", "d", { uid: 5 }),
     hardlink("h", "g"),
     fifo("p", { uid: 5 }),
+    oldGnu({
+      name: "sparse",
+      sizeBytes: 9000,
+      pairs: [
+        [0, 512],
+        [4096, 512],
+        [9000, 0],
+      ],
+      data: "s".repeat(1024),
+    }),
   );
   const calls = [
     "openat2",
@@ -134,12 +172,17 @@ describe("a failing system call", () => {
     "lutimesat",
     "fsetxattr",
     "write",
+    "ftruncate",
   ] as const;
 
   /** The real calls, the n-th of one kind failing; counts how many there were. */
   function failing(kind: (typeof calls)[number], n: number, errno: number) {
     let count = 0;
-    const real: Record<string, unknown> = { ...filesystem, write: writeSync };
+    const real: Record<string, unknown> = {
+      ...filesystem,
+      write: writeSync,
+      ftruncate: ftruncateSync,
+    };
     const original = real[kind] as (...words: unknown[]) => unknown;
     real[kind] = (...words: unknown[]) => {
       count++;
@@ -172,6 +215,13 @@ describe("a failing system call", () => {
       });
     }
   }
+
+  test("a hole too large for the disk is a limit, not a failure", () => {
+    using scratch = new Scratch();
+    const fault = failing("ftruncate", 1, constants.errno.EFBIG);
+    const outcome = attempt(() => unpackInto(scratch.root, everything, fault));
+    expect(outcome).toMatchObject({ reason: "E_LIMIT_BYTES", entry: "sparse" });
+  });
 
   test("attributes the disk does not know are left out, not refused", () => {
     using scratch = new Scratch();

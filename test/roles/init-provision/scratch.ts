@@ -60,21 +60,27 @@ export interface UnpackOptions {
 }
 
 /** Reader and extractor as the child runs them, but with nothing between them and the whole file system. */
-export function unpackInto(root: string, bytes: Uint8Array, options: UnpackOptions = {}) {
+export function unpackInto(
+  root: string,
+  bytes: Uint8Array | Iterable<Uint8Array>,
+  options: UnpackOptions = {},
+) {
   const rootFd = openat2(-100, root, { flags: openFlags.directory });
   const extractor = new Extractor(rootFd, options);
   try {
     const reader = new TarReader(options.tarLimits);
-    const slice = options.slice ?? bytes.length;
-    for (let at = 0; at < bytes.length; at += slice) {
-      for (const event of reader.push(bytes.subarray(at, at + slice))) extractor.accept(event);
-    }
+    const chunks = bytes instanceof Uint8Array ? sliced(bytes, options.slice) : bytes;
+    for (const chunk of chunks) for (const event of reader.push(chunk)) extractor.accept(event);
     reader.finish();
     return extractor.finish();
   } finally {
     extractor.abandon();
     closeFile(rootFd);
   }
+}
+
+function* sliced(bytes: Uint8Array, slice = bytes.length): Generator<Uint8Array> {
+  for (let at = 0; at < bytes.length; at += slice) yield bytes.subarray(at, at + slice);
 }
 
 export interface ListedFile {
@@ -121,6 +127,15 @@ function fileOf(path: Buffer, shown: string): ListedFile {
         ? target(path)
         : undefined,
   };
+}
+
+/** Extended attributes below `dir` that an archive may set, by file. */
+export function attributes(dir: string): string {
+  const script = `cd '${dir}' && find . -print0 | LC_ALL=C sort -z |
+    xargs -0 getfattr -h -d -m '^(user|security)\\.' --absolute-names`;
+  const run = Bun.spawnSync(["sh", "-c", script], { env: { PATH: process.env["PATH"] ?? "" } });
+  if (run.exitCode !== 0) throw new Error(run.stderr.toString());
+  return run.stdout.toString();
 }
 
 function target(path: Buffer): string {

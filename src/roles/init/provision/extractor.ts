@@ -1,4 +1,4 @@
-import { writeSync } from "node:fs";
+import { ftruncateSync, writeSync } from "node:fs";
 import * as system from "../../../system/filesystem.ts";
 import { DiskFull, SpaceGuard } from "./disk-full.ts";
 import { FolderCache, strictResolve } from "./folder-cache.ts";
@@ -34,9 +34,17 @@ export type ExtractorSystem = Pick<
   | "futimes"
   | "lutimesat"
   | "fsetxattr"
-> & { readonly write: typeof writeSync };
+> & { readonly write: typeof writeSync; readonly ftruncate: typeof ftruncateSync };
 
-const realSystem: ExtractorSystem = { ...system, write: writeSync };
+const realSystem: ExtractorSystem = { ...system, write: writeSync, ftruncate: ftruncateSync };
+
+interface OpenFile {
+  readonly fd: number;
+  readonly entry: TarEntry;
+  /** Where the next byte goes, and how far the file reaches on disk: less, behind a hole. */
+  position: number;
+  writtenTo: number;
+}
 
 /**
  * Events of a tar reader -> files below an empty folder. Everything is made anew (O_EXCL, mkdir,
@@ -55,7 +63,7 @@ export class Extractor {
   readonly #directories = new Map<ByteString, { readonly mode: number; readonly mtime?: Mtime }>();
   /** Only root can give files away; others get what they unpack, as with tar. */
   readonly #setsOwners = process.geteuid?.() === 0;
-  #file: { readonly fd: number; readonly entry: TarEntry } | undefined;
+  #file: OpenFile | undefined;
   #entries = 0;
   #writtenBytes = 0;
 
@@ -87,9 +95,15 @@ export class Extractor {
       case "entry":
         this.#entries++;
         about(event.entry, () => this.#create(event.entry));
+        for (const key of event.entry.lost) {
+          this.#skipped.add(`PAX ${printable(key, 40)}`, nameOf(event.entry));
+        }
         break;
       case "data":
         this.#write(event.bytes);
+        break;
+      case "hole":
+        this.#openFile().position += event.sizeBytes;
         break;
       case "file-end":
         this.#endFile();
@@ -125,7 +139,7 @@ export class Extractor {
   }
 
   #create(entry: TarEntry): void {
-    this.#space.reserve(entry.kind === "file" ? entry.sizeBytes : 0);
+    this.#space.reserve(entry.kind === "file" ? entry.storedBytes : 0);
     switch (entry.kind) {
       case "file":
         return this.#beginFile(entry);
@@ -147,21 +161,27 @@ export class Extractor {
     const { writeOnly, create, exclusive, noFollow } = system.openFlags;
     const flags = writeOnly | create | exclusive | noFollow;
     const fd = this.#system.openat2(folder, name, { flags, mode: 0o600, resolve: strictResolve });
-    this.#file = { fd, entry };
+    this.#file = { fd, entry, position: 0, writtenTo: 0 };
   }
 
   #write(bytes: Uint8Array): void {
     const file = this.#openFile();
     about(file.entry, () => {
       let at = 0;
-      while (at < bytes.length) at += this.#system.write(file.fd, bytes, at, bytes.length - at);
+      while (at < bytes.length) {
+        const position = file.position + at;
+        at += this.#system.write(file.fd, bytes, at, bytes.length - at, position);
+      }
     });
+    file.position += bytes.length;
+    file.writtenTo = file.position;
     this.#writtenBytes += bytes.length;
   }
 
   #endFile(): void {
-    const { fd, entry } = this.#openFile();
+    const { fd, entry, position, writtenTo } = this.#openFile();
     about(entry, () => {
+      if (position > writtenTo) this.#system.ftruncate(fd, position);
       this.#dress(fd, entry);
       this.#system.futimes(fd, entry.mtime);
     });
@@ -283,7 +303,7 @@ export class Extractor {
     }
   }
 
-  #openFile(): { readonly fd: number; readonly entry: TarEntry } {
+  #openFile(): OpenFile {
     if (this.#file === undefined) throw new TypeError("File data without a file");
     return this.#file;
   }
@@ -305,6 +325,9 @@ function meaningOf(error: unknown, entry: TarEntry): unknown {
   }
   if (system.hasCode(error, "ENOSPC", "EDQUOT")) {
     return new DiskFull(`The disk was full at ${nameOf(entry)}`);
+  }
+  if (system.hasCode(error, "EFBIG")) {
+    return named(new TarRefusal("E_LIMIT_BYTES", "The file is too large for this disk"), entry);
   }
   if (system.hasCode(error, "EEXIST")) return named(duplicate(), entry);
   if (system.hasCode(error, "ENAMETOOLONG")) {

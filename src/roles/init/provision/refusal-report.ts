@@ -47,7 +47,7 @@ const transferHint = "Check the file on your side (gzip -t, zstd -t) and send it
 
 const tarHints: Readonly<Partial<Record<TarReason, string>>> = {
   E_TRUNCATED: "Check the file on your side (tar -tf) and send it again",
-  E_SPARSE: "Pack the tree again without --sparse",
+  E_SPARSE: "Pack the tree again with GNU tar or bsdtar, or without --sparse",
   E_LAYER_TAR: "Flatten the image first: docker export, not docker save",
   E_LAYOUT: "Send the whole tree of a distribution, with /bin/sh or /sbin/init at its top",
   E_DUPLICATE: "Pack the tree again in one go, without --append",

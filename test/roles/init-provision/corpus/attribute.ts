@@ -38,7 +38,15 @@ export const attributeCases: readonly Case[] = [
     skips("character device", "dev/null"),
   ],
   [48, "a device makes nothing", archive(good, device("null", "3", 1, 3)), paths("good")],
+  [48, "/dev/tty", archive(good, device("dev/tty", "3", 5, 0)), skips("character device")],
   [49, "block device", archive(good, device("dev/sda", "4", 8, 0)), skips("block device")],
+  [49, "/dev/mem", archive(good, device("dev/mem", "3", 1, 1)), skips("character device")],
+  [
+    49,
+    "devices of drivers",
+    archive(good, device("dev/kvm", "3", 10, 232), device("dev/fuse", "3", 10, 229)),
+    skips("2 × character device, first dev/kvm"),
+  ],
   [
     50,
     "FIFO",
@@ -143,10 +151,74 @@ export const attributeCases: readonly Case[] = [
     archive(pax([["SCHILY.xattr.security.capability", "nonsense"]]), good),
     skips("security.capability"),
   ],
-  ...[".wh.foo", ".wh..wh..opq", ".wh.", ".wh...", "a/.wh.x/b"].map((name): Case => [
-    57,
-    name,
-    archive(file(name)),
-    "E_LAYER_TAR",
+  [
+    56,
+    "two values of one attribute",
+    archive(
+      pax([
+        ["SCHILY.xattr.user.a", "b"],
+        ["LIBARCHIVE.xattr.user.a", "Yw"],
+      ]),
+      good,
+    ),
+    "E_XATTR",
+  ],
+  ...["Y", "!!!!", "YQ=a", "Y Q"].map((value): Case => [
+    56,
+    `attribute that is no base64: ${value}`,
+    archive(pax([["LIBARCHIVE.xattr.user.a", value]]), good),
+    "E_XATTR",
   ]),
+  [56, "attribute without a name", archive(pax([["LIBARCHIVE.xattr.", "YQ"]]), good), "E_XATTR"],
+  [56, "attribute with a zero", archive(pax([["LIBARCHIVE.xattr.a%00b", "YQ"]]), good), "E_XATTR"],
+  [
+    55,
+    "attributes of libarchive, with and without padding",
+    archive(
+      pax([
+        ["LIBARCHIVE.xattr.user.a%3Db%20c", "YQ=="],
+        ["LIBARCHIVE.xattr.user.d", "Yg"],
+        ["SCHILY.xattr.user.d", "b"],
+        ["LIBARCHIVE.xattr.trusted.fv.gen", "Yg"],
+      ]),
+      good,
+    ),
+    (root, skipped) => {
+      const path = root.path("good").toString();
+      expect(getfattr(path, "user.a=b c")?.toString()).toBe("a");
+      expect(getfattr(path, "user.d")?.toString()).toBe("b");
+      expect(skipped).toEqual(["1 × attribute trusted.fv.gen, first good"]);
+    },
+  ],
+  ...[
+    "SCHILY.acl.access",
+    "SCHILY.acl.default",
+    "SCHILY.fflags",
+    "RHT.security.selinux",
+    "LIBARCHIVE.symlinktype",
+    "MSWINDOWS.rawsd",
+  ].map((key): Case => [
+    55,
+    `${key} is not kept, and that is said`,
+    archive(pax([[key, "x"]]), good, pax([[key, "y"]]), file("other")),
+    (_root, skipped) => expect(skipped).toEqual([`2 × PAX ${key}, first good`]),
+  ]),
+  [
+    55,
+    "nothing is said of what no file could keep",
+    archive(
+      pax([
+        ["atime", "5"],
+        ["ctime", "5"],
+        ["uname", "root"],
+        ["SCHILY.dev", "5"],
+        ["hdrcharset", "BINARY"],
+      ]),
+      good,
+    ),
+    (_root, skipped) => expect(skipped).toEqual([]),
+  ],
+  ...[".wh.foo", ".wh..wh..opq", ".wh.", ".wh...", "a/.wh.x/b", ".wh.../../outside"].map(
+    (name): Case => [57, name, archive(file(name)), "E_LAYER_TAR"],
+  ),
 ];

@@ -24,6 +24,8 @@ export const pathCases: readonly Case[] = [
   [2, "slashes and dots", archive(file("//./a//./b")), paths("a", "a/b")],
   [3, "file named .", archive(file(".")), "E_PATH_EMPTY"],
   [3, "file named ./", archive(symlink("./", "x")), "E_PATH_EMPTY"],
+  [3, "file named /", archive(file("/", "")), "E_PATH_EMPTY"],
+  [3, "old directory ./", archive(good, file("./", "", { type: "\0" })), paths("good")],
   [3, "file without a name", archive(file("")), "E_PATH_EMPTY"],
   [
     3,
@@ -95,6 +97,13 @@ export const pathCases: readonly Case[] = [
     archive(dir("d"), symlink("l", "d"), file("l/x")),
     "E_PARENT_SYMLINK",
   ],
+  [
+    16,
+    "through a link to the folder itself",
+    archive(symlink("l", "."), file("l/./x")),
+    "E_PARENT_SYMLINK",
+  ],
+  [16, "through a FIFO", archive(fifo("p"), file("p/x")), "E_PARENT_NOT_DIRECTORY"],
   [16, "through a file", archive(file("f"), file("f/x")), "E_PARENT_NOT_DIRECTORY"],
   [
     17,

@@ -1,13 +1,18 @@
 import { byteString, byteStringToZero, type ByteString } from "./byte-string.ts";
+import { type Extended, readExtended } from "./extended.ts";
 import type { TarHeader } from "./header.ts";
 import type { TarLimits } from "./limits.ts";
 import { normalPath } from "./path.ts";
 import { TarRefusal } from "./refusal.ts";
+import type { SparseFile } from "./sparse-file.ts";
+import { sparse } from "./sparse-map.ts";
+import { storedFileSize, storedSize } from "./stored-size.ts";
 
 /** One file of an archive, every question about it decided. */
 export type TarEntry = TarAttributes &
+  /** Less is stored than the size of the file where it has holes. */
   (
-    | { readonly kind: "file"; readonly sizeBytes: number }
+    | { readonly kind: "file"; readonly sizeBytes: number; readonly storedBytes: number }
     | { readonly kind: "directory" }
     /** The target verbatim: it is never followed here. */
     | { readonly kind: "symlink"; readonly target: ByteString }
@@ -22,7 +27,7 @@ export type TarEntry = TarAttributes &
       }
   );
 
-export interface TarAttributes {
+export interface TarAttributes extends Extended {
   /** Below the root, see `normalPath`. */
   readonly path: ByteString;
   /** Permission bits with setuid, setgid and sticky. */
@@ -30,8 +35,6 @@ export interface TarAttributes {
   readonly uid: number;
   readonly gid: number;
   readonly mtime: { readonly seconds: number; readonly nanoseconds: number };
-  /** As the archive has them; what may be set is for `splitXattrs` to say. */
-  readonly xattrs: ReadonlyMap<ByteString, Uint8Array>;
 }
 
 /** What stood before an entry's own header. */
@@ -41,25 +44,35 @@ export interface TarMeta {
   longLink?: ByteString;
 }
 
-const xattrPrefix = "SCHILY.xattr.";
-const noXattrs: ReadonlyMap<ByteString, Uint8Array> = new Map();
-
-/** Joins a header with what stood before it. Throws `TarRefusal`. */
-export function decideEntry(header: TarHeader, meta: TarMeta, limits: TarLimits): TarEntry {
+/** Joins a header with what stood before it, and with the map behind it. Throws `TarRefusal`. */
+export function decideEntry(
+  header: TarHeader,
+  meta: TarMeta,
+  limits: TarLimits,
+  sparseFile?: SparseFile,
+): TarEntry {
   const pax = meta.pax;
-  if (pax !== undefined) refuseSparse(pax);
-  const name = paxName(pax, "path") ?? meta.longName ?? header.name;
+  // The path beside it is a made-up one, for readers that do not know the format.
+  const name =
+    paxName(pax, "GNU.sparse.name") ?? paxName(pax, "path") ?? meta.longName ?? header.name;
   const linkName = paxName(pax, "linkpath") ?? meta.longLink ?? header.linkName;
-  const size = paxSize(pax) ?? header.size;
+  const size = storedSize(header, pax);
   const attributes: TarAttributes = {
     path: normalPath(name, limits),
     mode: header.mode & 0o7777,
     uid: ownerId(pax, "uid", header.uid, limits),
     gid: ownerId(pax, "gid", header.gid, limits),
     mtime: modificationTime(pax, header.mtimeSeconds, limits),
-    xattrs: pax === undefined ? noXattrs : readXattrs(pax, limits),
+    ...readExtended(pax, limits),
   };
-  const entry = ofKind(header, { attributes, linkName, size, isDirectoryName: name.endsWith("/") });
+  const entry = ofKind(header, {
+    attributes,
+    linkName,
+    size,
+    sparseFile,
+    // Of a name of slashes alone readers make different things.
+    isDirectoryName: /[^/]\/+$/.test(name),
+  });
   if (entry.path === "" && entry.kind !== "directory") {
     throw new TarRefusal("E_PATH_EMPTY", "The entry has no name");
   }
@@ -70,6 +83,7 @@ export function decideEntry(header: TarHeader, meta: TarMeta, limits: TarLimits)
       case "\0":
       case "0":
       case "7":
+      case "S":
         return fileOrDirectory(parts);
       case "1":
         return { ...attributes, kind: "hardlink", target: hardlinkTarget(parts, limits) };
@@ -83,8 +97,6 @@ export function decideEntry(header: TarHeader, meta: TarMeta, limits: TarLimits)
       case "6":
         refuseSize(parts.size, "E_SIZE", "A FIFO");
         return { ...attributes, kind: "fifo" };
-      case "S":
-        throw sparse();
       default:
         throw new TarRefusal(
           "E_TYPE",
@@ -98,15 +110,23 @@ interface EntryParts {
   readonly attributes: TarAttributes;
   readonly linkName: ByteString;
   readonly size: number | undefined;
+  readonly sparseFile: SparseFile | undefined;
   readonly isDirectoryName: boolean;
 }
 
 /** Old writers had no type for directories and put a slash after the name instead. */
 function fileOrDirectory(parts: EntryParts): TarEntry {
-  if (parts.isDirectoryName) return directory(parts);
-  if (parts.size === undefined) throw new TarRefusal("E_SIZE", "A file without a size");
-  if (parts.size < 0) throw new TarRefusal("E_SIZE", "A file of negative size");
-  return { ...parts.attributes, kind: "file", sizeBytes: parts.size };
+  const { attributes, sparseFile, isDirectoryName } = parts;
+  if (isDirectoryName && sparseFile !== undefined) throw sparse("it is not of a file");
+  if (isDirectoryName) return directory(parts);
+  const size = storedFileSize(parts.size);
+  if (sparseFile === undefined) {
+    return { ...attributes, kind: "file", sizeBytes: size, storedBytes: size };
+  }
+  const { map, mapBytes } = sparseFile;
+  const storedBytes = size - mapBytes;
+  map.finish(storedBytes);
+  return { ...attributes, kind: "file", sizeBytes: map.sizeBytes, storedBytes };
 }
 
 function directory(parts: EntryParts): TarEntry {
@@ -158,23 +178,16 @@ function refuseSize(
   if (size !== undefined && size !== 0) throw new TarRefusal(reason, `${what} of ${size} bytes`);
 }
 
-function paxName(pax: TarMeta["pax"], key: "path" | "linkpath"): ByteString | undefined {
+function paxName(
+  pax: TarMeta["pax"],
+  key: "path" | "linkpath" | "GNU.sparse.name",
+): ByteString | undefined {
   const value = pax?.get(key);
   if (value === undefined) return undefined;
   if (value.includes(0)) throw new TarRefusal("E_PAX_NUL", `A zero byte in the PAX ${key}`);
   if (value.length > 0) return byteString(value);
-  throw new TarRefusal(key === "path" ? "E_PATH_EMPTY" : "E_LINK_EMPTY", `The PAX ${key} is empty`);
-}
-
-function paxSize(pax: TarMeta["pax"]): number | undefined {
-  const value = pax?.get("size");
-  if (value === undefined) return undefined;
-  const text = byteString(value);
-  const size = Number(text);
-  if (!/^\d{1,16}$/.test(text) || !Number.isSafeInteger(size)) {
-    throw new TarRefusal("E_PAX_SIZE", `The PAX size is "${text.slice(0, 30)}"`);
-  }
-  return size;
+  const reason = key === "linkpath" ? "E_LINK_EMPTY" : "E_PATH_EMPTY";
+  throw new TarRefusal(reason, `The PAX ${key} is empty`);
 }
 
 function ownerId(
@@ -213,40 +226,6 @@ function clampedTime(
   if (seconds < 0) return { seconds: 0, nanoseconds: 0 };
   if (seconds >= limits.mtimeSecondsMax) return { seconds: limits.mtimeSecondsMax, nanoseconds: 0 };
   return { seconds, nanoseconds };
-}
-
-function readXattrs(
-  pax: ReadonlyMap<ByteString, Uint8Array>,
-  limits: TarLimits,
-): ReadonlyMap<ByteString, Uint8Array> {
-  const xattrs = new Map<ByteString, Uint8Array>();
-  for (const [key, value] of pax) {
-    if (!key.startsWith(xattrPrefix)) continue;
-    // GNU tar escapes the two characters a PAX key cannot or should not hold.
-    const name = key.slice(xattrPrefix.length).replaceAll("%3D", "=").replaceAll("%25", "%");
-    if (name === "" || name.includes("\0") || name.length > limits.xattrNameBytesMax) {
-      throw new TarRefusal("E_XATTR", `Extended attribute with a name of ${name.length} bytes`);
-    }
-    if (value.length > limits.xattrValueBytesMax) {
-      throw new TarRefusal("E_XATTR", `Extended attribute of ${value.length} bytes`);
-    }
-    xattrs.set(name, value);
-  }
-  if (xattrs.size > limits.xattrsMax) {
-    throw new TarRefusal("E_XATTR", `${xattrs.size} extended attributes on one entry`);
-  }
-  return xattrs;
-}
-
-/** A sparse file read as a plain one would have the wrong name and the wrong content. */
-function refuseSparse(pax: ReadonlyMap<ByteString, Uint8Array>): void {
-  for (const key of pax.keys()) {
-    if (key.startsWith("GNU.sparse.") || key === "SCHILY.realsize") throw sparse();
-  }
-}
-
-function sparse(): TarRefusal {
-  return new TarRefusal("E_SPARSE", "Sparse entries are not supported: pack without --sparse");
 }
 
 function printableType(type: string): string {

@@ -10,6 +10,7 @@ import { TarRefusal } from "./refusal.ts";
  *   329 device major 8 | 337 device minor 8 | 345 prefix 155 (POSIX only) | 500 unused 12
  */
 export interface TarHeader {
+  readonly dialect: "posix" | "gnu" | "v7";
   /** Prefix and name joined. */
   readonly name: ByteString;
   readonly linkName: ByteString;
@@ -29,9 +30,11 @@ export interface TarHeader {
 export function parseHeader(block: Uint8Array): TarHeader {
   checkChecksum(block);
   const type = String.fromCharCode(block[156] ?? 0);
-  const special = type === "3" || type === "4";
+  const dialect = dialectOf(block);
+  const special = dialect !== "v7" && (type === "3" || type === "4");
   return {
-    name: joinedName(block),
+    dialect,
+    name: joinedName(block, dialect),
     linkName: byteStringToZero(block.subarray(157, 257)),
     type,
     mode: parseNumber(block.subarray(100, 108), "E_NUMBER") ?? 0,
@@ -60,11 +63,16 @@ function checkChecksum(block: Uint8Array): void {
   }
 }
 
+function dialectOf(block: Uint8Array): TarHeader["dialect"] {
+  const magic = byteString(block.subarray(257, 265));
+  if (magic.startsWith("ustar\0")) return "posix";
+  return magic === "ustar  \0" ? "gnu" : "v7";
+}
+
 /** Only POSIX archives have a prefix; the GNU format keeps other things in its place. */
-function joinedName(block: Uint8Array): ByteString {
+function joinedName(block: Uint8Array, dialect: TarHeader["dialect"]): ByteString {
   const name = byteStringToZero(block.subarray(0, 100));
-  const posix = byteString(block.subarray(257, 263)) === "ustar\0";
-  if (!posix) return name;
+  if (dialect !== "posix") return name;
   // star's dialect shortens the prefix and says so in the last four bytes.
   const star = byteString(block.subarray(508, 512)) === "tar\0";
   const prefix = byteStringToZero(block.subarray(345, star ? 476 : 500));

@@ -1,5 +1,6 @@
 import { byteString, type ByteString } from "./byte-string.ts";
 import { TarRefusal } from "./refusal.ts";
+import { RepeatedPairs, sparsePrefix } from "./sparse-pax.ts";
 
 /** Keys that decide where bytes go: given twice, readers disagree about which one counts. */
 const onceKeys: ReadonlySet<string> = new Set(["path", "linkpath", "size"]);
@@ -15,9 +16,10 @@ const meaningfulPrefixes = [
   "uid",
   "gid",
   "mtime",
-  "GNU.sparse.",
+  sparsePrefix,
   "SCHILY.",
   "LIBARCHIVE.",
+  "RHT.",
   "hdrcharset",
 ];
 
@@ -27,6 +29,7 @@ const meaningfulPrefixes = [
  */
 export function parsePax(body: Uint8Array): ReadonlyMap<ByteString, Uint8Array> {
   const records = new Map<ByteString, Uint8Array>();
+  const pairs = new RepeatedPairs();
   let at = 0;
   while (at < body.length) {
     const { length, digits } = recordLength(body, at);
@@ -34,12 +37,17 @@ export function parsePax(body: Uint8Array): ReadonlyMap<ByteString, Uint8Array> 
     const equals = record.indexOf(0x3d);
     if (equals < 1 || body[at + length - 1] !== 0x0a) throw syntax();
     const key = byteString(record.subarray(0, equals));
-    if (onceKeys.has(key) && records.has(key)) {
+    // For readers in C the key ends here, and the value never begins.
+    if (key.includes("\0")) throw syntax();
+    const value = record.subarray(equals + 1);
+    at += length;
+    if (pairs.take(key, value)) continue;
+    if (records.has(key) && (onceKeys.has(key) || key.startsWith(sparsePrefix))) {
       throw new TarRefusal("E_PAX_SYNTAX", `A PAX header gives "${key}" twice`);
     }
-    records.set(key, record.subarray(equals + 1));
-    at += length;
+    records.set(key, value);
   }
+  pairs.addTo(records);
   return records;
 }
 

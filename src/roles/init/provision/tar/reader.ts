@@ -1,19 +1,24 @@
 import { printable } from "./byte-string.ts";
 import { decideEntry, gnuLongName, type TarEntry, type TarMeta } from "./entry.ts";
+import { FileContent } from "./file-content.ts";
 import { parseHeader, type TarHeader } from "./header.ts";
 import { tarLimits, type TarLimits } from "./limits.ts";
 import { checkGlobal, parsePax } from "./pax.ts";
 import { TarRefusal } from "./refusal.ts";
+import { type SparseFile, sparseFile } from "./sparse-file.ts";
 
 /**
  * Strict streaming reader of v7, ustar, PAX and GNU archives: bytes in any slices -> events.
- * One pass, one size per entry, refused at the first doubt; what it accepts, GNU tar reads the same way.
+ * One pass, one size per entry, refused at the first doubt; what it accepts, GNU tar reads the same way
+ * (or complains: of a blank size where none is needed, and of times that are no times).
  * It holds one block and at most one meta entry (`metaBytesMax`), whatever comes.
  */
 export type TarEvent =
   | { readonly kind: "entry"; readonly entry: TarEntry }
   /** The next bytes of the file just announced: a view, valid until the next push. */
   | { readonly kind: "data"; readonly bytes: Uint8Array }
+  /** So many zeros come next in the file, which the archive does not store. */
+  | { readonly kind: "hole"; readonly sizeBytes: number }
   /** After the last byte of a file, also of an empty one. Other kinds of entries have no end. */
   | { readonly kind: "file-end" };
 
@@ -32,9 +37,11 @@ export class TarReader {
   #meta: TarMeta = {};
   #metaInRow = 0;
   #metaBody: MetaBody | undefined;
-  #dataLeft = 0;
-  #inFile = false;
+  /** The header of a sparse file whose map is still being read. */
+  #sparse: { readonly header: TarHeader; readonly file: SparseFile } | undefined;
+  #content: FileContent | undefined;
   #paddingLeft = 0;
+  #paddingIsZero = false;
   #zeroBlocks = 0;
   #takenBytes = 0;
   #blocks = 0;
@@ -57,16 +64,13 @@ export class TarReader {
     this.#takenBytes += chunk.length;
     let at = 0;
     while (at < chunk.length) {
-      if (this.#inFile) {
-        const bytes = chunk.subarray(at, at + this.#dataLeft);
+      if (this.#content !== undefined) {
+        const bytes = this.#content.take(chunk, at);
         at += bytes.length;
-        this.#dataLeft -= bytes.length;
         yield { kind: "data", bytes };
-        if (this.#dataLeft === 0) yield this.#fileEnd();
+        yield* this.#toNextData(this.#content);
       } else if (this.#paddingLeft > 0) {
-        const skipped = Math.min(this.#paddingLeft, chunk.length - at);
-        this.#paddingLeft -= skipped;
-        at += skipped;
+        at += this.#skipPadding(chunk.subarray(at, at + this.#paddingLeft));
       } else if (this.#metaBody !== undefined) {
         at += this.#takeMeta(this.#metaBody, chunk.subarray(at));
       } else if (this.#zeroBlocks === 2) {
@@ -88,9 +92,25 @@ export class TarReader {
     if (this.#files === 0) throw new TarRefusal("E_EMPTY", "The archive holds no file");
   }
 
-  #fileEnd(): TarEvent {
-    this.#inFile = false;
-    return { kind: "file-end" };
+  /** Says what there is of the file without a byte of the archive: holes, and its end. */
+  *#toNextData(content: FileContent): Generator<TarEvent, void, undefined> {
+    while (content.dataLeft === 0) {
+      const hole = content.nextSegment();
+      if (hole === undefined) {
+        this.#content = undefined;
+        yield { kind: "file-end" };
+        return;
+      }
+      if (hole > 0) yield { kind: "hole", sizeBytes: hole };
+    }
+  }
+
+  #skipPadding(bytes: Uint8Array): number {
+    if (this.#paddingIsZero && !isZero(bytes)) {
+      throw new TarRefusal("E_META_SIZE", "A long name that goes on behind its size");
+    }
+    this.#paddingLeft -= bytes.length;
+    return bytes.length;
   }
 
   #takeBlock(chunk: Uint8Array, at: number): { taken: number; bytes: Uint8Array | undefined } {
@@ -107,31 +127,45 @@ export class TarReader {
   }
 
   *#readBlock(block: Uint8Array): Generator<TarEvent, void, undefined> {
-    if (isZero(block)) {
+    if (this.#sparse !== undefined) {
+      const { header, file } = this.#sparse;
+      named(header, () => file.pushBlock(block));
+      if (!file.extended) yield* this.#announce(header, file);
+    } else if (isZero(block)) {
       this.#checkNothingPending();
       this.#zeroBlocks++;
-      return;
+    } else {
+      this.#blocks++;
+      if (this.#zeroBlocks > 0) throw afterEnd();
+      yield* this.#readHeader(block);
     }
-    this.#blocks++;
-    if (this.#zeroBlocks > 0) throw afterEnd();
-    const header = parseHeader(block);
-    const entry = named(header, () => this.#decide(header));
-    if (entry === undefined) return;
-    yield { kind: "entry", entry };
-    if (entry.kind === "file" && entry.sizeBytes === 0) yield this.#fileEnd();
   }
 
-  /** The entry a header announces, or undefined where it only prepares one. */
-  #decide(header: TarHeader): TarEntry | undefined {
-    if (isMeta(header.type)) {
-      this.#beginMeta(header.type, header.size);
-      return undefined;
+  *#readHeader(block: Uint8Array): Generator<TarEvent, void, undefined> {
+    const header = parseHeader(block);
+    const { type } = header;
+    if (isMeta(type)) {
+      named(header, () => this.#beginMeta(type, header.size));
+      return;
     }
-    const entry = decideEntry(header, this.#meta, this.#limits);
+    const file = named(header, () => sparseFile(header, block, this.#meta.pax, this.#limits));
+    if (file?.extended === true) this.#sparse = { header, file };
+    else yield* this.#announce(header, file);
+  }
+
+  /** Header, what stood before it and map are there: the entry, and of a file all up to its first byte. */
+  *#announce(header: TarHeader, file?: SparseFile): Generator<TarEvent, void, undefined> {
+    const entry = named(header, () => decideEntry(header, this.#meta, this.#limits, file));
     this.#meta = {};
     this.#metaInRow = 0;
-    this.#count(entry);
-    return entry;
+    this.#sparse = undefined;
+    named(header, () => this.#count(entry));
+    yield { kind: "entry", entry };
+    if (entry.kind !== "file") return;
+    this.#paddingLeft = this.#padding(entry.storedBytes);
+    this.#paddingIsZero = false;
+    this.#content = new FileContent(entry.sizeBytes, file?.map.segments);
+    yield* this.#toNextData(this.#content);
   }
 
   #count(entry: TarEntry): void {
@@ -141,9 +175,6 @@ export class TarReader {
     }
     if (entry.kind !== "file") return;
     this.#files++;
-    this.#inFile = true;
-    this.#dataLeft = entry.sizeBytes;
-    this.#paddingLeft = this.#padding(entry.sizeBytes);
     this.#expandedBytes += entry.sizeBytes;
     if (this.#expandedBytes > this.#limits.expandedBytesMax) {
       throw new TarRefusal("E_LIMIT_BYTES", `More than ${this.#limits.expandedBytesMax} bytes`);
@@ -186,6 +217,8 @@ export class TarReader {
     if (body.filled === body.bytes.length) {
       this.#metaBody = undefined;
       this.#paddingLeft = this.#padding(body.bytes.length);
+      // GNU tar reads a long name up to the first zero, wherever that is.
+      this.#paddingIsZero = body.type === "L" || body.type === "K";
       this.#applyMeta(body);
     }
     return taken;
@@ -224,7 +257,8 @@ export class TarReader {
   }
 
   #truncation(): string {
-    const where = this.#inFile ? `, ${this.#dataLeft} bytes short in a file` : "";
+    const left = this.#content?.dataLeft ?? 0;
+    const where = left > 0 ? `, ${left} bytes short in a file` : "";
     return `The archive ends after ${this.#takenBytes} bytes without an end mark${where}`;
   }
 }

@@ -1,0 +1,67 @@
+import { describe, expect, setDefaultTimeout, test } from "bun:test";
+import { existsSync, readdirSync, readFileSync, readlinkSync, statSync } from "node:fs";
+import { dir, endMark, file } from "./tar-builder.ts";
+import { Volume } from "./volume-fixture.ts";
+
+setDefaultTimeout(60_000);
+
+/** What the child that unpacks can reach, looked at while it works. */
+describe("while an archive is unpacked", () => {
+  test("the child has namespaces of its own, no network, and the staging folder as its root", async () => {
+    await using volume = new Volume();
+    const gate = Promise.withResolvers<undefined>();
+    async function* halting(): AsyncGenerator<Uint8Array> {
+      yield dir("bin");
+      yield file("bin/sh", "#!", { mode: 0o755 });
+      await gate.promise;
+      yield endMark;
+    }
+    const staging = volume.stage(halting());
+    const pid = await childAtWork(volume.layout.next);
+    for (const kind of ["mnt", "net"])
+      expect(namespaceOf(pid, kind)).not.toBe(namespaceOf("self", kind));
+    expect(readdirSync(`/proc/${pid}/root`)).toEqual(["bin"]);
+    expect(readlinkSync(`/proc/${pid}/root`)).toBe(volume.layout.next);
+    expect(interfacesOf(pid)).toEqual(["lo"]);
+    expect(openElsewhere(pid, volume.layout.next)).toEqual([]);
+    gate.resolve(undefined);
+    const staged = await staging;
+    expect(existsSync(`/proc/${pid}`)).toBe(false);
+    await staged.discard();
+  });
+});
+
+/** The process whose root is `folder`, once it has made something there. */
+async function childAtWork(folder: string): Promise<string> {
+  for (;;) {
+    const found = readdirSync("/proc").find((pid) => /^\d+$/.test(pid) && hasRoot(pid, folder));
+    if (found !== undefined && existsSync(`${folder}/bin/sh`)) return found;
+    await Bun.sleep(20);
+  }
+}
+
+function hasRoot(pid: string, folder: string): boolean {
+  try {
+    return statSync(`/proc/${pid}/root/.`).ino === statSync(folder).ino;
+  } catch {
+    // Gone, not there yet, or not ours to look at.
+    return false;
+  }
+}
+
+function namespaceOf(pid: string, kind: string): string {
+  return readlinkSync(`/proc/${pid}/ns/${kind}`);
+}
+
+function interfacesOf(pid: string): string[] {
+  const lines = readFileSync(`/proc/${pid}/net/dev`, "utf8").split("\n").slice(2);
+  return lines.filter((line) => line !== "").map((line) => line.split(":")[0]?.trim() ?? "");
+}
+
+/** Descriptors of files outside the staging folder: nothing of the volume or of init may be among them. */
+function openElsewhere(pid: string, folder: string): string[] {
+  return readdirSync(`/proc/${pid}/fd`)
+    .map((fd) => readlinkSync(`/proc/${pid}/fd/${fd}`))
+    .filter((target) => target.startsWith("/") && !target.startsWith(folder))
+    .filter((target) => !target.startsWith("/dev/"));
+}
