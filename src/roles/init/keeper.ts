@@ -8,11 +8,12 @@ import type { Status } from "../../protocol/message.ts";
 import type { Log } from "../../system/log.ts";
 import { dropFromBoundingSet, forbidInspection, syncDisks } from "../../system/process.ts";
 import { ChildReaper } from "../../system/reaper.ts";
+import { programOnDisk } from "../../system/self.ts";
 import { listenUnix } from "../../system/tcp-stream.ts";
 import { serveStream } from "./keeper-server.ts";
 import { endLeftovers } from "./leftovers.ts";
 import { initLimits } from "./limits.ts";
-import type { LinkPlan } from "./link-plan.ts";
+import { type LinkPlan, linkPlanVersion } from "./link-plan.ts";
 import { LinkSupervisor } from "./link-supervisor.ts";
 import { takeLoginKey } from "./login-key.ts";
 import type { InitOptions } from "./options.ts";
@@ -46,9 +47,18 @@ export async function runKeeper(options: InitOptions, context: Context, log: Log
   });
   workload.onStopping(() => sessions.hangUpAll());
 
-  const status = (): Status => statusOf(workload, provisioning);
-  const provisioning = new Provisioning({ dataDir, workload, status, log }, found);
   const keeperSocket = prepareSocket(options.runDir);
+  const link = new LinkSupervisor({
+    plan: linkPlan(options, keeperSocket),
+    loginKey,
+    programOnDisk: options.linkProgram === undefined ? programOnDisk : [options.linkProgram],
+    log,
+  });
+  context.onStop((signal) => {
+    if (signal === "SIGHUP") link.replace();
+  });
+  const status = (): Status => statusOf(workload, provisioning, link);
+  const provisioning = new Provisioning({ dataDir, workload, status, log }, found);
   const server = listenUnix(keeperSocket, {
     connectionsMax: initLimits.keeperConnectionsMax,
     onConnection: (stream) =>
@@ -62,7 +72,6 @@ export async function runKeeper(options: InitOptions, context: Context, log: Log
   });
   chmodSync(keeperSocket, 0o600);
 
-  const link = new LinkSupervisor(linkPlan(options, keeperSocket), loginKey, log);
   link.start();
   if (found.rootfs) await workload.keepRunning();
   log("info", "ready", { vm_state: status().vm_state, runtime: workload.runtime });
@@ -82,6 +91,7 @@ export async function runKeeper(options: InitOptions, context: Context, log: Log
 function linkPlan(options: InitOptions, keeperSocket: string): LinkPlan {
   const { listen, apiSocket, runDir, app, machineId, logLevel } = options;
   return {
+    planVersion: linkPlanVersion,
     listen,
     keeperPid: process.pid,
     keeperSocket,
@@ -93,22 +103,25 @@ function linkPlan(options: InitOptions, keeperSocket: string): LinkPlan {
   };
 }
 
+/** SIGHUP is for the link. */
 async function nextStop(context: Context): Promise<string> {
   return new Promise((resolve) => {
     const unsubscribe = context.onStop((signal) => {
+      if (signal === "SIGHUP") return;
       unsubscribe();
       resolve(signal);
     });
   });
 }
 
-function statusOf(workload: Workload, provisioning: Provisioning): Status {
+function statusOf(workload: Workload, provisioning: Provisioning, link: LinkSupervisor): Status {
   const { runtime } = workload;
   const { state, digest } = provisioning;
   return {
     vm_state: state,
     runtime,
     init_version: version,
+    ...(link.version === undefined ? {} : { link_version: link.version }),
     protocol_oldest: protocolVersion.oldest,
     protocol_newest: protocolVersion.newest,
     ...(digest === undefined ? {} : { rootfs_sha256: digest }),

@@ -14,6 +14,8 @@ export interface InitOptions {
   readonly hostname: string;
   readonly stopGraceMs: number;
   readonly logLevel: LogLevel;
+  /** What SIGHUP starts as the link. Undefined: the file init itself was started from. */
+  readonly linkProgram: string | undefined;
 }
 
 export interface InitFlags {
@@ -38,7 +40,12 @@ export function readOptions(flags: InitFlags, env: Env): InitOptions {
     hostname: hostnameOf(env["VAULT_HOSTNAME"] ?? app),
     stopGraceMs: stopGrace(env["VAULT_STOP_GRACE"]),
     logLevel: logLevelOf(env["VAULT_LOG"] ?? env["RUST_LOG"]),
+    linkProgram: linkProgramOf(env["VAULT_LINK_PROGRAM"]),
   };
+}
+
+function linkProgramOf(path: string | undefined): string | undefined {
+  return path === undefined || path === "" ? undefined : absolute("VAULT_LINK_PROGRAM", path);
 }
 
 function absolute(flag: string, path: string): string {

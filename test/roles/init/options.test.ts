@@ -23,6 +23,7 @@ test("readOptions: what a Fly Machine gives is enough", () => {
     hostname: "my-app",
     stopGraceMs: initLimits.stopGraceMs,
     logLevel: "info",
+    linkProgram: undefined,
   });
 });
 
@@ -71,4 +72,11 @@ test("init --help explains the flags on stdout; an unknown flag is exit 2 on std
   const wrong = memoryContext({});
   expect(await main(["--data-dri", "/x"], wrong)).toBe(2);
   expect(wrong.err()).toContain("--data-dir");
+});
+
+test("readOptions: another program for the link, by its whole path", () => {
+  const { linkProgram } = readOptions(noFlags, { VAULT_LINK_PROGRAM: "/data/link" });
+  expect(linkProgram).toBe("/data/link");
+  expect(readOptions(noFlags, { VAULT_LINK_PROGRAM: "" }).linkProgram).toBeUndefined();
+  expect(() => readOptions(noFlags, { VAULT_LINK_PROGRAM: "link" })).toThrow("VAULT_LINK_PROGRAM");
 });

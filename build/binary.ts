@@ -1,0 +1,40 @@
+import { resolve } from "node:path";
+import type { BunPlugin } from "bun";
+import packageJson from "../package.json" with { type: "json" };
+import { nativeQuic } from "./native-quic.ts";
+
+const root = resolve(import.meta.dir, "..");
+
+/** Compiles the whole program into one file. Rejects with what the compiler says. */
+export async function compileBinary(
+  outfile: string,
+  version: string = packageJson.version,
+): Promise<void> {
+  const result = await Bun.build({
+    entrypoints: [`${root}/src/main.ts`],
+    // Without the two autoload switches a compiled binary would run `.env` and the preloads of
+    // `bunfig.toml` in whatever folder the user stands in.
+    compile: { outfile, autoloadDotenv: false, autoloadBunfig: false },
+    target: "bun",
+    format: "esm",
+    bytecode: true,
+    sourcemap: "linked",
+    plugins: [nativeQuic, ofVersion(version)],
+    throw: false,
+  });
+  if (!result.success) throw new Error(result.logs.map((log) => log.message).join("\n"));
+}
+
+/** The program takes its version from package.json. */
+function ofVersion(version: string): BunPlugin {
+  return {
+    name: "version",
+    setup(build) {
+      build.onLoad({ filter: /\/package\.json$/ }, ({ path }) =>
+        path === `${root}/package.json`
+          ? { loader: "json", contents: JSON.stringify({ ...packageJson, version }) }
+          : undefined,
+      );
+    },
+  };
+}
