@@ -1,11 +1,18 @@
-import { fileURLToPath } from "node:url";
+import { resolve } from "node:path";
+import type { BunPlugin } from "bun";
+import packageJson from "../package.json" with { type: "json" };
 import { nativeQuic } from "./native-quic.ts";
 import { noFailpoints } from "./no-failpoints.ts";
 
-/** Compiles the one executable, as it is released. */
-export async function compileBinary(outfile: string): Promise<Bun.BuildOutput> {
-  return Bun.build({
-    entrypoints: [fileURLToPath(new URL("../src/main.ts", import.meta.url))],
+const root = resolve(import.meta.dir, "..");
+
+/** Compiles the one executable, as it is released. Rejects with what the compiler says. */
+export async function compileBinary(
+  outfile: string,
+  version: string = packageJson.version,
+): Promise<void> {
+  const result = await Bun.build({
+    entrypoints: [`${root}/src/main.ts`],
     // Without the two autoload switches a compiled binary would run `.env` and the preloads of
     // `bunfig.toml` in whatever folder the user stands in.
     compile: { outfile, autoloadDotenv: false, autoloadBunfig: false },
@@ -13,6 +20,22 @@ export async function compileBinary(outfile: string): Promise<Bun.BuildOutput> {
     format: "esm",
     bytecode: true,
     sourcemap: "linked",
-    plugins: [nativeQuic, noFailpoints],
+    plugins: [nativeQuic, noFailpoints, ofVersion(version)],
+    throw: false,
   });
+  if (!result.success) throw new Error(result.logs.map((log) => log.message).join("\n"));
+}
+
+/** The program takes its version from package.json. */
+function ofVersion(version: string): BunPlugin {
+  return {
+    name: "version",
+    setup(build) {
+      build.onLoad({ filter: /\/package\.json$/ }, ({ path }) =>
+        path === `${root}/package.json`
+          ? { loader: "json", contents: JSON.stringify({ ...packageJson, version }) }
+          : undefined,
+      );
+    },
+  };
 }

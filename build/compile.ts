@@ -6,9 +6,7 @@ const roles = ["fly-vault-admin", "init", "vault-proxy", "fly-local"];
 const outfile = "dist/fly-vault";
 
 await mkdir("dist", { recursive: true });
-const result = await compileBinary(outfile);
-for (const log of result.logs) console.error(log.message);
-if (!result.success) process.exit(1);
+await compileBinary(outfile);
 for (const role of roles) {
   await rm(`dist/${role}`, { force: true });
   await symlink("fly-vault", `dist/${role}`);

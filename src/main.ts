@@ -35,9 +35,11 @@ function dispatch(
   words: readonly string[],
 ): { role: Role; argv: readonly string[] } {
   const named = lookUp(programNames, basename(argv0));
-  if (named !== undefined) return { role: named, argv: words };
   const first = lookUp(firstWords, words[0] ?? "");
-  if (first !== undefined) return { role: first, argv: words.slice(1) };
+  // A file that bears the role's name, started again by its own path, is told the role as well.
+  if (first !== undefined && (named ?? first) === first)
+    return { role: first, argv: words.slice(1) };
+  if (named !== undefined) return { role: named, argv: words };
   return { role: "client", argv: words };
 }
 

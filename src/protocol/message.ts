@@ -143,6 +143,8 @@ export const statusSchema = v.object({
   vm_state: v.picklist(["cold", "provisioning", "ready"]),
   runtime: v.picklist(["not-started", "system-init", "fallback-init", "failed"]),
   init_version: text,
+  /** Of the process that faces the network, where another program has taken its place or not. */
+  link_version: v.optional(text),
   protocol_oldest: v.number(),
   protocol_newest: v.number(),
   rootfs_sha256: v.optional(text),

@@ -36,6 +36,14 @@ export interface EndpointOptions {
   readonly random?: () => number;
 }
 
+/** What the peers are told when an endpoint is closed. */
+export interface Goodbye {
+  readonly code: number;
+  readonly reason: string;
+}
+
+const shuttingDown: Goodbye = { code: closeCodes.shuttingDown, reason: "closing" };
+
 /** A UDP socket and the QUIC connections on it. */
 export class Endpoint {
   readonly #openCarrier: OpenCarrier;
@@ -148,12 +156,11 @@ export class Endpoint {
   }
 
   /** Says goodbye on every connection and frees the socket. Idempotent. */
-  async close(): Promise<void> {
+  async close(goodbye: Goodbye = shuttingDown): Promise<void> {
     if (this.#closed) return;
     this.#closed = true;
-    for (const connection of this.#factory.connections) {
-      connection.close(closeCodes.shuttingDown, "closing");
-    }
+    for (const connection of this.#factory.connections)
+      connection.close(goodbye.code, goodbye.reason);
     this.#flusher.flushNow();
     for (const resolve of this.#acceptWaiters.splice(0)) resolve(null);
     // One turn for what the socket still holds.

@@ -58,6 +58,23 @@ test("the client of a link that was killed is told by the next one, and does not
   expect(performance.now() - startMs).toBeLessThan(1500);
 });
 
+test("a client whose link is killed while Fly is asked for evidence is told, too", async () => {
+  const { promise, resolve: answer } = Promise.withResolvers<void>();
+  stage.evidenceHeld = promise;
+  const login = stage.login.login(stage.address);
+  while (stage.apiRequests.length === 0) await Bun.sleep(5);
+  const link = stage.machine.linkPid();
+  process.kill(link, "SIGKILL");
+  await stage.machine.untilNewLink(link);
+  const startMs = performance.now();
+  const { failure } = await login;
+  expect(failure?.code).toBe("FV-NET-003");
+  expect(failure?.retryable).toBe(true);
+  // It asks for a sign of life every second. Evidence is waited for ten times as long.
+  expect(performance.now() - startMs).toBeLessThan(4000);
+  answer();
+});
+
 test("arguments and environment of the link hold no secret, and it goes before any shell", () => {
   const pid = stage.machine.linkPid();
   const words = ["cmdline", "environ"].map((name) => readFileSync(`/proc/${pid}/${name}`, "utf8"));

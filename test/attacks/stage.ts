@@ -3,13 +3,17 @@ import { join } from "node:path";
 import { FrameStream } from "../../src/protocol/frame.ts";
 import type { Connection } from "../../src/quic/connection.ts";
 import { LoginStage, weakToken } from "../support/login-stage.ts";
-import { TestMachine } from "../roles/init/machine.ts";
+import { type MachineOptions, TestMachine } from "../roles/init/machine.ts";
 
 /** The whole of init as attackers meet it: over real QUIC, with evidence for whoever says hello. */
 export class AttackStage {
   readonly login: LoginStage;
   readonly machine: TestMachine;
   readonly #api: Bun.Server<undefined>;
+  /** What Fly's service in the machine was asked. */
+  readonly apiRequests: string[] = [];
+  /** Fly takes until then to answer. */
+  evidenceHeld: Promise<void> | undefined;
 
   private constructor(login: LoginStage, machine: TestMachine) {
     this.login = login;
@@ -17,18 +21,28 @@ export class AttackStage {
     this.#api = Bun.serve({
       unix: join(machine.folder, "api"),
       fetch: async (incoming) => {
-        const { aud } = (await incoming.json()) as { aud: string };
+        const body = await incoming.text();
+        const head = [incoming.method, incoming.url, ...incoming.headers.entries()];
+        this.apiRequests.push([...head, body].join("\n"));
+        await this.evidenceHeld;
+        const { aud } = JSON.parse(body) as { aud: string };
         return new Response(login.issuer.sign(aud, {}));
       },
     });
   }
 
-  static async open(): Promise<AttackStage> {
+  static async open(options: MachineOptions = {}): Promise<AttackStage> {
     // One address for every link of the machine, as on Fly: the next one hears the clients of the last.
     const [a = 0, b = 0, c = 0] = crypto.getRandomValues(new Uint8Array(3));
     const listen = `127.${a}.${b}.${(c % 254) + 1}:8443`;
-    const env = { FLY_APP_NAME: "dev-vaults", ACCESS_TOKEN: weakToken, VAULT_LISTEN: listen };
-    const stage = new AttackStage(await LoginStage.open(), new TestMachine({ env }));
+    const env = {
+      FLY_APP_NAME: "dev-vaults",
+      ACCESS_TOKEN: weakToken,
+      VAULT_LISTEN: listen,
+      ...options.env,
+    };
+    const machine = new TestMachine({ ...options, env });
+    const stage = new AttackStage(await LoginStage.open(), machine);
     await stage.machine.start();
     await stage.machine.untilLogged('"event":"listening"');
     return stage;

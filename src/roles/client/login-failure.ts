@@ -94,7 +94,8 @@ export function failureOfCause(cause: LoginClientCause, message: string): LoginF
 
 /** The connection broke off, by the machine or on the way. */
 export function failureOfClose(reason: CloseReason, proofSent: boolean): LoginFailure {
-  if (reason.kind !== "peer-application")
+  // `done` before we are done: its link is being replaced.
+  if (reason.kind !== "peer-application" || reason.code === closeCodes.done)
     return new LoginFailure("FV-NET-003", "the link was lost during the login", {
       because: describe(reason),
       retryable: true,

@@ -14,6 +14,7 @@ import { type LoginAccepted, LoginClient } from "../../protocol/login-client.ts"
 import type { ProofKeys } from "../../protocol/transcript.ts";
 import { type Connection, closeCodes, ConnectionClosed } from "../../quic/connection.ts";
 import { late, within } from "../../system/within.ts";
+import { clientLimits } from "./limits.ts";
 import type { KnownMachine, KnownMachines } from "./known-machines.ts";
 import * as failures from "./login-failure.ts";
 
@@ -52,6 +53,8 @@ export async function performLogin(
   options: LoginOptions,
 ): Promise<PerformedLogin> {
   const attempt = new LoginAttempt(connection, options);
+  // While Fly is asked nothing is on the way that would tell us of the machine's end.
+  const probing = setInterval(() => connection.ping?.(), clientLimits.probeFirstMs);
   try {
     return await attempt.run();
   } catch (error) {
@@ -59,6 +62,8 @@ export async function performLogin(
     const tooOld = failure instanceof failures.LoginFailure && failure.code === "FV-VER-001";
     connection.close(tooOld ? closeCodes.version : closeCodes.loginFailed, "");
     throw failure;
+  } finally {
+    clearInterval(probing);
   }
 }
 

@@ -5,6 +5,7 @@ import { cacheDirectory, stateDirectory } from "../../cli/paths.ts";
 import { UsageError } from "../../cli/usage-error.ts";
 import type { AttestedMachine } from "../../fly/attestation.ts";
 import { JwksCache } from "../../fly/jwks.ts";
+import type { Status } from "../../protocol/message.ts";
 import { readAccessToken } from "./access-token.ts";
 import { parseAddress } from "./address.ts";
 import { dial } from "./dial.ts";
@@ -103,6 +104,7 @@ class Opener {
         1,
         `connected: quic ${round(dialledMs - startedMs)} ms, attestation and login ${round(doneMs - dialledMs)} ms`,
       );
+      this.#say(1, versionLine(login.status));
       return { endpoint, connection, login };
     } catch (error) {
       await endpoint.close();
@@ -152,6 +154,16 @@ function attestedLine(machine: AttestedMachine, org: string): string {
   const digest = imageDigest === undefined ? "" : `@${imageDigest}`;
   if (image !== undefined || digest !== "") facts.push(`image ${image ?? ""}${digest}`);
   const words = `attested by ${issuer}: ${facts.join(", ")}; bound to this TLS channel`;
+  return printable(words);
+}
+
+/** The link may be newer than the init that started it. */
+function versionLine({ init_version, link_version }: Status): string {
+  const link = link_version === undefined ? "" : `, link ${link_version}`;
+  return printable(`machine: init ${init_version}${link}`);
+}
+
+function printable(words: string): string {
   return words.replaceAll(/\p{C}/gu, "?");
 }
 

@@ -37,6 +37,10 @@ export const initLimits = {
   linkRestartPauseMsMax: 5000,
   linkHealthyMs: 30_000,
   linkStopMs: 2000,
+  /** A link loads its program before it is needed, and binds its sockets while nobody else serves. */
+  linkReadyMs: 15_000,
+  linkListenMs: 10_000,
+  linkReportBytesMax: 4096,
   clientConnectionsMax: 64,
   streamsPerConnectionMax: 256,
   firstFrameMs: 10_000,

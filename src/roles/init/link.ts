@@ -1,25 +1,30 @@
-import { closeSync, readSync, writeFileSync } from "node:fs";
+import { readSync, writeFileSync, writeSync } from "node:fs";
 import { join } from "node:path";
 import type { Context } from "../../cli/context.ts";
+import { version } from "../../cli/program.ts";
 import { mintEvidence } from "../../fly/evidence.ts";
 import { expandLoginKey } from "../../fly/token.ts";
 import { FrameStream } from "../../protocol/frame.ts";
-import { decodeJson, request, type Status, statusSchema } from "../../protocol/message.ts";
+import { request, type Status, statusSchema } from "../../protocol/message.ts";
 import { selfSignedCertificate } from "../../quic/certificate.ts";
+import { closeCodes } from "../../quic/connection.ts";
 import { directConnectionIds } from "../../quic/connection-id.ts";
 import { Endpoint } from "../../quic/endpoint.ts";
 import type { Log, LogLevel } from "../../system/log.ts";
 import { dieWithParent, forbidInspection } from "../../system/process.ts";
+import { DescriptorReader } from "../../system/process-pipe.ts";
 import { connectUnix } from "../../system/tcp-stream.ts";
 import { initLimits } from "./limits.ts";
 import { listenAddresses } from "./link-address.ts";
 import { LinkClients } from "./link-clients.ts";
 import {
   decodeLinkKeys,
+  decodeLinkPlan,
   linkKeyFd,
   type LinkKeys,
   type LinkPlan,
-  linkPlanSchema,
+  type LinkReport,
+  linkReportFd,
 } from "./link-plan.ts";
 import { LinkStreams } from "./link-stream.ts";
 import { LoginGate } from "./login-gate.ts";
@@ -33,35 +38,48 @@ export async function runLink(
   context: Context,
   logAt: (level: LogLevel) => Log,
 ): Promise<number> {
-  const plan = decodeJson(linkPlanSchema, new TextEncoder().encode(planJson), "Plan");
-  if (!dieWithParent(plan.keeperPid)) return 0;
+  try {
+    const plan = decodeLinkPlan(planJson);
+    if (!dieWithParent(plan.keeperPid)) return 0;
+    await serve(plan, context, logAt(plan.logLevel));
+    return 0;
+  } catch (error) {
+    report({ kind: "failed", message: error instanceof Error ? error.message : String(error) });
+    return 1;
+  }
+}
+
+async function serve(plan: LinkPlan, context: Context, log: Log): Promise<void> {
   forbidInspection();
   // Not as safe as the keeper, from which we have it: should clients make us grow, we go and not a shell.
   writeFileSync("/proc/self/oom_score_adj", "0");
-  const log = logAt(plan.logLevel);
-  const stopped = new Promise<void>((resolve) => {
-    context.onStop(() => resolve());
+  const stopped = new Promise<string>((resolve) => {
+    context.onStop(resolve);
   });
   const keys = readKeys();
   const gate = loginGate(plan, keys.login, context, log);
   const server = selfSignedCertificate();
   const connectionIds = directConnectionIds(keys.connectionIds);
+  report({ kind: "ready", version });
+  if ((await Promise.race([toldToListen(), stopped])) !== "go") return;
+
   const endpoints: Endpoint[] = [];
-  for (const bind of await listenAddresses(plan.listen)) {
-    const endpoint = await Endpoint.open({ bind, server, connectionIds, log });
-    endpoints.push(endpoint);
-    log("info", "listening", { address: addressText(endpoint.address) });
-  }
+  for (const bind of await listenAddresses(plan.listen))
+    endpoints.push(await Endpoint.open({ bind, server, connectionIds, log }));
   const addresses = endpoints.map((endpoint) => addressText(endpoint.address));
   // For those on this machine who let the system choose the port.
   writeFileSync(join(plan.runDir, "listening"), `${addresses.join("\n")}\n`, { mode: 0o600 });
+  for (const address of addresses) log("info", "listening", { address });
   const streams = new LinkStreams(plan.keeperSocket, log);
   const clients = new LinkClients(gate, streams, initLimits.clientConnectionsMax);
   for (const endpoint of endpoints) void clients.acceptFrom(endpoint);
-  await stopped;
-  await Promise.all(endpoints.map((endpoint) => endpoint.close()));
-  return 0;
+  report({ kind: "listening" });
+  const goodbye = (await stopped) === "SIGHUP" ? comeBack : undefined;
+  await Promise.all(endpoints.map((endpoint) => endpoint.close(goodbye)));
 }
+
+/** Another link takes over: nothing is wrong, and nothing ends but this connection. */
+const comeBack = { code: closeCodes.done, reason: "the link is being replaced" } as const;
 
 function loginGate(
   plan: LinkPlan,
@@ -91,12 +109,25 @@ async function keeperStatus(socket: string): Promise<Status> {
   return status;
 }
 
-/** The keeper has written them, and closed its end, before we were started. */
+/** The keeper has written them before we were started. */
 function readKeys(): LinkKeys {
   const bytes = new Uint8Array(1024);
   const length = readSync(linkKeyFd, bytes);
-  closeSync(linkKeyFd);
   return decodeLinkKeys(bytes.subarray(0, length));
+}
+
+/** Resolves with "go"; or with nothing when the keeper is gone. */
+async function toldToListen(): Promise<string | undefined> {
+  const reader = new DescriptorReader(linkKeyFd);
+  try {
+    return (await reader.read()) === null ? undefined : "go";
+  } finally {
+    reader.close();
+  }
+}
+
+function report(line: LinkReport): void {
+  writeSync(linkReportFd, `${JSON.stringify(line)}\n`);
 }
 
 function addressText(address: { readonly host: string; readonly port: number }): string {

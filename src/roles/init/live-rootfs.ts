@@ -1,5 +1,6 @@
 import { RemoteError } from "../../protocol/errors.ts";
 import { limits } from "../../protocol/limits.ts";
+import type { Status } from "../../protocol/message.ts";
 import { printableLine } from "../../protocol/printable-line.ts";
 import type { Log } from "../../system/log.ts";
 import { initLimits } from "./limits.ts";
@@ -78,9 +79,12 @@ export class LiveRootfs {
     return this.#digest;
   }
 
-  /** The last one that was left because its init ended too soon; until another one is chosen. */
-  get rolledBack(): Rollback | undefined {
-    return this.#rolledBack;
+  /** With the last one that was left because its init ended too soon, until another one is chosen. */
+  get status(): Pick<Status, "rootfs_sha256" | "rolled_back"> {
+    return {
+      ...(this.#digest === undefined ? {} : { rootfs_sha256: this.#digest }),
+      ...(this.#rolledBack === undefined ? {} : { rolled_back: this.#rolledBack }),
+    };
   }
 
   /** Whether there is one to go back to. */

@@ -24,6 +24,8 @@ export interface InitOptions {
   /** Of all sessions together; undefined: what the machine can spare. */
   readonly ringsBytesMax: number | undefined;
   readonly logLevel: LogLevel;
+  /** What SIGHUP starts as the link. Undefined: the file init itself was started from. */
+  readonly linkProgram: string | undefined;
 }
 
 export interface InitFlags {
@@ -66,6 +68,7 @@ export function readOptions(flags: InitFlags, env: Env): InitOptions {
     ringBytes: ringBytes ?? Math.min(limits.ringBytes, ringsBytesMax ?? limits.ringBytes),
     ringsBytesMax,
     logLevel: logLevelOf(env["VAULT_LOG"] ?? env["RUST_LOG"]),
+    linkProgram: linkProgramOf(env["VAULT_LINK_PROGRAM"]),
   };
 }
 
@@ -82,6 +85,10 @@ function firewallSwitch(
   if (listenPorts(listen).includes(0))
     throw new UsageError("VAULT_FIREWALL=on needs a port of your choice in --listen, not 0");
   return text;
+}
+
+function linkProgramOf(path: string | undefined): string | undefined {
+  return path === undefined || path === "" ? undefined : absolute("VAULT_LINK_PROGRAM", path);
 }
 
 function absolute(flag: string, path: string): string {

@@ -8,7 +8,7 @@ import { DescriptorReader, openPipe } from "../../system/process-pipe.ts";
 import { PreparedSpawn } from "../../system/process-spawn.ts";
 import { openDevpts } from "../../system/pty.ts";
 import type { ChildReaper, ProcessEnd } from "../../system/reaper.ts";
-import { selfCommand } from "../../system/self.ts";
+import { ownExecutable, selfCommand } from "../../system/self.ts";
 import { logConsole } from "./console-log.ts";
 import { initLimits } from "./limits.ts";
 import { type BootReport, bootReportSchema, type WorkloadPlan } from "./workload-plan.ts";
@@ -75,7 +75,7 @@ export interface StartOptions {
 
 function spawnFirstProcess(plan: WorkloadPlan, stdio: readonly number[]): number {
   const argv = selfCommand("init", "workload", JSON.stringify(plan));
-  const spawn = new PreparedSpawn({ path: process.execPath, argv, env: {}, stdio });
+  const spawn = new PreparedSpawn({ path: ownExecutable, argv, env: {}, stdio });
   try {
     return asFirstProcess(() => spawn.start());
   } finally {

@@ -47,6 +47,7 @@ test("-v says what was attested, before anything of the token was sent on", asyn
     /^attested by http:\/\/127\.0\.0\.1:\d+\/acme: org acme, app dev-vaults, machine 148e21ea7e46e8, region ord, image registry\.fly\.io\/\S+@sha256:9c1f; bound to this TLS channel$/,
   );
   expect(lines[1]).toMatch(/^connected: quic \d+ ms, attestation and login \d+ ms$/);
+  expect(lines[2]).toBe("machine: init 0.1.0");
   expect(err).not.toContain(testToken);
 });
 

@@ -67,7 +67,7 @@ test("a tree that was not proven when the machine went down is on probation agai
   workload.dies();
   await until(() => events.includes("rootfs-rolled-back"));
   expect(tree()).toBe("rootfs.previous");
-  expect(rootfs.rolledBack).toEqual({
+  expect(rootfs.status.rolled_back).toEqual({
     sha256: "ab".repeat(32),
     because: "its init ended after 2.0 s: exit code 1",
   });
@@ -145,7 +145,7 @@ test("without a previous tree the live one stays, whatever it does", async () =>
   workload.dies();
   await until(() => events.includes("rootfs-does-not-stay-up"));
   expect(tree()).toBe("rootfs");
-  expect(rootfs.rolledBack).toBeUndefined();
+  expect(rootfs.status.rolled_back).toBeUndefined();
 });
 
 test("a tree that was left half made is none to go back to", () => {
@@ -158,13 +158,13 @@ test("what is said of it is short, one line, and there after a restart; a broken
   const rootfs = live({ proven: false });
   await rootfs.boot();
   workload.dies(`\u{1b}[31m${"x".repeat(1000)}`);
-  await until(() => rootfs.rolledBack !== undefined);
-  const { because = "" } = rootfs.rolledBack ?? {};
+  await until(() => rootfs.status.rolled_back !== undefined);
+  const { because = "" } = rootfs.status.rolled_back ?? {};
   expect(because.length).toBeLessThanOrEqual(limits.becauseBytesMax);
   expect(because).not.toContain("\u{1b}");
-  expect(live().rolledBack).toEqual(rootfs.rolledBack);
+  expect(live().status.rolled_back).toEqual(rootfs.status.rolled_back);
   writeFileSync(join(dataDir, ".fly-vault/rolled-back.json"), '{"because":');
-  expect(live().rolledBack).toBeUndefined();
+  expect(live().status.rolled_back).toBeUndefined();
   await change(rootfs);
   expect(existsSync(join(dataDir, ".fly-vault/rolled-back.json"))).toBe(false);
 });

@@ -30,6 +30,7 @@ test("readOptions: what a Fly Machine gives is enough", () => {
     ringBytes: limits.ringBytes,
     ringsBytesMax: undefined,
     logLevel: "info",
+    linkProgram: undefined,
   });
 });
 
@@ -127,4 +128,11 @@ test("readOptions: a firewall is on, off or auto, and on only for a port that is
   expect(read("auto", "[::]:0")).toBe("auto");
   expect(() => read("on", "[::]:0")).toThrow("not 0");
   expect(() => read("yes")).toThrow('not "yes"');
+});
+
+test("readOptions: another program for the link, by its whole path", () => {
+  const { linkProgram } = readOptions(noFlags, { VAULT_LINK_PROGRAM: "/data/link" });
+  expect(linkProgram).toBe("/data/link");
+  expect(readOptions(noFlags, { VAULT_LINK_PROGRAM: "" }).linkProgram).toBeUndefined();
+  expect(() => readOptions(noFlags, { VAULT_LINK_PROGRAM: "link" })).toThrow("VAULT_LINK_PROGRAM");
 });

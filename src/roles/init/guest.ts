@@ -1,0 +1,66 @@
+import { totalmem } from "node:os";
+import type { Context } from "../../cli/context.ts";
+import { limits } from "../../protocol/limits.ts";
+import type { SessionOpenRequest } from "../../protocol/message.ts";
+import type { Log } from "../../system/log.ts";
+import { ChildReaper } from "../../system/reaper.ts";
+import type { InitOptions } from "./options.ts";
+import { OutOfMemory } from "./out-of-memory.ts";
+import { type SessionProcess, startSession } from "./session-process.ts";
+import { SessionTable } from "./session-table.ts";
+import { Workload } from "./workload.ts";
+
+/** What runs in the machine: the workload, and the sessions in it. */
+export interface Guest {
+  readonly workload: Workload;
+  readonly sessions: SessionTable;
+  /** Resolves when somebody inside switches the machine off. */
+  readonly poweredOff: Promise<"power-off">;
+  /** When nothing of it runs any more. */
+  close(): void;
+}
+
+/** Nothing is started yet. */
+export function assembleGuest(options: InitOptions, context: Context, log: Log): Guest {
+  const { dataDir, hostname, stopGraceMs } = options;
+  const memory = new OutOfMemory(log);
+  memory.start();
+  const reaper = new ChildReaper(memory.explainsKill);
+  const powerOff = Promise.withResolvers<"power-off">();
+  const onPowerOff = (): void => powerOff.resolve("power-off");
+  const workload = new Workload({ dataDir, hostname, stopGraceMs, reaper, log, onPowerOff });
+  const sessions = new SessionTable({
+    start: (request) => {
+      const started = startSession(workload.running, request, reaper);
+      void memory.follow(namesOf(request, started), started.ended);
+      return started;
+    },
+    ringBytes: options.ringBytes,
+    ringsBytesMax: options.ringsBytesMax ?? ringsBytesFor(options.ringBytes),
+    randomId: () => crypto.randomUUID(),
+    wallMs: context.wallMs,
+  });
+  workload.onStopping(() => sessions.hangUpAll());
+  return {
+    workload,
+    sessions,
+    poweredOff: powerOff.promise,
+    close: () => {
+      memory.stop();
+      sessions.close();
+    },
+  };
+}
+
+/** Unless told otherwise: what the machine can spare, and one ring at least. */
+function ringsBytesFor(ringBytes: number): number {
+  return Math.max(ringBytes, Math.min(limits.ringsBytesMax, Math.floor(totalmem() / 8)));
+}
+
+function namesOf(
+  request: SessionOpenRequest,
+  { argv }: SessionProcess,
+): Readonly<Record<string, string>> {
+  const { id, name } = request;
+  return { session: id, ...(name === undefined ? {} : { name }), program: argv[0] ?? "" };
+}
