@@ -1,6 +1,5 @@
 import { RemoteError } from "../../protocol/errors.ts";
 import type { FrameStream } from "../../protocol/frame.ts";
-import { limits } from "../../protocol/limits.ts";
 import type { ProvisionRequest, Status } from "../../protocol/message.ts";
 import { initLimits } from "./limits.ts";
 import { stopping } from "./live-rootfs.ts";
@@ -81,7 +80,6 @@ export class Provisioning {
     this.#current = undefined;
     const [oldest] = this.#jobs.keys();
     if (this.#jobs.size > initLimits.outcomesMax && oldest !== undefined) this.#jobs.delete(oldest);
-    setTimeout(() => this.#jobs.delete(job.request.id), limits.finishedKeptMs).unref();
   }
 }
 
