@@ -53,14 +53,16 @@ test("64 MiB of random bytes come through a terminal unchanged", async () => {
   const sum = await machine.shell("head -c 67108864 /dev/urandom >/tmp/blob; sha256sum </tmp/blob");
   const client = await machine.open({
     tty: true,
-    argv: ["/bin/sh", "-c", "stty raw; exec cat /tmp/blob"],
+    argv: ["/bin/sh", "-c", "stty raw -echo; echo ready; read go; exec cat /tmp/blob"],
   });
+  await client.until("ready\n");
   client.keepOutput = false;
   const received = createHash("sha256");
   client.onOutput = (_, bytes) => void received.update(bytes);
+  await client.write("go\n");
   await client.over();
   expect(client).toMatchObject({
-    receivedBytes: 64 * 1024 * 1024,
+    receivedBytes: "ready\n".length + 64 * 1024 * 1024,
     lostBytes: 0,
     exit: { code: 0 },
   });

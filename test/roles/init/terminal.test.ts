@@ -39,6 +39,18 @@ test("the login shell is the image's, as a login shell, and takes what is typed"
   expect(exit).toEqual({ code: 3 });
 });
 
+test("the login shell is the one that passwd names, or /bin/sh where that is none", async () => {
+  const lines = ["ash:x:1001:1001::/:/bin/ash", "ghost:x:1002:1002::/:/no/such/shell"];
+  await machine.shell(`printf '%s\\n' ${lines.join(" ")} >>/etc/passwd`);
+  for (const [user, shell] of Object.entries({ ash: "-ash", ghost: "-sh" })) {
+    const client = await machine.open({ tty: true, user });
+    await client.write("echo as=$(id -un) shell=$0; exit\n");
+    expect((await client.outcome()).stdout).toContain(`as=${user} shell=${shell}\r\n`);
+    const session = (await machine.sessions()).find((one) => one.session_id === client.reply.id);
+    expect(session).toMatchObject({ argv: [shell], user });
+  }
+});
+
 test("another user owns its terminal", async () => {
   const client = await machine.open({
     tty: true,
@@ -157,9 +169,10 @@ test("sessions do not inherit each other's terminals", async () => {
   const first = await machine.open({ tty: true, argv: ["sleep", "100"] });
   const second = await machine.open({
     tty: true,
-    argv: ["/bin/sh", "-c", "ls -l /proc/self/fd; exec sleep 100"],
+    argv: ["/bin/sh", "-c", "ls -l /proc/self/fd; echo looked; exec sleep 100"],
   });
-  await second.until("2 ->");
+  // By then ls is gone, and not on its way out of the list below.
+  await second.until("looked");
   for (const pid of machine.descendants()) {
     const links = readdirSync(`/proc/${pid}/fd`).map((fd) => readlinkSync(`/proc/${pid}/fd/${fd}`));
     expect(links.filter((link) => link.includes("ptmx"))).toEqual([]);

@@ -28,7 +28,7 @@ export class TestClient {
   /** False: takes what comes in, but acknowledges and reads no more. */
   reading = true;
   keepOutput = true;
-  /** Sees all output, kept or not. */
+  /** Sees all output from when it is set, kept or not. */
   onOutput: ((stream: OutputName, bytes: Uint8Array) => void) | undefined;
   #over: Promise<void>;
   #turn: Promise<void> = Promise.resolve();
