@@ -1,13 +1,9 @@
-import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
-import { stageRootfs } from "../src/roles/init/provision/provision.ts";
-import { dataLayout } from "../src/roles/init/provision/data-layout.ts";
-import { linuxVolumeFs } from "../src/roles/init/provision/linux-volume-fs.ts";
-import { unlockFile } from "../src/roles/init/provision/lock-file.ts";
-import { emptyTrash } from "../src/roles/init/provision/trash.ts";
 import { Mount } from "../test/roles/init-provision/volume-fixture.ts";
+import type { Measured } from "./provision/keeper.child.ts";
 
 /**
  * Provisioning a root filesystem of 500 MB in 16 000 entries, beside GNU tar. Ours hashes, checks and
@@ -20,15 +16,7 @@ const totalBytes = 500 * 1024 * 1024;
 const rounds = Number(process.argv[2] ?? 3);
 const env = { PATH: process.env["PATH"] ?? "" };
 const scratch = mkdtempSync(join(tmpdir(), "fv-bench-"));
-const unpack = fileURLToPath(
-  new URL("../test/roles/init-provision/unpack.child.ts", import.meta.url),
-);
-
-interface Measured {
-  readonly unpackMs: number;
-  readonly totalMs: number;
-  readonly peakMib: number;
-}
+const keeper = fileURLToPath(new URL("provision/keeper.child.ts", import.meta.url));
 
 try {
   makeTree(join(scratch, "tree"));
@@ -55,7 +43,7 @@ try {
       const { aloneMs, withSyncMs } = timeTar(file, unpackFlags);
       tarMs.push(aloneMs);
       syncedMs.push(withSyncMs);
-      ours.push(await timeOurs(file));
+      ours.push(timeOurs(file));
     }
     const unpackMs = median(ours.map((one) => one.unpackMs));
     const totalMs = median(ours.map((one) => one.totalMs));
@@ -67,7 +55,8 @@ try {
       seconds(totalMs),
       (unpackMs / median(tarMs)).toFixed(2),
       (totalMs / median(syncedMs)).toFixed(2),
-      Math.max(...ours.map((one) => one.peakMib)).toFixed(0),
+      Math.max(...ours.map((one) => one.childMib)).toFixed(0),
+      Math.max(...ours.map((one) => one.initMib)).toFixed(0),
     ]);
   }
   const head = [
@@ -79,6 +68,7 @@ try {
     "unpack/tar",
     "staged/tar+sync",
     "child MiB",
+    "init MiB",
   ];
   print([head, ...rows]);
 } finally {
@@ -123,55 +113,15 @@ function timeTar(file: string, flags: readonly string[]) {
   return { aloneMs, withSyncMs: performance.now() - startMs };
 }
 
-async function timeOurs(file: string): Promise<Measured> {
+function timeOurs(file: string): Measured {
   using disk = Mount.ext4(2048);
-  let unpackMs = 0;
-  let peakMib = 0;
-  const watch = setInterval(() => {
-    peakMib = Math.max(peakMib, childRssMib());
-  }, 100);
-  const startMs = performance.now();
-  const staged = await stageRootfs({
-    dataDir: disk.dir,
-    archive: readChunks(file),
-    onProgress: ({ phase }) => {
-      if (phase === "sync") unpackMs = performance.now() - startMs;
-    },
-    signal: new AbortController().signal,
-    log: () => undefined,
-    unpackCommand: [process.execPath, unpack],
-  });
-  const totalMs = performance.now() - startMs;
-  clearInterval(watch);
-  await staged.discard();
-  const layout = dataLayout(disk.dir);
-  await emptyTrash({ layout, fs: linuxVolumeFs, log: () => undefined });
-  unlockFile(layout.lock);
-  return { unpackMs, totalMs, peakMib };
+  return JSON.parse(run(process.execPath, keeper, disk.dir, file)) as Measured;
 }
 
-async function* readChunks(file: string): AsyncGenerator<Uint8Array> {
-  for await (const chunk of Bun.file(file).stream()) yield chunk;
-}
-
-function childRssMib(): number {
-  for (const pid of readdirSync("/proc").filter((name) => /^\d+$/.test(name))) {
-    try {
-      if (!readFileSync(`/proc/${pid}/cmdline`, "latin1").includes(`${unpack}\0extract`)) continue;
-      return (
-        Number(/VmHWM:\s+(\d+)/.exec(readFileSync(`/proc/${pid}/status`, "latin1"))?.[1] ?? 0) /
-        1024
-      );
-    } catch {
-      // It ended while we looked.
-    }
-  }
-  return 0;
-}
-
-function run(...command: readonly string[]): void {
+function run(...command: readonly string[]): string {
   const done = Bun.spawnSync([...command], { env });
   if (done.exitCode !== 0) throw new Error(`${command.join(" ")}: ${done.stderr.toString()}`);
+  return done.stdout.toString();
 }
 
 function median(values: readonly number[]): number {
