@@ -8,6 +8,7 @@ export const mountFlags = {
   noSetuid: 0x2,
   noDevices: 0x4,
   noExec: 0x8,
+  remount: 0x20,
   bind: 0x1000,
   recursive: 0x4000,
   private: 0x4_0000,

@@ -11,12 +11,14 @@ export function protectKeeper(log: Log): void {
 
 /**
  * Root inside the workload is root for the kernel. Without these it cannot look into our memory (a
- * new session shares it for the moment before its program runs), load code into the kernel or reach
- * around it to the hardware. A debugger on one's own programs needs none of them.
+ * new session shares it for the moment before its program runs), load code into the kernel, reach
+ * around it to the hardware, or open files of a disk by their numbers, past its own root. A debugger
+ * on one's own programs needs none of them, and permissions are overridden by another one.
  */
 function protectFromWorkload(log: Log): void {
-  const { sysPtrace, sysModule, sysRawio } = capability;
-  attempt("capabilities", log, () => dropFromBoundingSet([sysPtrace, sysModule, sysRawio]));
+  const { dacReadSearch, sysModule, sysPtrace, sysRawio } = capability;
+  const forbidden = [dacReadSearch, sysModule, sysPtrace, sysRawio];
+  attempt("capabilities", log, () => dropFromBoundingSet(forbidden));
   // The workload's processes are set back to 0 as they start: they go first.
   attempt("out-of-memory score", log, () => writeFileSync("/proc/self/oom_score_adj", "-900"));
 }
@@ -29,7 +31,7 @@ function attempt(what: string, log: Log, protect: () => void): void {
   }
 }
 
-const capability = { sysModule: 16, sysRawio: 17, sysPtrace: 19 } as const;
+const capability = { dacReadSearch: 2, sysModule: 16, sysRawio: 17, sysPtrace: 19 } as const;
 
 /** A mistake in one callback must not end all shells. It is logged with its stack. */
 function surviveMistakes(log: Log): void {

@@ -51,6 +51,9 @@ export const initLimits = {
   forwardsMax: 512,
   forwardConnectMs: 10_000,
 
+  /** How often the link looks whether the keeper is held up by a start that somebody stopped. */
+  heldUpLookMs: 500,
+
   /** Sessions: processes that run at once, and sessions that ended and are remembered. */
   runningMax: 200,
   finishedMax: 256,

@@ -14,6 +14,7 @@ import type { Log, LogLevel } from "../../system/log.ts";
 import { dieWithParent, forbidInspection } from "../../system/process.ts";
 import { DescriptorReader } from "../../system/process-pipe.ts";
 import { connectUnix } from "../../system/tcp-stream.ts";
+import { endHeldUpStarts } from "./held-up-start.ts";
 import { initLimits } from "./limits.ts";
 import { listenAddresses } from "./link-address.ts";
 import { LinkClients } from "./link-clients.ts";
@@ -74,6 +75,7 @@ async function serve(plan: LinkPlan, context: Context, log: Log): Promise<void> 
   const clients = new LinkClients(gate, streams, initLimits.clientConnectionsMax);
   for (const endpoint of endpoints) void clients.acceptFrom(endpoint);
   report({ kind: "listening" });
+  endHeldUpStarts(plan.keeperPid, log);
   const goodbye = (await stopped) === "SIGHUP" ? comeBack : undefined;
   await Promise.all(endpoints.map((endpoint) => endpoint.close(goodbye)));
 }

@@ -1,6 +1,7 @@
 import {
   accessSync,
   constants,
+  readFileSync,
   readlinkSync,
   readSync,
   realpathSync,
@@ -19,7 +20,7 @@ import {
 } from "../../system/process.ts";
 import { leaveSharedNamespaces } from "../../system/process-namespace.ts";
 import { type BootReport, goFd, reportFd, workloadPlanSchema } from "./workload-plan.ts";
-import { assembleRoot, fallbackInitPath } from "./workload-root.ts";
+import { assembleRoot } from "./workload-root.ts";
 
 /**
  * `init workload PLAN`: started by the keeper as the first process of a PID namespace, makes the
@@ -37,6 +38,9 @@ export function bootWorkload(planJson: string): number {
     process.umask(0o022);
     allowOutOfMemoryKills();
     step = "mounts";
+    // A copy: mounted, the outer file would be the workload's to write.
+    const fallbackInit =
+      plan.fallbackInit === undefined ? undefined : readFileSync(plan.fallbackInit);
     leaveSharedNamespaces();
     assembleRoot(plan);
     step = "hostname";
@@ -48,7 +52,7 @@ export function bootWorkload(planJson: string): number {
     closeOnExecute(reportFd);
     resetSignals();
     for (const fd of [0, 1, 2]) makeBlocking(fd);
-    becomeInit(plan.fallbackInit !== undefined);
+    becomeInit(fallbackInit);
   } catch (error) {
     const message = error instanceof Error ? error.message : String(error);
     report({ kind: "failed", step, message });
@@ -56,7 +60,7 @@ export function bootWorkload(planJson: string): number {
   }
 }
 
-function becomeInit(hasFallback: boolean): never {
+function becomeInit(fallbackInit: Uint8Array | undefined): never {
   if (isExecutable(systemInit)) {
     const runtime = "system-init";
     report({ kind: "execute", runtime, stopSignal: stopSignalOf(systemInit) });
@@ -64,10 +68,12 @@ function becomeInit(hasFallback: boolean): never {
       execute(systemInit, [systemInit], workloadEnvironment);
     } catch (error) {
       // A broken interpreter or the wrong architecture: a machine one can look into is better than none.
-      if (!hasFallback) throw error;
+      if (fallbackInit === undefined) throw error;
     }
   }
-  if (!hasFallback) throw new Error("The image has no /sbin/init, and there is no fallback");
+  if (fallbackInit === undefined)
+    throw new Error("The image has no /sbin/init, and there is no fallback");
+  writeFileSync(fallbackInitPath, fallbackInit, { mode: 0o755 });
   report({ kind: "execute", runtime: "fallback-init", stopSignal: terminate });
   execute(fallbackInitPath, ["catatonit", "-P"], workloadEnvironment);
 }
@@ -110,6 +116,7 @@ function report(line: BootReport): void {
 const systemInit = "/sbin/init";
 const telinit = "/sbin/telinit";
 const interrupt = 2;
+const fallbackInitPath = "/run/fly-vault/init";
 const terminate = 15;
 /** SIGRTMIN+3, which systemd in a container takes as "halt". */
 const haltSystemd = 37;

@@ -24,9 +24,6 @@ import {
 } from "../../system/mount.ts";
 import type { WorkloadPlan } from "./workload-plan.ts";
 
-/** Where the fallback init stands inside. */
-export const fallbackInitPath = "/run/fly-vault/init";
-
 /**
  * Makes the rootfs the root and fills it with what a Linux program expects. Runs in fresh mount, PID,
  * IPC and UTS namespaces. All targets are resolved after the root changed: a link in the image leads
@@ -35,7 +32,6 @@ export const fallbackInitPath = "/run/fly-vault/init";
 export function assembleRoot(plan: WorkloadPlan): void {
   makeMountsPrivate();
   const persist = plan.persist.map(({ source, target }) => ({ fd: cloneMount(source), target }));
-  const fallback = plan.fallbackInit === undefined ? undefined : cloneMount(plan.fallbackInit);
   const network = { resolv: readOuter("/etc/resolv.conf"), hosts: readOuter("/etc/hosts") };
 
   bindMount(plan.rootfs, plan.rootfs);
@@ -50,10 +46,6 @@ export function assembleRoot(plan: WorkloadPlan): void {
     attachMount(fd, target);
   }
   mkdirSync("/run/fly-vault", { mode: 0o755 });
-  if (fallback !== undefined) {
-    writeFileSync(fallbackInitPath, "", { mode: 0o755 });
-    attachMount(fallback, fallbackInitPath);
-  }
   provideFile("/etc/resolv.conf", network.resolv);
   provideFile("/etc/hosts", hostsOf(readOuter("/etc/hosts"), network.hosts, plan.hostname));
   // What boots sets the name from here, over the one that is set already.
@@ -77,6 +69,15 @@ function mountKernelFolders(): void {
   const closed = noSetuid | noDevices | noExec;
   mountAt({ source: "proc", target: "/proc", type: "proc", flags: closed });
   mountAt({ source: "sysfs", target: "/sys", type: "sysfs", flags: closed | readOnly });
+  for (const path of leadOutside) if (existsSync(path)) makeReadOnly(path, closed);
+}
+
+/** What root's number alone suffices for, without any capability; with all of them it can undo this. */
+function makeReadOnly(path: string, flags: number): void {
+  const { bind, remount, readOnly } = mountFlags;
+  bindMount(path, path);
+  const again = bind | remount | readOnly | flags;
+  mount({ source: "none", target: path, type: "none", flags: again });
 }
 
 function mountDevices(): void {
@@ -155,6 +156,16 @@ function readOuter(path: string): string {
     return "";
   }
 }
+
+/** The kernel runs what is named here outside, as root; the last one stops the machine. */
+export const leadOutside: readonly string[] = [
+  "/proc/sys/kernel/core_pattern",
+  "/proc/sys/kernel/hotplug",
+  "/proc/sys/kernel/modprobe",
+  "/proc/sys/kernel/poweroff_cmd",
+  "/proc/sys/kernel/usermodehelper",
+  "/proc/sysrq-trigger",
+];
 
 const harmlessDevices: Readonly<Record<string, Device>> = {
   null: { major: 1, minor: 3 },

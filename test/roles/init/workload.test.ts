@@ -1,5 +1,6 @@
 import { expect, setDefaultTimeout, test } from "bun:test";
 import {
+  existsSync,
   chmodSync,
   chownSync,
   copyFileSync,
@@ -13,6 +14,7 @@ import {
 } from "node:fs";
 import { join } from "node:path";
 import { initLimits } from "../../../src/roles/init/limits.ts";
+import { leadOutside } from "../../../src/roles/init/workload-root.ts";
 import { selfCommand } from "../../../src/system/self.ts";
 import { makeBusyboxRootfs } from "../../support/busybox-rootfs.ts";
 import { TestMachine } from "./machine.ts";
@@ -91,9 +93,9 @@ test("inside are the file systems a program expects, and nothing of outside", as
       "/etc/resolv.conf",
       "/home",
       "/proc",
+      ...leadOutside.filter((path) => existsSync(path)),
       "/root",
       "/run",
-      "/run/fly-vault/init",
       "/sys",
       "/tmp",
     ].toSorted(),

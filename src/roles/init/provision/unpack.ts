@@ -8,7 +8,7 @@ import {
   openFlags,
   syncfs,
 } from "../../../system/filesystem.ts";
-import { dieWithParent } from "../../../system/process.ts";
+import { dieWithParent, forbidInspection } from "../../../system/process.ts";
 import { notAnArchive } from "./archive-format.ts";
 import { decompress } from "./decompress.ts";
 import { Extractor } from "./extractor.ts";
@@ -33,6 +33,7 @@ export async function main(argv: readonly string[], context: Context): Promise<n
   const [verb, ...words] = argv;
   // Left alone it would go on writing where the next keeper begins anew.
   dieWithParent();
+  forbidInspection();
   try {
     if (verb === "extract" && words[0] !== undefined) send(await extract(words[0], context));
     else if (verb === "seal") send(await sealStaging(words));
