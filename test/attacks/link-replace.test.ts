@@ -20,6 +20,7 @@ import {
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import packageJson from "../../package.json" with { type: "json" };
+import { closeCodes } from "../../src/quic/connection.ts";
 import { compileBinary } from "../../build/binary.ts";
 import { seed, seededRandom } from "../support/seed.ts";
 import { EchoStream, LineStream, openClient, ShellTalk } from "./link-load.ts";
@@ -150,9 +151,12 @@ test("a new link that fails once it has taken over gives way to the keeper's own
   await client.close();
 });
 
-test("the way back is the same way", async () => {
+test("a client is told that nothing is wrong, and the way back is the same way", async () => {
+  const connection = await stage.logIn();
   replaceProgram((path) => linkSync(join(builds, "next"), path));
   await stage.machine.untilLogged('"version":"9.9.9"');
+  const { done: code } = closeCodes;
+  expect(await connection.closed).toMatchObject({ kind: "peer-application", code });
   replaceProgram((path) => copyFileSync(join(builds, "this"), path));
   await stage.machine.untilLogged(`"version":"${packageJson.version}"`);
   expect((await stage.machine.status()).link_version).toBe(packageJson.version);
