@@ -17,8 +17,8 @@ node_modules/.installed: package.json package-lock.json build/setup.sh
 system: ## install the Debian packages that tests and demo use (needs root or sudo)
 	@build/system-packages.sh
 
-rootfs: system ## make the Debian root filesystems that tests boot (30 s, kept in .cache)
-	@build/rootfs.sh debian-systemd debian-openrc
+rootfs: system ## make the Debian root filesystems that tests unpack and boot (a minute, kept in .cache)
+	@build/rootfs.sh
 
 build: setup ## compile dist/fly-vault and its symlinks
 	@bun build/compile.ts
