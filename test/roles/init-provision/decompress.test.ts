@@ -134,6 +134,19 @@ describe("rows 65, 67 and 68: decompress refuses", () => {
     expect(error).toBeInstanceOf(ArchiveFormat);
     expect((error as ArchiveFormat).hint).toContain("zstd -19");
   });
+
+  test("a zstd window by a byte, and takes one that fits", () => {
+    // 2^10 by 2^13, and an eighth more.
+    for (const [window, fits] of [
+      ["68", true],
+      ["69", false],
+    ] as const) {
+      const frames = new ZstdFrames(provisionLimits.zstdWindowBytesMax);
+      const push = () => frames.push(Buffer.from(`28b52ffd00${window}`, "hex"));
+      if (fits) push();
+      else expect(push).toThrow(ArchiveFormat);
+    }
+  });
 });
 
 test("an error of the source comes through", async () => {

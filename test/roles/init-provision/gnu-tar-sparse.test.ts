@@ -55,10 +55,13 @@ function makeTree(root: string): void {
   for (const folder of [join(root, "d"), root]) utimesSync(folder, 1_700_000_000, 1_700_000_000);
 }
 
-function blocksOf(root: string): Record<string, number> {
-  return Object.fromEntries(
-    shapes.map(([name]) => [name, lstatSync(join(root, "d", name)).blocks] as const),
-  );
+/** Sectors on disk: those of the data, and one or two blocks where ext4 keeps a long list of extents. */
+function expectHoles(root: string): void {
+  for (const [name, , blocks] of shapes) {
+    const found = lstatSync(join(root, "d", name)).blocks;
+    const data = (blocks.length * block) / 512;
+    expect([name, found >= data && found <= data + 16 ? data : found]).toEqual([name, data]);
+  }
 }
 
 /** `unpackInto` with slices of any length, small and large mixed. */
@@ -101,7 +104,7 @@ describe("sparse files", () => {
       const { skipped } = unpackInto(ours.root, bytes);
       expect(skipped).toEqual([]);
       expect(listing(ours.root)).toEqual(listing(tree.root));
-      expect(blocksOf(ours.root)).toEqual(blocksOf(tree.root));
+      expectHoles(ours.root);
       unpackInto(sliced.root, randomSlices(bytes));
       expect(listing(sliced.root)).toEqual(listing(tree.root));
     });

@@ -64,6 +64,11 @@ describe("row 69: limits", () => {
     ],
     ["directories", many(8, (index) => dir(`d${index}`)), { reason: "E_LIMIT_DIRECTORIES" }],
     [
+      "names of directories",
+      many(3, (index) => dir(`d${index}${"x".repeat(50)}`)),
+      { reason: "E_LIMIT_DIRECTORIES", message: expect.stringContaining("200 bytes") as string },
+    ],
+    [
       "directories made on the way",
       archive(file("a/b/c/d/e/f/g/h")),
       { reason: "E_LIMIT_DIRECTORIES" },
@@ -72,7 +77,7 @@ describe("row 69: limits", () => {
   for (const [title, bytes, expected] of reached) {
     test(`of ${title} are reached`, () => {
       using scratch = new Scratch();
-      const limits = { ...provisionLimits, directoriesMax: 6 };
+      const limits = { ...provisionLimits, directoriesMax: 6, directoryBytesMax: 200 };
       const outcome = attempt(() => unpackInto(scratch.root, bytes, { tarLimits: small, limits }));
       expect(outcome).toMatchObject(expected);
     });

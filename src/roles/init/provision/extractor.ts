@@ -1,16 +1,16 @@
 import { ftruncateSync, writeSync } from "node:fs";
 import * as system from "../../../system/filesystem.ts";
-import { DiskFull, SpaceGuard } from "./disk-full.ts";
+import { SpaceGuard } from "./disk-full.ts";
+import { about, duplicate, missingTarget, nameOf } from "./extraction-error.ts";
 import { FolderCache, strictResolve } from "./folder-cache.ts";
 import { provisionLimits, type ProvisionLimits } from "./limits.ts";
+import { PendingFolders } from "./pending-folders.ts";
 import { Skipped } from "./skipped.ts";
-import { bytesOf, printable, type ByteString } from "./tar/byte-string.ts";
-import type { TarAttributes, TarEntry } from "./tar/entry.ts";
+import { bytesOf, printable } from "./tar/byte-string.ts";
+import type { TarEntry } from "./tar/entry.ts";
 import type { TarEvent } from "./tar/reader.ts";
 import { TarRefusal } from "./tar/refusal.ts";
 import { splitXattrs } from "./tar/xattr-policy.ts";
-
-type Mtime = TarAttributes["mtime"];
 
 export interface Extraction {
   readonly entries: number;
@@ -55,12 +55,10 @@ interface OpenFile {
 export class Extractor {
   readonly #rootFd: number;
   readonly #system: ExtractorSystem;
-  readonly #limits: ProvisionLimits;
   readonly #space: SpaceGuard;
   readonly #folders: FolderCache;
   readonly #skipped = new Skipped();
-  /** Modes and times of folders wait until nothing is made inside any more. */
-  readonly #directories = new Map<ByteString, { readonly mode: number; readonly mtime?: Mtime }>();
+  readonly #pending: PendingFolders;
   /** Only root can give files away; others get what they unpack, as with tar. */
   readonly #setsOwners = process.geteuid?.() === 0;
   #file: OpenFile | undefined;
@@ -72,14 +70,15 @@ export class Extractor {
     options: { readonly limits?: ProvisionLimits; readonly system?: ExtractorSystem } = {},
   ) {
     this.#rootFd = rootFd;
-    this.#limits = options.limits ?? provisionLimits;
+    const limits = options.limits ?? provisionLimits;
     this.#system = options.system ?? realSystem;
-    this.#space = new SpaceGuard(rootFd, this.#limits);
-    this.#folders = new FolderCache(rootFd, this.#limits.openFoldersMax, (path) => {
-      this.#remember(path, { mode: 0o755 });
+    this.#space = new SpaceGuard(rootFd, limits);
+    this.#pending = new PendingFolders(limits);
+    this.#folders = new FolderCache(rootFd, limits.openFoldersMax, (path) => {
+      this.#pending.add({ path, mode: 0o755 });
     });
     // Of a root the archive does not mention; staging itself is closed to everybody else.
-    this.#remember("", { mode: 0o755 });
+    this.#pending.add({ path: "", mode: 0o755 });
   }
 
   get entries(): number {
@@ -111,11 +110,10 @@ export class Extractor {
     }
   }
 
-  /** After the last event: folders get their modes and times, the deepest first. */
+  /** After the last event: folders get their modes and times. */
   finish(): Extraction {
     this.#folders.close();
-    const deepestFirst = [...this.#directories].toSorted(([a], [b]) => depth(b) - depth(a));
-    for (const [path, { mode, mtime }] of deepestFirst) {
+    for (const { path, mode, mtime } of this.#pending.deepestFirst()) {
       const fd = this.#openDirectory(this.#rootFd, path === "" ? "." : bytesOf(path));
       try {
         this.#system.fchmod(fd, mode);
@@ -209,7 +207,7 @@ export class Extractor {
     } finally {
       this.#system.closeFile(fd);
     }
-    this.#remember(entry.path, { mode: entry.mode, mtime: entry.mtime });
+    this.#pending.add(entry);
   }
 
   #openDirectory(folder: number, name: system.FileName): number {
@@ -295,65 +293,8 @@ export class Extractor {
     }
   }
 
-  #remember(path: ByteString, attributes: { readonly mode: number; readonly mtime?: Mtime }): void {
-    this.#directories.set(path, attributes);
-    if (this.#directories.size > this.#limits.directoriesMax) {
-      const message = `More than ${this.#limits.directoriesMax} directories`;
-      throw new TarRefusal("E_LIMIT_DIRECTORIES", message);
-    }
-  }
-
   #openFile(): OpenFile {
     if (this.#file === undefined) throw new TypeError("File data without a file");
     return this.#file;
   }
-}
-
-/** Runs one step of an entry and turns what the kernel says into what it means for the archive. */
-function about(entry: TarEntry, step: () => void): void {
-  try {
-    step();
-  } catch (error) {
-    throw meaningOf(error, entry);
-  }
-}
-
-function meaningOf(error: unknown, entry: TarEntry): unknown {
-  if (error instanceof TarRefusal) {
-    error.entry ??= nameOf(entry);
-    return error;
-  }
-  if (system.hasCode(error, "ENOSPC", "EDQUOT")) {
-    return new DiskFull(`The disk was full at ${nameOf(entry)}`);
-  }
-  if (system.hasCode(error, "EFBIG")) {
-    return named(new TarRefusal("E_LIMIT_BYTES", "The file is too large for this disk"), entry);
-  }
-  if (system.hasCode(error, "EEXIST")) return named(duplicate(), entry);
-  if (system.hasCode(error, "ENAMETOOLONG")) {
-    return named(new TarRefusal("E_PATH_LONG", "The name is too long for this disk"), entry);
-  }
-  return error;
-}
-
-function named(refusal: TarRefusal, entry: TarEntry): TarRefusal {
-  refusal.entry = nameOf(entry);
-  return refusal;
-}
-
-function duplicate(): TarRefusal {
-  return new TarRefusal("E_DUPLICATE", "The name stands in the archive twice");
-}
-
-function missingTarget(target: ByteString): TarRefusal {
-  const message = `A hard link to ${printable(target)}, which is no file unpacked before`;
-  return new TarRefusal("E_LINK_TARGET", message);
-}
-
-function nameOf(entry: TarEntry): string {
-  return printable(entry.path === "" ? "." : entry.path);
-}
-
-function depth(path: ByteString): number {
-  return path === "" ? 0 : path.split("/").length;
 }

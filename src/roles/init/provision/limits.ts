@@ -2,6 +2,7 @@
 export const provisionLimits = {
   /** Directories whose modes and times wait for the end: what makes the child's memory grow with the archive. */
   directoriesMax: 250_000,
+  directoryBytesMax: 8 * 1024 * 1024,
   /** Directory descriptors kept open between entries. */
   openFoldersMax: 64,
   /** Share of the free space and inodes at the start that an archive may use up. */
@@ -11,12 +12,12 @@ export const provisionLimits = {
   spaceCheckEntries: 1000,
 
   /** Decompressed bytes per step, and how far the decompressor may run ahead. */
-  decodedChunkBytes: 512 * 1024,
-  decodedAheadBytes: 2 * 1024 * 1024,
+  decodedChunkBytes: 256 * 1024,
+  decodedAheadBytes: 1024 * 1024,
   /** Name, comment and extra field of a gzip header together. */
   gzipHeaderBytesMax: 64 * 1024,
-  /** A zstd frame makes its reader keep this much; `zstd -19` asks for 8 MiB, `--ultra -22` for 128 MiB. */
-  zstdWindowBytesMax: 64 * 1024 * 1024,
+  /** A zstd frame makes its reader keep this much. All that `zstd -19` asks for; `--ultra -20` wants 32 MiB. */
+  zstdWindowBytesMax: 8 * 1024 * 1024,
 
   /** Guess of how large a compressed tree becomes, and the room wanted beyond a tree's expected size. */
   inflationExpected: 4,

@@ -1,18 +1,18 @@
-import type { Segment } from "./sparse-map.ts";
+import type { SparseMap } from "./sparse-map.ts";
 
 /** How far a file has come: what is stored of it, and the holes between. */
 export class FileContent {
   readonly #sizeBytes: number;
-  readonly #segments: readonly Segment[];
+  readonly #map: Pick<SparseMap, "segment">;
   #next = 0;
   #position = 0;
   /** Bytes of the current segment that are still to come. */
   dataLeft = 0;
 
   /** A file without a map has one segment. */
-  constructor(sizeBytes: number, segments: readonly Segment[] = [{ offset: 0, sizeBytes }]) {
+  constructor(sizeBytes: number, map: Pick<SparseMap, "segment"> = oneSegment(sizeBytes)) {
     this.#sizeBytes = sizeBytes;
-    this.#segments = segments;
+    this.#map = map;
   }
 
   /** As much of the segment as the chunk has. */
@@ -25,7 +25,7 @@ export class FileContent {
   /** The size of the hole before the next segment, or before the end of the file; undefined at its end. */
   nextSegment(): number | undefined {
     const end = { offset: this.#sizeBytes, sizeBytes: 0 };
-    const segment = this.#segments[this.#next] ?? end;
+    const segment = this.#map.segment(this.#next) ?? end;
     if (segment === end && this.#position === this.#sizeBytes) return undefined;
     const hole = segment.offset - this.#position;
     this.#next++;
@@ -33,4 +33,8 @@ export class FileContent {
     this.dataLeft = segment.sizeBytes;
     return hole;
   }
+}
+
+function oneSegment(sizeBytes: number): Pick<SparseMap, "segment"> {
+  return { segment: (index) => (index === 0 ? { offset: 0, sizeBytes } : undefined) };
 }

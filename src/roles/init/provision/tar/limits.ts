@@ -18,7 +18,7 @@ export const tarLimits = {
   metaInRowMax: 8,
   xattrsMax: 64,
   /** Stretches of data in one sparse file: its map is held until the file is written. */
-  sparseSegmentsMax: 100_000,
+  sparseSegmentsMax: 20_000,
   /** Times are brought into this range (the year 2242), so that no file system wraps them around. */
   mtimeSecondsMax: 2 ** 33,
   /** Sum of all file sizes; the free space of the disk is a second, nearly always tighter bound. */

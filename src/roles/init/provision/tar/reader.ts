@@ -164,7 +164,7 @@ export class TarReader {
     if (entry.kind !== "file") return;
     this.#paddingLeft = this.#padding(entry.storedBytes);
     this.#paddingIsZero = false;
-    this.#content = new FileContent(entry.sizeBytes, file?.map.segments);
+    this.#content = new FileContent(entry.sizeBytes, file?.map);
     yield* this.#toNextData(this.#content);
   }
 

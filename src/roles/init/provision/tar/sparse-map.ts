@@ -14,7 +14,8 @@ export interface Segment {
 export class SparseMap {
   /** Of the file as it will be, holes included. */
   readonly sizeBytes: number;
-  readonly segments: Segment[] = [];
+  /** Offset and size by turns: there may be many. */
+  readonly #numbers: number[] = [];
   readonly #limits: TarLimits;
   #end = 0;
   #dataBytes = 0;
@@ -25,10 +26,17 @@ export class SparseMap {
     this.#limits = limits;
   }
 
+  /** Undefined behind the last one. */
+  segment(index: number): Segment | undefined {
+    const offset = this.#numbers[2 * index];
+    const sizeBytes = this.#numbers[2 * index + 1];
+    return offset === undefined || sizeBytes === undefined ? undefined : { offset, sizeBytes };
+  }
+
   add(segment: Segment): void {
     const { offset, sizeBytes } = segment;
     if (!isCount(offset) || !isCount(sizeBytes)) throw sparse("a segment is no pair of numbers");
-    if (this.segments.length === this.#limits.sparseSegmentsMax) {
+    if (this.#numbers.length === 2 * this.#limits.sparseSegmentsMax) {
       throw sparse(`more than ${this.#limits.sparseSegmentsMax} segments`);
     }
     // GNU tar begins every segment in a block of its own, other readers go on in the middle of one.
@@ -37,7 +45,7 @@ export class SparseMap {
     }
     if (offset < this.#end) throw sparse("segments overlap or are out of order");
     if (offset > this.sizeBytes - sizeBytes) throw sparse("a segment lies behind the file's end");
-    this.segments.push({ offset, sizeBytes });
+    this.#numbers.push(offset, sizeBytes);
     this.#end = offset + sizeBytes;
     this.#dataBytes += sizeBytes;
   }
