@@ -38,6 +38,8 @@ export interface NextRootfs {
   readonly discard: () => Promise<void>;
   /** One that ran before needs no probation. */
   readonly isNew: boolean;
+  /** Asked when its turn has come: what came before may have changed the live one. */
+  readonly isWanted?: () => boolean;
 }
 
 /**
@@ -99,9 +101,10 @@ export class LiveRootfs {
     this.#probation.passFallback();
   }
 
-  /** Resolves once the new one runs. Whatever goes wrong, the old one runs afterwards. */
+  /** Resolves once the new one runs, or is not wanted any more. Whatever goes wrong, the old one runs afterwards. */
   async change(next: NextRootfs, onActivated: () => void): Promise<void> {
     return this.#inTurn(async () => {
+      if (next.isWanted?.() === false) return;
       this.#probation.end();
       await this.#activate(next);
       onActivated();

@@ -48,6 +48,7 @@ const next = (isNew = true) => ({
   discard: async () => {},
   isNew,
 });
+const isWanted = (): boolean => !events.includes("rootfs-rolled-back");
 const change = (rootfs: LiveRootfs, isNew = true): Promise<void> =>
   rootfs.change(next(isNew), () => undefined);
 /** The file that tells which of the two trees is live. */
@@ -123,6 +124,16 @@ test("one that is left for another is judged no more", async () => {
   await Bun.sleep(probationMs * 1.5);
   expect(tree()).toBe("rootfs");
   expect(proven).toBe(0);
+});
+
+test("a change that another one made needless while it waited is left undone", async () => {
+  const rootfs = live({ proven: false });
+  await rootfs.boot();
+  workload.dies();
+  await rootfs.change({ ...next(false), isWanted }, () => undefined);
+  expect(tree()).toBe("rootfs.previous");
+  expect(rootfs.status.rolled_back).toBeDefined();
+  expect(workload.steps).toEqual(["keepRunning", "stop", "keepRunning"]);
 });
 
 test("a machine that stops judges nothing any more", async () => {
