@@ -6,7 +6,14 @@ import { type CrashFs, errno } from "../../support/crash-fs.ts";
 import { overlay } from "../../support/overlay.ts";
 import { seed, seededRandom } from "../../support/seed.ts";
 import { checkBoot, record, worldOf } from "./crash-check.ts";
-import { layout, type Scenario, scenarios, SimVolume, type World } from "./crash-scenarios.ts";
+import {
+  dataDir,
+  layout,
+  type Scenario,
+  scenarios,
+  SimVolume,
+  type World,
+} from "./crash-scenarios.ts";
 
 setDefaultTimeout(60_000);
 
@@ -154,6 +161,29 @@ test("a boot goes on whatever fails on the way", async () => {
     }
   }
 });
+
+test.each(["rootfs", "next", "previous"] as const)(
+  "a boot goes on where %s cannot be looked at, and keeps both trees",
+  async (unreadable) => {
+    const fs = SimVolume.empty();
+    const whole = new SimVolume(fs);
+    await whole.provision("1");
+    await whole.provision("2");
+    await whole.rest();
+    fs.makeFolder(layout.next);
+    const volume = new SimVolume(fs, (through) =>
+      overlay<VolumeFs>(through, {
+        readMark: (folder) => {
+          if (folder === layout[unreadable]) throw new SystemError("fgetxattr", errno.EIO, folder);
+          return through.readMark(folder);
+        },
+      }),
+    );
+    expect((await volume.boot()).rootfs).toBe(true);
+    expect(fs.disk.names(dataDir)).toContain("rootfs");
+    expect(fs.disk.names(dataDir)).toContain("rootfs.previous");
+  },
+);
 
 function treesOf({ live, previous }: World): { live: string; previous: string } {
   return { live: live ?? "none", previous: previous ?? "none" };
