@@ -107,8 +107,8 @@ const provision = v.object({
   source: v.variant("kind", [
     v.object({ kind: v.literal("upload"), size_bytes: v.optional(offset) }),
     v.object({ kind: v.literal("url"), url: textUpTo(limits.urlBytesMax) }),
-    /** The root filesystem before the last switch. */
-    v.object({ kind: v.literal("previous") }),
+    /** The root filesystem before the last switch, unless the one with that digest is not live any more. */
+    v.object({ kind: v.literal("previous"), instead_of: v.optional(sha256) }),
   ]),
   sha256: v.optional(sha256),
 });

@@ -12,6 +12,7 @@ const offset = fc.oneof(
 const data = fc.uint8Array({ minLength: 1, maxLength: 300 });
 const stream = fc.constantFrom("stdout" as const, "stderr" as const);
 const size = fc.integer({ min: 1, max: 65_535 });
+const digest = fc.stringMatching(/^[0-9a-f]{64}$/);
 const name = fc.stringMatching(/^[A-Za-z0-9][A-Za-z0-9._-]{0,20}$/);
 const text = fc
   .string({ unit: "grapheme", maxLength: 40 })
@@ -101,7 +102,10 @@ export const requests: fc.Arbitrary<Request> = fc.oneof(
     source: fc.oneof(
       fc.record({ kind: fc.constant("upload" as const), size_bytes: offset }),
       fc.record({ kind: fc.constant("url" as const), url: text }),
-      fc.record({ kind: fc.constant("previous" as const) }),
+      fc.record(
+        { kind: fc.constant("previous" as const), instead_of: digest },
+        { requiredKeys: ["kind"] },
+      ),
     ),
   }),
   fc.record({ type: fc.constant("provision-cancel" as const), id: name }),

@@ -56,6 +56,7 @@ export class TestVault {
   cancelAnswer: (() => boolean | RemoteError) | undefined;
   cancelDelay: Promise<void> | undefined;
   rolledBack: Status["rolled_back"];
+  rootfsSha256: string | undefined;
   provisionAnswer: ((request: ProvisionRequest) => RemoteError | undefined) | undefined;
   /** Called in place of the answer to any request; true when it dealt with it. */
   onRequest: ((request: Request) => RemoteError | undefined) | undefined;
@@ -183,6 +184,7 @@ export class TestVault {
       init_version: "0.1.0",
       protocol_oldest: 1,
       protocol_newest: 1,
+      ...(this.rootfsSha256 === undefined ? {} : { rootfs_sha256: this.rootfsSha256 }),
       ...(this.rolledBack === undefined ? {} : { rolled_back: this.rolledBack }),
     };
   }

@@ -32,7 +32,7 @@ export async function provision(
   const { vault, source, quiet } = options;
   const file = await openFile(source);
   const progress = new Progress(context, sourceTitle(source, vault), { quiet });
-  const request = sourceRequest(source, randomName(context));
+  const request = sourceRequest(source, randomName(context), link.login.status.rootfs_sha256);
   const run = new ProvisionRun(link, { request, file }, eventsOf(source, progress));
   const state = { over: false, goodbye: undefined as Promise<void> | undefined };
   options.leaving(async () => {

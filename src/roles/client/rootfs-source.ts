@@ -62,9 +62,17 @@ function noSource(config: VaultConfig, purpose: RootfsPurpose): Failure {
   );
 }
 
-export function sourceRequest(source: RootfsSource, id: string): ProvisionRequest {
+/** `liveSha256`: what the machine runs now, so that going back twice is going back once. */
+export function sourceRequest(
+  source: RootfsSource,
+  id: string,
+  liveSha256: string | undefined,
+): ProvisionRequest {
   const type = "provision";
-  if (source.kind === "previous") return { type, id, source };
+  if (source.kind === "previous") {
+    const left = liveSha256 === undefined ? {} : { instead_of: liveSha256 };
+    return { type, id, source: { kind: "previous", ...left } };
+  }
   const pin = source.sha256 === undefined ? {} : { sha256: source.sha256 };
   if (source.kind === "url") return { type, id, source: { kind: "url", url: source.url }, ...pin };
   return { type, id, source: { kind: "upload", size_bytes: source.sizeBytes }, ...pin };

@@ -38,6 +38,8 @@ export interface NextRootfs {
   readonly discard: () => Promise<void>;
   /** One that ran before needs no probation. */
   readonly isNew: boolean;
+  /** Asked when its turn has come: what came before may have changed the live one. */
+  readonly isWanted?: () => boolean;
 }
 
 /**
@@ -99,11 +101,17 @@ export class LiveRootfs {
     this.#probation.passFallback();
   }
 
-  /** Resolves once the new one runs. Whatever goes wrong, the old one runs afterwards. */
+  /** Resolves once the new one runs, or is not wanted any more. Whatever goes wrong, the old one runs afterwards. */
   async change(next: NextRootfs, onActivated: () => void): Promise<void> {
     return this.#inTurn(async () => {
-      this.#probation.end();
-      await this.#activate(next);
+      if (next.isWanted?.() === false) return;
+      const wasOnProbation = this.#probation.end();
+      try {
+        await this.#activate(next);
+      } catch (error) {
+        await this.#goOn(wasOnProbation);
+        throw error;
+      }
       onActivated();
       await this.#start(next.isNew);
       this.#present = true;
@@ -120,16 +128,20 @@ export class LiveRootfs {
   async #activate(next: NextRootfs): Promise<void> {
     const { workload } = this.#options;
     await workload.stop();
-    if (workload.closed) {
+    if (workload.closed || isRunning(workload)) {
       await next.discard();
-      throw stopping();
+      throw workload.closed ? stopping() : unstoppable();
     }
-    try {
-      await next.activate();
-    } catch (error) {
-      await workload.keepRunning();
-      throw error;
-    }
+    await next.activate();
+  }
+
+  /** With the tree from before, which has as much to prove as it had. */
+  async #goOn(wasOnProbation: boolean): Promise<void> {
+    const { workload } = this.#options;
+    if (workload.closed || !this.#present) return;
+    if (wasOnProbation) this.#probation.begin();
+    await workload.keepRunning();
+    this.#probation.passFallback();
   }
 
   async #start(isNew: boolean): Promise<void> {
@@ -140,6 +152,7 @@ export class LiveRootfs {
       // Then it was not tried: the next boot does.
       if (workload.closed) throw stopping();
       log("error", "new-rootfs-does-not-boot", { message: String(error) });
+      await workload.stop();
       await this.#goBack();
       throw error;
     }
@@ -176,6 +189,7 @@ export class LiveRootfs {
   async #goBack(): Promise<boolean> {
     const { workload, dataDir, log } = this.#options;
     try {
+      if (isRunning(workload)) throw unstoppable();
       await restorePrevious(dataDir, log);
       this.#digest = this.#digestNow();
       log("warn", "previous-rootfs-restored");
@@ -197,6 +211,19 @@ export class LiveRootfs {
     this.#turn = turn.catch(() => undefined);
     return turn;
   }
+}
+
+/** After it was stopped: what hangs in the kernel, on a disk or a network mount, no signal ends. */
+function isRunning({ runtime }: LiveRootfsOptions["workload"]): boolean {
+  return runtime === "system-init" || runtime === "fallback-init";
+}
+
+function unstoppable(): RemoteError {
+  return new RemoteError(
+    "internal",
+    "The processes of the running root filesystem do not end, not even when killed",
+    "Restart the machine, then try again",
+  );
 }
 
 export function stopping(): RemoteError {

@@ -31,10 +31,12 @@ export class Probation {
     if (this.#options.workload.runtime === "fallback-init") this.#pass();
   }
 
-  /** Without a verdict: the tree is not the live one any more, or the machine stops. */
-  end(): void {
+  /** Without a verdict: the tree is not the live one any more, or the machine stops. Returns whether it was under way. */
+  end(): boolean {
+    const wasUnderWay = this.#timer !== undefined;
     clearTimeout(this.#timer);
     this.#timer = undefined;
+    return wasUnderWay;
   }
 
   #pass(): void {

@@ -32,7 +32,7 @@ export function provisionWork(
         return replaceBy({ ...archive, sha256 }, course, options);
       };
     case "previous":
-      return (course) => goBack(course, options);
+      return (course) => goBack(source.instead_of, course, options);
   }
 }
 
@@ -61,11 +61,14 @@ async function replaceBy(
   return { sha256, entries, written_bytes, skipped: fitting(skipped) };
 }
 
+/** Asked again after a restart, or just after the machine did so by itself, it must not lead forth again. */
 async function goBack(
+  insteadOf: string | undefined,
   course: ProvisionCourse,
   { dataDir, live, log }: ProvisionWorkOptions,
 ): Promise<ProvisionResult> {
-  if (!live.hasPrevious)
+  const isWanted = (): boolean => insteadOf === undefined || insteadOf === live.digest;
+  if (isWanted() && !live.hasPrevious)
     throw new RemoteError("not-found", "There is no previous root filesystem to go back to");
   course.onDecided();
   const nothing = { received_bytes: 0, entries: 0, written_bytes: 0 };
@@ -73,6 +76,7 @@ async function goBack(
     activate: async () => restorePrevious(dataDir, log),
     discard: async () => {},
     isNew: false,
+    isWanted,
   };
   await live.change(next, () => course.onProgress({ ...nothing, phase: "boot" }));
   return { sha256: live.digest, entries: 0, written_bytes: 0, skipped: [] };

@@ -102,6 +102,18 @@ test("--rollback sends nothing but the wish", async () => {
   expect(err).toMatch(/\nboot\n"dev" is back at its previous root filesystem, sha256 /);
 });
 
+test("--rollback names the one it leaves: asked again after that, the machine does nothing", async () => {
+  vault.rootfsSha256 = digest;
+  vault.beforeDone = async () => {
+    vault.beforeDone = undefined;
+    vault.rootfsSha256 = "0".repeat(64);
+    await vault.restartLink();
+  };
+  expect((await client(["provision", "dev", "--rollback"])).code).toBe(0);
+  const source = { kind: "previous", instead_of: digest };
+  expect(vault.requests).toMatchObject([{ source }, { source }]);
+});
+
 test("with nothing to go back to it says so", async () => {
   vault.onRequest = ({ type }) =>
     type === "provision" ? new RemoteError("not-found", "There is none") : undefined;

@@ -4,9 +4,17 @@ import type { VolumeFs } from "../../../src/roles/init/provision/volume-fs.ts";
 import { SystemError } from "../../../src/system/libc.ts";
 import { type CrashFs, errno } from "../../support/crash-fs.ts";
 import { overlay } from "../../support/overlay.ts";
+import { rejection } from "../../support/rejection.ts";
 import { seed, seededRandom } from "../../support/seed.ts";
 import { checkBoot, record, worldOf } from "./crash-check.ts";
-import { layout, type Scenario, scenarios, SimVolume, type World } from "./crash-scenarios.ts";
+import {
+  dataDir,
+  layout,
+  type Scenario,
+  scenarios,
+  SimVolume,
+  type World,
+} from "./crash-scenarios.ts";
 
 setDefaultTimeout(60_000);
 
@@ -153,6 +161,51 @@ test("a boot goes on whatever fails on the way", async () => {
       }
     }
   }
+});
+
+test.each(["rootfs", "next", "previous"] as const)(
+  "a boot goes on where %s cannot be looked at, and keeps both trees",
+  async (unreadable) => {
+    const fs = SimVolume.empty();
+    const whole = new SimVolume(fs);
+    await whole.provision("1");
+    await whole.provision("2");
+    await whole.rest();
+    fs.makeFolder(layout.next);
+    const volume = new SimVolume(fs, (through) =>
+      overlay<VolumeFs>(through, {
+        readMark: (folder) => {
+          if (folder === layout[unreadable]) throw new SystemError("fgetxattr", errno.EIO, folder);
+          return through.readMark(folder);
+        },
+      }),
+    );
+    expect((await volume.boot()).rootfs).toBe(true);
+    expect(fs.disk.names(dataDir)).toContain("rootfs");
+    expect(fs.disk.names(dataDir)).toContain("rootfs.previous");
+  },
+);
+
+test("an old tree that could not get its name in the switch is the one to go back to", async () => {
+  let failing = false;
+  const volume = new SimVolume(SimVolume.empty(), (fs) =>
+    overlay<VolumeFs>(fs, {
+      rename: (from, to, onto) => {
+        if (failing && to.startsWith(layout.trash)) throw new SystemError("rename", errno.EIO, to);
+        fs.rename(from, to, onto);
+      },
+    }),
+  );
+  for (const version of ["0", "1"]) await volume.provision(version);
+  failing = true;
+  await volume.provision("2");
+  await volume.rest();
+  // Better not at all than to the one before it.
+  expect(await rejection(volume.goBack())).toMatchObject({ code: "internal" });
+  expect(worldOf(volume.crashFs, true).live).toBe("2");
+  failing = false;
+  await volume.goBack();
+  expect(worldOf(volume.crashFs, true)).toEqual({ live: "1", previous: "2", proven: true });
 });
 
 function treesOf({ live, previous }: World): { live: string; previous: string } {

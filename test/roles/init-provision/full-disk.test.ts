@@ -10,6 +10,8 @@ import {
   writeSync,
 } from "node:fs";
 import { join } from "node:path";
+import { rejection } from "../../support/rejection.ts";
+import { layout, SimVolume } from "./crash-scenarios.ts";
 import { archive, file } from "./tar-builder.ts";
 import { Mount, refusal, rootfs, run, Volume } from "./volume-fixture.ts";
 
@@ -131,4 +133,14 @@ describe("a full disk", () => {
     expect(volume.read("rootfs/version")).toBe("3");
     expect(volume.read("rootfs.previous/version")).toBe("2");
   });
+});
+
+test("an archive that would not fit without the previous one either does not cost it", async () => {
+  const volume = new SimVolume(SimVolume.empty(100 * 1024 ** 2));
+  await volume.provision("1");
+  await volume.provision("2");
+  const refused = await rejection(volume.stage("3", 2 ** 40));
+  expect(refused).toMatchObject({ code: "disk-full" });
+  expect(String(refused)).toContain("the archive alone has 1099511627776");
+  expect(volume.fs.exists(layout.previous)).toBe(true);
 });

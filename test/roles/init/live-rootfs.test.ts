@@ -2,6 +2,7 @@ import { afterEach, beforeEach, expect, test } from "bun:test";
 import { existsSync, mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { RemoteError } from "../../../src/protocol/errors.ts";
 import { limits } from "../../../src/protocol/limits.ts";
 import { type FoundRootfs, LiveRootfs } from "../../../src/roles/init/live-rootfs.ts";
 import { dataLayout } from "../../../src/roles/init/provision/data-layout.ts";
@@ -48,6 +49,7 @@ const next = (isNew = true) => ({
   discard: async () => {},
   isNew,
 });
+const isWanted = (): boolean => !events.includes("rootfs-rolled-back");
 const change = (rootfs: LiveRootfs, isNew = true): Promise<void> =>
   rootfs.change(next(isNew), () => undefined);
 /** The file that tells which of the two trees is live. */
@@ -123,6 +125,59 @@ test("one that is left for another is judged no more", async () => {
   await Bun.sleep(probationMs * 1.5);
   expect(tree()).toBe("rootfs");
   expect(proven).toBe(0);
+});
+
+test("a change that another one made needless while it waited is left undone", async () => {
+  const rootfs = live({ proven: false });
+  await rootfs.boot();
+  workload.dies();
+  await rootfs.change({ ...next(false), isWanted }, () => undefined);
+  expect(tree()).toBe("rootfs.previous");
+  expect(rootfs.status.rolled_back).toBeDefined();
+  expect(workload.steps).toEqual(["keepRunning", "stop", "keepRunning"]);
+});
+
+test("under a workload that does not end no tree is changed for another", async () => {
+  const rootfs = live({ proven: false });
+  await rootfs.boot();
+  workload.stopFails = true;
+  let discarded = 0;
+  const discard = async (): Promise<void> => void (discarded += 1);
+  const refused = await rejection(rootfs.change({ ...next(), discard }, () => undefined));
+  expect(refused).toMatchObject({ code: "internal", message: expect.stringContaining("not end") });
+  expect(discarded).toBe(1);
+  expect(tree()).toBe("rootfs");
+  // Nor in going back: what hangs there still has it.
+  workload.dies();
+  await until(() => events.includes("no-previous-rootfs"));
+  expect(tree()).toBe("rootfs");
+  expect(workload.steps).toEqual(["keepRunning", "stop", "keepRunning", "stop", "keepRunning"]);
+});
+
+const full = new RemoteError("disk-full", "No room");
+const activate = async (): Promise<void> => Promise.reject(full);
+
+test("a machine that was cold before a change that failed is cold again, and tries nothing", async () => {
+  const rootfs = live({ rootfs: false });
+  expect(await rejection(rootfs.change({ ...next(), activate }, () => undefined))).toBe(full);
+  expect(workload.steps).toEqual(["stop"]);
+  expect(rootfs.present).toBe(false);
+});
+
+test("a tree that stays because the next one could not take its place has still to prove itself", async () => {
+  const rootfs = live({ proven: false });
+  await rootfs.boot();
+  expect(await rejection(rootfs.change({ ...next(), activate }, () => undefined))).toBe(full);
+  workload.dies();
+  await until(() => events.includes("rootfs-rolled-back"));
+  expect(tree()).toBe("rootfs.previous");
+});
+
+test("a new one that does not boot is stopped before its tree is left", async () => {
+  workload.startFails = true;
+  expect(await rejection(change(live()))).toMatchObject({ code: "workload-failed" });
+  expect(workload.steps).toEqual(["stop", "start", "stop", "keepRunning"]);
+  expect(tree()).toBe("rootfs");
 });
 
 test("a machine that stops judges nothing any more", async () => {

@@ -7,6 +7,7 @@ import {
   codeOf,
   markOf,
   provision,
+  ProvisionStream,
   rollBack,
   sha256Of,
 } from "./provision-client.ts";
@@ -38,6 +39,22 @@ test("back to the previous root filesystem, and forth again", async () => {
   expect(await markOf(machine)).toBe("first");
   expect((await rollBack(machine)).sha256).toBe(second.sha256 ?? "");
   expect(await markOf(machine)).toBe("second");
+});
+
+test("going back is done once, also where the machine was restarted before anybody heard of it", async () => {
+  await using machine = await coldMachine();
+  await provision(machine, archiveOf("first"));
+  const { sha256 } = await provision(machine, archiveOf("second"));
+  const wish = { id: "back", source: { kind: "previous", instead_of: sha256 } } as const;
+  await (await ProvisionStream.open(machine, wish)).result();
+  await machine.kill();
+  await machine.start();
+  const session = await machine.open({ argv: ["cat"] });
+  const done = await (await ProvisionStream.open(machine, wish)).result();
+  expect(done.sha256).toBe((await machine.status()).rootfs_sha256 ?? "");
+  expect(await markOf(machine)).toBe("first");
+  await session.endInput();
+  expect((await session.outcome()).exit).toEqual({ code: 0 });
 });
 
 test("without a previous one there is nothing to go back to, and nothing is stopped", async () => {

@@ -7,6 +7,7 @@ export class StagedWorkload {
   next: "system-init" | "fallback-init" = "system-init";
   closed = false;
   startFails = false;
+  stopFails = false;
   readonly steps: string[] = [];
   #listener: (ended: UnwishedEnd) => void = () => undefined;
 
@@ -20,7 +21,7 @@ export class StagedWorkload {
   }
   async stop(): Promise<void> {
     this.steps.push("stop");
-    this.runtime = "not-started";
+    if (!this.stopFails) this.runtime = "not-started";
   }
   async keepRunning(): Promise<void> {
     this.steps.push("keepRunning");

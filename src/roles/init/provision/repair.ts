@@ -24,16 +24,21 @@ export async function repairAtBoot(dataDir: string, log: Log, fs?: VolumeFs): Pr
   attempt(settle, volume);
   attempt(restoreMissing, volume);
   attempt(bringToDisk, volume);
-  const state = recordState(volume);
+  const state = attempt(recordState, volume);
   void emptyTrash(volume).catch((error: unknown) => {
     log("warn", "trash-failed", { error: String(error) });
   });
   await Promise.resolve();
   return {
-    rootfs: readMark(volume.fs, volume.layout.rootfs) !== "absent",
-    proven: isProven(volume, state),
-    ...(state.current === undefined ? {} : { sha256: state.current.sha256 }),
+    rootfs: attempt(hasLive, volume) ?? true,
+    // Where marks cannot be read there is no going back by itself either.
+    proven: attempt((at) => state === undefined || isProven(at, state), volume) ?? true,
+    ...(state?.current === undefined ? {} : { sha256: state.current.sha256 }),
   };
+}
+
+function hasLive({ fs, layout }: DataVolume): boolean {
+  return readMark(fs, layout.rootfs) !== "absent";
 }
 
 function bringToDisk({ fs, layout }: DataVolume): void {
@@ -48,10 +53,11 @@ function restoreMissing(volume: DataVolume): void {
 }
 
 /** What fails stays for the next boot: this one goes on with what is there, or nobody could look after it. */
-function attempt(step: (volume: DataVolume) => void, volume: DataVolume): void {
+function attempt<Value>(step: (at: DataVolume) => Value, volume: DataVolume): Value | undefined {
   try {
-    step(volume);
+    return step(volume);
   } catch (error) {
     volume.log("error", "repair-failed", { message: String(error) });
+    return undefined;
   }
 }

@@ -20,7 +20,11 @@ export async function makeRoom(volume: DataVolume, archiveBytes = 0): Promise<vo
   if (fs.freeBytes(layout.dataDir) > wanted) return;
   // What is being deleted since the last time still takes room.
   await emptyTrash(volume);
-  if (previous !== undefined && fs.freeBytes(layout.dataDir) <= wanted) {
+  const free = fs.freeBytes(layout.dataDir);
+  if (previous !== undefined && free <= wanted) {
+    // Not for an archive that would not fit all the same.
+    const inPrevious = (previous.bytes ?? Infinity) * provisionLimits.roomFactor;
+    refuseWithoutRoom(free, archiveBytes, inPrevious);
     log("info", "provision-previous-dropped");
     throwAway(volume, layout.previous);
     await emptyTrash(volume);
@@ -29,8 +33,8 @@ export async function makeRoom(volume: DataVolume, archiveBytes = 0): Promise<vo
 }
 
 /** A tree is hardly ever smaller than its archive. Better now than after an hour of upload. */
-function refuseWithoutRoom(free: number, archiveBytes: number): void {
-  if (free >= Math.max(archiveBytes, provisionLimits.roomBytesMin)) return;
+function refuseWithoutRoom(free: number, archiveBytes: number, toCome = 0): void {
+  if (free + toCome >= Math.max(archiveBytes, provisionLimits.roomBytesMin)) return;
   const needed = archiveBytes > free ? `the archive alone has ${archiveBytes}` : "too few";
   throw new RemoteError(
     "disk-full",

@@ -36,13 +36,16 @@ export function keepOldTree(volume: DataVolume): void {
 
 /** Ends a switch that was broken off; what else is left of staging goes to the trash. */
 export function settle(volume: DataVolume): void {
-  const { layout, log } = volume;
-  if (switchWasInterrupted(volume)) {
-    log("info", "provision-switch-finished");
-    keepOldTree(volume);
-  }
+  const { layout } = volume;
+  finishSwitch(volume);
   throwAway(volume, layout.next);
   throwAway(volume, layout.persistNext);
+}
+
+function finishSwitch(volume: DataVolume): void {
+  if (!switchWasInterrupted(volume)) return;
+  volume.log("info", "provision-switch-finished");
+  keepOldTree(volume);
 }
 
 /** The trees changed places, but the old one still has the name of the staging folder. */
@@ -57,6 +60,8 @@ function switchWasInterrupted({ fs, layout }: DataVolume): boolean {
 /** Back to the previous tree; the one that was live becomes the previous, so that going back is no loss either. */
 export function switchBack(volume: DataVolume): void {
   const { fs, layout } = volume;
+  // Else what is called previous is the one before that, and the one to go back to would be thrown away.
+  finishSwitch(volume);
   if (readMark(fs, layout.previous) === "absent") {
     throw new RemoteError("not-found", "There is no previous root filesystem to go back to");
   }
