@@ -62,15 +62,15 @@ export class ProvisionJob {
     return this.#attached !== undefined || this.#state === "decided";
   }
 
-  /** Resolves when all it had made is gone again; false where it was too late for that. */
+  /** Resolves when all it had made is gone again; false where it is too late for that. */
   async cancel(because: RemoteError): Promise<boolean> {
+    if (this.#state === "decided") return false;
     if (this.#state === "undecided") {
       this.#cancelled ??= because;
       this.#abort.abort();
     }
-    if (this.#cancelled === undefined) return false;
-    await this.outcome;
-    return true;
+    // It may have been decided in the very moment.
+    return (await this.outcome).kind === "failed";
   }
 
   /** Serves a client until the end, or until it leaves. `status` is asked when it is done. */
