@@ -52,6 +52,7 @@ export class TestVault {
   /** Sent after the archive is here. */
   lastPhases: readonly Progress["phase"][] = [];
   skipped: readonly string[] = [];
+  beforeReply: (() => Promise<void>) | undefined;
   beforeDone: (() => Promise<void>) | undefined;
   cancelAnswer: (() => boolean | RemoteError) | undefined;
   cancelDelay: Promise<void> | undefined;
@@ -273,6 +274,7 @@ export class TestVault {
   }
 
   async #provision(frames: FrameStream, request: ProvisionRequest): Promise<void> {
+    await this.beforeReply?.();
     const upload = this.uploads.get(request.id) ?? new TestUpload();
     this.uploads.set(request.id, upload);
     await reply(frames, { offset: upload.bytes });

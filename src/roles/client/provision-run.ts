@@ -42,6 +42,9 @@ export class ProvisionRun {
   readonly #plan: ProvisionPlan;
   readonly #events: ProvisionEvents;
   #attached = false;
+  #isLeaving = false;
+  /** The request that is on its way, until it is answered. */
+  #asking: Promise<unknown> = Promise.resolve();
   #sentBytes = 0;
   #restarts = 0;
 
@@ -58,7 +61,13 @@ export class ProvisionRun {
 
   /** Whether the machine is as it was before; false where it was too late. */
   async cancel(): Promise<boolean> {
-    const connection = await this.#link.connection();
+    this.#isLeaving = true;
+    // One that arrives after the cancel would begin what nobody wants any more.
+    await this.#asking.catch(() => undefined);
+    return overLink(this.#link, (connection) => this.#askToCancel(connection));
+  }
+
+  async #askToCancel(connection: Connection): Promise<boolean> {
     const frames = new FrameStream(await connection.openStream());
     const { id } = this.#plan.request;
     try {
@@ -75,8 +84,10 @@ export class ProvisionRun {
     const frames = new FrameStream(await connection.openStream());
     const turn = { over: false };
     try {
-      const asked = request(frames, this.#plan.request, provisionReplySchema);
-      const { offset } = await answer(asked);
+      if (this.#isLeaving) throw new Failure("FV-PROV-008", "the work was cancelled here");
+      const asking = answer(request(frames, this.#plan.request, provisionReplySchema));
+      this.#asking = asking;
+      const { offset } = await asking;
       this.#begin(offset);
       const reading = this.#read(frames);
       return await Promise.race([reading, this.#upload(frames, offset, turn).then(() => reading)]);

@@ -113,7 +113,7 @@ async function sayGoodbye(
   if (quiet) return;
   const words =
     cancelled === late
-      ? `"${vault}" could not be told: it waits a few minutes for the rest of an upload, and finishes a download`
+      ? `"${vault}" did not confirm it. If it was not reached, it waits a few minutes for the rest of an upload, and finishes a download`
       : cancelled
         ? `cancelled; "${vault}" is as it was`
         : `too late to cancel: "${vault}" is changing over already`;

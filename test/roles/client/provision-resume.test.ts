@@ -155,7 +155,7 @@ test.each([
   [
     "not understood",
     (): RemoteError => new RemoteError("unsupported", "No"),
-    '"dev" could not be told',
+    '"dev" did not confirm it',
   ],
 ] as const)("Ctrl-C says what became of it: %s", async (_, answer, words) => {
   await truncate(path, 2 ** 32);
@@ -165,6 +165,36 @@ test.each([
   expect(context.err()).toContain(words);
   const asked = vault.requests.at(-1);
   expect(asked).toEqual({ type: "provision-cancel", id: [...vault.uploads.keys()][0] ?? "" });
+});
+
+test("Ctrl-C before the machine has answered: the cancel does not overtake the request", async () => {
+  const held = Promise.withResolvers<void>();
+  vault.beforeReply = async () => held.promise;
+  const { context, code } = start(upload());
+  while (vault.requests.length === 0) await Bun.sleep(2);
+  context.stop("SIGINT");
+  await Bun.sleep(100);
+  expect(vault.requests.map(({ type }) => type)).toEqual(["provision"]);
+  held.resolve();
+  expect(await code).toBe(130);
+  expect(vault.requests.map(({ type }) => type)).toEqual(["provision", "provision-cancel"]);
+});
+
+test("Ctrl-C while the link is away: a machine that was restarted is not asked to begin anew", async () => {
+  await truncate(path, 2 ** 32);
+  vault.cancelAnswer = () => new RemoteError("not-found", "No");
+  const away = Promise.withResolvers<void>();
+  atPlaces([500_000], () => {
+    void vault.restartLink(300);
+    vault.uploads.clear();
+    away.resolve();
+  });
+  const { context, code } = start(upload());
+  await away.promise;
+  context.stop("SIGINT");
+  expect(await code).toBe(130);
+  expect(context.err()).toContain('cancelled; "dev" is as it was');
+  expect(vault.requests.map(({ type }) => type)).toEqual(["provision", "provision-cancel"]);
 });
 
 test("Ctrl-C twice does not wait for a machine that says nothing", async () => {
