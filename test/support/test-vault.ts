@@ -275,9 +275,10 @@ export class TestVault {
 
   async #provision(frames: FrameStream, request: ProvisionRequest): Promise<void> {
     await this.beforeReply?.();
-    const upload = this.uploads.get(request.id) ?? new TestUpload();
+    const known = this.uploads.get(request.id);
+    const upload = known ?? new TestUpload();
     this.uploads.set(request.id, upload);
-    await reply(frames, { offset: upload.bytes });
+    await reply(frames, { offset: upload.bytes, created: known === undefined });
     while (request.source.kind === "upload" && !upload.isWhole) {
       const refusal = this.provisionAnswer?.(request);
       if (refusal !== undefined) throw refusal;

@@ -32,6 +32,8 @@ export interface ProvisionPlan {
 export interface ProvisionEvents {
   /** Attached again after a lost link; an upload goes on at `offset`. */
   resumed(offset: number): void;
+  /** The machine was restarted meanwhile: all begins anew. */
+  restarted(): void;
   sent(bytes: number): void;
   progress(progress: Progress): void;
 }
@@ -45,7 +47,6 @@ export class ProvisionRun {
   #isLeaving = false;
   /** The request that is on its way, until it is answered. */
   #asking: Promise<unknown> = Promise.resolve();
-  #sentBytes = 0;
   #restarts = 0;
 
   constructor(link: Link, plan: ProvisionPlan, events: ProvisionEvents) {
@@ -87,8 +88,8 @@ export class ProvisionRun {
       if (this.#isLeaving) throw new Failure("FV-PROV-008", "the work was cancelled here");
       const asking = answer(request(frames, this.#plan.request, provisionReplySchema));
       this.#asking = asking;
-      const { offset } = await asking;
-      this.#begin(offset);
+      const { offset, created } = await asking;
+      this.#begin(offset, created);
       const reading = this.#read(frames);
       return await Promise.race([reading, this.#upload(frames, offset, turn).then(() => reading)]);
     } catch (error) {
@@ -100,21 +101,18 @@ export class ProvisionRun {
   }
 
   /** A machine that was restarted knows nothing of us and starts anew; one that does so all the time is ill. */
-  #begin(offset: number): void {
-    if (offset < this.#sentBytes && offset === 0) this.#restarts += 1;
-    if (this.#restarts > clientLimits.uploadRestartsMax)
-      throw new Failure("FV-VM-003", "the machine lost the upload again and again", {
+  #begin(offset: number, created: boolean): void {
+    const isRestart = this.#attached && created;
+    if (isRestart) this.#restarts += 1;
+    if (this.#restarts > clientLimits.provisionRestartsMax)
+      throw new Failure("FV-VM-003", "the machine was restarted in the middle again and again", {
         because: `it began anew ${this.#restarts} times`,
         fix: "look at the machine's log:  fly logs",
       });
-    if (this.#attached) this.#events.resumed(offset);
+    if (isRestart) this.#events.restarted();
+    else if (this.#attached) this.#events.resumed(offset);
     this.#attached = true;
-    this.#sent(offset);
-  }
-
-  #sent(bytes: number): void {
-    this.#sentBytes = bytes;
-    this.#events.sent(bytes);
+    this.#events.sent(offset);
   }
 
   /** A stream that breaks is no error here: the machine may refuse while we still send, and its answer is what counts. */
@@ -129,7 +127,7 @@ export class ProvisionRun {
         if (bytes.length === 0) break;
         await frames.writeEncoded(encodeArchiveData({ offset, bytes }));
         offset += bytes.length;
-        if (!turn.over) this.#sent(offset);
+        if (!turn.over) this.#events.sent(offset);
       }
       if (turn.over) return;
       await content.mustBe(look);

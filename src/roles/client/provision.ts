@@ -81,6 +81,7 @@ function eventsOf(source: RootfsSource, progress: Progress): ProvisionEvents {
       const from = source.kind === "file" ? ` at ${formatSize(offset)}` : "";
       progress.step(() => `the link is back, going on${from}`);
     },
+    restarted: () => progress.step(() => "the machine was restarted, beginning anew"),
     sent: (bytes) => {
       sent.bytes = bytes;
       progress.update(line);

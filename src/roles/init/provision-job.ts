@@ -44,6 +44,7 @@ export class ProvisionJob {
   #state: "undecided" | "decided" | "over" = "undecided";
   #cancelled: RemoteError | undefined;
   #attached: { readonly stream: ByteStream; readonly progress: ProgressFrames } | undefined;
+  #wasAttended = false;
   #latest: Progress;
 
   constructor(request: ProvisionRequest, work: ProvisionWork) {
@@ -81,7 +82,9 @@ export class ProvisionJob {
     const attached = { stream: frames.stream, progress };
     this.#attached = attached;
     try {
-      await frames.write(frameTypes.ok, encodeJson({ offset: this.#upload.receivedBytes }));
+      const reply = { offset: this.#upload.receivedBytes, created: !this.#wasAttended };
+      this.#wasAttended = true;
+      await frames.write(frameTypes.ok, encodeJson(reply));
       if (!this.isOver) progress.show(this.#latest);
       const outcome = await Promise.race([this.outcome, this.#receive(frames)]);
       if (outcome === "left") throw new StreamError("connection-lost", "The client has left");

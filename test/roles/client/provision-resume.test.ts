@@ -126,14 +126,28 @@ test("a machine that forgets the upload gets it again from the start, a few time
       return undefined;
     };
   };
-  forgetful(clientLimits.uploadRestartsMax);
+  forgetful(clientLimits.provisionRestartsMax);
   expect(await start(upload()).code).toBe(0);
   expect(vault.uploadedHash).toBe(new Bun.CryptoHasher("sha256").update(archive).digest("hex"));
   forgetful(Number.POSITIVE_INFINITY);
   const { context, code } = start(upload());
   expect(await code).toBe(1);
   expect(context.err()).toContain("FV-VM-003");
-  expect(restarts).toBe(clientLimits.uploadRestartsMax + 1);
+  expect(restarts).toBe(clientLimits.provisionRestartsMax + 1);
+});
+
+test("nor does a download begin anew for ever", async () => {
+  vault.beforeDone = async () => {
+    // Until the client has heard something.
+    await Bun.sleep(100);
+    vault.uploads.clear();
+    await vault.restartLink();
+  };
+  const { context, code } = start(["provision", "dev", "--from", "https://example.com/r.tar"]);
+  expect(await code).toBe(1);
+  expect(context.err()).toContain("the machine was restarted, beginning anew\n");
+  expect(context.err()).toContain("FV-VM-003");
+  expect(provisions()).toHaveLength(clientLimits.provisionRestartsMax + 2);
 });
 
 /** Ctrl-C once the upload has begun. */

@@ -46,6 +46,7 @@ test("an upload that is broken off again and again goes on where it stood, to th
     const stream = await ProvisionStream.open(machine, wish);
     // The machine has at most what was ever sent, and never less than before.
     expect(stream.offset).toBeGreaterThanOrEqual(furthest);
+    expect(stream.created).toBe(breaks === 0);
     furthest = stream.offset;
     const end = Math.min(archive.length - 1, stream.offset + between(random, 0, 200_000));
     await stream.send(archive, end);
