@@ -197,7 +197,7 @@ export class TestVault {
       const stream = await connection.acceptStream();
       if (stream === null) return;
       const frames = new FrameStream(stream);
-      this.#answer(frames).catch(async (error: unknown) => {
+      const answering = this.#answer(frames).catch(async (error: unknown) => {
         if (error instanceof RemoteError) {
           await sendError(frames, error);
           await stream.end();
@@ -205,6 +205,8 @@ export class TestVault {
           stream.abort(1);
         }
       });
+      // Whoever is gone needs no answer.
+      answering.catch(() => undefined);
     }
   }
 
