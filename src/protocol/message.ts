@@ -223,6 +223,8 @@ export type SessionList = v.InferOutput<typeof sessionListSchema>;
 export const provisionReplySchema = v.object({
   /** What the machine has of an upload: the first `data` frame of this stream starts there. */
   offset,
+  /** Whether this request began it: the second time only after the machine was restarted. */
+  created: v.boolean(),
 });
 
 /** Reply to `provision-cancel`. */

@@ -52,6 +52,7 @@ export class TestVault {
   /** Sent after the archive is here. */
   lastPhases: readonly Progress["phase"][] = [];
   skipped: readonly string[] = [];
+  beforeReply: (() => Promise<void>) | undefined;
   beforeDone: (() => Promise<void>) | undefined;
   cancelAnswer: (() => boolean | RemoteError) | undefined;
   cancelDelay: Promise<void> | undefined;
@@ -196,7 +197,7 @@ export class TestVault {
       const stream = await connection.acceptStream();
       if (stream === null) return;
       const frames = new FrameStream(stream);
-      this.#answer(frames).catch(async (error: unknown) => {
+      const answering = this.#answer(frames).catch(async (error: unknown) => {
         if (error instanceof RemoteError) {
           await sendError(frames, error);
           await stream.end();
@@ -204,6 +205,8 @@ export class TestVault {
           stream.abort(1);
         }
       });
+      // Whoever is gone needs no answer.
+      answering.catch(() => undefined);
     }
   }
 
@@ -273,9 +276,11 @@ export class TestVault {
   }
 
   async #provision(frames: FrameStream, request: ProvisionRequest): Promise<void> {
-    const upload = this.uploads.get(request.id) ?? new TestUpload();
+    await this.beforeReply?.();
+    const known = this.uploads.get(request.id);
+    const upload = known ?? new TestUpload();
     this.uploads.set(request.id, upload);
-    await reply(frames, { offset: upload.bytes });
+    await reply(frames, { offset: upload.bytes, created: known === undefined });
     while (request.source.kind === "upload" && !upload.isWhole) {
       const refusal = this.provisionAnswer?.(request);
       if (refusal !== undefined) throw refusal;

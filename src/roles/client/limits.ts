@@ -44,8 +44,8 @@ export const clientLimits = {
 
   /** A lost link is waited for as long as the machine waits for the rest of an upload. */
   provisionReconnectMs: 5 * 60_000,
-  /** A machine that forgot an upload is sent it again from its start, so often. */
-  uploadRestartsMax: 3,
+  /** A machine that was restarted in the middle is asked again from the start, so often. */
+  provisionRestartsMax: 3,
   /** From Ctrl-C to the machine's word that all is as it was; it removes what was unpacked first. */
   cancelMs: 10_000,
 

@@ -32,6 +32,8 @@ export interface ProvisionPlan {
 export interface ProvisionEvents {
   /** Attached again after a lost link; an upload goes on at `offset`. */
   resumed(offset: number): void;
+  /** The machine was restarted meanwhile: all begins anew. */
+  restarted(): void;
   sent(bytes: number): void;
   progress(progress: Progress): void;
 }
@@ -42,7 +44,9 @@ export class ProvisionRun {
   readonly #plan: ProvisionPlan;
   readonly #events: ProvisionEvents;
   #attached = false;
-  #sentBytes = 0;
+  #isLeaving = false;
+  /** The request that is on its way, until it is answered. */
+  #asking: Promise<unknown> = Promise.resolve();
   #restarts = 0;
 
   constructor(link: Link, plan: ProvisionPlan, events: ProvisionEvents) {
@@ -58,7 +62,13 @@ export class ProvisionRun {
 
   /** Whether the machine is as it was before; false where it was too late. */
   async cancel(): Promise<boolean> {
-    const connection = await this.#link.connection();
+    this.#isLeaving = true;
+    // One that arrives after the cancel would begin what nobody wants any more.
+    await this.#asking.catch(() => undefined);
+    return overLink(this.#link, (connection) => this.#askToCancel(connection));
+  }
+
+  async #askToCancel(connection: Connection): Promise<boolean> {
     const frames = new FrameStream(await connection.openStream());
     const { id } = this.#plan.request;
     try {
@@ -75,9 +85,11 @@ export class ProvisionRun {
     const frames = new FrameStream(await connection.openStream());
     const turn = { over: false };
     try {
-      const asked = request(frames, this.#plan.request, provisionReplySchema);
-      const { offset } = await answer(asked);
-      this.#begin(offset);
+      if (this.#isLeaving) throw new Failure("FV-PROV-008", "the work was cancelled here");
+      const asking = answer(request(frames, this.#plan.request, provisionReplySchema));
+      this.#asking = asking;
+      const { offset, created } = await asking;
+      this.#begin(offset, created);
       const reading = this.#read(frames);
       return await Promise.race([reading, this.#upload(frames, offset, turn).then(() => reading)]);
     } catch (error) {
@@ -89,21 +101,18 @@ export class ProvisionRun {
   }
 
   /** A machine that was restarted knows nothing of us and starts anew; one that does so all the time is ill. */
-  #begin(offset: number): void {
-    if (offset < this.#sentBytes && offset === 0) this.#restarts += 1;
-    if (this.#restarts > clientLimits.uploadRestartsMax)
-      throw new Failure("FV-VM-003", "the machine lost the upload again and again", {
+  #begin(offset: number, created: boolean): void {
+    const isRestart = this.#attached && created;
+    if (isRestart) this.#restarts += 1;
+    if (this.#restarts > clientLimits.provisionRestartsMax)
+      throw new Failure("FV-VM-003", "the machine was restarted in the middle again and again", {
         because: `it began anew ${this.#restarts} times`,
         fix: "look at the machine's log:  fly logs",
       });
-    if (this.#attached) this.#events.resumed(offset);
+    if (isRestart) this.#events.restarted();
+    else if (this.#attached) this.#events.resumed(offset);
     this.#attached = true;
-    this.#sent(offset);
-  }
-
-  #sent(bytes: number): void {
-    this.#sentBytes = bytes;
-    this.#events.sent(bytes);
+    this.#events.sent(offset);
   }
 
   /** A stream that breaks is no error here: the machine may refuse while we still send, and its answer is what counts. */
@@ -118,7 +127,7 @@ export class ProvisionRun {
         if (bytes.length === 0) break;
         await frames.writeEncoded(encodeArchiveData({ offset, bytes }));
         offset += bytes.length;
-        if (!turn.over) this.#sent(offset);
+        if (!turn.over) this.#events.sent(offset);
       }
       if (turn.over) return;
       await content.mustBe(look);

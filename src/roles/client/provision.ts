@@ -81,6 +81,7 @@ function eventsOf(source: RootfsSource, progress: Progress): ProvisionEvents {
       const from = source.kind === "file" ? ` at ${formatSize(offset)}` : "";
       progress.step(() => `the link is back, going on${from}`);
     },
+    restarted: () => progress.step(() => "the machine was restarted, beginning anew"),
     sent: (bytes) => {
       sent.bytes = bytes;
       progress.update(line);
@@ -113,7 +114,7 @@ async function sayGoodbye(
   if (quiet) return;
   const words =
     cancelled === late
-      ? `"${vault}" could not be told: it waits a few minutes for the rest of an upload, and finishes a download`
+      ? `"${vault}" did not confirm it. If it was not reached, it waits a few minutes for the rest of an upload, and finishes a download`
       : cancelled
         ? `cancelled; "${vault}" is as it was`
         : `too late to cancel: "${vault}" is changing over already`;

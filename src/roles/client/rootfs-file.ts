@@ -1,3 +1,4 @@
+import { constants } from "node:fs";
 import { type FileHandle, open } from "node:fs/promises";
 import { Failure } from "../../cli/failure.ts";
 import { limits } from "../../protocol/limits.ts";
@@ -31,7 +32,8 @@ export class RootfsFile {
   /** Rejects with `Failure`, as everything here does. */
   static async open(path: string): Promise<RootfsFile> {
     try {
-      return new RootfsFile(path, await open(path));
+      // A pipe that nobody writes to would be waited for, before we can say that it is none for us.
+      return new RootfsFile(path, await open(path, constants.O_RDONLY | constants.O_NONBLOCK));
     } catch (error) {
       throw unreadable(path, error);
     }
@@ -41,7 +43,9 @@ export class RootfsFile {
     const stat = await this.#handle.stat();
     if (!stat.isFile())
       throw new Failure("FV-PROV-001", `"${this.#path}" is not a file`, {
-        fix: "pack it first:  fly-vault build --from dir:PATH --output rootfs.tar.gz",
+        fix: stat.isDirectory()
+          ? "pack it first:  fly-vault build --from dir:PATH --output rootfs.tar.gz"
+          : "write it to a file first: an upload may have to go on in the middle",
       });
     if (stat.size === 0) throw new Failure("FV-PROV-001", `"${this.#path}" is empty`);
     return { sizeBytes: stat.size, modifiedMs: stat.mtimeMs };

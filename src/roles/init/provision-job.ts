@@ -44,6 +44,7 @@ export class ProvisionJob {
   #state: "undecided" | "decided" | "over" = "undecided";
   #cancelled: RemoteError | undefined;
   #attached: { readonly stream: ByteStream; readonly progress: ProgressFrames } | undefined;
+  #wasAttended = false;
   #latest: Progress;
 
   constructor(request: ProvisionRequest, work: ProvisionWork) {
@@ -62,15 +63,15 @@ export class ProvisionJob {
     return this.#attached !== undefined || this.#state === "decided";
   }
 
-  /** Resolves when all it had made is gone again; false where it was too late for that. */
+  /** Resolves when all it had made is gone again; false where it is too late for that. */
   async cancel(because: RemoteError): Promise<boolean> {
+    if (this.#state === "decided") return false;
     if (this.#state === "undecided") {
       this.#cancelled ??= because;
       this.#abort.abort();
     }
-    if (this.#cancelled === undefined) return false;
-    await this.outcome;
-    return true;
+    // It may have been decided in the very moment.
+    return (await this.outcome).kind === "failed";
   }
 
   /** Serves a client until the end, or until it leaves. `status` is asked when it is done. */
@@ -81,7 +82,9 @@ export class ProvisionJob {
     const attached = { stream: frames.stream, progress };
     this.#attached = attached;
     try {
-      await frames.write(frameTypes.ok, encodeJson({ offset: this.#upload.receivedBytes }));
+      const reply = { offset: this.#upload.receivedBytes, created: !this.#wasAttended };
+      this.#wasAttended = true;
+      await frames.write(frameTypes.ok, encodeJson(reply));
       if (!this.isOver) progress.show(this.#latest);
       const outcome = await Promise.race([this.outcome, this.#receive(frames)]);
       if (outcome === "left") throw new StreamError("connection-lost", "The client has left");

@@ -141,11 +141,13 @@ test.each([
   expect(vault.mints).toBe(0);
 });
 
-test("a file that is missing, a folder, or nothing named: told before anything is sent", async () => {
+test("a file that is missing, a folder, a pipe, or nothing named: told before anything is sent", async () => {
   await mkdir(join(vault.folder, "folder"));
+  Bun.spawnSync(["mkfifo", join(vault.folder, "pipe")]);
   for (const [from, says] of [
     ["missing", "there is no rootfs file"],
-    ["folder", "is not a file"],
+    ["folder", "fix:   pack it first"],
+    ["pipe", "fix:   write it to a file first"],
   ] as const) {
     const words = ["provision", "dev", "--from", join(vault.folder, from)];
     const { code, err } = await client(words);

@@ -126,14 +126,28 @@ test("a machine that forgets the upload gets it again from the start, a few time
       return undefined;
     };
   };
-  forgetful(clientLimits.uploadRestartsMax);
+  forgetful(clientLimits.provisionRestartsMax);
   expect(await start(upload()).code).toBe(0);
   expect(vault.uploadedHash).toBe(new Bun.CryptoHasher("sha256").update(archive).digest("hex"));
   forgetful(Number.POSITIVE_INFINITY);
   const { context, code } = start(upload());
   expect(await code).toBe(1);
   expect(context.err()).toContain("FV-VM-003");
-  expect(restarts).toBe(clientLimits.uploadRestartsMax + 1);
+  expect(restarts).toBe(clientLimits.provisionRestartsMax + 1);
+});
+
+test("nor does a download begin anew for ever", async () => {
+  vault.beforeDone = async () => {
+    // Until the client has heard something.
+    await Bun.sleep(100);
+    vault.uploads.clear();
+    await vault.restartLink();
+  };
+  const { context, code } = start(["provision", "dev", "--from", "https://example.com/r.tar"]);
+  expect(await code).toBe(1);
+  expect(context.err()).toContain("the machine was restarted, beginning anew\n");
+  expect(context.err()).toContain("FV-VM-003");
+  expect(provisions()).toHaveLength(clientLimits.provisionRestartsMax + 2);
 });
 
 /** Ctrl-C once the upload has begun. */
@@ -155,7 +169,7 @@ test.each([
   [
     "not understood",
     (): RemoteError => new RemoteError("unsupported", "No"),
-    '"dev" could not be told',
+    '"dev" did not confirm it',
   ],
 ] as const)("Ctrl-C says what became of it: %s", async (_, answer, words) => {
   await truncate(path, 2 ** 32);
@@ -165,6 +179,36 @@ test.each([
   expect(context.err()).toContain(words);
   const asked = vault.requests.at(-1);
   expect(asked).toEqual({ type: "provision-cancel", id: [...vault.uploads.keys()][0] ?? "" });
+});
+
+test("Ctrl-C before the machine has answered: the cancel does not overtake the request", async () => {
+  const held = Promise.withResolvers<void>();
+  vault.beforeReply = async () => held.promise;
+  const { context, code } = start(upload());
+  while (vault.requests.length === 0) await Bun.sleep(2);
+  context.stop("SIGINT");
+  await Bun.sleep(100);
+  expect(vault.requests.map(({ type }) => type)).toEqual(["provision"]);
+  held.resolve();
+  expect(await code).toBe(130);
+  expect(vault.requests.map(({ type }) => type)).toEqual(["provision", "provision-cancel"]);
+});
+
+test("Ctrl-C while the link is away: a machine that was restarted is not asked to begin anew", async () => {
+  await truncate(path, 2 ** 32);
+  vault.cancelAnswer = () => new RemoteError("not-found", "No");
+  const away = Promise.withResolvers<void>();
+  atPlaces([500_000], () => {
+    void vault.restartLink(300);
+    vault.uploads.clear();
+    away.resolve();
+  });
+  const { context, code } = start(upload());
+  await away.promise;
+  context.stop("SIGINT");
+  expect(await code).toBe(130);
+  expect(context.err()).toContain('cancelled; "dev" is as it was');
+  expect(vault.requests.map(({ type }) => type)).toEqual(["provision", "provision-cancel"]);
 });
 
 test("Ctrl-C twice does not wait for a machine that says nothing", async () => {

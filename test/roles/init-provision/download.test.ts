@@ -45,9 +45,10 @@ const dropping = createServer((request, response) => {
   const range = request.headers.range;
   seen.push({ path: request.url ?? "", range: range ?? null, encoding: null });
   const start = Number(/^bytes=(\d+)-$/.exec(range ?? "")?.[1] ?? 0);
-  const changed = request.url === "/changing" && range !== undefined;
+  const changed = request.url?.startsWith("/changing") === true && range !== undefined;
+  const whole = request.url === "/changing" || request.url === "/rangeless";
   if (request.url !== "/nameless") response.setHeader("etag", changed ? '"v2"' : '"v1"');
-  if (range !== undefined && !changed) {
+  if (range !== undefined && !whole) {
     response.statusCode = 206;
     response.setHeader("content-range", `bytes ${start}-${large.length - 1}/${large.length}`);
   }
@@ -121,8 +122,14 @@ describe("download", () => {
     expect(await refused(fetched(`${droppingBase}/nameless`))).toMatchObject({
       code: "download-failed",
     });
-    drops = 1;
-    expect((await refused(fetched(`${droppingBase}/changing`))).message).toContain("changed");
+    for (const [path, because] of [
+      ["/changing", "the file changed during the download"],
+      ["/changing-unasked", "the file changed during the download"],
+      ["/rangeless", "the server cannot send the rest alone"],
+    ] as const) {
+      drops = 1;
+      expect((await refused(fetched(`${droppingBase}${path}`))).message).toContain(because);
+    }
   }, 20_000);
 
   test("stops when cancelled", async () => {
@@ -149,7 +156,7 @@ describe("download", () => {
       for await (const _ of bytes) continue;
     };
     expect((await refused(read("/nothing"))).message).toContain("nothing came for 0.1 s");
-    expect((await refused(read("/half"))).message).toContain("changed");
+    expect((await refused(read("/half"))).message).toContain("cannot send the rest");
     silent.closeAllConnections();
     silent.close();
   }, 20_000);

@@ -57,11 +57,13 @@ export class ProvisionStream {
   readonly frames: FrameStream;
   /** Where the machine wants the archive from. */
   offset: number;
+  readonly created: boolean;
   readonly phases = new Set<string>();
   latest: Progress | undefined;
 
-  private constructor(frames: FrameStream, offset: number) {
+  private constructor(frames: FrameStream, offset: number, created: boolean) {
     this.frames = frames;
+    this.created = created;
     this.offset = offset;
   }
 
@@ -72,8 +74,8 @@ export class ProvisionStream {
     const frames = new FrameStream(await machine.connect());
     const id = crypto.randomUUID();
     const message = { type: "provision", id, source: { kind: "upload" }, ...wish } as const;
-    const { offset } = await request(frames, message, provisionReplySchema);
-    return new ProvisionStream(frames, offset);
+    const { offset, created } = await request(frames, message, provisionReplySchema);
+    return new ProvisionStream(frames, offset, created);
   }
 
   /** Sends the archive from where the machine stands, up to `end`. */

@@ -1,5 +1,5 @@
 import { expect, setDefaultTimeout, test } from "bun:test";
-import { readdirSync, statfsSync, writeFileSync } from "node:fs";
+import { readdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { encodeArchiveData } from "../../../src/protocol/archive-frame.ts";
 import { frameTypes } from "../../../src/protocol/frame.ts";
@@ -46,6 +46,7 @@ test("an upload that is broken off again and again goes on where it stood, to th
     const stream = await ProvisionStream.open(machine, wish);
     // The machine has at most what was ever sent, and never less than before.
     expect(stream.offset).toBeGreaterThanOrEqual(furthest);
+    expect(stream.created).toBe(breaks === 0);
     furthest = stream.offset;
     const end = Math.min(archive.length - 1, stream.offset + between(random, 0, 200_000));
     await stream.send(archive, end);
@@ -166,7 +167,6 @@ test("a cancelled upload is gone at once: the old one runs, the room is free", a
   await using machine = await TestMachine.boot({ rootfs: null });
   await provision(machine, archiveOf("first"));
   const session = await machine.open({ argv: ["cat"] });
-  const { bavail } = statfsSync(machine.dataDir);
   for (const away of [false, true]) {
     const id = `upload-${away}`;
     const stream = await ProvisionStream.open(machine, { id });
@@ -176,7 +176,7 @@ test("a cancelled upload is gone at once: the old one runs, the room is free", a
     expect(stagedNames(machine)).toEqual(["rootfs.next"]);
     expect(await cancel(machine, id)).toBe(true);
     expect(stagedNames(machine)).toEqual([]);
-    expect(statfsSync(machine.dataDir).bavail).toBeGreaterThan(bavail - 4096);
+    expect(readdirSync(join(machine.dataDir, ".fly-vault/trash"))).toEqual([]);
     const told = away ? (await ProvisionStream.open(machine, { id })).result() : stream.result();
     expect(await rejection(told)).toMatchObject({
       code: "cancelled",
@@ -190,8 +190,12 @@ test("a cancelled upload is gone at once: the old one runs, the room is free", a
   expect(await codeOf(cancel(machine, "never-began"))).toBe("not-found");
 });
 
-test("what is done cannot be cancelled", async () => {
+test("what is done cannot be cancelled; what failed has changed nothing", async () => {
   await using machine = await TestMachine.boot({ rootfs: null });
+  expect(await codeOf(provision(machine, new Uint8Array(1000), { id: "failed" }))).toBe(
+    "archive-truncated",
+  );
+  expect(await cancel(machine, "failed")).toBe(true);
   await provision(machine, archiveOf("first"), { id: "a" });
   expect(await cancel(machine, "a")).toBe(false);
   expect(await markOf(machine)).toBe("first");
