@@ -66,6 +66,7 @@ export const initLimits = {
   /** After the process ended, background children may hold its output open; silence this long ends it. */
   drainQuietMs: 100,
   drainLookMs: 20,
+  drainLooksMax: 100,
   /** Pipes and terminals hold 64 KiB each, Bun reads up to as much ahead. */
   drainBytesMax: 1024 * 1024,
   /** The most one read of a pipe brings. */
