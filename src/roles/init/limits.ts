@@ -59,6 +59,8 @@ export const initLimits = {
   clientsPerSessionMax: 16,
   viewersPerSessionMax: 16,
   waitersPerSessionMax: 64,
+  /** Stdin of all clients of a session that its program has not taken. */
+  inputQueueBytesMax: 4 * 1024 * 1024,
   /** What may be set: output kept of each stream, and of all sessions together. */
   ringBytesMin: 1024 * 1024,
   ringBytesMax: 1024 * 1024 * 1024,

@@ -46,7 +46,7 @@ export class SessionTable {
   open(request: SessionOpenRequest): { readonly session: Session; readonly created: boolean } {
     const known = this.#byId.get(request.id);
     if (known !== undefined) return { session: known, created: false };
-    this.#freeName(request.name);
+    this.#checkName(request.name);
     if (this.#running() >= initLimits.runningMax)
       throw new RemoteError(
         "limit",
@@ -54,6 +54,7 @@ export class SessionTable {
         "End some: `fly-vault list-exec` lists them",
       );
     const session = this.#start(request);
+    this.#freeName(request.name);
     this.#byId.set(session.id, session);
     this.forgetOld();
     return { session, created: true };
@@ -73,6 +74,7 @@ export class SessionTable {
   rename(request: SessionRenameRequest): void {
     const session = this.find(request);
     if (session.name === request.name) return;
+    this.#checkName(request.name);
     this.#freeName(request.name);
     session.name = request.name;
   }
@@ -130,13 +132,15 @@ export class SessionTable {
     return new Session({ generation: randomId(), request, process, state, wallMs });
   }
 
+  #checkName(name: string | undefined): void {
+    if (name !== undefined && this.#named(name)?.running === true)
+      throw new RemoteError("already-exists", `A session named ${name} runs already`);
+  }
+
   /** A session that has ended loses its name to the next one. */
   #freeName(name: string | undefined): void {
     const holder = name === undefined ? undefined : this.#named(name);
-    if (holder === undefined) return;
-    if (holder.running)
-      throw new RemoteError("already-exists", `A session named ${name} runs already`);
-    holder.name = undefined;
+    if (holder !== undefined) holder.name = undefined;
   }
 
   #named(name: string): Session | undefined {
