@@ -60,8 +60,6 @@ export class QuicConnection implements Connection {
   #over: CloseReason | undefined;
   readonly #address: PeerAddress;
   #looseKey: Uint8Array | undefined;
-  #blockedSent = 0n;
-  #blockedHeard = 0n;
   #readBytes = 0;
   #heldUntilMs = 0;
   #holdFromMs = 0;
@@ -208,6 +206,7 @@ export class QuicConnection implements Connection {
     }
     this.#checkOver();
     if (this.#over !== undefined) return;
+    this.#ballast.refill();
     this.#streams.pumpWriters();
     const { writersWaiting, sentBytes } = this.#streams;
     this.#stall.note(writersWaiting, sentBytes, this.#owner.nowMs(), () => this.#rttMs());
@@ -269,7 +268,7 @@ export class QuicConnection implements Connection {
       if (this.#setup.keepAliveMs > 0) {
         this.#keepAliveAtMs = this.#owner.nowMs() + this.#setup.keepAliveMs;
       }
-      if (this.side === "client") this.#ballast.send();
+      if (this.side === "client") this.#ballast.begin();
       this.#owner.established(this);
       return;
     }
@@ -335,9 +334,7 @@ export class QuicConnection implements Connection {
   #isBlockedMessage(datagram: Uint8Array, key: Uint8Array): boolean {
     const number = openLooseMessage("blocked", key, datagram);
     if (number === null) return false;
-    const count = Buffer.from(number).readBigUInt64BE();
-    if (count > this.#blockedHeard && this.#ballast.release()) this.#owner.wake(this);
-    if (count > this.#blockedHeard) this.#blockedHeard = count;
+    if (this.#ballast.release(Buffer.from(number).readBigUInt64BE())) this.#owner.wake(this);
     return true;
   }
 
@@ -345,7 +342,7 @@ export class QuicConnection implements Connection {
   #sayBlocked(nowMs: number): void {
     this.#stall.ring(nowMs);
     const number = Buffer.alloc(looseNumberBytes);
-    number.writeBigUInt64BE(++this.#blockedSent);
+    number.writeBigUInt64BE(this.#ballast.nextBlocked());
     this.#sendLooseMessage("blocked", number, this.remoteAddress);
   }
 
