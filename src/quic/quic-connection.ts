@@ -332,7 +332,8 @@ export class QuicConnection implements Connection {
   }
 
   #isBlockedMessage(datagram: Uint8Array, key: Uint8Array): boolean {
-    const number = openLooseMessage("blocked", key, datagram);
+    const kind = this.side === "client" ? "machine-blocked" : "client-blocked";
+    const number = openLooseMessage(kind, key, datagram);
     if (number === null) return false;
     if (this.#ballast.release(Buffer.from(number).readBigUInt64BE())) this.#owner.wake(this);
     return true;
@@ -343,7 +344,11 @@ export class QuicConnection implements Connection {
     this.#stall.ring(nowMs);
     const number = Buffer.alloc(looseNumberBytes);
     number.writeBigUInt64BE(this.#ballast.nextBlocked());
-    this.#sendLooseMessage("blocked", number, this.remoteAddress);
+    this.#sendLooseMessage(
+      this.side === "client" ? "client-blocked" : "machine-blocked",
+      number,
+      this.remoteAddress,
+    );
   }
 
   #sendLooseMessage(kind: LooseMessage, number: Uint8Array, to: SocketAddress): void {
