@@ -28,6 +28,8 @@ export class SessionState {
   constructor(options: SessionStateOptions) {
     this.stdout = new OutputRing(options.budget, options.ringBytes);
     this.stderr = new OutputRing(options.budget, options.ringBytes);
+    for (const name of ["stdout", "stderr"] as const)
+      this[name].neededFrom = () => this.#neededFrom(name);
     this.#inputWindowBytes = options.inputWindowBytes ?? limits.stdinWindowBytes;
     this.#clientsMax = options.clientsMax ?? limits.inputsMax;
   }
@@ -50,11 +52,8 @@ export class SessionState {
    * output gives way.
    */
   readableBytes(name: OutputName): number {
-    let room = this[name].roomBefore(this[name].endOffset);
-    for (const client of this.#clients.values()) {
-      if (client.holdsBack) room = Math.min(room, this[name].roomBefore(client.shown[name]));
-    }
-    return room;
+    const ring = this[name];
+    return ring.roomBefore(Math.min(ring.endOffset, this.#neededFrom(name)));
   }
 
   /** One more connection of a new or a known client. Throws `ProtocolError` for offsets never reached. */
@@ -114,6 +113,14 @@ export class SessionState {
     this.stdout.close();
     this.stderr.close();
     this.#clients.clear();
+  }
+
+  #neededFrom(name: OutputName): number {
+    let offset = Number.POSITIVE_INFINITY;
+    for (const client of this.#clients.values()) {
+      if (client.holdsBack) offset = Math.min(offset, client.shown[name]);
+    }
+    return offset;
   }
 
   #check(shown: OutputOffsets): void {

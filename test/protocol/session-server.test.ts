@@ -75,6 +75,28 @@ test("a client that is further behind than the ring does not stop the process fo
   expect(session.readableBytes("stdout")).toBe(500);
 });
 
+test("when memory is short, what nobody waits for gives way before what a slow client has not seen", () => {
+  const budget = new OutputBudget(1_000_000);
+  const slow = new SessionState({ budget, ringBytes: 600_000 });
+  slow.attach({ id: "slow", shown: nothingShown, holdsBack: true });
+  slow.stdout.append(new Uint8Array(600_000));
+  for (let count = 0; count < 10; count++) {
+    const quick = new SessionState({ budget, ringBytes: 600_000 });
+    const attachment = quick.attach({ id: "quick", shown: nothingShown, holdsBack: true });
+    for (let offset = 100_000; offset <= 200_000; offset += 100_000) {
+      quick.stdout.append(new Uint8Array(100_000));
+      drain(attachment);
+      attachment.receive(frameOf({ kind: "output-ack", stream: "stdout", offset }));
+    }
+  }
+  expect(slow.stdout.startOffset).toBe(0);
+  expect(budget.heldBytes).toBeLessThanOrEqual(1_000_000);
+  // Once it has gone its output is as any other.
+  slow.releaseAllBut(undefined);
+  new SessionState({ budget, ringBytes: 600_000 }).stdout.append(new Uint8Array(300_000));
+  expect(slow.stdout.startOffset).toBeGreaterThan(0);
+});
+
 test("claims that cannot be true are refused", () => {
   const session = open();
   session.stdout.append(bytes("abc"));
