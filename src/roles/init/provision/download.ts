@@ -146,15 +146,23 @@ async function fetchOnce(
 function checkedBody(response: Response, url: URL, progress: Progress): ReadableStream<Uint8Array> {
   const expected = progress.receivedBytes > 0 ? 206 : 200;
   if (response.status >= 500) throw new Error(`the server answered ${response.status}`);
-  if (response.status !== expected) {
-    const changed = response.status === 200 ? "the file changed during the download" : undefined;
-    throw failed(url, changed ?? `the server answered ${response.status}`);
-  }
+  if (expected === 206) checkSame(response, url, progress);
+  if (response.status !== expected) throw failed(url, `the server answered ${response.status}`);
   if (expected === 206) checkRange(response, url, progress);
   if (response.body === null) throw failed(url, "the server sent nothing");
   if (expected === 200) progress.sizeBytes = sizeOf(response);
   progress.validator ??= validatorOf(response);
   return response.body;
+}
+
+/** Also of a server that sends a range of another file, whatever If-Range said. */
+function checkSame(response: Response, url: URL, progress: Progress): void {
+  if (response.status !== 200 && response.status !== 206) return;
+  const validator = validatorOf(response);
+  if (validator !== undefined && validator !== progress.validator)
+    throw failed(url, "the file changed during the download");
+  if (response.status === 200)
+    throw failed(url, "the connection was lost, and the server cannot send the rest alone");
 }
 
 function checkRange(response: Response, url: URL, progress: Progress): void {
