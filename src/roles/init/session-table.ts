@@ -20,6 +20,8 @@ export interface SessionTableOptions {
   readonly ringsBytesMax: number;
   readonly randomId: () => string;
   readonly wallMs: () => number;
+  /** How long something was kept is told by this one: the other may be set. */
+  readonly monotonicMs: () => number;
 }
 
 /** Id or name, and which process of that name. */
@@ -104,17 +106,17 @@ export class SessionTable {
    * the oldest; none that runs or is being looked at.
    */
   forgetOld(): void {
-    const nowMs = this.#options.wallMs();
+    const nowMs = this.#options.monotonicMs();
     const ended = [...this.#byId.values()]
       .filter((session) => !session.running && !session.attached && session.viewerCount === 0)
       .toSorted(
         (a, b) =>
           Number(b.acknowledged) - Number(a.acknowledged) ||
-          (a.endedAtMs ?? 0) - (b.endedAtMs ?? 0),
+          (a.keptSinceMs ?? 0) - (b.keptSinceMs ?? 0),
       );
     const tooMany = ended.length - initLimits.finishedMax;
     for (const [index, session] of ended.entries()) {
-      const ageMs = nowMs - (session.endedAtMs ?? nowMs);
+      const ageMs = nowMs - (session.keptSinceMs ?? nowMs);
       if (index >= tooMany && ageMs < limits.finishedKeptMs) continue;
       session.state.close();
       this.#byId.delete(session.id);
@@ -126,10 +128,10 @@ export class SessionTable {
   }
 
   #start(request: SessionOpenRequest): Session {
-    const { start, randomId, ringBytes, wallMs } = this.#options;
+    const { start, randomId, ringBytes, wallMs, monotonicMs } = this.#options;
     const process = start(request);
     const state = new SessionState({ budget: this.#budget, ringBytes });
-    return new Session({ generation: randomId(), request, process, state, wallMs });
+    return new Session({ generation: randomId(), request, process, state, wallMs, monotonicMs });
   }
 
   #checkName(name: string | undefined): void {

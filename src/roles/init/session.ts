@@ -19,6 +19,7 @@ export interface SessionParts {
   readonly process: SessionProcess;
   readonly state: SessionState;
   readonly wallMs: () => number;
+  readonly monotonicMs: () => number;
 }
 
 /** A connection of a client that has this session; the session tells it when to look again. */
@@ -40,11 +41,13 @@ export class Session {
   readonly #process: SessionProcess;
   readonly #pump: SessionPump;
   readonly #wallMs: () => number;
+  readonly #monotonicMs: () => number;
   readonly #clients = new Set<AttachedClient>();
   readonly #viewers = new Set<Wake>();
   readonly #waiters = new Set<() => void>();
   #name: string | undefined;
   #endedAtMs: number | undefined;
+  #keptSinceMs: number | undefined;
   #acknowledged = false;
   #input: Promise<void> = Promise.resolve();
   #inputBytes = 0;
@@ -53,13 +56,14 @@ export class Session {
   #timedOut = false;
   #ended = false;
 
-  constructor({ generation, request, process, state, wallMs }: SessionParts) {
+  constructor({ generation, request, process, state, wallMs, monotonicMs }: SessionParts) {
     this.generation = generation;
     this.request = request;
     this.state = state;
     this.startedAtMs = wallMs();
     this.#process = process;
     this.#wallMs = wallMs;
+    this.#monotonicMs = monotonicMs;
     this.#name = request.name;
     this.#pump = new SessionPump(process, state, () => this.#wakeAll());
     void this.#run();
@@ -94,8 +98,14 @@ export class Session {
     return this.#endedAtMs === undefined;
   }
 
+  /** By the clock on the wall, for people. */
   get endedAtMs(): number | undefined {
     return this.#endedAtMs;
+  }
+
+  /** The same by the clock that nobody sets. */
+  get keptSinceMs(): number | undefined {
+    return this.#keptSinceMs;
   }
 
   /** Its client knows how it ended: the first to be forgotten. */
@@ -248,6 +258,7 @@ export class Session {
     clearTimeout(this.#awayTimer);
     this.#process.stdin.close();
     this.#endedAtMs = this.#wallMs();
+    this.#keptSinceMs = this.#monotonicMs();
     this.state.finish(this.#exitOf(end));
     this.#wakeAll();
     for (const body of this.#waiters) body();

@@ -16,6 +16,8 @@ import { DescriptorReader, DescriptorWriter, openPipe } from "../../../src/syste
 /** Sessions without programs: their pipes and ends are the test's, and so is the clock. */
 class Stage {
   nowMs = Date.parse("2026-11-23T12:00:00Z");
+  /** How far the clock on the wall was set forward. */
+  setByMs = 0;
   refusesToStart = false;
   readonly table: SessionTable;
   readonly #ends = new Map<string, () => void>();
@@ -27,7 +29,8 @@ class Stage {
       ringBytes: options.ringBytes ?? limits.ringBytes,
       ringsBytesMax: options.ringsBytesMax ?? limits.ringsBytesMax,
       randomId: () => crypto.randomUUID(),
-      wallMs: () => this.nowMs,
+      wallMs: () => this.nowMs + this.setByMs,
+      monotonicMs: () => this.nowMs,
     });
   }
 
@@ -110,6 +113,18 @@ test("what has ended is kept for finishedKeptMs and not a millisecond longer", a
   stage.table.forgetOld();
   expect(() => stage.table.find({ session: "job" })).toThrow("There is no session job");
   expect(stage.table.list().sessions).toEqual([]);
+});
+
+test("a clock that is set makes nothing old, nor young again", async () => {
+  const stage = makeStage();
+  const session = await stage.ended();
+  stage.setByMs = 2 * limits.finishedKeptMs;
+  stage.table.forgetOld();
+  expect(stage.knows(session)).toBe(true);
+  stage.setByMs = -2 * limits.finishedKeptMs;
+  stage.nowMs += limits.finishedKeptMs;
+  stage.table.forgetOld();
+  expect(stage.knows(session)).toBe(false);
 });
 
 test("what runs is kept for ever", async () => {
