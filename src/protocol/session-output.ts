@@ -15,6 +15,8 @@ export class OutputRing {
   readonly #budget: OutputBudget;
   /** Nobody is known to want this: it goes first when memory is short. */
   expendable = false;
+  /** From here on somebody waits for it, who would lose it. */
+  neededFrom: () => number = () => Number.POSITIVE_INFINITY;
   #blocks: Block[] = [];
   #start = 0;
   #end = 0;
@@ -45,6 +47,12 @@ export class OutputRing {
   /** Memory held, which is a little more than what can be read. */
   get heldBytes(): number {
     return this.#heldBytes;
+  }
+
+  /** Whether the oldest block can be given back without a loss to anybody who waits for it. */
+  get hasSpareBlock(): boolean {
+    const [oldest] = this.#blocks;
+    return oldest !== undefined && oldest.start + oldest.used <= this.neededFrom();
   }
 
   /** How much can be appended before the byte at `offset` is lost: what a server that loses nothing may read. */
@@ -148,7 +156,7 @@ export type OutputRead =
 
 /**
  * The cap on all rings together: when it is reached, the oldest ring that is expendable loses its
- * oldest block, and without one the largest.
+ * oldest block, without one the largest whose oldest block nobody waits for, and else the largest.
  */
 export class OutputBudget {
   readonly #bytesMax: number;
@@ -177,11 +185,18 @@ export class OutputBudget {
       const rings = [...this.#rings];
       const loser =
         rings.find((ring) => ring.expendable && ring.heldBytes > 0) ??
-        rings.reduce((a, b) => (b.heldBytes > a.heldBytes ? b : a));
-      if (loser.heldBytes === 0) return;
+        largest(rings.filter((ring) => ring.hasSpareBlock)) ??
+        largest(rings);
+      if (loser === undefined || loser.heldBytes === 0) return;
       loser.dropOldestBlock();
     }
   }
+}
+
+function largest(rings: readonly OutputRing[]): OutputRing | undefined {
+  const [first, ...others] = rings;
+  if (first === undefined) return undefined;
+  return others.reduce((a, b) => (b.heldBytes > a.heldBytes ? b : a), first);
 }
 
 interface Block {

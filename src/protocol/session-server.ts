@@ -28,6 +28,8 @@ export class SessionState {
   constructor(options: SessionStateOptions) {
     this.stdout = new OutputRing(options.budget, options.ringBytes);
     this.stderr = new OutputRing(options.budget, options.ringBytes);
+    for (const name of ["stdout", "stderr"] as const)
+      this[name].neededFrom = () => this.#neededFrom(name);
     this.#inputWindowBytes = options.inputWindowBytes ?? limits.stdinWindowBytes;
     this.#clientsMax = options.clientsMax ?? limits.inputsMax;
   }
@@ -50,11 +52,8 @@ export class SessionState {
    * output gives way.
    */
   readableBytes(name: OutputName): number {
-    let room = this[name].roomBefore(this[name].endOffset);
-    for (const client of this.#clients.values()) {
-      if (client.holdsBack) room = Math.min(room, this[name].roomBefore(client.shown[name]));
-    }
-    return room;
+    const ring = this[name];
+    return ring.roomBefore(Math.min(ring.endOffset, this.#neededFrom(name)));
   }
 
   /** One more connection of a new or a known client. Throws `ProtocolError` for offsets never reached. */
@@ -65,8 +64,8 @@ export class SessionState {
       input: known?.input ?? new InputReceiver(this.#inputWindowBytes),
       shown: { ...client.shown },
       holdsBack: client.holdsBack,
+      isAway: false,
     };
-    this.#clients.delete(client.id);
     this.#clients.set(client.id, positions);
     this.#forgetOldest();
     return new SessionAttachment(this, positions);
@@ -85,10 +84,22 @@ export class SessionState {
     });
   }
 
-  /** The client need not be waited for any more (it left, or was away too long); its stdin position stays. */
-  release(clientId: string): void {
+  /** The client has no connection any more. Its stdin position stays, and it is still waited for. */
+  leave(clientId: string): void {
     const positions = this.#clients.get(clientId);
-    if (positions !== undefined) positions.holdsBack = false;
+    if (positions === undefined) return;
+    positions.isAway = true;
+    // Behind those that left before.
+    this.#clients.delete(clientId);
+    this.#clients.set(clientId, positions);
+    this.#forgetOldest();
+  }
+
+  /** No other client need be waited for any more: one took over, or the last was away too long. */
+  releaseAllBut(clientId: string | undefined): void {
+    for (const [id, positions] of this.#clients) {
+      if (id !== clientId) positions.holdsBack = false;
+    }
   }
 
   /** Whether both outputs give way to others when memory is short, before any that is not expendable. */
@@ -104,6 +115,14 @@ export class SessionState {
     this.#clients.clear();
   }
 
+  #neededFrom(name: OutputName): number {
+    let offset = Number.POSITIVE_INFINITY;
+    for (const client of this.#clients.values()) {
+      if (client.holdsBack) offset = Math.min(offset, client.shown[name]);
+    }
+    return offset;
+  }
+
   #check(shown: OutputOffsets): void {
     for (const name of ["stdout", "stderr"] as const) {
       if (shown[name] > this[name].endOffset)
@@ -111,9 +130,11 @@ export class SessionState {
     }
   }
 
+  /** The one longest away, and nobody who is there. */
   #forgetOldest(): void {
-    const [oldest] = this.#clients.keys();
-    if (oldest !== undefined && this.#clients.size > this.#clientsMax) this.#clients.delete(oldest);
+    if (this.#clients.size <= this.#clientsMax) return;
+    const [oldest] = [...this.#clients].find(([, { isAway }]) => isAway) ?? [];
+    if (oldest !== undefined) this.#clients.delete(oldest);
   }
 }
 
@@ -244,4 +265,5 @@ interface ClientPositions {
   readonly input: InputReceiver;
   readonly shown: Record<OutputName, number>;
   holdsBack: boolean;
+  isAway: boolean;
 }

@@ -11,8 +11,9 @@ export type LooseMessage =
   | "challenge"
   /** Client to machine: that it does, with the same number. */
   | "answer"
-  /** Either way: the sender has something to send, and nothing lets it. Numbers count up. */
-  | "blocked";
+  /** The sender has something to send, and nothing lets it. Numbers count up. Two kinds, so that none can be sent back. */
+  | "client-blocked"
+  | "machine-blocked";
 
 export function looseMessage(
   kind: LooseMessage,

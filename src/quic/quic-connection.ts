@@ -60,8 +60,6 @@ export class QuicConnection implements Connection {
   #over: CloseReason | undefined;
   readonly #address: PeerAddress;
   #looseKey: Uint8Array | undefined;
-  #blockedSent = 0n;
-  #blockedHeard = 0n;
   #readBytes = 0;
   #heldUntilMs = 0;
   #holdFromMs = 0;
@@ -208,6 +206,7 @@ export class QuicConnection implements Connection {
     }
     this.#checkOver();
     if (this.#over !== undefined) return;
+    this.#ballast.refill();
     this.#streams.pumpWriters();
     const { writersWaiting, sentBytes } = this.#streams;
     this.#stall.note(writersWaiting, sentBytes, this.#owner.nowMs(), () => this.#rttMs());
@@ -269,7 +268,7 @@ export class QuicConnection implements Connection {
       if (this.#setup.keepAliveMs > 0) {
         this.#keepAliveAtMs = this.#owner.nowMs() + this.#setup.keepAliveMs;
       }
-      if (this.side === "client") this.#ballast.send();
+      if (this.side === "client") this.#ballast.begin();
       this.#owner.established(this);
       return;
     }
@@ -333,11 +332,10 @@ export class QuicConnection implements Connection {
   }
 
   #isBlockedMessage(datagram: Uint8Array, key: Uint8Array): boolean {
-    const number = openLooseMessage("blocked", key, datagram);
+    const kind = this.side === "client" ? "machine-blocked" : "client-blocked";
+    const number = openLooseMessage(kind, key, datagram);
     if (number === null) return false;
-    const count = Buffer.from(number).readBigUInt64BE();
-    if (count > this.#blockedHeard && this.#ballast.release()) this.#owner.wake(this);
-    if (count > this.#blockedHeard) this.#blockedHeard = count;
+    if (this.#ballast.release(Buffer.from(number).readBigUInt64BE())) this.#owner.wake(this);
     return true;
   }
 
@@ -345,8 +343,12 @@ export class QuicConnection implements Connection {
   #sayBlocked(nowMs: number): void {
     this.#stall.ring(nowMs);
     const number = Buffer.alloc(looseNumberBytes);
-    number.writeBigUInt64BE(++this.#blockedSent);
-    this.#sendLooseMessage("blocked", number, this.remoteAddress);
+    number.writeBigUInt64BE(this.#ballast.nextBlocked());
+    this.#sendLooseMessage(
+      this.side === "client" ? "client-blocked" : "machine-blocked",
+      number,
+      this.remoteAddress,
+    );
   }
 
   #sendLooseMessage(kind: LooseMessage, number: Uint8Array, to: SocketAddress): void {

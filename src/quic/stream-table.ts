@@ -84,7 +84,7 @@ export class StreamTable implements StreamOwner {
   handleReceived(): void {
     for (const id of this.quiche.readableStreams()) {
       if (id === ballastStream) {
-        this.#ballast.send();
+        this.#ballast.begin();
         continue;
       }
       const stream = this.#streams.get(id) ?? this.#adopt(id);

@@ -6,7 +6,7 @@ import { check, cString, openLibc } from "./libc.ts";
 export interface Pty {
   /** Non-blocking, closes on exec. */
   readonly masterFd: number;
-  /** Keeps the terminal alive until the program has opened its own; closes on exec. */
+  /** Keeps the terminal alive while it is open; closes on exec. */
   readonly slaveFd: number;
   /** "/dev/pts/3" where that devpts is mounted at /dev/pts. */
   readonly path: string;

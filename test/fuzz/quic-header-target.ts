@@ -122,4 +122,4 @@ export const looseMessages: FuzzTarget = {
   },
 };
 
-const kinds = ["challenge", "answer", "blocked"] as const;
+const kinds = ["challenge", "answer", "client-blocked", "machine-blocked"] as const;

@@ -56,7 +56,11 @@ test("the process waits for a client that holds back, and runs free without one"
   expect(session.readableBytes("stdout")).toBe(600);
   attachment.receive(frameOf({ kind: "output-ack", stream: "stdout", offset: 100 }));
   expect(session.readableBytes("stdout")).toBe(600);
-  session.release("a");
+  session.leave("a");
+  expect(session.readableBytes("stdout")).toBe(600);
+  session.releaseAllBut("a");
+  expect(session.readableBytes("stdout")).toBe(600);
+  session.releaseAllBut(undefined);
   expect(session.readableBytes("stdout")).toBe(1000);
 });
 
@@ -69,6 +73,28 @@ test("a client that is further behind than the ring does not stop the process fo
   expect(frames[0]).toEqual({ kind: "gap", stream: "stdout", from: 0, to: 4000 });
   attachment.receive(frameOf({ kind: "output-ack", stream: "stdout", offset: 4500 }));
   expect(session.readableBytes("stdout")).toBe(500);
+});
+
+test("when memory is short, what nobody waits for gives way before what a slow client has not seen", () => {
+  const budget = new OutputBudget(1_000_000);
+  const slow = new SessionState({ budget, ringBytes: 600_000 });
+  slow.attach({ id: "slow", shown: nothingShown, holdsBack: true });
+  slow.stdout.append(new Uint8Array(600_000));
+  for (let count = 0; count < 10; count++) {
+    const quick = new SessionState({ budget, ringBytes: 600_000 });
+    const attachment = quick.attach({ id: "quick", shown: nothingShown, holdsBack: true });
+    for (let offset = 100_000; offset <= 200_000; offset += 100_000) {
+      quick.stdout.append(new Uint8Array(100_000));
+      drain(attachment);
+      attachment.receive(frameOf({ kind: "output-ack", stream: "stdout", offset }));
+    }
+  }
+  expect(slow.stdout.startOffset).toBe(0);
+  expect(budget.heldBytes).toBeLessThanOrEqual(1_000_000);
+  // Once it has gone its output is as any other.
+  slow.releaseAllBut(undefined);
+  new SessionState({ budget, ringBytes: 600_000 }).stdout.append(new Uint8Array(300_000));
+  expect(slow.stdout.startOffset).toBeGreaterThan(0);
 });
 
 test("claims that cannot be true are refused", () => {
@@ -120,10 +146,23 @@ test("inputsMax clients are remembered; the one longest unattached is forgotten 
     session.attach({ id, shown: nothingShown, holdsBack: true });
   for (let count = 0; count < limits.inputsMax; count++)
     attach(`c${count}`).receive(frameOf({ kind: "stdin", offset: 0, bytes: bytes("x") }));
-  attach("c0");
+  for (const id of ["c3", "c1", "c2", "c3"]) session.leave(id);
   attach("one-more");
-  expect(attach("c0").stdinOffset).toBe(1);
+  session.leave("one-more");
+  // c0 was there first and is there still: it is not forgotten.
+  expect(["c0", "c2", "c3", "one-more"].map((id) => attach(id).stdinOffset)).toEqual([1, 1, 1, 0]);
   expect(attach("c1").stdinOffset).toBe(0);
+});
+
+test("a driver holds back however many others come and go after it", () => {
+  const session = open(1000);
+  session.attach({ id: "driver", shown: nothingShown, holdsBack: true });
+  for (let count = 0; count < 2 * limits.inputsMax; count++) {
+    session.attach({ id: `c${count}`, shown: nothingShown, holdsBack: false });
+    session.leave(`c${count}`);
+  }
+  session.stdout.append(new Uint8Array(900));
+  expect(session.readableBytes("stdout")).toBe(100);
 });
 
 test("a view begins where it is told, or so many bytes before the end, and knows where that was", () => {

@@ -13,7 +13,7 @@ test("docs/transport.md has the limits as they are", () => {
     expect([name, limits.get(name)]).toEqual([name, Number(value)]);
 });
 
-test.each(["challenge", "answer", "blocked"] as const)(
+test.each(["challenge", "answer", "client-blocked", "machine-blocked"] as const)(
   "docs/transport.md has the vector of %s",
   (kind) => {
     const key = new Uint8Array(32).fill(3);

@@ -1,5 +1,6 @@
 import { expect, test } from "bun:test";
 import type { ByteStream } from "../../src/protocol/byte-stream.ts";
+import { Ballast, type BallastStream } from "../../src/quic/ballast.ts";
 import type { Connection } from "../../src/quic/connection.ts";
 import { quicLimits } from "../../src/quic/limits.ts";
 import { StallWatch } from "../../src/quic/stall-watch.ts";
@@ -76,6 +77,40 @@ test("StallWatch rings when nothing went for a while, ever more rarely, and not 
   expect(watch.dueMs).toBe(1e6 + 1500);
   watch.note(false, 30, 1e6, () => 500);
   expect(watch.dueMs).toBe(Number.POSITIVE_INFINITY);
+});
+
+test("ballast does not run out, however often a peer is blocked, and does not pile up", () => {
+  const { ballastBytes } = quicLimits;
+  const wire = { unread: 0, lost: 0, room: 1e6 };
+  const quiche = {
+    stats: () => ({ lost: wire.lost }) as ReturnType<BallastStream["stats"]>,
+    streamRoom: () => wire.room,
+    streamSend: (_: number, bytes: Uint8Array) => {
+      wire.unread += bytes.length;
+      return bytes.length;
+    },
+    streamReceive: (): [number, boolean] | null => (wire.unread-- > 0 ? [1, false] : null),
+  };
+  const [writer, reader] = [new Ballast(quiche), new Ballast(quiche)];
+  writer.begin();
+  expect(wire.unread).toBe(ballastBytes);
+  const blocked = (): boolean => {
+    wire.room = 0;
+    writer.refill();
+    const released = reader.release(writer.nextBlocked());
+    // The writer has room again, or was never short of it for long.
+    wire.room = 1;
+    writer.refill();
+    return released;
+  };
+  for (let round = 0; round < 3 * ballastBytes; round++) {
+    wire.lost += 1;
+    expect(blocked()).toBe(true);
+  }
+  expect(wire.unread).toBe(ballastBytes);
+  for (let round = 0; round < 3 * ballastBytes; round++) blocked();
+  expect(wire.unread).toBeLessThanOrEqual(2 * ballastBytes);
+  expect(wire.unread).toBeGreaterThanOrEqual(ballastBytes);
 });
 
 async function openStreams(

@@ -3,6 +3,7 @@ import { printableLine } from "../../protocol/printable-line.ts";
 import type { Status } from "../../protocol/message.ts";
 import { childEnv } from "../../system/child-env.ts";
 import type { Log } from "../../system/log.ts";
+import { late, within } from "../../system/within.ts";
 import { dropTable, firewallRules } from "./firewall-rules.ts";
 import { initLimits } from "./limits.ts";
 import { listenPorts } from "./link-address.ts";
@@ -59,13 +60,17 @@ async function nft(script: string): Promise<string | undefined> {
     env: childEnv({ PATH: path }),
     cwd: "/",
     stdio: [new TextEncoder().encode(script), "ignore", "pipe"],
-    timeout: initLimits.nftMs,
-    killSignal: "SIGKILL",
   });
-  const words = await new Response(child.stderr).text();
-  if ((await child.exited) === 0) return undefined;
-  const [first = ""] = words.trim().split("\n");
-  return printableLine(first === "" ? "nft did not answer" : `nft: ${first}`, lineBytesMax);
+  // Its words end with the last process that has them: a hanging one it started would hold up the boot.
+  const words = new Response(child.stderr).text();
+  const outcome = await within(Promise.all([words, child.exited]), initLimits.nftMs);
+  if (outcome === late) {
+    child.kill("SIGKILL");
+    return "nft did not answer";
+  }
+  const [[first = ""], exitCode] = [outcome[0].trim().split("\n"), outcome[1]];
+  if (exitCode === 0) return undefined;
+  return printableLine(first === "" ? `nft: exit code ${exitCode}` : `nft: ${first}`, lineBytesMax);
 }
 
 const lineBytesMax = 200;

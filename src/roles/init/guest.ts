@@ -39,6 +39,7 @@ export function assembleGuest(options: InitOptions, context: Context, log: Log):
     ringsBytesMax: options.ringsBytesMax ?? ringsBytesFor(options.ringBytes),
     randomId: () => crypto.randomUUID(),
     wallMs: context.wallMs,
+    monotonicMs: context.monotonicMs,
   });
   workload.onStopping(() => sessions.hangUpAll());
   return {

@@ -62,6 +62,8 @@ export const initLimits = {
   clientsPerSessionMax: 16,
   viewersPerSessionMax: 16,
   waitersPerSessionMax: 64,
+  /** Stdin of all clients of a session that its program has not taken. */
+  inputQueueBytesMax: 4 * 1024 * 1024,
   /** What may be set: output kept of each stream, and of all sessions together. */
   ringBytesMin: 1024 * 1024,
   ringBytesMax: 1024 * 1024 * 1024,
@@ -69,6 +71,7 @@ export const initLimits = {
   /** After the process ended, background children may hold its output open; silence this long ends it. */
   drainQuietMs: 100,
   drainLookMs: 20,
+  drainLooksMax: 100,
   /** Pipes and terminals hold 64 KiB each, Bun reads up to as much ahead. */
   drainBytesMax: 1024 * 1024,
   /** The most one read of a pipe brings. */

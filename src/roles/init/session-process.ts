@@ -70,10 +70,9 @@ function startOnTerminal(
       fchownSync(pty.slaveFd, account.uid, terminalGroup),
     );
   } catch (error) {
+    closeSync(pty.slaveFd);
     closeSync(masterFd);
     throw error;
-  } finally {
-    closeSync(pty.slaveFd);
   }
   const signalGroup = (signal: number): void => signalProcess(-started.pid, signal);
   return {
@@ -82,7 +81,8 @@ function startOnTerminal(
     stdin: new TerminalWriter(masterFd, close),
     stderr: undefined,
     waiting: () => waitingBytes(masterFd),
-    ended: reaper.ended(started.pid),
+    // A terminal that nobody has open reads as ended, though its program may open it again by /dev/tty.
+    ended: reaper.ended(started.pid).finally(() => closeSync(pty.slaveFd)),
     resize: (size) => setTerminalSize(masterFd, size),
     signal: (signal) => {
       const group = foregroundGroup(masterFd);

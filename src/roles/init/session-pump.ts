@@ -38,15 +38,18 @@ export class SessionPump {
 
   /**
    * The program has ended; resolves when all it wrote is read. What it left in the background may hold
-   * the pipes open for ever, so with nothing left to read, or with more read than pipes can hold, it is
-   * over. While a client holds an output back, its last bytes may wait in Bun's stream, where `waiting`
-   * does not see them.
+   * the pipes open for ever and trickle into them, so it is over with nothing left to read, with more
+   * read than pipes can hold, or after so many looks: turns in which all that was there could be read,
+   * which milliseconds of a busy machine are not. While a client holds an output back, its last bytes
+   * may wait in Bun's stream, where `waiting` does not see them.
    */
   async drain(): Promise<void> {
     this.#ended = true;
     const endedMs = performance.now();
-    while (this.#readSinceEnd < initLimits.drainBytesMax) {
+    let looks = 0;
+    while (this.#readSinceEnd < initLimits.drainBytesMax && looks < initLimits.drainLooksMax) {
       if ((await within(this.#drained, initLimits.drainLookMs)) !== late) break;
+      looks = this.#heldBack === 0 ? looks + 1 : 0;
       const quietMs = performance.now() - Math.max(endedMs, this.#lastReadMs);
       const quiet = this.#heldBack === 0 && quietMs >= initLimits.drainQuietMs;
       if (quiet && this.#process.waiting() === 0) break;

@@ -72,6 +72,8 @@ class SessionStream {
       drives: this.#drives,
       wake: this.#wake,
       dismiss: (reason: RemoteError): void => {
+        // Neither output after the error nor one more keystroke.
+        this.#over = true;
         this.#dismissed.resolve(reason);
       },
     };
@@ -126,6 +128,9 @@ class SessionStream {
     for (;;) {
       const frame = await this.#frames.read();
       if (frame === null || this.#over) return;
+      // Before it counts as received: the client may send it again.
+      if (frame.type === frameTypes.stdin && this.#session.inputIsFull)
+        throw new RemoteError("limit", "The command has too much unread input already");
       const event = this.#attachment.receive(frame);
       switch (event.kind) {
         case "stdin":
@@ -144,7 +149,7 @@ class SessionStream {
           this.#session.signal(event.signal);
           break;
         case "exit-ack":
-          this.#session.acknowledge();
+          if (this.#drives) this.#session.acknowledge();
           return;
       }
     }

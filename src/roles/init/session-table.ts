@@ -20,6 +20,8 @@ export interface SessionTableOptions {
   readonly ringsBytesMax: number;
   readonly randomId: () => string;
   readonly wallMs: () => number;
+  /** How long something was kept is told by this one: the other may be set. */
+  readonly monotonicMs: () => number;
 }
 
 /** Id or name, and which process of that name. */
@@ -46,7 +48,7 @@ export class SessionTable {
   open(request: SessionOpenRequest): { readonly session: Session; readonly created: boolean } {
     const known = this.#byId.get(request.id);
     if (known !== undefined) return { session: known, created: false };
-    this.#freeName(request.name);
+    this.#checkName(request.name);
     if (this.#running() >= initLimits.runningMax)
       throw new RemoteError(
         "limit",
@@ -54,6 +56,7 @@ export class SessionTable {
         "End some: `fly-vault list-exec` lists them",
       );
     const session = this.#start(request);
+    this.#freeName(request.name);
     this.#byId.set(session.id, session);
     this.forgetOld();
     return { session, created: true };
@@ -73,6 +76,7 @@ export class SessionTable {
   rename(request: SessionRenameRequest): void {
     const session = this.find(request);
     if (session.name === request.name) return;
+    this.#checkName(request.name);
     this.#freeName(request.name);
     session.name = request.name;
   }
@@ -102,17 +106,17 @@ export class SessionTable {
    * the oldest; none that runs or is being looked at.
    */
   forgetOld(): void {
-    const nowMs = this.#options.wallMs();
+    const nowMs = this.#options.monotonicMs();
     const ended = [...this.#byId.values()]
       .filter((session) => !session.running && !session.attached && session.viewerCount === 0)
       .toSorted(
         (a, b) =>
           Number(b.acknowledged) - Number(a.acknowledged) ||
-          (a.endedAtMs ?? 0) - (b.endedAtMs ?? 0),
+          (a.keptSinceMs ?? 0) - (b.keptSinceMs ?? 0),
       );
     const tooMany = ended.length - initLimits.finishedMax;
     for (const [index, session] of ended.entries()) {
-      const ageMs = nowMs - (session.endedAtMs ?? nowMs);
+      const ageMs = nowMs - (session.keptSinceMs ?? nowMs);
       if (index >= tooMany && ageMs < limits.finishedKeptMs) continue;
       session.state.close();
       this.#byId.delete(session.id);
@@ -124,19 +128,21 @@ export class SessionTable {
   }
 
   #start(request: SessionOpenRequest): Session {
-    const { start, randomId, ringBytes, wallMs } = this.#options;
+    const { start, randomId, ringBytes, wallMs, monotonicMs } = this.#options;
     const process = start(request);
     const state = new SessionState({ budget: this.#budget, ringBytes });
-    return new Session({ generation: randomId(), request, process, state, wallMs });
+    return new Session({ generation: randomId(), request, process, state, wallMs, monotonicMs });
+  }
+
+  #checkName(name: string | undefined): void {
+    if (name !== undefined && this.#named(name)?.running === true)
+      throw new RemoteError("already-exists", `A session named ${name} runs already`);
   }
 
   /** A session that has ended loses its name to the next one. */
   #freeName(name: string | undefined): void {
     const holder = name === undefined ? undefined : this.#named(name);
-    if (holder === undefined) return;
-    if (holder.running)
-      throw new RemoteError("already-exists", `A session named ${name} runs already`);
-    holder.name = undefined;
+    if (holder !== undefined) holder.name = undefined;
   }
 
   #named(name: string): Session | undefined {

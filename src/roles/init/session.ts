@@ -19,6 +19,7 @@ export interface SessionParts {
   readonly process: SessionProcess;
   readonly state: SessionState;
   readonly wallMs: () => number;
+  readonly monotonicMs: () => number;
 }
 
 /** A connection of a client that has this session; the session tells it when to look again. */
@@ -40,23 +41,29 @@ export class Session {
   readonly #process: SessionProcess;
   readonly #pump: SessionPump;
   readonly #wallMs: () => number;
+  readonly #monotonicMs: () => number;
   readonly #clients = new Set<AttachedClient>();
   readonly #viewers = new Set<Wake>();
   readonly #waiters = new Set<() => void>();
   #name: string | undefined;
   #endedAtMs: number | undefined;
+  #keptSinceMs: number | undefined;
   #acknowledged = false;
   #input: Promise<void> = Promise.resolve();
+  #inputBytes = 0;
+  /** Runs while the output is held back for a driver that is away. */
+  #awayTimer: ReturnType<typeof setTimeout> | undefined;
   #timedOut = false;
   #ended = false;
 
-  constructor({ generation, request, process, state, wallMs }: SessionParts) {
+  constructor({ generation, request, process, state, wallMs, monotonicMs }: SessionParts) {
     this.generation = generation;
     this.request = request;
     this.state = state;
     this.startedAtMs = wallMs();
     this.#process = process;
     this.#wallMs = wallMs;
+    this.#monotonicMs = monotonicMs;
     this.#name = request.name;
     this.#pump = new SessionPump(process, state, () => this.#wakeAll());
     void this.#run();
@@ -91,8 +98,14 @@ export class Session {
     return this.#endedAtMs === undefined;
   }
 
+  /** By the clock on the wall, for people. */
   get endedAtMs(): number | undefined {
     return this.#endedAtMs;
+  }
+
+  /** The same by the clock that nobody sets. */
+  get keptSinceMs(): number | undefined {
+    return this.#keptSinceMs;
   }
 
   /** Its client knows how it ended: the first to be forgotten. */
@@ -137,15 +150,20 @@ export class Session {
 
   /** Its place in the output is held for a while when it may come back for every byte of a pipe. */
   removeClient(client: AttachedClient): void {
-    this.#clients.delete(client);
-    if (this.#isPresent(client.client)) return;
+    // Whoever took over has seen to it already.
+    if (!this.#clients.delete(client) || this.#isPresent(client.client)) return;
+    this.state.leave(client.client);
+    if (!client.drives) return;
     const release = (): void => {
-      if (this.#isPresent(client.client)) return;
-      this.state.release(client.client);
+      this.state.releaseAllBut(undefined);
       this.roomChanged();
     };
-    if (this.request.tty || !this.running) release();
-    else setTimeout(release, initLimits.awayHoldMs).unref();
+    if (this.request.tty || !this.running) {
+      release();
+      return;
+    }
+    this.#awayTimer = setTimeout(release, initLimits.awayHoldMs);
+    this.#awayTimer.unref();
   }
 
   /** Woken with each output and at the end, until what is returned is called. Changes nothing. */
@@ -164,15 +182,17 @@ export class Session {
     return () => void this.#waiters.delete(body);
   }
 
-  /** All others are told, and lose it. */
+  /** All others are told, and lose it. Nobody else is waited for, nor one who is away. */
   takeOver(client: AttachedClient): void {
+    clearTimeout(this.#awayTimer);
     for (const other of this.#clients) {
       if (other === client) continue;
       this.#clients.delete(other);
       // The same client on a new connection: the old one is dead, only we do not know yet.
-      if (other.client !== client.client) this.state.release(other.client);
+      if (other.client !== client.client) this.state.leave(other.client);
       other.dismiss(new RemoteError("taken-over", "Another client has taken this session over"));
     }
+    this.state.releaseAllBut(client.client);
     this.roomChanged();
   }
 
@@ -181,11 +201,21 @@ export class Session {
     this.#pump.roomChanged();
   }
 
+  /** The program reads so little that no more can wait for it: each client's window bounds only its own. */
+  get inputIsFull(): boolean {
+    return this.#inputBytes >= initLimits.inputQueueBytesMax;
+  }
+
   /** Hands bytes to the program, after those that came before; `taken` runs when it has them, or never will. */
   writeInput(bytes: Uint8Array, taken: () => void): void {
+    this.#inputBytes += bytes.length;
     this.#afterInput(async () => {
-      await this.#process.stdin.write(bytes);
-      taken();
+      try {
+        await this.#process.stdin.write(bytes);
+      } finally {
+        this.#inputBytes -= bytes.length;
+        taken();
+      }
     });
   }
 
@@ -225,8 +255,10 @@ export class Session {
     this.#ended = true;
     clearTimeout(timer);
     await this.#pump.drain();
+    clearTimeout(this.#awayTimer);
     this.#process.stdin.close();
     this.#endedAtMs = this.#wallMs();
+    this.#keptSinceMs = this.#monotonicMs();
     this.state.finish(this.#exitOf(end));
     this.#wakeAll();
     for (const body of this.#waiters) body();

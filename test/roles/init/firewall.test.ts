@@ -1,9 +1,12 @@
 import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from "bun:test";
-import { mkdirSync, rmdirSync } from "node:fs";
+import { mkdirSync, mkdtempSync, readFileSync, rmdirSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { UsageError } from "../../../src/cli/usage-error.ts";
 import { parseOpenings } from "../../../src/roles/init/firewall-rules.ts";
 import { initLimits } from "../../../src/roles/init/limits.ts";
 import { listenPorts } from "../../../src/roles/init/link-address.ts";
+import { signalProcess } from "../../../src/system/process.ts";
 import { NetworkPair } from "../../support/network-pair.ts";
 import { TestMachine } from "./machine.ts";
 
@@ -148,6 +151,30 @@ test.each([
   expect(machine.log.match(/"event":"firewall-unavailable"/g)?.length).toBe(1);
   expect((await machine.shell("echo on")).stdout).toBe("on\n");
 });
+
+test.each([
+  // What it started holds on to its descriptors, whatever becomes of itself.
+  ["nft did not answer", "sleep 1912 & echo $! >$0.pid; wait"],
+  ["nft: exit code 3", "echo $$ >$0.pid; exit 3"],
+])(
+  "an nft that hangs or fails without a word does not hold up the boot: %s",
+  async (reason, script) => {
+    const folder = mkdtempSync(join(tmpdir(), "fv-nft-"));
+    const nft = join(folder, "nft");
+    writeFileSync(nft, `#!/bin/sh\n${script}\n`, { mode: 0o755 });
+    await using machine = await TestMachine.boot({
+      env: {
+        VAULT_FIREWALL: "on",
+        VAULT_LISTEN: "127.0.0.1:8443",
+        PATH: `${folder}:${process.env["PATH"]}`,
+      },
+    });
+    const { firewall_reason } = await machine.status();
+    signalProcess(Number(readFileSync(`${nft}.pid`, "utf8")), 9);
+    rmSync(folder, { recursive: true });
+    expect(firewall_reason).toBe(reason);
+  },
+);
 
 test("by itself it touches no network that may be somebody's computer's", async () => {
   using network = new NetworkPair();

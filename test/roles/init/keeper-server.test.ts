@@ -1,9 +1,11 @@
 import { afterAll, beforeAll, expect, setDefaultTimeout, test } from "bun:test";
 import fc from "fast-check";
+import { readdirSync, readlinkSync } from "node:fs";
 import { FrameStream, frameTypes } from "../../../src/protocol/frame.ts";
-import { decodeError } from "../../../src/protocol/message.ts";
+import { decodeError, request, sessionReplySchema } from "../../../src/protocol/message.ts";
 import { initLimits } from "../../../src/roles/init/limits.ts";
 import { seeded } from "../../support/seed.ts";
+import { eventually } from "./ask.ts";
 import { TestMachine } from "./machine.ts";
 
 setDefaultTimeout(60_000);
@@ -117,3 +119,32 @@ test("more connections than keeperConnectionsMax are turned away, those that are
   await Bun.sleep(200);
   expect((await machine.run(["true"])).exit).toEqual({ code: 0 });
 });
+
+test("one who left and does not read what is under way keeps no place", async () => {
+  const stream = await machine.connect();
+  const frames = new FrameStream(stream);
+  const id = crypto.randomUUID();
+  const type = "session-open";
+  await request(frames, { type, id, client: id, tty: false, argv: ["yes"] }, sessionReplySchema);
+  const sockets = openSockets();
+  // Until the machine waits to write more to us.
+  await Bun.sleep(300);
+  await stream.end();
+  await eventually(
+    async () => openSockets(),
+    (count) => count < sockets,
+  );
+  stream.abort(0);
+  await (await machine.attach({ session: id })).signal(9);
+});
+
+function openSockets(): number {
+  const links = readdirSync(`/proc/${machine.pid}/fd`).map((fd) => {
+    try {
+      return readlinkSync(`/proc/${machine.pid}/fd/${fd}`);
+    } catch {
+      return "";
+    }
+  });
+  return links.filter((link) => link.startsWith("socket:")).length;
+}

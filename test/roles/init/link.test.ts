@@ -8,6 +8,7 @@ import { FrameStream } from "../../../src/protocol/frame.ts";
 import { request, statusSchema } from "../../../src/protocol/message.ts";
 import type { Connection } from "../../../src/quic/connection.ts";
 import { listenTcp } from "../../../src/system/tcp-stream.ts";
+import { within } from "../../../src/system/within.ts";
 import * as v from "valibot";
 import { LoginStage, weakToken } from "../../support/login-stage.ts";
 import { rejection } from "../../support/rejection.ts";
@@ -77,6 +78,14 @@ async function open(
   const message = { type: "session-open", id, client, tty: false, argv } as const;
   return TestClient.connect(await frames(connection), message);
 }
+
+test("a stream without a request is ended, as it was by the client", async () => {
+  const connection = await logIn();
+  const stream = await connection.openStream();
+  await stream.end();
+  expect(await within(stream.read(), 10_000)).toBe(null);
+  connection.close(0, "");
+});
 
 test("login, status and a command, over one connection", async () => {
   const connection = await logIn();

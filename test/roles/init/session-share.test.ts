@@ -1,4 +1,6 @@
 import { afterAll, beforeAll, expect, setDefaultTimeout, test } from "bun:test";
+import { FrameStream, frameTypes } from "../../../src/protocol/frame.ts";
+import { request, sessionReplySchema } from "../../../src/protocol/message.ts";
 import { initLimits } from "../../../src/roles/init/limits.ts";
 import { codeOf, eventually } from "./ask.ts";
 import { TestMachine } from "./machine.ts";
@@ -128,4 +130,33 @@ test("a driver comes back however many share its session", async () => {
   for (const sharer of sharers) expect(await codeOf(sharer.over())).toBe("taken-over");
   await driver.endInput();
   expect((await driver.outcome()).exit).toEqual({ code: 0 });
+});
+
+test("one who takes over from a driver that is away waits for nobody but itself", async () => {
+  const script = "head -c 12000000 /dev/zero; echo end; exit 5";
+  const away = await machine.open({ argv: ["/bin/sh", "-c", script] });
+  away.reading = false;
+  away.drop();
+  const heir = await machine.attach({ session: away.reply.id });
+  heir.keepOutput = false;
+  await heir.over();
+  expect(heir.exit).toEqual({ code: 5 });
+  expect(heir.lostBytes).toBe(0);
+});
+
+test("nothing follows the error that tells of a take-over", async () => {
+  const id = crypto.randomUUID();
+  const frames = new FrameStream(await machine.connect());
+  const type = "session-open";
+  await request(frames, { type, id, client: id, tty: false, argv: ["yes"] }, sessionReplySchema);
+  // Until the machine waits to write more to us.
+  await Bun.sleep(200);
+  const heir = await machine.attach({ session: id });
+  heir.keepOutput = false;
+  const types: number[] = [];
+  for (let frame = await frames.read(); frame !== null; frame = await frames.read())
+    types.push(frame.type);
+  expect(types.indexOf(frameTypes.error)).toBe(types.length - 1);
+  await heir.signal(9);
+  await heir.over();
 });

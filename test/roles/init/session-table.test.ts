@@ -1,17 +1,24 @@
 import { afterEach, expect, spyOn, test } from "bun:test";
 import { closeSync } from "node:fs";
+import { RemoteError } from "../../../src/protocol/errors.ts";
+import { FrameStream, frameTypes } from "../../../src/protocol/frame.ts";
 import { limits } from "../../../src/protocol/limits.ts";
 import type { SessionAttachment } from "../../../src/protocol/session-server.ts";
 import { initLimits } from "../../../src/roles/init/limits.ts";
 import type { Session } from "../../../src/roles/init/session.ts";
 import type { SessionProcess } from "../../../src/roles/init/session-process.ts";
+import { serveSession } from "../../../src/roles/init/session-stream.ts";
 import { SessionTable } from "../../../src/roles/init/session-table.ts";
 import { Wake } from "../../../src/roles/init/wake.ts";
+import { memoryPair } from "../../support/memory-stream.ts";
 import { DescriptorReader, DescriptorWriter, openPipe } from "../../../src/system/process-pipe.ts";
 
 /** Sessions without programs: their pipes and ends are the test's, and so is the clock. */
 class Stage {
   nowMs = Date.parse("2026-11-23T12:00:00Z");
+  /** How far the clock on the wall was set forward. */
+  setByMs = 0;
+  refusesToStart = false;
   readonly table: SessionTable;
   readonly #ends = new Map<string, () => void>();
   #opened = 0;
@@ -22,7 +29,8 @@ class Stage {
       ringBytes: options.ringBytes ?? limits.ringBytes,
       ringsBytesMax: options.ringsBytesMax ?? limits.ringsBytesMax,
       randomId: () => crypto.randomUUID(),
-      wallMs: () => this.nowMs,
+      wallMs: () => this.nowMs + this.setByMs,
+      monotonicMs: () => this.nowMs,
     });
   }
 
@@ -55,6 +63,7 @@ class Stage {
   }
 
   #start(id: string): SessionProcess {
+    if (this.refusesToStart) throw new RemoteError("command-not-found", "command not found");
     const [stdin, stdout] = [openPipe(), openPipe()];
     const { promise, resolve } = Promise.withResolvers<{ kind: "exited"; code: number }>();
     this.#ends.set(id, () => {
@@ -104,6 +113,18 @@ test("what has ended is kept for finishedKeptMs and not a millisecond longer", a
   stage.table.forgetOld();
   expect(() => stage.table.find({ session: "job" })).toThrow("There is no session job");
   expect(stage.table.list().sessions).toEqual([]);
+});
+
+test("a clock that is set makes nothing old, nor young again", async () => {
+  const stage = makeStage();
+  const session = await stage.ended();
+  stage.setByMs = 2 * limits.finishedKeptMs;
+  stage.table.forgetOld();
+  expect(stage.knows(session)).toBe(true);
+  stage.setByMs = -2 * limits.finishedKeptMs;
+  stage.nowMs += limits.finishedKeptMs;
+  stage.table.forgetOld();
+  expect(stage.knows(session)).toBe(false);
 });
 
 test("what runs is kept for ever", async () => {
@@ -180,6 +201,61 @@ test("output that is acknowledged gives way first, unless it has a name", async 
   await stage.ended({ output: ringBytes });
   expect(named.state.stdout.startOffset).toBeGreaterThan(0);
   expect(unseen.state.stdout.startOffset).toBe(0);
+});
+
+test("a name is not lost to a command that does not start", async () => {
+  const stage = makeStage();
+  const session = await stage.ended({ name: "job" });
+  stage.refusesToStart = true;
+  expect(() => stage.open("job")).toThrow("command not found");
+  expect(stage.table.find({ session: "job" })).toBe(session);
+  stage.refusesToStart = false;
+  const next = stage.open("job");
+  expect(stage.table.find({ session: "job" })).toBe(next);
+});
+
+test("a driver that comes and goes is waited for awayHoldMs from when it left last", () => {
+  const clock = spyOn(globalThis, "setTimeout");
+  const stop = spyOn(globalThis, "clearTimeout");
+  const session = makeStage({ ringBytes: 1024 * 1024 }).open();
+  const holds = (): number[] =>
+    clock.mock.calls.flatMap(([, ms], index) => (ms === initLimits.awayHoldMs ? [index] : []));
+  for (let round = 0; round < 3; round++) {
+    session.state.attach({ id: "c", shown: { stdout: 0, stderr: 0 }, holdsBack: true });
+    const client = { client: "c", drives: true, wake: new Wake(), dismiss: () => undefined };
+    session.addClient(client);
+    session.takeOver(client);
+    session.removeClient(client);
+  }
+  const timers = holds().map((index) => clock.mock.results[index]?.value);
+  const stopped = timers.map((timer) => stop.mock.calls.some(([one]) => one === timer));
+  const last = clock.mock.calls[holds().at(-1) ?? -1]?.[0];
+  clock.mockRestore();
+  stop.mockRestore();
+  expect(stopped).toEqual([true, true, false]);
+  session.state.stdout.append(new Uint8Array(1024 * 1024));
+  expect(session.state.readableBytes("stdout")).toBe(0);
+  (last as () => void)();
+  expect(session.state.readableBytes("stdout")).toBe(1024 * 1024);
+});
+
+test("an end counts as known when a driver has noted it, not one who shares", async () => {
+  const stage = makeStage();
+  const session = await stage.ended();
+  for (const [mode, known] of [
+    ["share", false],
+    ["take-over", true],
+  ] as const) {
+    const { near, far } = memoryPair();
+    const wish = { type: "session-attach", session: session.id, client: mode, mode } as const;
+    const offsets = { stdout_offset: 0, stderr_offset: 0 };
+    const serving = serveSession(new FrameStream(far), { ...wish, ...offsets }, stage.table);
+    const frames = new FrameStream(near);
+    while ((await frames.read())?.type !== frameTypes.exit);
+    await frames.write(frameTypes.exitAck, new Uint8Array(0));
+    await serving;
+    expect(session.acknowledged).toBe(known);
+  }
 });
 
 test("the table looks for what is old by itself, every sweepMs", async () => {

@@ -142,6 +142,18 @@ test("a background flood does not keep a session open", async () => {
   expect((await client.outcome()).exit).toEqual({ code: 6 });
 });
 
+test("a background trickle is not waited for longer than drainLooksMax looks", async () => {
+  const startMs = performance.now();
+  const client = await machine.open({
+    argv: ["/bin/sh", "-c", "echo started; while :; do echo more; usleep 20000; done & exit 7"],
+  });
+  const { stdout, exit } = await client.outcome();
+  expect(exit).toEqual({ code: 7 });
+  expect(stdout).toStartWith("started\n");
+  const { drainLookMs, drainLooksMax } = initLimits;
+  expect(performance.now() - startMs).toBeGreaterThan(drainLookMs * drainLooksMax);
+});
+
 test("a time limit ends the command's whole group and is told", async () => {
   const outcome = await machine.shell("sleep 100 & sleep 100", { timeout_ms: 100 });
   expect(outcome.exit).toEqual({ signal: 15, timed_out: true });

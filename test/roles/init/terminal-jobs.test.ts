@@ -189,6 +189,13 @@ test("a program that has closed its terminal runs on, and its end is told", asyn
   expect(exit).toEqual({ code: 6 });
 });
 
+test("a program that has closed its terminal may open it again", async () => {
+  const script = "exec <&- >&- 2>&-; sleep 0.3; exec >/dev/tty; head -c 100000 /dev/zero; exit 7";
+  const { stdout, exit } = await machine.shell(script, { tty: true });
+  expect(stdout.length).toBe(100_000);
+  expect(exit).toEqual({ code: 7 });
+});
+
 test("a time limit ends a program on a terminal, and what was in its foreground", async () => {
   const client = await machine.open({
     tty: true,
