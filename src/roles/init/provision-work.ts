@@ -58,7 +58,7 @@ async function replaceBy(
   course.onProgress({ ...counts, phase: "switch" });
   const next = { ...staged, isNew: true };
   await live.change(next, () => course.onProgress({ ...counts, phase: "boot" }));
-  return { sha256, entries, written_bytes, skipped: fitting(skipped) };
+  return { sha256, entries, written_bytes, skipped };
 }
 
 /** Asked again after a restart, or just after the machine did so by itself, it must not lead forth again. */
@@ -81,17 +81,3 @@ async function goBack(
   await live.change(next, () => course.onProgress({ ...nothing, phase: "boot" }));
   return { sha256: live.digest, entries: 0, written_bytes: 0, skipped: [] };
 }
-
-/** As many as the frame's limit allows. */
-function fitting(skipped: readonly string[]): string[] {
-  const shown: string[] = [];
-  let length = 0;
-  for (const name of skipped) {
-    length += name.length * 2 + 3;
-    if (length > skippedCharactersMax) return [...shown, `… ${skipped.length - shown.length} more`];
-    shown.push(name);
-  }
-  return shown;
-}
-
-const skippedCharactersMax = 2000;

@@ -112,6 +112,34 @@ test.each(["longer", "shorter", "touched"] as const)(
   },
 );
 
+test("a file that changes while it is sent is noticed at its end, and the machine is told", async () => {
+  let cancels = 0;
+  vault.cancelAnswer = () => {
+    cancels += 1;
+    return true;
+  };
+  const touched = Promise.withResolvers<void>();
+  atPlaces([2_000_000], () => void utimes(path, 1, 1).then(touched.resolve));
+  const { context, code } = start(upload());
+  expect(await code).toBe(3);
+  await touched.promise;
+  expect(context.err()).toContain("changed while it was sent");
+  expect(cancels).toBe(1);
+});
+
+test("a machine that gives up each stream is not hurried", async () => {
+  vault.onRequest = ({ type }) => {
+    if (type === "provision") throw new Error("As of a keeper that is gone");
+    return undefined;
+  };
+  const { context, code } = start(upload());
+  await Bun.sleep(1500);
+  // After 0.25 s, 0.5 s and 1 s, or a quarter less.
+  expect(provisions().length).toBeLessThanOrEqual(4);
+  context.stop("SIGINT");
+  expect(await code).toBe(130);
+});
+
 test("a machine that forgets the upload gets it again from the start, a few times", async () => {
   let restarts = 0;
   const forgetful = (times: number): void => {

@@ -180,6 +180,16 @@ test("a new one that does not boot is stopped before its tree is left", async ()
   expect(tree()).toBe("rootfs");
 });
 
+test("a verdict that comes as the machine stops changes nothing", async () => {
+  const rootfs = live({ proven: false });
+  await rootfs.boot();
+  workload.dies();
+  workload.closed = true;
+  await rejection(change(rootfs));
+  expect(tree()).toBe("rootfs");
+  expect(workload.steps).toEqual(["keepRunning", "stop"]);
+});
+
 test("a machine that stops judges nothing any more", async () => {
   const rootfs = live();
   await change(rootfs);

@@ -44,5 +44,9 @@ export function parseReport(line: string): Report {
   }
   const result = v.safeParse(reportSchema, value);
   if (result.success) return result.output;
-  throw new RemoteError("internal", "The unpacking process sent a report that cannot be read");
+  throw unreadable();
+}
+
+export function unreadable(): RemoteError {
+  return new RemoteError("internal", "The unpacking process sent a report that cannot be read");
 }

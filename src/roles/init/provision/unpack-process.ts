@@ -1,7 +1,7 @@
 import { RemoteError } from "../../../protocol/errors.ts";
 import { childEnv } from "../../../system/child-env.ts";
 import { provisionLimits } from "./limits.ts";
-import { parseReport, type Report } from "./report.ts";
+import { parseReport, type Report, unreadable } from "./report.ts";
 
 type Done = Extract<Report, { readonly type: "done" }>;
 type ProgressReport = Extract<Report, { readonly type: "progress" }>;
@@ -32,6 +32,8 @@ export async function runUnpack(run: UnpackRun): Promise<Done> {
   try {
     const feeding = feed(run, child.stdin, kill);
     const verdict = await readReports(reportStream(child), run.onProgress);
+    // One that has nothing more to say and does not end would be waited for in vain.
+    if (verdict === undefined) kill();
     const sourceError = await settled(feeding, child.exited);
     await child.exited;
     if (run.signal.aborted) throw cancelled();
@@ -138,7 +140,7 @@ async function readReports(
   for await (const bytes of stream) {
     const lines = (rest + decoder.decode(bytes, { stream: true })).split("\n");
     rest = lines.pop() ?? "";
-    if (rest.length > provisionLimits.reportLineBytesMax) break;
+    if (rest.length > provisionLimits.reportLineBytesMax) throw unreadable();
     for (const line of lines) {
       const report = parseReport(line);
       if (report.type === "progress") onProgress?.(report);
