@@ -37,7 +37,8 @@ export async function serveStream(stream: ByteStream, services: KeeperServices):
   const frames = new FrameStream(stream);
   try {
     await answer(frames, services);
-    await stream.end();
+    // Of a session whose client left, a write may wait for one who does not read.
+    if ((await within(stream.end(), initLimits.partingMs)) === late) stream.abort(0);
   } catch (error) {
     await refuse(frames, error, services.log);
   }

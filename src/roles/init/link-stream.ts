@@ -56,7 +56,10 @@ export class LinkStreams {
     const frames = new FrameStream(stream);
     const first = await within(frames.read(), initLimits.firstFrameMs);
     if (first === late) throw new WireError("No request came");
-    if (first === null) return;
+    if (first === null) {
+      await stream.end();
+      return;
+    }
     const target = forwardTarget(first);
     if (target !== undefined) {
       await this.#forward(frames, target);

@@ -66,7 +66,10 @@ export class SessionTable {
   find(choice: SessionChoice): Session {
     const session = this.#byId.get(choice.session) ?? this.#named(choice.session);
     if (choice.generation !== undefined && session?.generation !== choice.generation)
-      throw new RemoteError("gone", `Session ${choice.session} is gone: the machine was restarted`);
+      throw new RemoteError(
+        "gone",
+        `Session ${choice.session} is gone: it ended, or the machine was restarted`,
+      );
     if (session === undefined)
       throw new RemoteError("not-found", `There is no session ${choice.session}`);
     return session;
