@@ -32,8 +32,8 @@ fmt: setup ## format every file
 test: setup system rootfs build ## all tests, in under 15 minutes
 	@build/test.sh
 
-fuzz: setup ## mutated bytes and lost power: make fuzz SECONDS=600 SEED=1
-	@FV_FUZZ_SECONDS=$(or $(SECONDS),60) FV_SEED=$(SEED) bun test test/fuzz crash-images
+fuzz: setup ## mutated bytes, lost power, GNU tar: make fuzz SECONDS=600 SEED=1
+	@FV_FUZZ_SECONDS=$(or $(SECONDS),60) FV_SEED=$(SEED) bun test test/fuzz crash-images gnu-tar-agreement
 
 bench: setup system build ## performance beside the peers, as a table
 	@for file in bench/*.ts; do bun $$file || exit 1; done
