@@ -19,7 +19,7 @@ export function clientGate({ key, wallMs, randomBytes }: ClientGateOptions): Dat
   return {
     seal: (datagram) => {
       const id = destinationId(datagram);
-      firstId ??= id.slice();
+      firstId ??= new Uint8Array(id);
       if (Buffer.compare(id, firstId) !== 0) return null;
       return sealAdmission(key, datagram, Math.floor(wallMs() / 1000), randomBytes(3));
     },

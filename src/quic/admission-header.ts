@@ -23,11 +23,11 @@ export function sealAdmission(
   sealed[0] = magic;
   sealed[1] = epoch;
   sealed.write(machineId, 2, "hex");
-  sealed.writeUInt32BE(timeS, timeAt);
+  sealed.writeUInt32BE(timeS >>> 0, timeAt);
   sealed.set(random.subarray(0, tagAt - randomAt), randomAt);
   sealed.set(datagram, admissionBytes);
   sealed.set(tagOf(sealed, key), tagAt);
-  return sealed;
+  return new Uint8Array(sealed.buffer, sealed.byteOffset, sealed.byteLength);
 }
 
 /** Null unless the tag is right. `keyOf` is asked with what the header says, true or not. */

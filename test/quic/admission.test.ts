@@ -130,6 +130,13 @@ describe("the header", () => {
       expect(openAdmission(whole.subarray(0, cut), keyOf)).toBeNull();
   });
 
+  test("a clock that is no clock at all is no reason to fall over", () => {
+    for (const timeS of [-1, 2 ** 32, 2 ** 40 + 0.5]) {
+      const datagram = sealAdmission(key, flight(), timeS, new Uint8Array(3));
+      expect(openAdmission(datagram, keyOf)?.timeS).toBe(timeS >>> 0);
+    }
+  });
+
   test("sizes: from a padded first flight to the largest a connection sends", () => {
     expect(opened(quicLimits.initialDatagramBytesMin)).not.toBeNull();
     expect(opened(quicLimits.initialDatagramBytesMin - 1)).toBeNull();
