@@ -164,6 +164,7 @@ test("nobody at the address is exit 6 within the dial limit", async () => {
     const { code, err } = await exec([...quiet, "x"]);
     expect(code).toBe(6);
     expect(err).toContain('error: "dev" did not answer');
+    expect(err).toContain("that the machine has no admission key (else set admission_key)");
     expect(performance.now() - startedMs).toBeLessThan(7000);
   } finally {
     await vault.configure({});
@@ -182,10 +183,6 @@ test("a machine with an admission key is silent but for clients that have it", a
     expect(refused.code).toBe(6);
     expect(refused.err).toContain("this computer's clock is right, and that admission_key is");
     expect(refused.err).not.toContain(formatAdmissionKey(other).slice(-20));
-    await vault.configure({});
-    const without = await exec([...quiet, "x"]);
-    expect(without.code).toBe(6);
-    expect(without.err).toContain("that the machine has no admission key (else set admission_key)");
   } finally {
     await vault.configure({});
     await vault.restartLink(0);
