@@ -66,11 +66,21 @@ async function firstFlight(gate: { gate?: DatagramGate }, to: Endpoint): Promise
   return first;
 }
 
-async function sendRaw(datagrams: readonly Uint8Array[], to: Endpoint): Promise<void> {
+/** From a port of its own. */
+async function sendRaw(datagrams: readonly Uint8Array[], to: Endpoint): Promise<number> {
   const socket = await Bun.udpSocket({ hostname: "127.0.0.1" });
+  const { port } = socket;
   for (const datagram of datagrams) socket.send(datagram, to.address.port, to.address.host);
   await Bun.sleep(100);
   socket.close();
+  return port;
+}
+
+/** To an id that is known, with a token of at most 63 bytes. */
+function bareInitial(id: Uint8Array, token: Uint8Array, version = 1): Uint8Array {
+  const head = Uint8Array.of(0xc3, 0, 0, 0, version, id.length);
+  const rest = [Uint8Array.of(8), randomBytes(8), Uint8Array.of(token.length), token];
+  return Buffer.concat([head, id, ...rest, Uint8Array.of(0x44, 0xb0), randomBytes(1200)]);
 }
 
 async function until(holds: () => boolean): Promise<void> {
@@ -146,24 +156,31 @@ test("under load an admitted client proves its address by a Retry; its answer co
 });
 
 test("an id seen on the way lets nobody else in, bare or with a token of his own making", async () => {
-  let answers = 0;
   const { gate, connectionIds } = guarded();
-  const server = await openServer({ gate, connectionIds, ...watched(() => ++answers > 0) });
-  const flight = await firstFlight({}, server);
-  const scid = flight.subarray(7 + (flight[5] ?? 0));
-  const head = Buffer.concat([flight.subarray(0, 5), Uint8Array.of(20), connectionIds.mint()]);
-  const rest = Buffer.concat([Uint8Array.of(8), scid.subarray(0, 8)]);
-  const bodies = [Uint8Array.of(0), Uint8Array.of(40, 12, ...randomBytes(39))];
-  const forged = bodies.map((token) =>
-    Buffer.concat([head, rest, token, Uint8Array.of(0x44, 0), randomBytes(1200)]),
+  const sentTo: number[] = [];
+  const count = watched((_, port) => sentTo.push(port) > 0);
+  const server = await openServer({ gate, connectionIds, random: () => 0.999, ...count });
+  const forged = [
+    bareInitial(connectionIds.mint(), new Uint8Array(0)),
+    bareInitial(connectionIds.mint(), randomBytes(40)),
+    bareInitial(connectionIds.mint(), new Uint8Array(0), 9),
+  ];
+  await sendRaw(forged, server);
+  expect([sentTo, server.connectionCount]).toEqual([[], 0]);
+
+  // Nor where the admitted are asked to Retry.
+  const half = Array.from({ length: quicLimits.halfOpenEarlyDrop }, () =>
+    firstFlight(tagged(), server),
   );
-  const nextVersion = Buffer.concat(forged.slice(0, 1));
-  nextVersion[4] = 9;
-  await sendRaw([...forged, nextVersion], server);
-  expect([answers, server.connectionCount]).toEqual([0, 0]);
-  // Admitted, the last is worth an answer.
-  await sendRaw([sealAdmission(key, nextVersion, Date.now() / 1000, randomBytes(3))], server);
-  expect(answers).toBe(1);
+  await sendRaw(await Promise.all(half), server);
+  await until(() => server.connectionCount === quicLimits.halfOpenEarlyDrop);
+  const port = await sendRaw(forged, server);
+  expect(sentTo).not.toContain(port);
+  const admitted = forged.map((bytes) =>
+    sealAdmission(key, bytes, Date.now() / 1000, randomBytes(3)),
+  );
+  const answered = await sendRaw(admitted, server);
+  expect(sentTo.filter((to) => to === answered)).toHaveLength(3);
   await server.close();
 });
 
