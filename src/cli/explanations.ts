@@ -36,7 +36,7 @@ export const explanations: Readonly<Record<FailureCode, Explanation>> = {
   },
   "FV-CFG-007": {
     meaning:
-      "A file with an access token can be read or written by other users of this computer. Whoever has the token can log in to the machine.",
+      "A file with an access token or an admission key can be read or written by other users of this computer. Whoever has the token can log in to the machine.",
     remedy: "`chmod 600 FILE`. If others may have read it, give the machine a new token.",
   },
   "FV-CFG-008": {
@@ -54,9 +54,9 @@ export const explanations: Readonly<Record<FailureCode, Explanation>> = {
   },
   "FV-NET-002": {
     meaning:
-      "Datagrams were sent and nothing came back. The machine may be stopped, the address wrong, or UDP blocked on the way.",
+      "Datagrams were sent and nothing came back. The machine may be stopped, the address wrong, or UDP blocked on the way. A machine with an admission key is silent as well when admission_key is missing or another one, or when the clocks are more than 90 s apart.",
     remedy:
-      "Look at the machine's state (`fly machine list`), check the address, try another network.",
+      "Look at the machine's state (`fly machine list`), check the address, try another network, compare admission_key and this computer's clock.",
   },
   "FV-NET-003": {
     meaning:

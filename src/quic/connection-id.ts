@@ -3,10 +3,10 @@ import { quicLimits } from "./limits.ts";
 
 /**
  * Makes the connection ids by which datagrams find us, and knows its own again without a table.
- * The default is for direct use; behind the proxy the ids carry the machine (another implementation).
+ * Those made here say nothing; those of `routed-id.ts` carry the machine.
  */
 export interface ConnectionIds {
-  /** 20 bytes; the first 6 must differ from one to the next. */
+  /** 20 bytes; bytes 8 to 13 must differ from one to the next. */
   mint(): Uint8Array;
   /** Whether an earlier process with the same keys may have minted this one. */
   recognises(id: Uint8Array): boolean;

@@ -71,8 +71,15 @@ export class Dispatcher {
       this.#reset(datagram, port, host);
       return;
     }
-    if (gate !== undefined && !kind.admitted) return;
-    strangers.handleStranger(datagram, { host, port });
+    const admitted = gate === undefined || kind.admitted;
+    // After a Retry a client comes bare, to an id of ours. Nobody else gets as far as quiche.
+    if (!admitted && !this.#isForUs(datagram)) return;
+    strangers.handleStranger(datagram, { host, port }, admitted);
+  }
+
+  #isForUs(datagram: Uint8Array): boolean {
+    if (datagram[5] !== connectionIdBytes) return false;
+    return this.#options.ids.recognises(datagram.subarray(6, 6 + connectionIdBytes));
   }
 
   /** A reset looks like a packet for an unknown id; only quiche can tell, by its last 16 bytes. */

@@ -46,6 +46,14 @@ export const quicLimits = {
   retryTokenBytesMax: 128,
   resetsPerSecond: 10,
 
+  // Admission (`admission-gate.ts`).
+  /** How far the clocks of client and machine may be apart. */
+  admissionClockS: 90,
+  /** The master of a proxy changes with two of them valid for a while. */
+  admissionKeysMax: 2,
+  replaysMax: 65_536,
+  replaysPerMachineMax: 512,
+
   // Memory of one connection. A stranger gets the initial window; it grows only as we read.
   connectionWindowInitial: 131_072,
   /** Half of the connection's: a single stream is stopped by its own window, whose grants quiche does repeat. */

@@ -29,6 +29,7 @@ export interface StrangersOptions {
 interface Waiting {
   readonly datagram: Uint8Array;
   readonly from: SocketAddress;
+  readonly admitted: boolean;
 }
 
 /**
@@ -45,11 +46,12 @@ export class Strangers {
     this.#options = options;
   }
 
-  handleStranger(datagram: Uint8Array, from: SocketAddress): void {
+  /** One that was not admitted must bring what an admitted one was given: the token of a Retry. */
+  handleStranger(datagram: Uint8Array, from: SocketAddress, admitted: boolean): void {
     // A genuine first flight is padded (RFC 9000, 14.1); anything smaller gets no answer.
     if (datagram.byteLength < quicLimits.initialDatagramBytesMin) return;
     if (this.#waiting.length >= quicLimits.strangersQueued) return;
-    this.#waiting.push({ datagram, from });
+    this.#waiting.push({ datagram, from, admitted });
     if (this.#scheduled) return;
     this.#scheduled = true;
     setImmediate(() => this.#letIn());
@@ -57,9 +59,10 @@ export class Strangers {
 
   #letIn(): void {
     this.#scheduled = false;
-    for (const { datagram, from } of this.#waiting.splice(0, quicLimits.acceptsPerTurn)) {
+    for (const waiting of this.#waiting.splice(0, quicLimits.acceptsPerTurn)) {
+      const { datagram, from } = waiting;
       const known = this.#options.routes.findLong(datagram);
-      const connection = known ?? this.#meet(datagram, from);
+      const connection = known ?? this.#meet(waiting);
       if (connection === undefined) continue;
       connection.receive(datagram, from.host, from.port);
       // Not one packet in it could be decrypted: no state is kept for that.
@@ -76,19 +79,20 @@ export class Strangers {
     this.#options.flusher.drop(connection);
   }
 
-  #meet(datagram: Uint8Array, from: SocketAddress): QuicConnection | undefined {
+  #meet({ datagram, from, admitted }: Waiting): QuicConnection | undefined {
     const { factory, flusher, random } = this.#options;
     const header = parseLongHeader(datagram);
     if (header === null || header.dcid.byteLength < clientIdBytesMin) return undefined;
     if (!versionIsSupported(header.version)) {
       // Version 0 is itself a negotiation packet: answering it could go on for ever.
-      if (header.version === 0) return undefined;
+      if (header.version === 0 || !admitted) return undefined;
       flusher.sendLoose(versionNegotiationPacket(header), from.host, from.port);
       return undefined;
     }
     if (header.type !== "initial") return undefined;
     if (factory.connections.size >= quicLimits.connectionsMax) return undefined;
     const proof = this.#proof(header, from);
+    if (!admitted && !(proof instanceof Uint8Array)) return undefined;
     if (proof === null) {
       // Costs no state, and tells nobody apart: the dice are for those that come back.
       this.#askToRetry(header, from);

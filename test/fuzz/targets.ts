@@ -1,4 +1,5 @@
 import type { FuzzTarget } from "../support/fuzz.ts";
+import * as admission from "./admission-target.ts";
 import * as archive from "./archive-target.ts";
 import * as compression from "./compression-target.ts";
 import * as evidence from "./evidence-target.ts";
@@ -20,6 +21,7 @@ export interface FiledTarget {
 /** Every decoder that bytes of strangers, clients, archives, guests or Fly reach (docs/testing.md). */
 export const targets: readonly FiledTarget[] = [
   ...filed("quic-header", quicHeader),
+  ...filed("admission", admission),
   ...filed("quic", quic),
   ...filed("login", login),
   ...filed("frame", frame),

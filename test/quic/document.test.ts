@@ -1,7 +1,14 @@
 import { expect, test } from "bun:test";
 import { readFileSync } from "node:fs";
+import { sealAdmission } from "../../src/quic/admission-header.ts";
+import {
+  connectionIdKey,
+  deriveAdmissionKey,
+  formatAdmissionKey,
+} from "../../src/quic/admission-key.ts";
 import { quicLimits } from "../../src/quic/limits.ts";
 import { looseMessage } from "../../src/quic/loose-message.ts";
+import { routedId } from "../../src/quic/routed-id.ts";
 
 const page = readFileSync(new URL("../../docs/transport.md", import.meta.url), "utf8");
 
@@ -23,3 +30,21 @@ test.each(["challenge", "answer", "client-blocked", "machine-blocked"] as const)
     expect(message.subarray(29).toString("hex")).toBe(tag ?? "");
   },
 );
+
+test("docs/transport.md has the vectors of admission", () => {
+  const key = deriveAdmissionKey(new Uint8Array(32).fill(5), 3, "148e21ea7e46e8");
+  const sealed = sealAdmission(key, bytes(1200, 0xc3), 1_800_000_000, bytes(3, 1));
+  const id = routedId(key, connectionIdKey(key), bytes(7, 2));
+  for (const [name, made] of [
+    ["key", formatAdmissionKey(key)],
+    ["header", Buffer.from(sealed.subarray(0, 28)).toString("hex")],
+    ["id", Buffer.from(id).toString("hex")],
+  ] as const) {
+    const [, written] = new RegExp(`^ {4}${name} +(\\S+)$`, "m").exec(page) ?? [];
+    expect([name, written]).toEqual([name, made]);
+  }
+});
+
+function bytes(length: number, value: number): Uint8Array {
+  return new Uint8Array(length).fill(value);
+}

@@ -7,7 +7,7 @@ import { deriveLoginKeys } from "../../src/fly/token.ts";
 import type { Status } from "../../src/protocol/message.ts";
 import { selfSignedCertificate } from "../../src/quic/certificate.ts";
 import type { Connection } from "../../src/quic/connection.ts";
-import { Endpoint } from "../../src/quic/endpoint.ts";
+import { Endpoint, type EndpointOptions } from "../../src/quic/endpoint.ts";
 import type { ServerIdentity } from "../../src/quic/quiche-config.ts";
 import { KnownMachines } from "../../src/roles/client/known-machines.ts";
 import {
@@ -74,19 +74,19 @@ export class LoginStage {
     return this.#kept(Endpoint.open({ bind: loopback, server: identity }));
   }
 
-  client(): Promise<Endpoint> {
-    return this.#kept(Endpoint.open({ bind: loopback }));
+  client(options: Partial<EndpointOptions> = {}): Promise<Endpoint> {
+    return this.#kept(Endpoint.open({ bind: loopback, ...options }));
   }
 
   /** One login as the client role does it, with everything it sent. */
   async login(
     address: { host: string; port: number },
-    changes: Partial<LoginOptions["vault"]> & { accessToken?: string; aheadMs?: number } = {},
+    changes: Partial<LoginOptions["vault"]> & LoginChanges = {},
   ): Promise<LoginResult> {
-    const endpoint = await this.client();
+    const { accessToken = weakToken, aheadMs = 0, client, ...vault } = changes;
+    const endpoint = client ?? (await this.client());
     const connection = await endpoint.connect(address, { timeoutMs: 5000 });
     const recording = recorded(connection);
-    const { accessToken = weakToken, aheadMs = 0, ...vault } = changes;
     const wallMs = (): number => Date.now() + aheadMs;
     let firstUses = 0;
     const options: LoginOptions = {
@@ -128,6 +128,13 @@ export class LoginStage {
     this.#endpoints.push(endpoint);
     return endpoint;
   }
+}
+
+interface LoginChanges {
+  readonly accessToken?: string;
+  readonly aheadMs?: number;
+  /** From `client`, where it needs options. */
+  readonly client?: Endpoint;
 }
 
 export interface LoginResult {

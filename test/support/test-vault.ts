@@ -21,6 +21,7 @@ import { MintError } from "../../src/fly/evidence.ts";
 import { RemoteError } from "../../src/protocol/errors.ts";
 import { selfSignedCertificate } from "../../src/quic/certificate.ts";
 import type { CloseReason, Connection } from "../../src/quic/connection.ts";
+import type { DatagramGate } from "../../src/quic/carrier.ts";
 import { Endpoint } from "../../src/quic/endpoint.ts";
 import { acceptLogin } from "../../src/roles/init/login.ts";
 import { LoginGate } from "../../src/roles/init/login-gate.ts";
@@ -119,12 +120,12 @@ export class TestVault {
   }
 
   /** What a crash of the transport process does: all connections are gone, sessions stay. */
-  async restartLink(downMs = 0): Promise<void> {
+  async restartLink(downMs = 0, gate?: DatagramGate): Promise<void> {
     const { port } = this.#endpoint.address;
     await this.#endpoint.close();
     this.#connections = [];
     await Bun.sleep(downMs);
-    this.#endpoint = await listen(port);
+    this.#endpoint = await listen(port, gate);
     void this.#accept(this.#endpoint);
   }
 
@@ -344,6 +345,10 @@ async function reply(frames: FrameStream, body: unknown): Promise<void> {
   await frames.write(frameTypes.ok, encodeJson(body));
 }
 
-function listen(port: number): Promise<Endpoint> {
-  return Endpoint.open({ bind: { host: "127.0.0.1", port }, server: selfSignedCertificate() });
+function listen(port: number, gate?: DatagramGate): Promise<Endpoint> {
+  return Endpoint.open({
+    bind: { host: "127.0.0.1", port },
+    server: selfSignedCertificate(),
+    ...(gate === undefined ? {} : { gate }),
+  });
 }

@@ -1,5 +1,6 @@
 import type { Context } from "../../cli/context.ts";
 import { runProgram } from "../../cli/program.ts";
+import { admissionKeyDerive } from "./admission-key-derive.ts";
 import { tenantCreate } from "./tenant-create.ts";
 import { tenantDelete } from "./tenant-delete.ts";
 import { tenantList } from "./tenant-list.ts";
@@ -10,7 +11,7 @@ export async function main(argv: readonly string[], context: Context): Promise<n
     {
       name: "fly-vault-admin",
       summary: "Manages tenants' machines through the Fly Machines API",
-      commands: [tenantCreate, tenantList, tenantDelete, tokenGenerate],
+      commands: [tenantCreate, tenantList, tenantDelete, tokenGenerate, admissionKeyDerive],
     },
     commandFirst(argv),
     context,

@@ -1,5 +1,6 @@
 import { isIPv6 } from "node:net";
 import { Failure } from "../../cli/failure.ts";
+import { clientGate, type ClientGateOptions } from "../../quic/admission-gate.ts";
 import { type Connection, ConnectionClosed, type SocketAddress } from "../../quic/connection.ts";
 import { Endpoint } from "../../quic/endpoint.ts";
 import { within } from "../../system/within.ts";
@@ -17,27 +18,33 @@ export interface Dialled {
  * A QUIC connection to whichever of the host's addresses answers first. Each gets a head start over
  * the next one, and is asked again on a schedule; the others are dropped. Nothing is proven yet: that is the login's work.
  */
-export async function dial(vault: string, address: Address): Promise<Dialled> {
+export async function dial(
+  vault: string,
+  address: Address,
+  admission?: ClientGateOptions,
+): Promise<Dialled> {
   const remotes = await resolveAddress(address);
   const over = new AbortController();
   const attempts: Promise<Dialled>[] = [];
   for (const remote of remotes) {
     const started = headStart(attempts.at(-1));
-    attempts.push(started.then(() => attempt(remote, over.signal, clientLimits.dialMs)));
+    attempts.push(started.then(() => attempt(remote, over.signal, clientLimits.dialMs, admission)));
   }
   // A handshake cannot be hurried once its first packet is lost; a new one can be begun.
   for (const afterMs of clientLimits.dialAgainMs) {
     const again = Bun.sleep(afterMs);
     const leftMs = clientLimits.dialMs - afterMs;
     for (const remote of remotes)
-      attempts.push(again.then(() => attempt(remote, over.signal, leftMs)));
+      attempts.push(again.then(() => attempt(remote, over.signal, leftMs, admission)));
   }
   try {
     const winner = await Promise.any(attempts);
     for (const other of attempts) dropUnless(winner, other);
     return winner;
   } catch (error) {
-    throw error instanceof AggregateError ? failureOf(vault, remotes, error.errors) : error;
+    throw error instanceof AggregateError
+      ? failureOf(vault, remotes, error.errors, admission)
+      : error;
   } finally {
     over.abort(new TooLate("Another address answered"));
   }
@@ -61,10 +68,14 @@ async function attempt(
   remote: SocketAddress,
   over: AbortSignal,
   timeoutMs: number,
+  admission: ClientGateOptions | undefined,
 ): Promise<Dialled> {
   over.throwIfAborted();
   const wildcard = isIPv6(remote.host) ? "::" : "0.0.0.0";
-  const endpoint = await Endpoint.open({ bind: { host: wildcard, port: 0 } });
+  const endpoint = await Endpoint.open({
+    bind: { host: wildcard, port: 0 },
+    ...(admission === undefined ? {} : { gate: clientGate(admission) }),
+  });
   const giveUp = (): void => void endpoint.close();
   over.addEventListener("abort", giveUp);
   try {
@@ -89,6 +100,7 @@ function failureOf(
   vault: string,
   remotes: readonly SocketAddress[],
   errors: readonly unknown[],
+  admission: ClientGateOptions | undefined,
 ): unknown {
   const bug = errors.find(
     (error) => !(error instanceof ConnectionClosed || error instanceof TooLate || isSystem(error)),
@@ -101,8 +113,14 @@ function failureOf(
       because: `${where} over UDP: ${told.message}`,
       fix: "see that the address is that of a fly-vault machine or proxy",
     });
-  return noAnswer(vault, `${where} over UDP: no reply in ${clientLimits.dialMs / 1000} s`);
+  const because = `${where} over UDP: no reply in ${clientLimits.dialMs / 1000} s`;
+  return noAnswer(vault, because, admission === undefined ? wantsKey : refusesKey);
 }
+
+/** A machine that does not admit us is silent, whatever the reason. */
+const wantsKey = "that the machine has no admission key (else set admission_key)";
+const refusesKey =
+  "that this computer's clock is right, and that admission_key is the one the machine has";
 
 function isSystem(error: unknown): boolean {
   return error instanceof Error && "syscall" in error;

@@ -234,10 +234,16 @@ const transientCodes: ReadonlySet<FailureCode> = new Set<FailureCode>([
   "FV-VM-002",
 ]);
 
-export function noAnswer(vault: string, because: string): Failure {
+/** `see`: what else may be wrong, as a clause. */
+export function noAnswer(vault: string, because: string, see?: string): Failure {
+  const causes = [
+    "that the machine is started (fly machine list)",
+    "that this network lets UDP out",
+    ...(see === undefined ? [] : [see]),
+  ];
   return new Failure("FV-NET-002", `"${vault}" did not answer`, {
     because,
-    fix: "see that the machine is started (fly machine list) and that this network lets UDP out",
+    fix: `see ${causes.join("; ")}`,
   });
 }
 

@@ -2,7 +2,7 @@
 export const topics = {
   config: `CONFIGURATION
   $FLY_VAULT_CONFIG, else $XDG_CONFIG_HOME/fly-vault/config.toml, else
-  ~/.config/fly-vault/config.toml. With a token in it, its mode must be 0600.
+  ~/.config/fly-vault/config.toml. With a token or key in it, its mode must be 0600.
 
   [vault.my-dev]
   address = "my-dev.example:8443"    # host:port of the machine or proxy
@@ -12,6 +12,7 @@ export const topics = {
   access_token = "fvt1_..."          # or one of:
   # token = { file = "~/.config/fly-vault/my-dev.token" }
   # token = { command = ["op", "read", "op://dev/my-dev/token"] }
+  # admission_key = "fva1_..."       # without it a machine that has one is silent
   forward = ["8080:localhost:8080"]  # used when no --forward is given
   rootfs = "~/rootfs/dev.tar.zst"    # tar, tar.gz or tar.zst, uploaded
   # rootfs_url = "https://..."       # or fetched by the machine itself

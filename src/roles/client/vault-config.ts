@@ -97,14 +97,20 @@ function decodeText(path: string, bytes: Uint8Array): string {
 }
 
 function refuseReadableSecrets(file: ConfigFile): void {
-  const holdsToken = Object.values(tableOf(file, "vault")).some(
-    (table) => isTable(table) && Object.hasOwn(table, "access_token"),
+  const holdsSecret = Object.values(tableOf(file, "vault")).some(
+    (table) =>
+      isTable(table) &&
+      (Object.hasOwn(table, "access_token") || Object.hasOwn(table, "admission_key")),
   );
-  if (!holdsToken || (file.mode & 0o077) === 0) return;
-  throw new Failure("FV-CFG-007", `others can read or write "${file.path}", which holds a token`, {
-    because: `its mode is 0${file.mode.toString(8)}, it should be 0600`,
-    fix: `chmod 600 '${file.path}'`,
-  });
+  if (!holdsSecret || (file.mode & 0o077) === 0) return;
+  throw new Failure(
+    "FV-CFG-007",
+    `others can read or write "${file.path}", which holds a token or key`,
+    {
+      because: `its mode is 0${file.mode.toString(8)}, it should be 0600`,
+      fix: `chmod 600 '${file.path}'`,
+    },
+  );
 }
 
 function tableOf(file: ConfigFile, key: string): Readonly<Record<string, unknown>> {

@@ -6,6 +6,7 @@ import { UsageError } from "../../cli/usage-error.ts";
 import type { AttestedMachine } from "../../fly/attestation.ts";
 import { JwksCache } from "../../fly/jwks.ts";
 import type { Status } from "../../protocol/message.ts";
+import type { ClientGateOptions } from "../../quic/admission-gate.ts";
 import { readAccessToken } from "./access-token.ts";
 import { parseAddress } from "./address.ts";
 import { dial } from "./dial.ts";
@@ -13,6 +14,7 @@ import { KnownMachines } from "./known-machines.ts";
 import { Link, type LinkOptions, type OpenedConnection } from "./link.ts";
 import { type LoginOptions, performLogin } from "./login.ts";
 import { loadVault, type VaultConfig } from "./vault-config.ts";
+import { readAdmissionKey } from "./vault-schema.ts";
 
 /** Flags of every command that talks to a vault. */
 export const linkFlags = {
@@ -94,7 +96,7 @@ class Opener {
     const address = parseAddress(config.address);
     if (address === undefined) throw new RangeError("The schema checked the address");
     const startedMs = this.#context.monotonicMs();
-    const { endpoint, connection } = await dial(config.name, address);
+    const { endpoint, connection } = await dial(config.name, address, this.#admission());
     const dialledMs = this.#context.monotonicMs();
     try {
       const login = await performLogin(connection, this.#loginOptions());
@@ -110,6 +112,12 @@ class Opener {
       await endpoint.close();
       throw error;
     }
+  }
+
+  #admission(): ClientGateOptions | undefined {
+    const { wallMs, randomBytes } = this.#context;
+    const key = readAdmissionKey(this.#vault.config.admission_key ?? "");
+    return key && { key, wallMs, randomBytes };
   }
 
   #loginOptions(): LoginOptions {

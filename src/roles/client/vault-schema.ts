@@ -1,5 +1,10 @@
 import * as v from "valibot";
 import { checkIssuer, IssuerError } from "../../fly/issuer.ts";
+import {
+  type AdmissionKey,
+  AdmissionKeyError,
+  parseAdmissionKeys,
+} from "../../quic/admission-key.ts";
 import { parseAddress } from "./address.ts";
 import { parseForward } from "./forward-spec.ts";
 
@@ -41,7 +46,15 @@ const token = v.union(
   'must be { file = "PATH" } or { command = ["WORD", …] }',
 );
 
-export const vaultSchema = v.object({
+const admissionKey = v.pipe(
+  v.string(notText),
+  v.check(
+    (text) => readAdmissionKey(text) !== undefined,
+    'must be the one the machine has, as it was given to you: "fva1_EPOCH_MACHINE_KEY"',
+  ),
+);
+
+const vaultKeys = v.object({
   address,
   org: slug,
   app: slug,
@@ -54,6 +67,7 @@ export const vaultSchema = v.object({
   issuer: v.optional(issuer),
   access_token: v.optional(v.string(notText)),
   token: v.optional(token),
+  admission_key: v.optional(admissionKey),
   forward: v.optional(
     v.array(
       v.pipe(
@@ -77,7 +91,31 @@ export const vaultSchema = v.object({
   ),
 });
 
+export const vaultSchema = v.pipe(
+  vaultKeys,
+  v.forward(
+    v.check(
+      ({ machine_id, admission_key }) =>
+        machine_id === undefined ||
+        admission_key === undefined ||
+        readAdmissionKey(admission_key)?.machineId === machine_id,
+      'is of another machine than "machine_id" says',
+    ),
+    ["admission_key"],
+  ),
+);
+
 export type VaultTable = Readonly<v.InferOutput<typeof vaultSchema>>;
+
+/** Of several, the one to use. */
+export function readAdmissionKey(text: string): AdmissionKey | undefined {
+  try {
+    return parseAdmissionKeys(text)[0];
+  } catch (error) {
+    if (error instanceof AdmissionKeyError) return undefined;
+    throw error;
+  }
+}
 
 function isIssuer(text: string): boolean {
   try {

@@ -17,17 +17,17 @@ import { initLimits } from "./limits.ts";
 import { type LinkPlan, linkPlanVersion } from "./link-plan.ts";
 import { LinkSupervisor } from "./link-supervisor.ts";
 import { LiveRootfs } from "./live-rootfs.ts";
-import { takeLoginKey } from "./login-key.ts";
 import type { InitOptions } from "./options.ts";
 import { markProven } from "./provision/provision.ts";
 import { repairAtBoot } from "./provision/repair.ts";
 import { Provisioning } from "./provisioning.ts";
+import { type Secrets, takeSecrets } from "./secrets.ts";
 
 /** The machine's boot, top to bottom, and its end. */
 export async function runKeeper(options: InitOptions, context: Context, log: Log): Promise<number> {
   const stopAsked = nextStop(context);
-  const loginKey = takeLoginKey(context.env);
-  if (loginKey === undefined)
+  const secrets = takeSecrets(context.env);
+  if (secrets.login === undefined)
     log("error", "logins-refused", { because: "ACCESS_TOKEN is not set, or not usable" });
   protectKeeper(log);
 
@@ -38,7 +38,7 @@ export async function runKeeper(options: InitOptions, context: Context, log: Log
 
   const firewall = await raiseFirewall(options, log);
   const keeperSocket = prepareSocket(options.runDir);
-  const link = superviseLink(options, keeperSocket, loginKey, log);
+  const link = superviseLink(options, keeperSocket, secrets, log);
   const guest = assembleGuest(options, context, log);
   const { workload, sessions } = guest;
   const onProven = (): void => void markProven(dataDir, log);
@@ -108,7 +108,7 @@ function prepareSocket(runDir: string): string {
 function superviseLink(
   options: InitOptions,
   keeperSocket: string,
-  loginKey: Uint8Array | undefined,
+  secrets: Secrets,
   log: Log,
 ): LinkSupervisor {
   const { listen, apiSocket, runDir, app, machineId, logLevel, linkProgram } = options;
@@ -125,7 +125,7 @@ function superviseLink(
   };
   return new LinkSupervisor({
     plan,
-    loginKey,
+    secrets,
     programOnDisk: linkProgram === undefined ? programOnDisk : [linkProgram],
     log,
   });

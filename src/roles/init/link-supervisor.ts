@@ -5,10 +5,11 @@ import { within } from "../../system/within.ts";
 import { initLimits } from "./limits.ts";
 import type { LinkKeys, LinkPlan } from "./link-plan.ts";
 import { LinkProcess } from "./link-process.ts";
+import type { Secrets } from "./secrets.ts";
 
 export interface LinkSupervisorOptions {
   readonly plan: LinkPlan;
-  readonly loginKey: Uint8Array | undefined;
+  readonly secrets: Secrets;
   /** What `replace` starts: the file as it is by then. */
   readonly programOnDisk: readonly string[];
   readonly log: Log;
@@ -37,7 +38,7 @@ export class LinkSupervisor {
 
   constructor(options: LinkSupervisorOptions) {
     this.#options = options;
-    this.#keys = { login: options.loginKey, connectionIds: randomBytes(32) };
+    this.#keys = { ...options.secrets, connectionIds: randomBytes(32) };
   }
 
   start(): void {

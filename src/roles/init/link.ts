@@ -8,7 +8,6 @@ import { FrameStream } from "../../protocol/frame.ts";
 import { request, type Status, statusSchema } from "../../protocol/message.ts";
 import { selfSignedCertificate } from "../../quic/certificate.ts";
 import { closeCodes } from "../../quic/connection.ts";
-import { directConnectionIds } from "../../quic/connection-id.ts";
 import { Endpoint } from "../../quic/endpoint.ts";
 import type { Log, LogLevel } from "../../system/log.ts";
 import { dieWithParent, forbidInspection } from "../../system/process.ts";
@@ -16,6 +15,7 @@ import { DescriptorReader } from "../../system/process-pipe.ts";
 import { connectUnix } from "../../system/tcp-stream.ts";
 import { endHeldUpStarts } from "./held-up-start.ts";
 import { initLimits } from "./limits.ts";
+import { linkAdmission } from "./link-admission.ts";
 import { listenAddresses } from "./link-address.ts";
 import { LinkClients } from "./link-clients.ts";
 import {
@@ -23,6 +23,7 @@ import {
   decodeLinkPlan,
   linkKeyFd,
   type LinkKeys,
+  linkKeysBytesMax,
   type LinkPlan,
   type LinkReport,
   linkReportFd,
@@ -60,17 +61,18 @@ async function serve(plan: LinkPlan, context: Context, log: Log): Promise<void> 
   const keys = readKeys();
   const gate = loginGate(plan, keys.login, context, log);
   const server = selfSignedCertificate();
-  const connectionIds = directConnectionIds(keys.connectionIds);
+  const admission = linkAdmission(keys, context.wallMs);
   report({ kind: "ready", version });
   if ((await Promise.race([toldToListen(), stopped])) !== "go") return;
 
   const endpoints: Endpoint[] = [];
   for (const bind of await listenAddresses(plan.listen))
-    endpoints.push(await Endpoint.open({ bind, server, connectionIds, log }));
+    endpoints.push(await Endpoint.open({ ...admission.options, bind, server, log }));
   const addresses = endpoints.map((endpoint) => addressText(endpoint.address));
   // For those on this machine who let the system choose the port.
   writeFileSync(join(plan.runDir, "listening"), `${addresses.join("\n")}\n`, { mode: 0o600 });
-  for (const address of addresses) log("info", "listening", { address });
+  for (const address of addresses)
+    log("info", "listening", { address, admission: admission.summary });
   const streams = new LinkStreams(plan.keeperSocket, log);
   const clients = new LinkClients(gate, streams, initLimits.clientConnectionsMax);
   for (const endpoint of endpoints) void clients.acceptFrom(endpoint);
@@ -113,7 +115,7 @@ async function keeperStatus(socket: string): Promise<Status> {
 
 /** The keeper has written them before we were started. */
 function readKeys(): LinkKeys {
-  const bytes = new Uint8Array(1024);
+  const bytes = new Uint8Array(linkKeysBytesMax);
   const length = readSync(linkKeyFd, bytes);
   return decodeLinkKeys(bytes.subarray(0, length));
 }

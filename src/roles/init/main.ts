@@ -4,8 +4,8 @@ import { Failure } from "../../cli/failure.ts";
 import { runProgram } from "../../cli/program.ts";
 import { RemoteError } from "../../protocol/errors.ts";
 import { jsonLog, type Log, type LogLevel } from "../../system/log.ts";
-import { hideAccessToken } from "./login-key.ts";
 import { readOptions } from "./options.ts";
+import { hideSecrets } from "./secrets.ts";
 
 /** The keeper, or one of the processes it starts from this same program: each loads what it needs, no more. */
 export async function main(argv: readonly string[], context: Context): Promise<number> {
@@ -62,7 +62,7 @@ function keeperProgram(argv: readonly string[]): Program {
     run: async ({ flags }, context) => {
       const options = readOptions(flags, context.env);
       const log = logTo(context, "keeper", options.logLevel);
-      hideAccessToken(argv, context.env, log);
+      hideSecrets(argv, context.env, log);
       const { runKeeper } = await import("./keeper.ts");
       try {
         return await runKeeper(options, context, log);

@@ -1,6 +1,8 @@
 import { fileURLToPath } from "node:url";
 import { afterAll, afterEach, beforeAll, expect, test } from "bun:test";
 import { RemoteError } from "../../../src/protocol/errors.ts";
+import { machineGate } from "../../../src/quic/admission-gate.ts";
+import { deriveAdmissionKey, formatAdmissionKey } from "../../../src/quic/admission-key.ts";
 import { main } from "../../../src/roles/client/main.ts";
 import { runClient, spawnClient } from "../../support/client-process.ts";
 import { memoryContext } from "../../support/memory-context.ts";
@@ -162,11 +164,30 @@ test("nobody at the address is exit 6 within the dial limit", async () => {
     const { code, err } = await exec([...quiet, "x"]);
     expect(code).toBe(6);
     expect(err).toContain('error: "dev" did not answer');
+    expect(err).toContain("that the machine has no admission key (else set admission_key)");
     expect(performance.now() - startedMs).toBeLessThan(7000);
   } finally {
     await vault.configure({});
   }
 }, 10_000);
+
+test("a machine with an admission key is silent but for clients that have it", async () => {
+  const key = deriveAdmissionKey(new Uint8Array(32).fill(1), 1, "148e21ea7e46e8");
+  const other = { ...key, key: new Uint8Array(32) };
+  await vault.restartLink(0, machineGate([key], Date.now));
+  try {
+    await vault.configure({ admission_key: formatAdmissionKey(key) });
+    expect(await exec([...quiet, "echo", "in"])).toMatchObject({ code: 0, out: "in\n" });
+    await vault.configure({ admission_key: formatAdmissionKey(other) });
+    const refused = await exec([...quiet, "x"]);
+    expect(refused.code).toBe(6);
+    expect(refused.err).toContain("this computer's clock is right, and that admission_key is");
+    expect(refused.err).not.toContain(formatAdmissionKey(other).slice(-20));
+  } finally {
+    await vault.configure({});
+    await vault.restartLink(0);
+  }
+}, 30_000);
 
 test("--session names a session; without a command it attaches and shows what it missed", async () => {
   const first = await exec(["-q", "--session", "job", "dev", "--", "sh", "-c", "echo all; exit 3"]);

@@ -4,6 +4,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { Failure } from "../../../src/cli/failure.ts";
 import { readAccessToken } from "../../../src/roles/client/access-token.ts";
+import { formatAdmissionKey } from "../../../src/quic/admission-key.ts";
 import { type LoadedConfig, loadVault } from "../../../src/roles/client/vault-config.ts";
 import { rejection } from "../../support/rejection.ts";
 import { memoryContext } from "../../support/memory-context.ts";
@@ -110,6 +111,34 @@ describe("files that cannot be used", () => {
   });
 });
 
+describe("admission_key", () => {
+  const machineId = "148e21ea7e46e8";
+  const key = formatAdmissionKey({ epoch: 2, machineId, key: new Uint8Array(32).fill(3) });
+
+  test("is read, with machine_id or without", () => {
+    for (const rest of ["", `machine_id = "${machineId}"\n`])
+      expect(load(`${good}${rest}admission_key = "${key}"\n`).vault.admission_key).toBe(key);
+  });
+
+  test("of another machine than machine_id it is refused, and never shown", () => {
+    const other = `${good}machine_id = "148e21ea7e46e9"\nadmission_key = "${key}"\n`;
+    const damaged = `${good}\nadmission_key = "${key}x"\n`;
+    for (const text of [other, damaged]) {
+      const wrong = failure(() => load(text));
+      expect(wrong.code).toBe("FV-CFG-004");
+      expect(wrong.message).toStartWith(`${path}:6: "admission_key" `);
+      expect(JSON.stringify([wrong.message, wrong.because, wrong.stack])).not.toContain(
+        key.slice(-20),
+      );
+    }
+  });
+
+  test("is not for others to read", () => {
+    const open = failure(() => load(`${good}admission_key = "${key}"\n`, "dev", 0o644));
+    expect(open.code).toBe("FV-CFG-007");
+  });
+});
+
 describe("names", () => {
   test("an unknown vault is exit 3 and lists those there are", () => {
     const unknown = failure(() => load(good, "dve"));
@@ -167,6 +196,9 @@ test.each([
   ["issuer", '"https://u:p@oidc.example/acme"'],
   ["issuer", '"ftp://oidc.example"'],
   ["access_token", "5"],
+  ["admission_key", "5"],
+  ["admission_key", '""'],
+  ["admission_key", '"fva1_1_148e21ea7e46e8"'],
   ["token", '"plain"'],
   ["token", "{ keychain = true }"],
   ["forward", '"8080:localhost:8080"'],

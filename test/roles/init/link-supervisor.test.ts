@@ -47,7 +47,7 @@ function superviseWith(planVersion = linkPlanVersion): LinkSupervisor {
       machineId: "148e21ea7e46e8",
       logLevel: "error",
     },
-    loginKey: new Uint8Array(32),
+    secrets: { login: new Uint8Array(32), admission: undefined },
     programOnDisk: [program],
     log: (_level, event, fields) => {
       lines.push({ event, ...fields });

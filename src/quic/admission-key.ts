@@ -1,0 +1,65 @@
+import { createHmac } from "node:crypto";
+import { quicLimits } from "./limits.ts";
+
+/** What lets datagrams to one machine in. The proxy can make all of them, from its master of the epoch. */
+export interface AdmissionKey {
+  /** 0 to 7: which master it was made from. */
+  readonly epoch: number;
+  /** 14 hexadecimal digits. */
+  readonly machineId: string;
+  readonly key: Uint8Array;
+}
+
+/** Its message never shows the text. */
+export class AdmissionKeyError extends Error {
+  override readonly name = "AdmissionKeyError";
+}
+
+export function deriveAdmissionKey(
+  master: Uint8Array,
+  epoch: number,
+  machineId: string,
+): AdmissionKey {
+  const key = createHmac("sha256", master).update(`fly-vault admission 1\0${machineId}`).digest();
+  return { epoch, machineId, key: new Uint8Array(key) };
+}
+
+/** `fva1_EPOCH_MACHINE_KEY`, the key in base64url. */
+export function formatAdmissionKey({ epoch, machineId, key }: AdmissionKey): string {
+  return `fva1_${epoch}_${machineId}_${Buffer.from(key).toString("base64url")}`;
+}
+
+/**
+ * One key, or two of different epochs with a comma while the master changes; the first is the one to
+ * use. Throws `AdmissionKeyError`.
+ */
+export function parseAdmissionKeys(text: string): readonly [AdmissionKey, ...AdmissionKey[]] {
+  const [first, ...others] = text.split(",", quicLimits.admissionKeysMax + 1).map(parseKey);
+  if (first === undefined || others.length >= quicLimits.admissionKeysMax)
+    throw new AdmissionKeyError(`there are more than ${quicLimits.admissionKeysMax} keys`);
+  for (const other of others) {
+    if (other.machineId !== first.machineId)
+      throw new AdmissionKeyError("the keys are of different machines");
+    if (other.epoch === first.epoch) throw new AdmissionKeyError("two keys are of one epoch");
+  }
+  return [first, ...others];
+}
+
+/** For the tags in connection ids: HKDF-Expand(key, "cid", 32). */
+export function connectionIdKey({ key }: AdmissionKey): Uint8Array {
+  return createHmac("sha256", key).update("cid\x01").digest();
+}
+
+function parseKey(text: string): AdmissionKey {
+  const match = /^fva1_([0-7])_([0-9a-f]{14})_([\w-]{43})$/.exec(text.trim());
+  if (match === null)
+    throw new AdmissionKeyError(
+      "it is not fva1_EPOCH_MACHINE_KEY: a digit up to 7, 14 hexadecimal digits, 43 characters of base64url",
+    );
+  const [, epoch = "", machineId = "", encoded = ""] = match;
+  const key = Buffer.from(encoded, "base64url");
+  // Two bits of the last character say nothing; others than zeros are a slip.
+  if (key.toString("base64url") !== encoded)
+    throw new AdmissionKeyError("its last character is mistyped");
+  return { epoch: Number(epoch), machineId, key: new Uint8Array(key) };
+}
