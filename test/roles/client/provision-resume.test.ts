@@ -165,14 +165,18 @@ test("a machine that forgets the upload gets it again from the start, a few time
 });
 
 test("nor does a download begin anew for ever", async () => {
+  let over = false;
   vault.beforeDone = async () => {
     // Until the client has heard something.
     await Bun.sleep(100);
+    // The last one is still asleep when the client has given up; the next test has the vault by then.
+    if (over) return;
     vault.uploads.clear();
     await vault.restartLink();
   };
   const { context, code } = start(["provision", "dev", "--from", "https://example.com/r.tar"]);
   expect(await code).toBe(1);
+  over = true;
   expect(context.err()).toContain("the machine was restarted, beginning anew\n");
   expect(context.err()).toContain("FV-VM-003");
   expect(provisions()).toHaveLength(clientLimits.provisionRestartsMax + 2);
