@@ -67,4 +67,4 @@ export const admissionBytes = 28;
 const magic = 0x0b;
 const timeAt = 9;
 const randomAt = 13;
-const tagAt = 16;
+export const tagAt = 16;

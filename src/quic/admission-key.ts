@@ -8,6 +8,8 @@ export interface AdmissionKey {
   /** 14 hexadecimal digits. */
   readonly machineId: string;
   readonly key: Uint8Array;
+  /** Hides machine ids in connection ids from those on the path; the same for all machines of an epoch. */
+  readonly mask: Uint8Array;
 }
 
 /** Its message never shows the text. */
@@ -21,12 +23,17 @@ export function deriveAdmissionKey(
   machineId: string,
 ): AdmissionKey {
   const key = createHmac("sha256", master).update(`fly-vault admission 1\0${machineId}`).digest();
-  return { epoch, machineId, key: new Uint8Array(key) };
+  return { epoch, machineId, key: new Uint8Array(key), mask: deriveMask(master) };
 }
 
-/** `fva1_EPOCH_MACHINE_KEY`, the key in base64url. */
-export function formatAdmissionKey({ epoch, machineId, key }: AdmissionKey): string {
-  return `fva1_${epoch}_${machineId}_${Buffer.from(key).toString("base64url")}`;
+export function deriveMask(master: Uint8Array): Uint8Array {
+  const mask = createHmac("sha256", master).update("fly-vault mask 1").digest();
+  return new Uint8Array(mask.subarray(0, maskBytes));
+}
+
+/** `fva1_EPOCH_MACHINE_KEY`, key and mask in base64url. */
+export function formatAdmissionKey({ epoch, machineId, key, mask }: AdmissionKey): string {
+  return `fva1_${epoch}_${machineId}_${Buffer.concat([key, mask]).toString("base64url")}`;
 }
 
 /**
@@ -51,15 +58,16 @@ export function connectionIdKey({ key }: AdmissionKey): Uint8Array {
 }
 
 function parseKey(text: string): AdmissionKey {
-  const match = /^fva1_([0-7])_([0-9a-f]{14})_([\w-]{43})$/.exec(text.trim());
+  const match = /^fva1_([0-7])_([0-9a-f]{14})_([\w-]{64})$/.exec(text.trim());
   if (match === null)
     throw new AdmissionKeyError(
-      "it is not fva1_EPOCH_MACHINE_KEY: a digit up to 7, 14 hexadecimal digits, 43 characters of base64url",
+      "it is not fva1_EPOCH_MACHINE_KEY: a digit up to 7, 14 hexadecimal digits, 64 characters of base64url",
     );
   const [, epoch = "", machineId = "", encoded = ""] = match;
-  const key = Buffer.from(encoded, "base64url");
-  // Two bits of the last character say nothing; others than zeros are a slip.
-  if (key.toString("base64url") !== encoded)
-    throw new AdmissionKeyError("its last character is mistyped");
-  return { epoch: Number(epoch), machineId, key: new Uint8Array(key) };
+  const bytes = new Uint8Array(Buffer.from(encoded, "base64url"));
+  const [key, mask] = [bytes.slice(0, keyBytes), bytes.slice(keyBytes)];
+  return { epoch: Number(epoch), machineId, key, mask };
 }
+
+const keyBytes = 32;
+const maskBytes = 16;

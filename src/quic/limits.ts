@@ -53,6 +53,8 @@ export const quicLimits = {
   admissionKeysMax: 2,
   replaysMax: 65_536,
   replaysPerMachineMax: 512,
+  /** Admissions of one connection that a hint may answer. */
+  askedTagsMax: 32,
 
   // Memory of one connection. A stranger gets the initial window; it grows only as we read.
   connectionWindowInitial: 131_072,

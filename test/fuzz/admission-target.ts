@@ -1,12 +1,11 @@
 import { openAdmission, sealAdmission } from "../../src/quic/admission-header.ts";
 import {
   AdmissionKeyError,
-  connectionIdKey,
   deriveAdmissionKey,
   formatAdmissionKey,
   parseAdmissionKeys,
 } from "../../src/quic/admission-key.ts";
-import { openRoutedId, routedId } from "../../src/quic/routed-id.ts";
+import { idKeys, openRoutedId, routedId } from "../../src/quic/routed-id.ts";
 import type { FuzzTarget } from "../support/fuzz.ts";
 import { pick } from "../support/mutation.ts";
 import { between, type Random, randomBytes } from "../support/seed.ts";
@@ -41,7 +40,7 @@ export const admissionHeaders: FuzzTarget = {
   },
 };
 
-const tagKeys = new Map(keys.map((key) => [key.epoch, connectionIdKey(key)]));
+const routes = new Map(keys.map((key) => [key.epoch, idKeys(key)]));
 const minted = new Set<string>();
 
 /** Nobody can make an id that leads to a machine without its key. */
@@ -51,13 +50,15 @@ export const routedIds: FuzzTarget = {
   corpus: (random) =>
     Array.from({ length: 100 }, () => {
       const key = pick(random, keys);
-      const id = routedId(key, connectionIdKey(key), randomBytes(random, 7));
+      const id = routedId(key, idKeys(key), randomBytes(random, 7));
       minted.add(hex(id));
       return id;
     }),
   decodedShareMin: 0.0001,
   check: (bytes) => {
-    if (openRoutedId(bytes, (epoch) => tagKeys.get(epoch)) === null) return false;
+    const padOf = (epoch: number) => routes.get(epoch)?.pad;
+    const tagKeyOf = (epoch: number) => routes.get(epoch)?.tagKey;
+    if (openRoutedId(bytes, { padOf, tagKeyOf }) === null) return false;
     if (!minted.has(hex(bytes))) throw new Error("a forged id");
     return true;
   },
@@ -83,7 +84,11 @@ export const admissionKeys: FuzzTarget = {
 };
 
 function keyText(random: Random): string {
-  const key = { machineId: hex(randomBytes(random, 7)), key: randomBytes(random, 32) };
+  const key = {
+    machineId: hex(randomBytes(random, 7)),
+    key: randomBytes(random, 32),
+    mask: randomBytes(random, 16),
+  };
   const epochs = pick(random, [[between(random, 0, 7)], [1, 2], [7, 0]]);
   return epochs.map((epoch) => formatAdmissionKey({ ...key, epoch })).join(",");
 }

@@ -13,7 +13,7 @@ import {
 import type { DatagramGate } from "../../src/quic/carrier.ts";
 import { quicLimits } from "../../src/quic/limits.ts";
 import { ReplaySet } from "../../src/quic/replay-set.ts";
-import { openRoutedId, routedConnectionIds, routedId } from "../../src/quic/routed-id.ts";
+import { idKeys, openRoutedId, routedConnectionIds, routedId } from "../../src/quic/routed-id.ts";
 import { seeded } from "../support/seed.ts";
 
 const machineId = "148e21ea7e46e8";
@@ -69,17 +69,16 @@ const hex = (bytes: Uint8Array): string => Buffer.from(bytes).toString("hex");
 describe("keys as text", () => {
   test("one or two, the first to be used", () => {
     const text = formatAdmissionKey(newer);
-    expect(text).toMatch(/^fva1_4_148e21ea7e46e8_[\w-]{43}$/);
+    expect(text).toMatch(/^fva1_4_148e21ea7e46e8_[\w-]{64}$/);
     expect(parseAdmissionKeys(text)).toEqual([newer]);
     expect(parseAdmissionKeys(`${text}, ${formatAdmissionKey(key)}\n`)).toEqual([newer, key]);
   });
 
   test.each([
     ["", "is not fva1_"],
-    ["fva1_8_148e21ea7e46e8_" + "A".repeat(43), "is not fva1_"],
-    ["fva1_1_148e21ea7e46E8_" + "A".repeat(43), "is not fva1_"],
-    ["fva1_1_148e21ea7e46e8_" + "A".repeat(42), "is not fva1_"],
-    ["fva1_1_148e21ea7e46e8_" + "A".repeat(42) + "B", "is mistyped"],
+    ["fva1_8_148e21ea7e46e8_" + "A".repeat(64), "is not fva1_"],
+    ["fva1_1_148e21ea7e46E8_" + "A".repeat(64), "is not fva1_"],
+    ["fva1_1_148e21ea7e46e8_" + "A".repeat(63), "is not fva1_"],
     [`${formatAdmissionKey(key)},`, "is not fva1_"],
     [`${formatAdmissionKey(key)},${formatAdmissionKey(key)}`, "of one epoch"],
     [`${formatAdmissionKey(newer)},${formatAdmissionKey(foreign)}`, "different machines"],
@@ -232,22 +231,30 @@ describe("tags seen before", () => {
 describe("routed ids", () => {
   const secret = new Uint8Array(32).fill(8);
   const ids = routedConnectionIds([newer, key], secret);
-  const tagKeyOf = (epoch: number, machine: string): Uint8Array | undefined =>
-    [key, newer]
-      .filter((one) => one.epoch === epoch && one.machineId === machine)
-      .map(connectionIdKey)[0];
+  const known = {
+    padOf: (epoch: number) => [key, newer].filter((one) => one.epoch === epoch).map(idKeys)[0]?.pad,
+    tagKeyOf: (epoch: number, machine: string) =>
+      [key, newer]
+        .filter((one) => one.epoch === epoch && one.machineId === machine)
+        .map(connectionIdKey)[0],
+  };
 
   test("say where they lead, by the first key; the same machine knows them again", () => {
     const id = ids.mint();
     expect(id).toHaveLength(20);
-    expect(openRoutedId(id, tagKeyOf)).toEqual({ epoch: newer.epoch, machineId });
-    expect(hex(id.subarray(1, 8))).toBe(machineId);
+    expect(openRoutedId(id, known)).toEqual({ epoch: newer.epoch, machineId });
     const next = routedConnectionIds([newer], secret);
     expect(next.recognises(id)).toBe(true);
     expect(hex(next.resetToken(id))).toBe(hex(ids.resetToken(id)));
     expect(routedConnectionIds([key], secret).recognises(id)).toBe(false);
     expect(ids.recognises(routedConnectionIds([key], secret).mint())).toBe(true);
     expect(ids.recognises(routedConnectionIds([foreign], secret).mint())).toBe(false);
+  });
+
+  test("two of one machine have nothing in common that its neighbours on the path could see", () => {
+    const [one, other] = [ids.mint(), ids.mint()];
+    expect(hex(one.subarray(1, 8))).not.toBe(hex(other.subarray(1, 8)));
+    expect(hex(one)).not.toContain(machineId);
   });
 
   test("the admission key is not enough to end a connection", () => {
@@ -262,7 +269,7 @@ describe("routed ids", () => {
   });
 
   test("with any bit changed, or of another length, they are nobody's", () => {
-    const id = routedId(key, connectionIdKey(key), new Uint8Array(7).fill(9));
+    const id = routedId(key, idKeys(key), new Uint8Array(7).fill(9));
     expect(ids.recognises(id)).toBe(true);
     for (let at = 0; at < 160; at++) {
       const damaged = id.slice();

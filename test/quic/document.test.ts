@@ -1,14 +1,11 @@
 import { expect, test } from "bun:test";
 import { readFileSync } from "node:fs";
 import { sealAdmission } from "../../src/quic/admission-header.ts";
-import {
-  connectionIdKey,
-  deriveAdmissionKey,
-  formatAdmissionKey,
-} from "../../src/quic/admission-key.ts";
+import { deriveAdmissionKey, formatAdmissionKey } from "../../src/quic/admission-key.ts";
+import { sealHint } from "../../src/quic/admission-hint.ts";
 import { quicLimits } from "../../src/quic/limits.ts";
 import { looseMessage } from "../../src/quic/loose-message.ts";
-import { routedId } from "../../src/quic/routed-id.ts";
+import { idKeys, routedId } from "../../src/quic/routed-id.ts";
 
 const page = readFileSync(new URL("../../docs/transport.md", import.meta.url), "utf8");
 
@@ -34,10 +31,12 @@ test.each(["challenge", "answer", "client-blocked", "machine-blocked"] as const)
 test("docs/transport.md has the vectors of admission", () => {
   const key = deriveAdmissionKey(new Uint8Array(32).fill(5), 3, "148e21ea7e46e8");
   const sealed = sealAdmission(key, bytes(1200, 0xc3), 1_800_000_000, bytes(3, 1));
-  const id = routedId(key, connectionIdKey(key), bytes(7, 2));
+  const hint = sealHint(key, { state: "starting", timeS: 1_800_000_000, tagStart: bytes(8, 4) });
+  const id = routedId(key, idKeys(key), bytes(7, 2));
   for (const [name, made] of [
     ["key", formatAdmissionKey(key)],
     ["header", Buffer.from(sealed.subarray(0, 28)).toString("hex")],
+    ["hint", Buffer.from(hint).toString("hex")],
     ["id", Buffer.from(id).toString("hex")],
   ] as const) {
     const [, written] = new RegExp(`^ {4}${name} +(\\S+)$`, "m").exec(page) ?? [];
