@@ -113,7 +113,12 @@ describe("files that cannot be used", () => {
 
 describe("admission_key", () => {
   const machineId = "148e21ea7e46e8";
-  const key = formatAdmissionKey({ epoch: 2, machineId, key: new Uint8Array(32).fill(3) });
+  const key = formatAdmissionKey({
+    epoch: 2,
+    machineId,
+    key: new Uint8Array(32).fill(3),
+    mask: new Uint8Array(16),
+  });
 
   test("is read, with machine_id or without", () => {
     for (const rest of ["", `machine_id = "${machineId}"\n`])
