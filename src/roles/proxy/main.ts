@@ -1,25 +1,14 @@
-import { defineCommand } from "../../cli/command.ts";
 import type { Context } from "../../cli/context.ts";
-import { Failure } from "../../cli/failure.ts";
 import { runProgram } from "../../cli/program.ts";
+import { serveCommand } from "./serve.ts";
 
-/** Says that it is not there yet, rather than looking as if it carried anything. */
-const serve = defineCommand({
-  name: "",
-  summary: "Route datagrams of clients to their machines (not part of this build yet)",
-  run: async () => {
-    throw new Failure("FV-CLI-001", "vault-proxy is not part of this build yet", {
-      fix: "give the vault the address of its machine: clients then connect without a proxy",
-    });
-  },
-});
-
+/** The broker, or one of the two processes it starts from this same program. */
 export async function main(argv: readonly string[], context: Context): Promise<number> {
   return runProgram(
     {
       name: "vault-proxy",
-      summary: "Routes the datagrams of clients to machines, by machine id",
-      commands: [serve],
+      summary: "routes the datagrams of clients to machines, by machine id",
+      commands: [serveCommand(argv)],
     },
     argv,
     context,
