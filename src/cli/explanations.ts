@@ -255,7 +255,7 @@ export const explanations: Readonly<Record<FailureCode, Explanation>> = {
     meaning:
       "The proxy knows the clients of your machines by a key of its own, from which every machine's admission key is made. It was not given, is given twice, or is mistyped.",
     remedy:
-      "Give what `fly-vault-admin proxy-key` prints in FLY_VAULT_PROXY_KEY, or in a file that only its owner can write with --key-file.",
+      "Give what fly-vault-admin proxy-key prints in FLY_VAULT_PROXY_KEY, or in a file that only its owner can write with --key-file.",
   },
   "FV-SYS-001": {
     meaning: "The operating system refused a call that the program cannot do without.",

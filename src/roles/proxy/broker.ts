@@ -13,7 +13,7 @@ import type { ProxySecrets } from "./proxy-secrets.ts";
 import type { RelayPlan, RelayReport } from "./relay-plan.ts";
 import { RelayProcess } from "./relay-process.ts";
 import { ReportedMetrics } from "./reported-metrics.ts";
-import { Tally } from "./tally.ts";
+import { LabelledCount } from "./labelled-count.ts";
 import type { WebPlan, WebReport } from "./web-plan.ts";
 import { WebProcess } from "./web-process.ts";
 
@@ -34,7 +34,7 @@ export class Broker {
   readonly #options: BrokerOptions;
   readonly #clock: ApiClock = systemClock;
   readonly #controller = new AbortController();
-  readonly #calls = new Tally("api_calls_total", ["call", "outcome"]);
+  readonly #calls = new LabelledCount("api_calls_total", ["call", "outcome"]);
   readonly #desk: MachineDesk;
   readonly #relay: ChildSupervisor<RelayProcess>;
   readonly #web: ChildSupervisor<WebProcess> | undefined;

@@ -8,7 +8,7 @@ import { type LookupOutcome, MachineLookup } from "./machine-lookup.ts";
 import { MachineMap } from "./machine-map.ts";
 import { MachineStarter, type StartCount } from "./machine-starter.ts";
 import type { MetricsPage } from "./metrics-page.ts";
-import { Tally } from "./tally.ts";
+import { LabelledCount } from "./labelled-count.ts";
 
 export interface MachineDeskOptions {
   readonly api: Pick<
@@ -29,8 +29,8 @@ export class MachineDesk {
   readonly #poll: DirectoryPoll;
   readonly #lookup: MachineLookup;
   readonly #starter: MachineStarter;
-  readonly #lookups = new Tally("lookups_total", ["outcome"], each(lookupOutcomes));
-  readonly #starts = new Tally("starts_total", ["outcome"], each(startCounts));
+  readonly #lookups = new LabelledCount("lookups_total", ["outcome"], each(lookupOutcomes));
+  readonly #starts = new LabelledCount("starts_total", ["outcome"], each(startCounts));
   readonly #signal: AbortSignal;
 
   constructor(options: MachineDeskOptions) {

@@ -124,7 +124,7 @@ function isOld(row: Row): boolean {
 function rowOf({ state, private_ip: address }: MachineSummary): Row | typeof gone {
   if (state === "destroyed" || state === "destroying") return gone;
   const numeric = address != null && isIP(address) !== 0 && !address.includes("%");
-  return { state: states[state] ?? "other", address: numeric ? address : undefined };
+  return { state: states.get(state) ?? "other", address: numeric ? address : undefined };
 }
 
 /** What connection ids and records have room for, and all that Fly gives out. */
@@ -132,19 +132,19 @@ function isMachineId(id: string): boolean {
   return /^[0-9a-f]{14}$/.test(id);
 }
 
-const states: Readonly<Record<string, MachineState>> = {
-  started: "started",
-  stopped: "stopped",
-  suspended: "suspended",
-  created: "created",
-  starting: "starting",
-  restarting: "starting",
-  stopping: "stopping",
-  suspending: "suspending",
-  replacing: "replacing",
-  updating: "replacing",
-  replaced: "replacing",
-  migrated: "replacing",
-  failed: "failed",
-  launch_failed: "failed",
-};
+const states: ReadonlyMap<string, MachineState> = new Map([
+  ["started", "started"],
+  ["stopped", "stopped"],
+  ["suspended", "suspended"],
+  ["created", "created"],
+  ["starting", "starting"],
+  ["restarting", "starting"],
+  ["stopping", "stopping"],
+  ["suspending", "suspending"],
+  ["replacing", "replacing"],
+  ["updating", "replacing"],
+  ["replaced", "replacing"],
+  ["migrated", "replacing"],
+  ["failed", "failed"],
+  ["launch_failed", "failed"],
+]);

@@ -17,7 +17,7 @@ export class MetricsPage {
     const parts = names.flatMap((name) => {
       const samples = this.#samples.get(name);
       const metric = metricOf(name);
-      if (samples === undefined || metric === undefined) return [];
+      if (samples === undefined) return [];
       const head = [
         `# HELP ${prefix}${name} ${metric.help}`,
         `# TYPE ${prefix}${name} ${metric.type}`,

@@ -1,6 +1,6 @@
 import { brokerLimits } from "./broker-limits.ts";
 import type { MetricsPage } from "./metrics-page.ts";
-import { isMetricName, metricOf } from "./proxy-metrics.ts";
+import { type MetricName, reportedMetric } from "./proxy-metrics.ts";
 
 type Numbers = Readonly<Record<string, number>>;
 
@@ -11,11 +11,11 @@ type Numbers = Readonly<Record<string, number>>;
 export class ReportedMetrics {
   readonly #from: "relay" | "web";
   /** Of all processes that ended. */
-  readonly #before = new Map<string, number>();
-  #counters = new Map<string, number>();
-  #drops = new Map<string, number>();
+  readonly #countersBefore = new Map<MetricName, number>();
   readonly #dropsBefore = new Map<string, number>();
-  #gauges = new Map<string, number>();
+  #counters = new Map<MetricName, number>();
+  #drops = new Map<string, number>();
+  #gauges = new Map<MetricName, number>();
 
   constructor(from: "relay" | "web") {
     this.#from = from;
@@ -26,14 +26,16 @@ export class ReportedMetrics {
     readonly gauges: Numbers;
     readonly drops?: Numbers;
   }): void {
-    this.#counters = this.#known(report.counters, "counter");
-    this.#gauges = this.#known(report.gauges, "gauge");
-    this.#drops = finite(report.drops ?? {}, (cause) => /^[a-z-]{1,40}$/.test(cause));
+    this.#counters = this.#named(report.counters, "counter");
+    this.#gauges = this.#named(report.gauges, "gauge");
+    this.#drops = new Map(
+      usable(report.drops ?? {}).filter(([cause]) => /^[a-z-]{1,40}$/.test(cause)),
+    );
   }
 
   /** The process is gone: what it counted stays, its gauges are nought. */
   ended(): void {
-    addUp(this.#before, this.#counters);
+    addUp(this.#countersBefore, this.#counters);
     addUp(this.#dropsBefore, this.#drops);
     this.#counters = new Map();
     this.#drops = new Map();
@@ -41,29 +43,29 @@ export class ReportedMetrics {
   }
 
   addTo(page: MetricsPage): void {
-    const counters = addUp(new Map(this.#before), this.#counters);
-    for (const [name, value] of [...counters, ...this.#gauges])
-      if (isMetricName(name)) page.add(name, value);
+    for (const [name, value] of addUp(new Map(this.#countersBefore), this.#counters))
+      page.add(name, value);
+    for (const [name, value] of this.#gauges) page.add(name, value);
     for (const [cause, value] of addUp(new Map(this.#dropsBefore), this.#drops))
-      page.add("drops_total", value, { cause });
+      page.add("datagrams_dropped_total", value, { cause });
   }
 
-  #known(numbers: Numbers, type: "counter" | "gauge"): Map<string, number> {
-    return finite(numbers, (name) => {
-      const metric = metricOf(name);
-      return metric?.from === this.#from && metric.type === type;
-    });
+  #named(numbers: Numbers, type: "counter" | "gauge"): Map<MetricName, number> {
+    return new Map(
+      usable(numbers).flatMap(([reported, value]) => {
+        const name = reportedMetric(this.#from, type, reported);
+        return name === undefined ? [] : [[name, value] as const];
+      }),
+    );
   }
 }
 
-function finite(numbers: Numbers, isWanted: (name: string) => boolean): Map<string, number> {
+function usable(numbers: Numbers): [string, number][] {
   const entries = Object.entries(numbers).slice(0, brokerLimits.reportedNamesMax);
-  return new Map(
-    entries.filter(([name, value]) => Number.isFinite(value) && value >= 0 && isWanted(name)),
-  );
+  return entries.filter(([, value]) => Number.isFinite(value) && value >= 0);
 }
 
-function addUp(sums: Map<string, number>, more: ReadonlyMap<string, number>): Map<string, number> {
+function addUp<Name>(sums: Map<Name, number>, more: ReadonlyMap<Name, number>): Map<Name, number> {
   for (const [name, value] of more) sums.set(name, (sums.get(name) ?? 0) + value);
   return sums;
 }

@@ -2,7 +2,7 @@ import type { MetricsPage } from "./metrics-page.ts";
 import type { MetricName } from "./proxy-metrics.ts";
 
 /** Counts by the values of a metric's labels. */
-export class Tally<Label extends string> {
+export class LabelledCount<Label extends string> {
   readonly #name: MetricName;
   readonly #labels: readonly Label[];
   readonly #counts = new Map<string, number>();
