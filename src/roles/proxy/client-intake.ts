@@ -1,3 +1,4 @@
+import { ptr } from "bun:ffi";
 import { ReceiveBatch } from "../../system/receive-batch.ts";
 import type { Client, Upstream } from "./client.ts";
 import type { Decision, Flow, Instant } from "./decision.ts";
@@ -25,7 +26,8 @@ export class ClientIntake {
   readonly #batch = new ReceiveBatch({ slots: proxyLimits.batchSlots, withSources: true });
   /** Slots of those without a flow, who come after all others. */
   readonly #strangers = new Uint16Array(proxyLimits.batchSlots);
-  readonly #answer = new Answer();
+  /** For what is not in the batch: memory that does not move. */
+  readonly #apart = new Uint8Array(new ArrayBuffer(65_536));
 
   constructor(options: IntakeOptions) {
     this.#options = options;
@@ -98,6 +100,21 @@ export class ClientIntake {
     this.#options.upstreams.close(upstream);
   }
 
+  /** A hint. */
+  answer(client: Client, bytes: Uint8Array): void {
+    this.#options.counters.hints++;
+    client.way.send(client, this.#copy(bytes), bytes.byteLength, bytes.byteLength);
+    client.way.flush();
+  }
+
+  /** A datagram that had waited for its machine. */
+  release(client: Client, flow: Flow, datagram: Uint8Array): void {
+    const upstream = this.connect(client, flow);
+    if (upstream === undefined) return;
+    this.#options.upstreams.send(upstream, this.#copy(datagram), datagram.byteLength);
+    this.#options.upstreams.flush();
+  }
+
   #leave(upstream: Upstream): void {
     this.#options.flowClosed(upstream.flow);
     this.disconnect(upstream.flow);
@@ -137,18 +154,8 @@ export class ClientIntake {
     }
   }
 
-  /** A hint. */
-  answer(client: Client, bytes: Uint8Array): void {
-    this.#options.counters.hints++;
-    client.way.send(client, this.#copy(bytes), bytes.byteLength, bytes.byteLength);
-    client.way.flush();
-  }
-
-  /** A datagram that had waited for its machine. */
-  release(client: Client, flow: Flow, datagram: Uint8Array): void {
-    const upstream = this.connect(client, flow);
-    if (upstream === undefined) return;
-    this.#options.upstreams.send(upstream, this.#copy(datagram), datagram.byteLength);
-    this.#options.upstreams.flush();
+  #copy(bytes: Uint8Array): number {
+    this.#apart.set(bytes);
+    return ptr(this.#apart);
   }
 }
