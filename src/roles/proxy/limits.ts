@@ -94,4 +94,5 @@ export const proxyLimits = {
   recordsPerTurnMax: 512,
   requestsWaitingMax: 1024,
   reportMs: 1000,
+  relaySecretsBytesMax: 4096,
 } as const;

@@ -2,6 +2,7 @@ import { defineCommand } from "../../cli/command.ts";
 import type { Context } from "../../cli/context.ts";
 import { Failure } from "../../cli/failure.ts";
 import { runProgram } from "../../cli/program.ts";
+import { jsonLog } from "../../system/log.ts";
 
 /** Says that it is not there yet, rather than looking as if it carried anything. */
 const serve = defineCommand({
@@ -15,6 +16,13 @@ const serve = defineCommand({
 });
 
 export async function main(argv: readonly string[], context: Context): Promise<number> {
+  if (argv[0] === "relay") {
+    const { runRelay } = await import("./relay.ts");
+    const write = (line: string): void => void context.stderr.write(line).catch(() => undefined);
+    return runRelay(argv[1] ?? "", context, (level) =>
+      jsonLog({ role: "relay", level, write, wallMs: context.wallMs }),
+    );
+  }
   return runProgram(
     {
       name: "vault-proxy",

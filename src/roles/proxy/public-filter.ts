@@ -1,9 +1,8 @@
-import { admissionBytes } from "../../quic/admission-header.ts";
+import { admissionBytes, admissionMagic } from "../../quic/admission-header.ts";
 import { connectionIdBytes } from "../../quic/connection-id.ts";
 import { quicLimits } from "../../quic/limits.ts";
 import { filterCodes, type FilterInstruction } from "../../system/packet-filter.ts";
 
-export const admissionByte = 0x0b;
 /** Set in every QUIC datagram of version 1. */
 export const quicBit = 0x40;
 export const bareBytesMin: number = 1 + connectionIdBytes;
@@ -27,7 +26,7 @@ export const publicFilter: readonly FilterInstruction[] = [
   [filterCodes.jumpIfAnyBit, 0, 2, quicBit],
   [filterCodes.loadLength, 0, 0, 0],
   [filterCodes.jumpIfAtLeast, 4, 3, udpHeaderBytes + bareBytesMin],
-  [filterCodes.jumpIfEqual, 0, 2, admissionByte],
+  [filterCodes.jumpIfEqual, 0, 2, admissionMagic],
   [filterCodes.loadLength, 0, 0, 0],
   [filterCodes.jumpIfAtLeast, 1, 0, udpHeaderBytes + admissionBytesMin],
   [filterCodes.result, 0, 0, 0],
@@ -37,7 +36,7 @@ export const publicFilter: readonly FilterInstruction[] = [
 /** Admissions to the second socket, all else to the first: a flood of the one never crowds out the other. */
 export const admissionChooser: readonly FilterInstruction[] = [
   [filterCodes.loadByte, 0, 0, 0],
-  [filterCodes.jumpIfEqual, 0, 1, admissionByte],
+  [filterCodes.jumpIfEqual, 0, 1, admissionMagic],
   [filterCodes.result, 0, 0, 1],
   [filterCodes.result, 0, 0, 0],
 ];
