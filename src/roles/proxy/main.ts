@@ -6,6 +6,10 @@ import { serveCommand } from "./serve.ts";
 /** The broker, or one of the two processes it starts from this same program: each loads what it needs. */
 export async function main(argv: readonly string[], context: Context): Promise<number> {
   const [role, plan = ""] = argv;
+  if (role === "relay") {
+    const { runRelay } = await import("./relay.ts");
+    return runRelay(plan, context, logTo(context, "relay"));
+  }
   if (role === "web") {
     const { runWeb } = await import("./web.ts");
     return runWeb(plan, context, logTo(context, "web"));

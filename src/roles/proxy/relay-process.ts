@@ -92,6 +92,8 @@ export class RelayProcess {
   }
 
   async stop(): Promise<void> {
+    // The end of what it is told is its end.
+    this.#records.close();
     await this.#child.stop();
   }
 

@@ -80,6 +80,8 @@ export class WebProcess {
   }
 
   async stop(): Promise<void> {
+    // The end of what it is told is its end.
+    this.#orders.close();
     await this.#child.stop();
   }
 
