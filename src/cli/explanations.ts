@@ -251,6 +251,12 @@ export const explanations: Readonly<Record<FailureCode, Explanation>> = {
     meaning: "The command destroys something and nobody confirmed it.",
     remedy: "Say --yes when you mean it.",
   },
+  "FV-PRX-001": {
+    meaning:
+      "The proxy knows the clients of your machines by a key of its own, from which every machine's admission key is made. It was not given, is given twice, or is mistyped.",
+    remedy:
+      "Give what fly-vault-admin proxy-key prints in FLY_VAULT_PROXY_KEY, or in a file that only its owner can write with --key-file.",
+  },
   "FV-SYS-001": {
     meaning: "The operating system refused a call that the program cannot do without.",
     remedy: "The cause names call and reason: mostly a right, a limit or a full disk.",

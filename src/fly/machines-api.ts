@@ -2,12 +2,19 @@ import * as v from "valibot";
 import { type ApiClock, systemClock } from "./api-clock.ts";
 import { MachinesApiError } from "./api-error.ts";
 import { apiLimits } from "./api-limits.ts";
-import { type ApiAnswer, type ApiRequest, ApiTransport } from "./api-transport.ts";
+import {
+  type ApiAnswer,
+  type ApiObserver,
+  type ApiRequest,
+  ApiTransport,
+} from "./api-transport.ts";
 import {
   type FlyMachine,
   type FlyVolume,
+  type MachineSummary,
   appShape,
   machineShape,
+  machineSummaryShape,
   startShape,
   volumeShape,
 } from "./machine-shape.ts";
@@ -25,6 +32,12 @@ export interface MachineWish {
   readonly region?: string | undefined;
   readonly config: Readonly<Record<string, unknown>>;
   readonly [member: string]: unknown;
+}
+
+export interface MachineList {
+  readonly machines: readonly MachineSummary[];
+  /** Rows without an id or a state: not all machines are in the list. */
+  readonly unreadable: number;
 }
 
 export interface WantedState {
@@ -53,6 +66,8 @@ type MachinesApiOptions = ClientOptions &
         readonly base: string;
         readonly token: string;
         readonly userAgent: string;
+        readonly attemptsMax?: number;
+        readonly observe?: ApiObserver;
         readonly transport?: undefined;
       }
   );
@@ -103,6 +118,14 @@ export class MachinesApi {
       Object.entries(metadata).map(([key, value]) => [`metadata.${key}`, value]),
     );
     return this.#list("machines", "list machines", machineShape, query);
+  }
+
+  /** Every machine of the app without its configuration. What is no machine is counted, not shown. */
+  async listSummaries(): Promise<MachineList> {
+    const filter = { summary: "true", limit: String(apiLimits.summaryPageSize) };
+    const rows = await this.#list("machines", "list machines", v.unknown(), filter);
+    const machines = rows.filter((row) => v.is(machineSummaryShape, row));
+    return { machines, unreadable: rows.length - machines.length };
   }
 
   async listVolumes(): Promise<FlyVolume[]> {
@@ -299,8 +322,8 @@ export class MachinesApi {
         method: "GET",
         path: this.#path(kind),
         query: {
-          ...filter,
           limit: String(apiLimits.pageSize),
+          ...filter,
           ...(cursor === undefined ? {} : { cursor }),
         },
         action,

@@ -53,7 +53,7 @@ export function parseAdmissionKeys(text: string): readonly [AdmissionKey, ...Adm
 }
 
 /** For the tags in connection ids: HKDF-Expand(key, "cid", 32). */
-export function connectionIdKey({ key }: AdmissionKey): Uint8Array {
+export function connectionIdKey({ key }: Pick<AdmissionKey, "key">): Uint8Array {
   return createHmac("sha256", key).update("cid\x01").digest();
 }
 
