@@ -50,6 +50,7 @@ async function serve(
   const core = new RelayCore({
     masters: masters === undefined ? [] : parseProxyMasters(masters),
     open: plan.open,
+    randomBytes: context.randomBytes,
     sessionTimeoutMs: plan.sessionTimeoutMs,
     machineBitsPerSecond: plan.machineBitsPerSecond,
   });
