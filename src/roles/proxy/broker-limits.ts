@@ -4,7 +4,6 @@ export const brokerLimits = {
   machinesMax: 32_768,
   /** Between tries until the first list is there; doubled up to the usual interval. */
   firstListRetryMs: 1000,
-  rateLimitedPauseMs: 60_000,
   /** A machine is gone when so many lists in a row lack it. */
   listsWithoutMin: 2,
   /** The same, of a list that lacks more than half of all machines: it is rather the list that is wrong. */
