@@ -49,6 +49,9 @@ export const brokerLimits = {
   outboxWriteBytes: 16 * 1024,
   reportedNamesMax: 256,
 
+  /** How often metrics and health are made anew. */
+  tickMs: 1000,
+
   // The log.
   logLinePauseMs: 1000,
 

@@ -1,13 +1,14 @@
 import { afterAll, beforeAll, expect, setDefaultTimeout, test } from "bun:test";
 import { randomBytes } from "node:crypto";
 import { readdirSync, readFileSync } from "node:fs";
+import { copyFile } from "node:fs/promises";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { deriveAdmissionKey, formatAdmissionKey } from "../../../src/quic/admission-key.ts";
 import { formatProxyMaster } from "../../../src/quic/proxy-master.ts";
 import { type LocalFly, startLocalFly, type Tenant } from "../../support/local-fly.ts";
 import { type LocalVault, makeLocalVault } from "../../support/local-vault.ts";
-import { programEnv } from "../../support/program.ts";
+import { programEnv, programPath } from "../../support/program.ts";
 import { makeRootfsArchive } from "../../support/rootfs-archive.ts";
 import { until } from "./stand-ins.ts";
 
@@ -119,6 +120,28 @@ async function say(word: string): Promise<void> {
   expect(said).toMatchObject({ exitCode: 0, text: `${word}\n` });
 }
 
+test("the compiled program starts its processes as well, from a file of any name", async () => {
+  const file = join(fly.folder, "renamed");
+  await copyFile(programPath("vault-proxy"), file);
+  const child = Bun.spawn(
+    [file, "proxy", "--open", "--listen", "127.0.0.1:0", "--metrics", "off"],
+    {
+      cwd: "/",
+      env: programEnv({ FLY_APP: "none", FLY_API_BASE: fly.apiBase, FLY_API_TOKEN: "wrong" }),
+      stdio: ["ignore", "ignore", "pipe"],
+    },
+  );
+  let log = "";
+  for await (const bytes of child.stderr) {
+    log += new TextDecoder().decode(bytes);
+    // The second signal makes it end at once.
+    if (log.includes("relay-listening"))
+      for (let twice = 0; twice < 2; twice++) child.kill("SIGTERM");
+  }
+  expect(await child.exited).toBe(0);
+  expect(log).toContain('"event":"open"');
+});
+
 /** Pids of the processes that this one started. */
 function childrenOf(pid: number): number[] {
   return readdirSync("/proc")
@@ -169,10 +192,11 @@ test("token and key are in no environment and no command line of the three proce
   }
 });
 
-test("when its relay is killed, the next one takes over", async () => {
+test("when its relay is killed, the next one takes over at the same port", async () => {
   const before = relayPid();
   process.kill(before, "SIGKILL");
   await until(() => (relayPid() > 0 && relayPid() !== before ? true : undefined), "a new relay");
+  await say("by the next relay");
 });
 
 test("SIGTERM ends it in order, and its processes with it", async () => {
