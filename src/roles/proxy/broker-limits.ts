@@ -4,7 +4,6 @@ export const brokerLimits = {
   machinesMax: 32_768,
   /** Between tries until the first list is there; doubled up to the usual interval. */
   firstListRetryMs: 1000,
-  rateLimitedPauseMs: 60_000,
   /** A machine is gone when so many lists in a row lack it. */
   listsWithoutMin: 2,
   /** The same, of a list that lacks more than half of all machines: it is rather the list that is wrong. */
@@ -49,6 +48,9 @@ export const brokerLimits = {
   requestsPerSecondMax: 1000,
   outboxWriteBytes: 16 * 1024,
   reportedNamesMax: 256,
+
+  /** How often metrics and health are made anew. */
+  tickMs: 1000,
 
   // The log.
   logLinePauseMs: 1000,

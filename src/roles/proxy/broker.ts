@@ -40,6 +40,7 @@ export class Broker {
   readonly #web: ChildSupervisor<WebProcess> | undefined;
   readonly #relayMetrics = new ReportedMetrics("relay");
   readonly #webMetrics = new ReportedMetrics("web");
+  #listen: RelayPlan["listen"];
   #doorPort: number | undefined;
   #draining = false;
   #health: Health | undefined;
@@ -47,6 +48,7 @@ export class Broker {
 
   constructor(options: BrokerOptions) {
     this.#options = options;
+    this.#listen = options.relayPlan.listen;
     this.#desk = new MachineDesk({
       api: this.#openApi(),
       refreshIntervalMs: options.options.refreshIntervalMs,
@@ -81,7 +83,7 @@ export class Broker {
     this.#relay.start();
     this.#web?.start();
     this.#desk.start();
-    this.#ticks = setInterval(() => this.#tick(), tickMs);
+    this.#ticks = setInterval(() => this.#tick(), brokerLimits.tickMs);
   }
 
   /** Resolves, with why, when the relay could never listen. */
@@ -128,7 +130,7 @@ export class Broker {
     const { program, relayPlan, secrets, doorCookie } = this.#options;
     const relay = RelayProcess.start({
       program,
-      plan: relayPlan,
+      plan: { ...relayPlan, listen: this.#listen },
       secrets: { masters: secrets.masters, doorCookie },
       onRequest: (request) => this.#desk.receive(request),
       onReport: (report) => this.#relayReported(report),
@@ -146,6 +148,11 @@ export class Broker {
     if (report.kind === "metrics") this.#relayMetrics.receive(report);
     if (report.kind !== "listening") return;
     this.#doorPort = report.doorPort;
+    // Where the system chose a port, clients find the next relay there, too.
+    this.#listen = this.#listen.map(({ host, port }, index) => ({
+      host,
+      port: port === 0 ? (report.addresses[index]?.port ?? 0) : port,
+    }));
     this.#web?.current?.tell({ kind: "door", port: report.doorPort });
     const addresses = report.addresses.map(({ host, port }) => addressText(host, port));
     this.#options.log("info", "relay-listening", { addresses: addresses.join(" ") });
@@ -226,5 +233,3 @@ export class Broker {
 function addressText(host: string, port: number): string {
   return host.includes(":") ? `[${host}]:${port}` : `${host}:${port}`;
 }
-
-const tickMs = 1000;

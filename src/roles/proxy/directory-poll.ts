@@ -86,9 +86,9 @@ export class DirectoryPoll {
 
   #retryMs(error: unknown): number {
     const { intervalMs } = this.#options;
+    // Somebody else may be asking for lists, too.
     const isAskedToSlowDown = error instanceof MachinesApiError && error.kind === "rate-limited";
-    if (isAskedToSlowDown) return Math.max(intervalMs, brokerLimits.rateLimitedPauseMs);
-    if (this.isSynced) return intervalMs;
+    if (this.isSynced) return isAskedToSlowDown ? 2 * intervalMs : intervalMs;
     return Math.min(intervalMs, brokerLimits.firstListRetryMs * 2 ** (this.#failures - 1));
   }
 

@@ -77,6 +77,13 @@ export const proxyMetrics = {
     type: "gauge",
     help: "1 when the relay has heard of all machines",
   },
+  relay_draining: { from: "relay", type: "gauge", help: "1 when the relay takes no new flows" },
+  sockets: { from: "relay", type: "gauge", help: "Sockets of the relay to machines" },
+  upstream_queued_bytes: {
+    from: "relay",
+    type: "gauge",
+    help: "Bytes that wait for a full socket to a machine",
+  },
   datagrams_from_clients_total: {
     from: "relay",
     type: "counter",

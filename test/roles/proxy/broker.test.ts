@@ -3,6 +3,7 @@ import { Broker } from "../../../src/roles/proxy/broker.ts";
 import { brokerLimits } from "../../../src/roles/proxy/broker-limits.ts";
 import { readOptions } from "../../../src/roles/proxy/options.ts";
 import type { LogFields } from "../../../src/system/log.ts";
+import { noProxyFlags } from "./no-proxy-flags.ts";
 import { type StandIn, StandIns, until } from "./stand-ins.ts";
 
 setDefaultTimeout(20_000);
@@ -26,6 +27,7 @@ beforeEach(() => {
   lines = [];
   machines = [{ id, state: "stopped", private_ip: "fdaa::1" }];
   isApiDown = false;
+  Object.assign(brokerLimits, { tickMs: 50 });
   api = Bun.serve({ hostname: "127.0.0.1", port: 0, fetch: answer });
   broker = makeBroker();
 });
@@ -57,8 +59,8 @@ function makeBroker(): Broker {
   const plan = { brokerPid: process.pid, logLevel: "info" } as const;
   return new Broker({
     options: {
-      ...readOptions({ ...noFlags, ...flags }, {}),
-      refreshIntervalMs: brokerLimits.refreshIntervalMsMin,
+      ...readOptions({ ...noProxyFlags, ...flags }, {}),
+      refreshIntervalMs: 100,
     },
     relayPlan: {
       ...plan,
@@ -77,24 +79,6 @@ function makeBroker(): Broker {
     },
   });
 }
-
-const noFlags = {
-  app: undefined,
-  listen: undefined,
-  port: undefined,
-  http: undefined,
-  metrics: undefined,
-  "backend-port": undefined,
-  "key-file": undefined,
-  open: false,
-  "refresh-interval-secs": undefined,
-  "session-timeout-secs": undefined,
-  "machine-mbit": undefined,
-  "drain-secs": undefined,
-  "trust-client-ip": undefined,
-  org: undefined,
-  "api-base": undefined,
-} as const;
 
 /** Started, and both of its processes at work. */
 async function startAll(): Promise<{ relay: StandIn; web: StandIn }> {
@@ -249,7 +233,7 @@ test("what a process reports is shown, and counts on after its end", async () =>
 });
 
 test("health follows relay and directory, and its changes are logged", async () => {
-  Object.assign(brokerLimits, { directoryAgeMsMax: 1200 });
+  Object.assign(brokerLimits, { directoryAgeMsMax: 600 });
   const { web } = await startAll();
   const says = async (why: string): Promise<void> => {
     const last = () => web.orders.findLast((order) => order.kind === "health");

@@ -97,11 +97,12 @@ test("errors keep the map, are logged once per cause, and the list grows old mea
   ]);
 });
 
-test("whoever asks to slow down gets a minute", async () => {
-  answer = fails("rate-limited");
+test("whoever asks to slow down is asked half as often", async () => {
   void poll.run(controller.signal);
-  await clock.advance(119_000);
-  expect(asked).toEqual([0, 60_000]);
+  await clock.advance(0);
+  answer = fails("rate-limited");
+  await clock.advance(75_000);
+  expect(asked).toEqual([0, 15_000, 45_000, 75_000]);
 });
 
 test("a list that was under way when we stop is of no interest any more", async () => {

@@ -3,6 +3,8 @@ import { brokerLimits } from "../../../src/roles/proxy/broker-limits.ts";
 import { LabelledCount } from "../../../src/roles/proxy/labelled-count.ts";
 import { MetricsPage } from "../../../src/roles/proxy/metrics-page.ts";
 import { proxyMetrics, reportedMetric } from "../../../src/roles/proxy/proxy-metrics.ts";
+import { RelayCore } from "../../../src/roles/proxy/relay-core.ts";
+import { RelayCounters } from "../../../src/roles/proxy/relay-counters.ts";
 import { ReportedMetrics } from "../../../src/roles/proxy/reported-metrics.ts";
 import { WebCounters } from "../../../src/roles/proxy/web-counters.ts";
 
@@ -42,10 +44,21 @@ test("names are those that Prometheus takes, and counters alone end in _total", 
   }
 });
 
-test("all that the web process counts is in the table", () => {
-  const reported = Object.keys(new WebCounters().values);
-  const unknown = reported.filter((name) => reportedMetric("web", "counter", name) === undefined);
-  expect(unknown).toEqual([]);
+test("all that web process and relay count is in the table", () => {
+  const core = new RelayCore({
+    masters: [],
+    open: true,
+    sessionTimeoutMs: 180_000,
+    machineBitsPerSecond: 1_000_000,
+  });
+  const reported = [
+    ...Object.keys(new WebCounters().values).map((name) => ["web", "counter", name] as const),
+    ...Object.keys(new RelayCounters().counters).map((name) => ["relay", "counter", name] as const),
+    ...Object.keys(core.gauges).map((name) => ["relay", "gauge", name] as const),
+  ];
+  expect(
+    reported.filter(([from, type, name]) => reportedMetric(from, type, name) === undefined),
+  ).toEqual([]);
 });
 
 test("what a process counted stays when it ends, its gauges go down to nought", () => {
@@ -76,7 +89,6 @@ test("a process says nothing in the name of another, and nothing that is no numb
     counters: { api_calls_total: 1, web_requests: 1, flows: 1, "x 1\nvault_proxy_healthy": 1 },
     gauges: {
       healthy: 1,
-      draining: 1,
       flows: Number.POSITIVE_INFINITY,
       held_bytes: -1,
       machines: 4,
