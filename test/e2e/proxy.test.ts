@@ -127,6 +127,33 @@ describe("the proxy dies", () => {
   }, 240_000);
 });
 
+describe("a network without UDP", () => {
+  const overTcp = async (changes: Readonly<Record<string, string>> = {}): Promise<void> =>
+    throughProxy({ web_address: `ws://127.0.0.1:${proxy.httpPort}/v1/datagrams`, ...changes });
+
+  test("over a WebSocket the same commands, and 64 MiB each way exact", async () => {
+    await overTcp();
+    const result = await bulkPipe(["exec", "--transport", "tcp", "dev", "--", "cat"], vault.env, 64);
+    expect(result).toMatchObject({ exitCode: 0, receivedBytes: 64 * 1024 ** 2 });
+    expect(result.received).toBe(result.sent);
+  });
+
+  test("is noticed, said once, and remembered", async () => {
+    // It takes everything and says nothing.
+    const hole = await Bun.udpSocket({ hostname: "127.0.0.1", port: 0 });
+    try {
+      await overTcp({ address: `127.0.0.1:${hole.port}` });
+      const first = await vault.client(["exec", "dev", "--", "echo", "through"]);
+      expect(first).toMatchObject({ exitCode: 0, text: "through\n" });
+      expect(first.stderr).toContain("UDP");
+      const second = await vault.client(["exec", "dev", "--", "echo", "again"]);
+      expect(second).toMatchObject({ exitCode: 0, text: "again\n", stderr: "" });
+    } finally {
+      hole.close();
+    }
+  });
+});
+
 test("SIGTERM: it leaves with 0, after the clients were told", async () => {
   const leaving = await startLocalProxy(fly, tenant, keys, { argv: ["--drain-secs", "1"] });
   leaving.kill("SIGTERM");
