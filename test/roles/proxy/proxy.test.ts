@@ -53,25 +53,18 @@ afterAll(async () => {
 async function startProxy(): Promise<void> {
   const logFile = join(fly.folder, "proxy.log");
   const main = fileURLToPath(new URL("../../../src/main.ts", import.meta.url));
-  const child = Bun.spawn(
-    [
-      process.execPath,
-      main,
-      "proxy",
-      ...["--listen", "127.0.0.1:0", "--metrics", "127.0.0.1:0", "--refresh-interval-secs", "1"],
-      ...["--drain-secs", "0.2"],
-    ],
-    {
-      cwd: "/",
-      env: programEnv({
-        FLY_APP: tenant.app,
-        FLY_API_BASE: fly.apiBase,
-        FLY_API_TOKEN: fly.apiToken,
-        FLY_VAULT_PROXY_KEY: masterText,
-      }),
-      stdio: ["ignore", "ignore", Bun.file(logFile)],
-    },
-  );
+  const flags =
+    "--listen 127.0.0.1:0 --metrics 127.0.0.1:0 --refresh-interval-secs 1 --drain-secs 0.2";
+  const child = Bun.spawn([process.execPath, main, "proxy", ...flags.split(" ")], {
+    cwd: "/",
+    env: programEnv({
+      FLY_APP: tenant.app,
+      FLY_API_BASE: fly.apiBase,
+      FLY_API_TOKEN: fly.apiToken,
+      FLY_VAULT_PROXY_KEY: masterText,
+    }),
+    stdio: ["ignore", "ignore", Bun.file(logFile)],
+  });
   proxyChild = child;
   const log = (): Record<string, unknown>[] =>
     readFileSync(logFile, "utf8")
@@ -159,9 +152,9 @@ function parentOf(pid: number): number | undefined {
 }
 
 function relayPid(): number {
-  const isRelay = (pid: number): boolean =>
-    readFileSync(`/proc/${pid}/cmdline`, "utf8").includes("\0relay\0");
-  return childrenOf(proxy.child.pid).find(isRelay) ?? -1;
+  const commandOf = (pid: number): string => readFileSync(`/proc/${pid}/cmdline`, "utf8");
+  const pids = childrenOf(proxy.child.pid);
+  return pids.find((pid) => commandOf(pid).includes("\0relay\0")) ?? -1;
 }
 
 test("a command runs on a machine behind the proxy", async () => {
