@@ -135,6 +135,15 @@ test("the compiled program starts its processes as well, from a file of any name
   expect(log).toContain('"event":"open"');
 });
 
+/** The page is made anew every second. */
+async function untilShown(line: string): Promise<void> {
+  const deadlineMs = performance.now() + 10_000;
+  while (!(await proxy.metrics()).includes(`${line}\n`)) {
+    if (performance.now() > deadlineMs) throw new Error(await proxy.metrics());
+    await Bun.sleep(50);
+  }
+}
+
 /** Pids of the processes that this one started. */
 function childrenOf(pid: number): number[] {
   return readdirSync("/proc")
@@ -152,9 +161,11 @@ function parentOf(pid: number): number | undefined {
 }
 
 function relayPid(): number {
-  const commandOf = (pid: number): string => readFileSync(`/proc/${pid}/cmdline`, "utf8");
-  const pids = childrenOf(proxy.child.pid);
-  return pids.find((pid) => commandOf(pid).includes("\0relay\0")) ?? -1;
+  return childrenOf(proxy.child.pid).find(isRelay) ?? -1;
+}
+
+function isRelay(pid: number): boolean {
+  return readFileSync(`/proc/${pid}/cmdline`, "utf8").includes("\0relay\0");
 }
 
 test("a command runs on a machine behind the proxy", async () => {
@@ -168,9 +179,8 @@ test("a machine that is stopped is started for a client that has the key", async
   const { state } = await machineCall<{ state: string }>("GET", "");
   expect(state).toBe("started");
   await until(() => logged("machine-started", "machine") === tenant.machineId || undefined, "it");
-  const page = await proxy.metrics();
-  expect(page).toContain('vault_proxy_starts_total{outcome="started"} 1\n');
-  expect(page).toContain('vault_proxy_process_up{process="relay"} 1\n');
+  await untilShown('vault_proxy_starts_total{outcome="started"} 1');
+  await untilShown('vault_proxy_process_up{process="relay"} 1');
 });
 
 test("token and key are in no environment and no command line of the three processes", () => {
