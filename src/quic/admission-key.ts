@@ -22,8 +22,12 @@ export function deriveAdmissionKey(
   epoch: number,
   machineId: string,
 ): AdmissionKey {
+  return { epoch, machineId, key: machineKey(master, machineId), mask: deriveMask(master) };
+}
+
+export function machineKey(master: Uint8Array, machineId: string): Uint8Array {
   const key = createHmac("sha256", master).update(`fly-vault admission 1\0${machineId}`).digest();
-  return { epoch, machineId, key: new Uint8Array(key), mask: deriveMask(master) };
+  return new Uint8Array(key);
 }
 
 export function deriveMask(master: Uint8Array): Uint8Array {

@@ -90,6 +90,13 @@ export class Admissions {
     this.#start(first, machine.id, now.monotonicMs);
   }
 
+  /** The list has come. What waits for machines that are not on it may wait for new ones. */
+  lookUpHeld(now: Instant): void {
+    const { desk, directory, held } = this.#parts;
+    for (const machineId of held.machineIds())
+      if (directory.find(machineId) === undefined) desk.lookup(machineId, now.monotonicMs);
+  }
+
   #admit(applicant: Applicant): Decision {
     const { directory, flows, draining } = this.#parts;
     const machine = directory.find(applicant.machineId);
@@ -122,8 +129,10 @@ export class Admissions {
   }
 
   #lookUp(applicant: Applicant): Decision {
-    const { directory, desk } = this.#parts;
+    const { directory, desk, synced } = this.#parts;
     const { machineId, now } = applicant;
+    // The list is on its way; everybody's machine would be looked up now.
+    if (!synced) return this.#hold(applicant);
     if (directory.isGone(machineId, now.monotonicMs))
       return this.#refuse(applicant, "unknown-machine", "unknown-machine");
     if (!desk.lookup(machineId, now.monotonicMs))

@@ -105,12 +105,14 @@ export class FlowTable {
 
   /** Closes what was not confirmed in time, and what was silent for `idleMs`. */
   sweep(idleMs: number, nowMs: number): void {
+    for (const flow of this.#unconfirmed) {
+      if (nowMs - flow.sinceMs < proxyLimits.unconfirmedFlowMs) break;
+      this.close(flow);
+    }
     if (nowMs - this.#sweptMs < proxyLimits.sweepMs) return;
     this.#sweptMs = nowMs;
-    const isNearlyFull = this.#size > proxyLimits.flowsMax / 2;
     this.#silent = [];
-    for (const flow of this.#unconfirmed)
-      if (nowMs - flow.sinceMs >= proxyLimits.unconfirmedFlowMs) this.close(flow);
+    const isNearlyFull = this.#size > proxyLimits.flowsMax / 2;
     for (const flows of this.#byMachine.values())
       for (const flow of flows)
         if (nowMs - flow.lastMs >= idleMs) this.close(flow);

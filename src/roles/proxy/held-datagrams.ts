@@ -17,8 +17,8 @@ export class HeldDatagrams {
   get bytes(): number {
     return this.#bytes;
   }
-  get machines(): number {
-    return this.#byMachine.size;
+  machineIds(): readonly string[] {
+    return [...this.#byMachine.keys()];
   }
 
   /** Copies it, or says false: there is no room. */

@@ -1,4 +1,4 @@
-import { connectionIdKey, deriveAdmissionKey, deriveMask } from "../../quic/admission-key.ts";
+import { connectionIdKey, deriveMask, machineKey } from "../../quic/admission-key.ts";
 import type { ProxyMaster } from "../../quic/proxy-master.ts";
 import { type IdPad, idPad } from "../../quic/routed-id.ts";
 import { proxyLimits } from "./limits.ts";
@@ -57,7 +57,7 @@ export class KeyRing {
     const found = this.#epochs.get(epoch);
     if (found === undefined) return undefined;
     const kept = found.kept.get(machineId);
-    return kept?.key ?? deriveAdmissionKey(found.master, epoch, machineId).key;
+    return kept?.key ?? machineKey(found.master, machineId);
   }
 
   /** Call with what proved right only. */

@@ -20,8 +20,6 @@ export class RelayCore {
   readonly #parts: RelayParts;
   readonly #admissions: Admissions;
   readonly #sessionTimeoutMs: number;
-  /** Until then, that a machine is not in the directory means nothing. */
-  #synced = false;
   readonly #idKeys: Parameters<typeof openRoutedId>[1];
 
   /** Throws `RangeError` for masters that cannot be (`KeyRing`). */
@@ -86,7 +84,8 @@ export class RelayCore {
         this.#learnStart(record, now);
         break;
       case "synced":
-        this.#synced = true;
+        this.#parts.synced = true;
+        this.#admissions.lookUpHeld(now);
         break;
       case "drain":
         this.#drain();
@@ -127,7 +126,8 @@ export class RelayCore {
   }
 
   get gauges(): RelayGauges {
-    const { checks, directory, draining, flows, held, keys, openNetworks, window } = this.#parts;
+    const { checks, directory, draining, flows, held, keys, openNetworks, synced, window } =
+      this.#parts;
     return {
       flows: flows.size,
       unconfirmed_flows: flows.unconfirmed,
@@ -135,10 +135,10 @@ export class RelayCore {
       machines_cut: directory.cut,
       held_bytes: held.bytes,
       replay_tags: window.size,
-      penalties: checks.penalties,
+      penalties: checks.penalties.size,
       keys: keys.kept,
       open_networks: openNetworks.size,
-      synced: Number(this.#synced),
+      synced: Number(synced),
       draining: Number(draining),
     };
   }
@@ -154,7 +154,7 @@ export class RelayCore {
     const opened = openRoutedId(id, this.#idKeys);
     const machine = opened === null ? undefined : directory.find(opened.machineId);
     if (opened === null || machine === undefined) {
-      if (!this.#synced) return tally.drop("unknown-machine");
+      if (!this.#parts.synced) return tally.drop("unknown-machine");
       checks.noteWrong(source.network, nowMs);
       return tally.drop("bad-id");
     }

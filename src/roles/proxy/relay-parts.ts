@@ -8,6 +8,7 @@ import { HeldDatagrams } from "./held-datagrams.ts";
 import { HintDesk } from "./hint-desk.ts";
 import { KeyRing } from "./key-ring.ts";
 import { OpenNetworks } from "./open-networks.ts";
+import { PenaltyTable } from "./penalty-table.ts";
 import { ReplayWindow } from "./replay-window.ts";
 import { Tally } from "./tally.ts";
 import type { ProxyMaster } from "../../quic/proxy-master.ts";
@@ -19,27 +20,31 @@ export interface RelayCoreOptions {
   /** A flow whose client was silent for so long is over. */
   readonly sessionTimeoutMs: number;
   readonly machineBitsPerSecond: number;
+  readonly randomBytes: (length: number) => Uint8Array;
 }
 
 /** All that the relay remembers. */
 export class RelayParts {
   readonly tally: Tally = new Tally();
-  readonly checks: CheckBudget = new CheckBudget();
   readonly window: ReplayWindow = new ReplayWindow();
   readonly flows: FlowTable = new FlowTable();
   readonly held: HeldDatagrams = new HeldDatagrams();
   readonly desk: BrokerDesk = new BrokerDesk();
   readonly openNetworks: OpenNetworks = new OpenNetworks();
+  readonly checks: CheckBudget;
   readonly keys: KeyRing;
   readonly directory: Directory;
   readonly hints: HintDesk;
+  /** Until then, that a machine is not in the directory means nothing. */
+  synced = false;
   /** No new connections any more. */
   draining = false;
   /** Draining, these are still to be told. */
   farewells: ClientFlow[] = [];
   #released: { readonly flow: ClientFlow; readonly datagram: Uint8Array }[] = [];
 
-  constructor({ masters, open, machineBitsPerSecond }: RelayCoreOptions) {
+  constructor({ masters, open, machineBitsPerSecond, randomBytes }: RelayCoreOptions) {
+    this.checks = new CheckBudget(new PenaltyTable(randomBytes(4)));
     this.keys = new KeyRing(masters, open);
     this.directory = new Directory(machineBitsPerSecond);
     this.hints = new HintDesk(this.keys, this.tally);

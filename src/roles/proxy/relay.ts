@@ -52,6 +52,7 @@ async function serve(
     open: plan.open,
     sessionTimeoutMs: plan.sessionTimeoutMs,
     machineBitsPerSecond: plan.machineBitsPerSecond,
+    randomBytes: context.randomBytes,
   });
   raiseDescriptors(log);
   const counters = new RelayCounters();
