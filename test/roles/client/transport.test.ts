@@ -171,14 +171,6 @@ describe("what the proxy says", () => {
     });
   });
 
-  test("that there is nothing to be started is told soon, with a code of its own", async () => {
-    sayInTurn("unknown-machine");
-    const { code, err, tookMs } = await exec("--transport", "tcp");
-    expect(code).toBe(3);
-    expect(err).toContain("FV-VM-006");
-    expect(tookMs).toBeLessThan(3000);
-  });
-
   test("a clock that is off is put right for this connection, and told under -v", async () => {
     const machineSees = Promise.withResolvers<number>();
     const inner = new DataView(new ArrayBuffer(4));
