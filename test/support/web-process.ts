@@ -120,7 +120,7 @@ export class WebProcess implements AsyncDisposable {
     const deadlineMs = performance.now() + 10_000;
     while (!holds()) {
       if (performance.now() > deadlineMs)
-        throw new Error(`Never so: ${holds}\n${JSON.stringify(this.reports.at(-1))}\n${this.log}`);
+        throw new Error(`Never so: ${JSON.stringify(this.reports.at(-1))}\n${this.log}`);
       await Bun.sleep(5);
     }
   }

@@ -189,13 +189,15 @@ test("networks are addresses of IPv4 and the upper half of IPv6", () => {
   expect(networkOf("2001:db8:1:2:3:4:5:6")).toBe("2001:db8:1:2::");
 });
 
+async function* inChunks(chunks: readonly string[]): AsyncIterable<Uint8Array> {
+  for (const chunk of chunks) yield new TextEncoder().encode(chunk);
+}
+
+async function read(...chunks: string[]): Promise<string[]> {
+  return Array.fromAsync(webLines(inChunks(chunks), 10));
+}
+
 test("lines come whole however they are cut, and not without end", async () => {
-  const read = async (chunks: string[], max = 10): Promise<string[]> => {
-    const stream = (async function* () {
-      for (const chunk of chunks) yield new TextEncoder().encode(chunk);
-    })();
-    return Array.fromAsync(webLines(stream, max));
-  };
-  expect(await read(["a\nb", "c\n", "\nrest"])).toEqual(["a", "bc", ""]);
-  expect(read(["12345678901"])).rejects.toThrow("A line of more than 10 bytes");
+  expect(await read("a\nb", "c\n", "\nrest")).toEqual(["a", "bc", ""]);
+  expect(read("12345678901")).rejects.toThrow("A line of more than 10 bytes");
 });

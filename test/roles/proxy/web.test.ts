@@ -134,15 +134,15 @@ const upgrade = {
 };
 
 test.each([
-  ["GET", "/", {}, 404, "not found"],
-  ["GET", "/metrics", {}, 404, "not found"],
-  ["POST", "/v1/datagrams", {}, 405, "only GET"],
-  ["GET", "/v1/datagrams", {}, 426, "a WebSocket is wanted"],
-  ["GET", "/v1/datagrams", { upgrade: "websocket" }, 400, "no handshake of a WebSocket"],
-  ["POST", "/healthz", {}, 405, "only GET"],
-  ["GET", "/healthz", {}, 503, "starting"],
-])("%s %s %j is %i", async (method, path, headers, status, words) => {
-  const response = await fetch(web.url(path), { method, headers });
+  ["/", {}, 404, "not found"],
+  ["/metrics", {}, 404, "not found"],
+  ["/v1/datagrams", { method: "POST" }, 405, "only GET"],
+  ["/v1/datagrams", {}, 426, "a WebSocket is wanted"],
+  ["/v1/datagrams", { headers: { upgrade: "websocket" } }, 400, "no handshake of a WebSocket"],
+  ["/healthz", { method: "POST" }, 405, "only GET"],
+  ["/healthz", {}, 503, "starting"],
+])("%s %j is %i", async (path, request, status, words) => {
+  const response = await fetch(web.url(path), request);
   expect([response.status, await response.text()]).toEqual([status, `${words}\n`]);
 });
 
