@@ -36,7 +36,7 @@ export const explanations: Readonly<Record<FailureCode, Explanation>> = {
   },
   "FV-CFG-007": {
     meaning:
-      "A file with an access token or an admission key can be read or written by other users of this computer. Whoever has the token can log in to the machine.",
+      "A file with an access token, an admission key or the proxies' keys can be read or written by other users of this computer. Whoever has the token can log in to the machine.",
     remedy: "`chmod 600 FILE`. If others may have read it, give the machine a new token.",
   },
   "FV-CFG-008": {
@@ -272,7 +272,12 @@ export const explanations: Readonly<Record<FailureCode, Explanation>> = {
     meaning:
       "The proxy knows the clients of your machines by a key of its own, from which every machine's admission key is made. It was not given, is given twice, or is mistyped.",
     remedy:
-      "Give what fly-vault-admin proxy-key prints in FLY_VAULT_PROXY_KEY, or in a file that only its owner can write with --key-file.",
+      "`fly-vault-admin proxy-key new` makes a file with one. Give the file with --key-file, writable by its owner alone, or its text in FLY_VAULT_PROXY_KEY.",
+  },
+  "FV-ADM-006": {
+    meaning:
+      "`new` replaces no key file, `rotate` needs one with one master, `retire` one with two.",
+    remedy: "`fly-vault-admin proxy-key show` tells what is in it. Nothing was changed.",
   },
   "FV-SYS-001": {
     meaning: "The operating system refused a call that the program cannot do without.",

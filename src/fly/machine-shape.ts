@@ -65,6 +65,18 @@ export const appShape = v.looseObject({
 
 export const startShape = v.looseObject({ status: text, message: text });
 
+/** A lease's nonce: Fly's answer has it within `data`, Fly's description of the answer at the top. */
+export const leaseShape = v.union([
+  v.pipe(
+    v.object({ data: v.object({ nonce: v.string() }) }),
+    v.transform(({ data }) => data.nonce),
+  ),
+  v.pipe(
+    v.object({ nonce: v.string() }),
+    v.transform(({ nonce }) => nonce),
+  ),
+]);
+
 export type FlyMachine = v.InferOutput<typeof machineShape>;
 export type MachineSummary = v.InferOutput<typeof machineSummaryShape>;
 export type FlyVolume = v.InferOutput<typeof volumeShape>;

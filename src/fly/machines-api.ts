@@ -1,4 +1,5 @@
 import * as v from "valibot";
+import { ignoreNotFound, parseAnswer } from "./api-answer.ts";
 import { type ApiClock, systemClock } from "./api-clock.ts";
 import { MachinesApiError } from "./api-error.ts";
 import { apiLimits } from "./api-limits.ts";
@@ -13,6 +14,7 @@ import {
   type FlyVolume,
   type MachineSummary,
   appShape,
+  leaseShape,
   machineShape,
   machineSummaryShape,
   startShape,
@@ -38,6 +40,12 @@ export interface MachineList {
   readonly machines: readonly MachineSummary[];
   /** Rows without an id or a state: not all machines are in the list. */
   readonly unreadable: number;
+}
+
+export interface MachineUpdate {
+  readonly config: Readonly<Record<string, unknown>>;
+  readonly current_version?: string | undefined;
+  readonly skip_launch?: boolean;
 }
 
 export interface WantedState {
@@ -159,6 +167,29 @@ export class MachinesApi {
     return parseAnswer(machineShape, answer, "create machine");
   }
 
+  /**
+   * The whole configuration anew, if the machine is still of that version. Not repeatable: done once,
+   * the version is another. A started machine starts anew; any other too, without `skip_launch`.
+   */
+  async updateMachine(
+    id: string,
+    wish: MachineUpdate,
+    options: ChangeOptions = {},
+  ): Promise<FlyMachine> {
+    const answer = await this.#call({
+      method: "POST",
+      path: this.#path("machines", id),
+      body: wish,
+      action: "update machine",
+      id,
+      repeatable: false,
+      // Fly may stop the machine within this call.
+      extraTimeoutMs: apiLimits.stopTimeoutMsMax,
+      leaseNonce: options.leaseNonce,
+    });
+    return parseAnswer(machineShape, answer, "update machine");
+  }
+
   async startMachine(id: string, options: ChangeOptions = {}): Promise<void> {
     const answer = await this.#change("POST", "start", id, options);
     const started = v.is(startShape, answer.json) ? answer.json : undefined;
@@ -191,6 +222,19 @@ export class MachinesApi {
         leaseNonce: options.leaseNonce,
       });
     });
+  }
+
+  /** Keeps others off the machine for so many seconds; returns the nonce that lets us change it. */
+  async takeLease(id: string, seconds: number): Promise<string> {
+    const answer = await this.#call({
+      method: "POST",
+      path: `${this.#path("machines", id)}/lease`,
+      body: { ttl: seconds },
+      action: "lease machine",
+      id,
+      repeatable: false,
+    });
+    return parseAnswer(leaseShape, answer, "lease machine");
   }
 
   /** A lease that has run out, or a machine that has gone, is no lease held. */
@@ -353,31 +397,4 @@ export class MachinesApi {
 /** `stopped` is not asked for: a machine may rest there for a moment before its first start. */
 function isWaitable(state: string): boolean {
   return state === "failed" || state === "destroyed";
-}
-
-async function ignoreNotFound(work: () => Promise<void>): Promise<void> {
-  try {
-    await work();
-  } catch (error) {
-    if (!(error instanceof MachinesApiError) || error.kind !== "not-found") throw error;
-  }
-}
-
-function parseAnswer<S extends v.GenericSchema>(
-  shape: S,
-  answer: ApiAnswer,
-  action: string,
-): v.InferOutput<S> {
-  const result = v.safeParse(shape, answer.json);
-  if (result.success) return result.output;
-  const [issue] = result.issues;
-  throw new MachinesApiError(
-    "malformed",
-    `unexpected answer at ${v.getDotPath(issue) ?? "its top"}: ${issue.message}`,
-    {
-      action,
-      status: answer.status,
-      requestId: answer.headers.get("fly-request-id") ?? undefined,
-    },
-  );
 }

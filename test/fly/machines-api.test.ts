@@ -131,3 +131,30 @@ test("nulls, missing config and unknown states are taken as they come", async ()
   expect(isVolumeGone({ id: "vol_1", state: "pending_destroy" })).toBe(true);
   expect(isVolumeGone({ id: "vol_1", state: "created" })).toBe(false);
 });
+
+test("an update carries its version and the lease, and is sent once whatever comes of it", async () => {
+  const { api, seen } = script([
+    json(machineJson({ version: "V2" })),
+    json({ error: "no idea" }, { status: 500 }),
+  ]);
+  const wish = { config: { image: "i" }, current_version: "V1", skip_launch: true };
+  expect((await api.updateMachine(id, wish, { leaseNonce: "n1" })).version).toBe("V2");
+  expect(JSON.parse(seen[0]?.body ?? "")).toEqual(wish);
+  expect(seen[0]?.headers.get("fly-machine-lease-nonce")).toBe("n1");
+  const lost = await api.updateMachine(id, wish).catch((problem: unknown) => problem);
+  expect(lost).toMatchObject({ isOutcomeUnknown: true });
+  expect(seen.length).toBe(2);
+});
+
+test("a lease's nonce is found in Fly's answer, and in that of Fly's description", async () => {
+  const { api, seen } = script([
+    json({ status: "success", data: { nonce: "n1", owner: "o" } }, { status: 201 }),
+    json({ nonce: "n2", owner: "o" }, { status: 201 }),
+    json({ status: "success" }, { status: 201 }),
+  ]);
+  expect(await api.takeLease(id, 120)).toBe("n1");
+  expect(JSON.parse(seen[0]?.body ?? "")).toEqual({ ttl: 120 });
+  expect(await api.takeLease(id, 120)).toBe("n2");
+  const odd = await api.takeLease(id, 120).catch((problem: unknown) => problem);
+  expect(odd).toMatchObject({ kind: "malformed" });
+});

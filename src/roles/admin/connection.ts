@@ -112,7 +112,7 @@ async function readApiToken(flags: ConnectionOptions, context: Context): Promise
 
 /** One line, from a file or with `-` from stdin. The final line break is not part of a secret. */
 export async function readSecretFile(path: string, context: Context): Promise<string> {
-  const text = path === "-" ? await readStdin(context) : await readFileOrFail(path);
+  const text = path === "-" ? await readSecretStdin(context) : await readFileOrFail(path);
   const secret = text.replace(/\r?\n$/u, "");
   if (secret === "" || /[\r\n]/u.test(secret)) {
     throw new Failure("FV-CLI-001", `"${path}" must hold one line, the secret`, {
@@ -122,9 +122,9 @@ export async function readSecretFile(path: string, context: Context): Promise<st
   return secret;
 }
 
-const secretBytesMax = 8_192;
+export const secretBytesMax = 8_192;
 
-async function readStdin(context: Context): Promise<string> {
+export async function readSecretStdin(context: Context): Promise<string> {
   const chunks: Uint8Array[] = [];
   let length = 0;
   for await (const chunk of context.stdin.read()) {

@@ -8,7 +8,7 @@ import { listenPorts } from "./link-address.ts";
 
 /** Everything init is told, by flags and environment. */
 export interface InitOptions {
-  /** Undefined: `fly-global-services:8443` where that name resolves, else all addresses. */
+  /** Undefined: port 8443 of the names that Fly gives its networks, else of all addresses. */
   readonly listen: string | undefined;
   readonly dataDir: string;
   readonly apiSocket: string;
