@@ -17,7 +17,7 @@ export async function openOurs(flows: number): Promise<Subject> {
     secrets.writeFd,
     encodeRelaySecrets({ masters: formatProxyMaster(benchMaster), doorCookie: "00".repeat(8) }),
   );
-  const stdio: (number | "ignore" | "inherit")[] = ["ignore", "ignore", "ignore"];
+  const stdio: (number | "ignore" | "inherit")[] = ["ignore", "ignore", "inherit"];
   stdio[relayFds.secrets] = secrets.readFd;
   stdio[relayFds.records] = records.readFd;
   stdio[relayFds.requests] = requests.writeFd;
@@ -32,7 +32,7 @@ export async function openOurs(flows: number): Promise<Subject> {
     logLevel: "warn",
   });
   const child = Bun.spawn([...pinned(1), ...selfCommand("proxy", "relay", plan)], {
-    env: childEnv({ PATH: process.env["PATH"] }),
+    env: childEnv({ PATH: process.env["PATH"], FV_GC: process.env["FV_GC"] }),
     stdio: stdio as ["ignore", "ignore", "ignore", number, number, number, number],
   });
   for (const fd of [secrets.readFd, secrets.writeFd, records.readFd, requests.writeFd])

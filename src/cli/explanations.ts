@@ -272,7 +272,7 @@ export const explanations: Readonly<Record<FailureCode, Explanation>> = {
     meaning:
       "The proxy knows the clients of your machines by a key of its own, from which every machine's admission key is made. It was not given, is given twice, or is mistyped.",
     remedy:
-      "Give what fly-vault-admin proxy-key prints in FLY_VAULT_PROXY_KEY, or in a file that only its owner can write with --key-file.",
+      "`fly-vault-admin proxy-key new` makes a file with one. Give the file with --key-file, writable by its owner alone, or its text in FLY_VAULT_PROXY_KEY.",
   },
   "FV-ADM-006": {
     meaning:

@@ -30,31 +30,31 @@ export function openDatagramSocket(family: 4 | 6): number {
 
 /** Throws `SystemError`. */
 export function bindSocket(fd: number, address: DatagramAddress): void {
-  const bytes = socketAddress(address);
-  check("bind", () => libc().bind(fd, ptr(bytes), bytes.byteLength), addressLabel(address));
+  const length = writeAddress(address);
+  check("bind", () => libc().bind(fd, ptr(scratch), length), addressLabel(address));
 }
 
 /** Datagrams of nobody else come in from now on. Throws `SystemError`. */
 export function connectSocket(fd: number, address: DatagramAddress): void {
-  const bytes = socketAddress(address);
-  check("connect", () => libc().connect(fd, ptr(bytes), bytes.byteLength), addressLabel(address));
+  const length = writeAddress(address);
+  check("connect", () => libc().connect(fd, ptr(scratch), length), addressLabel(address));
 }
 
 export function boundAddress(fd: number): DatagramAddress {
-  const bytes = cStruct(28);
-  const length = new Uint32Array(new ArrayBuffer(4)).fill(bytes.byteLength);
-  check("getsockname", () => libc().getsockname(fd, ptr(bytes), ptr(length)));
-  const view = new DataView(bytes.buffer);
-  const raw = view.getUint16(0, true) === inet ? bytes.subarray(4, 8) : bytes.subarray(8, 24);
-  return { host: addressText(raw), port: view.getUint16(2) };
+  scratchView.setUint32(scratchOptionAt, 28, true);
+  check("getsockname", () => libc().getsockname(fd, ptr(scratch), ptr(scratch) + scratchOptionAt));
+  const isIpv4 = scratchView.getUint16(0, true) === inet;
+  const raw = isIpv4 ? scratch.subarray(4, 8) : scratch.subarray(8, 24);
+  return { host: addressText(raw), port: scratchView.getUint16(2) };
 }
 
 export type SocketOption = readonly [level: number, option: number];
 
 /** Throws `SystemError`. */
 export function setSocketOption(fd: number, option: SocketOption, value: number): void {
-  const data = new Int32Array(new ArrayBuffer(4)).fill(value);
-  check("setsockopt", () => libc().setsockopt(fd, option[0], option[1], ptr(data), 4));
+  scratchView.setInt32(scratchOptionAt, value, true);
+  const address = ptr(scratch) + scratchOptionAt;
+  check("setsockopt", () => libc().setsockopt(fd, option[0], option[1], address, 4));
 }
 
 /** Beyond what the system allows to all, where we may; else as much as it does. */
@@ -81,20 +81,24 @@ export function closeSocket(fd: number): void {
   closeSync(fd);
 }
 
-function socketAddress({ host, port }: DatagramAddress): Uint8Array<ArrayBuffer> {
+/** Into `scratch`; gives its length. */
+function writeAddress({ host, port }: DatagramAddress): number {
   const raw = addressBytes(host);
-  const bytes = cStruct(raw.byteLength === 4 ? 16 : 28);
-  const view = new DataView(bytes.buffer);
-  view.setUint16(0, raw.byteLength === 4 ? inet : inet6, true);
-  view.setUint16(2, port);
-  bytes.set(raw, raw.byteLength === 4 ? 4 : 8);
-  return bytes;
+  scratch.fill(0);
+  scratchView.setUint16(0, raw.byteLength === 4 ? inet : inet6, true);
+  scratchView.setUint16(2, port);
+  scratch.set(raw, raw.byteLength === 4 ? 4 : 8);
+  return raw.byteLength === 4 ? 16 : 28;
 }
 
 function addressLabel({ host, port }: DatagramAddress): string {
   return host.includes(":") ? `[${host}]:${port}` : `${host}:${port}`;
 }
 
+/** A socket address, and an int behind it. One for all: no call lasts beyond its return. */
+const scratch = cStruct(32);
+const scratchView = new DataView(scratch.buffer);
+const scratchOptionAt = 28;
 const inet = 2;
 const inet6 = 10;
 const datagrams = 2;
@@ -126,7 +130,7 @@ function openSocketCalls() {
     socket: { args: ["i32", "i32", "i32"], returns: "i32" },
     bind: { args: ["i32", "ptr", "u32"], returns: "i32" },
     connect: { args: ["i32", "ptr", "u32"], returns: "i32" },
-    getsockname: { args: ["i32", "ptr", "ptr"], returns: "i32" },
-    setsockopt: { args: ["i32", "i32", "i32", "ptr", "u32"], returns: "i32" },
+    getsockname: { args: ["i32", "ptr", "u64"], returns: "i32" },
+    setsockopt: { args: ["i32", "i32", "i32", "u64", "u32"], returns: "i32" },
   });
 }

@@ -18,6 +18,7 @@ export class Epoll {
   readonly #address: ReturnType<typeof ptr>;
   readonly #eventsMax: number;
   readonly #change = cStruct(eventBytes);
+  readonly #changeView = new DataView(this.#change.buffer);
 
   constructor(eventsMax: number) {
     this.#eventsMax = eventsMax;
@@ -64,9 +65,8 @@ export class Epoll {
   }
 
   #control(operation: number, descriptor: number, events: number): void {
-    const view = new DataView(this.#change.buffer);
-    view.setUint32(0, events, true);
-    view.setInt32(dataAt, descriptor, true);
+    this.#changeView.setUint32(0, events, true);
+    this.#changeView.setInt32(dataAt, descriptor, true);
     check("epoll_ctl", () =>
       this.#libc.epoll_ctl(this.descriptor, operation, descriptor, ptr(this.#change)),
     );

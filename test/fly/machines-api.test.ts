@@ -40,6 +40,12 @@ test("summaries are asked for a thousand at a time, and odd rows do not hide the
   expect(seen[1]?.query.toString()).toBe("limit=1000&summary=true&cursor=one");
 });
 
+test("a list whose second page cannot be had is no list", async () => {
+  const missing = json({ error: "invalid_argument: cursor" }, { status: 400 });
+  const { api } = script([page([machineJson()], "one"), missing]);
+  expect(api.listSummaries()).rejects.toThrow("cursor");
+});
+
 test("a list that is none is an error", () => {
   const { api } = script([json({ machines: [] })]);
   expect(api.listSummaries()).rejects.toThrow("unexpected answer");

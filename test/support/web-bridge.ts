@@ -11,6 +11,7 @@ interface Bridged {
 export class WebBridge implements AsyncDisposable {
   /** WebSockets that were opened so far. */
   opened = 0;
+  refused = 0;
   /** Answers instead of opening any more. */
   refusesWith: number | undefined;
   /** Sees what a client sends; true when it must not go on. An answer goes to `reply`. */
@@ -25,8 +26,10 @@ export class WebBridge implements AsyncDisposable {
       hostname: "127.0.0.1",
       port: 0,
       fetch: (request, server) => {
-        if (this.refusesWith !== undefined)
+        if (this.refusesWith !== undefined) {
+          this.refused += 1;
           return new Response("refused", { status: this.refusesWith });
+        }
         const isUpgraded = server.upgrade(request, { data: { upstream: undefined, waiting: [] } });
         return isUpgraded ? undefined : new Response("no WebSocket", { status: 426 });
       },

@@ -3,8 +3,17 @@ import type { AdmissionHint } from "../../quic/admission-hint.ts";
 import { within } from "../../system/within.ts";
 import { attempt, type Dialled, type DialTarget, TooLate } from "./dial-attempt.ts";
 import type { DialRoute } from "./dial-route.ts";
-import { clientLimits } from "./limits.ts";
 import type { Transport } from "./transport.ts";
+
+/** In milliseconds; `clientLimits` has their reasons. */
+export interface DialTiming {
+  readonly dialMs: number;
+  readonly dialStaggerMs: number;
+  readonly startingMoreMs: number;
+  readonly startingAgainMs: number;
+  readonly startingAttemptMs: number;
+  readonly verdictMs: number;
+}
 
 export interface DialRaceOptions {
   readonly first: DialRoute;
@@ -13,6 +22,7 @@ export interface DialRaceOptions {
   /** What comes over TCP waits so long, from the start, for UDP. */
   readonly patienceMs: number;
   readonly admission: ClientGateOptions | undefined;
+  readonly timing: DialTiming;
   /** Monotonic milliseconds. */
   readonly nowMs: () => number;
 }
@@ -32,6 +42,9 @@ export class DialRace {
   /** What the proxy said last, of the machine and not of the clock. */
   told: AdmissionHint | undefined;
   readonly #options: DialRaceOptions;
+  readonly #timing: DialTiming;
+  /** No attempt lives longer; the race ends them itself. */
+  readonly #wholeMs: number;
   readonly #startedMs: number;
   readonly #over = new AbortController();
   readonly #result = Promise.withResolvers<Dialled | null>();
@@ -51,6 +64,8 @@ export class DialRace {
 
   constructor(options: DialRaceOptions) {
     this.#options = options;
+    this.#timing = options.timing;
+    this.#wholeMs = options.timing.dialMs + options.timing.startingMoreMs;
     this.#startedMs = options.nowMs();
   }
 
@@ -61,7 +76,7 @@ export class DialRace {
   /** Null when nothing led there; `errors` and `told` say why. Rejects with a route's `Failure`. */
   async run(): Promise<Dialled | null> {
     const { first, second } = this.#options;
-    this.#limitTo(this.#startedMs + clientLimits.dialMs);
+    this.#limitTo(this.#startedMs + this.#timing.dialMs);
     this.#start(first);
     if (second !== undefined) {
       this.#expect(second.route, 1);
@@ -97,14 +112,14 @@ export class DialRace {
   #schedule(route: DialRoute, targets: readonly DialTarget[]): void {
     let before: Promise<unknown> | undefined;
     for (const target of targets) {
-      const started = headStart(before);
+      const started = headStart(before, this.#timing.dialStaggerMs);
       this.#expect(route, 1);
-      before = started.then(() => this.#attempt(route, target, wholeMs));
+      before = started.then(() => this.#attempt(route, target, this.#wholeMs));
       before.finally(() => this.#expect(route, -1)).catch(() => undefined);
     }
     // A handshake cannot be hurried once its first packet is lost; a new one can be begun.
     for (const againMs of route.againMs)
-      for (const target of targets) this.#again(route, target, againMs, wholeMs);
+      for (const target of targets) this.#again(route, target, againMs, this.#wholeMs);
   }
 
   #again(route: DialRoute, target: DialTarget, afterMs: number, timeoutMs: number): void {
@@ -154,20 +169,20 @@ export class DialRace {
       // The attempt itself has learnt it; the others would only find out a second later.
       if (this.#clockAheadMs !== 0) return;
       this.#clockAheadMs = hint.timeS * 1000 - admission.wallMs();
-      this.#again(route, target, 0, wholeMs);
+      this.#again(route, target, 0, this.#wholeMs);
       return;
     }
     this.told = hint;
     if (hint.state === "starting" || hint.state === "resuming") {
       this.#limitTo(
         Math.min(
-          this.#startedMs + clientLimits.dialMs + clientLimits.startingMoreMs,
-          Math.max(this.#limitAtMs, nowMs() + clientLimits.dialMs),
+          this.#startedMs + this.#wholeMs,
+          Math.max(this.#limitAtMs, nowMs() + this.#timing.dialMs),
         ),
       );
       this.#askAgain(route, target);
     } else if (verdicts.has(hint.state)) {
-      this.#limitTo(Math.min(this.#limitAtMs, nowMs() + clientLimits.verdictMs));
+      this.#limitTo(Math.min(this.#limitAtMs, nowMs() + this.#timing.verdictMs));
     }
   }
 
@@ -175,9 +190,9 @@ export class DialRace {
   #askAgain(route: DialRoute, target: DialTarget): void {
     if (this.#restarting.has(target)) return;
     this.#restarting.add(target);
-    this.#after(clientLimits.startingAgainMs, () => {
+    this.#after(this.#timing.startingAgainMs, () => {
       this.#restarting.delete(target);
-      this.#again(route, target, 0, clientLimits.startingAttemptMs);
+      this.#again(route, target, 0, this.#timing.startingAttemptMs);
     });
   }
 
@@ -226,12 +241,9 @@ export class DialRace {
   }
 }
 
-async function headStart(before: Promise<unknown> | undefined): Promise<void> {
-  if (before !== undefined) await within(before, clientLimits.dialStaggerMs);
+async function headStart(before: Promise<unknown> | undefined, byMs: number): Promise<void> {
+  if (before !== undefined) await within(before, byMs);
 }
 
 /** What a client can do nothing about; something better may still be on its way. */
 const verdicts: ReadonlySet<string> = new Set(["failed", "resting", "unknown-machine"]);
-
-/** The race ends its attempts itself. */
-const wholeMs = clientLimits.dialMs + clientLimits.startingMoreMs;

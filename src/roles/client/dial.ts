@@ -4,6 +4,7 @@ import type { Dialled } from "./dial-attempt.ts";
 import { dialFailure } from "./dial-failure.ts";
 import { DialRace } from "./dial-race.ts";
 import { type DialRoute, udpRoute, webRoute } from "./dial-route.ts";
+import { clientLimits } from "./limits.ts";
 import type { Transport, TransportPlan } from "./transport.ts";
 
 export interface DialOptions {
@@ -32,6 +33,7 @@ export async function dial(options: DialOptions): Promise<DialResult> {
     second: second && { route: routeOf(second.transport, options), afterMs: second.afterMs },
     patienceMs,
     admission,
+    timing: clientLimits,
     nowMs,
   });
   const dialled = await race.run();

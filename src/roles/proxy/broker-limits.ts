@@ -35,9 +35,9 @@ export const brokerLimits = {
   // The two other processes.
   childListenMs: 15_000,
   /** They report every second; one that says nothing for so long stands still. */
-  childSilentMs: 20_000,
+  childSilentMs: 10_000,
   childStopMs: 500,
-  childRestartPauseMs: 50,
+  childRestartPauseMs: 20,
   childRestartPauseMsMax: 5000,
   childHealthyMs: 10_000,
   childRestartsPerMinuteMax: 20,

@@ -1,6 +1,6 @@
 import { addressText } from "../../system/ip-address.ts";
 import type { ReceiveBatch } from "../../system/receive-batch.ts";
-import { type ClientHome, UdpClient } from "./client.ts";
+import { type ClientHome, Ipv4Client, Ipv6Client, type UdpClient } from "./client.ts";
 import type { ClientWay } from "./client-way.ts";
 import type { Source } from "./source.ts";
 
@@ -28,16 +28,17 @@ export class ClientTable implements ClientHome<UdpClient> {
 
   find(batch: ReceiveBatch, slot: number): UdpClient | undefined {
     let client = this.#clients.get(this.#hash(batch, slot));
-    while (client !== undefined && !isSame(client, batch, slot)) client = client.next;
+    while (client !== undefined && !client.sent(batch, slot)) client = client.next;
     return client;
   }
 
   /** Somebody new, who is not remembered until `add`. */
   create(batch: ReceiveBatch, slot: number): UdpClient {
-    const words = isIpv4(batch.sourceWordAt(slot, 0)) ? 4 : 7;
-    const address = Array.from({ length: words }, (_, word) => batch.sourceWordAt(slot, word));
-    const hash = this.#hash(batch, slot);
-    return new UdpClient(this.#way, this, { ...this.#names(address), address, hash });
+    const isOld = isIpv4(batch.sourceWordAt(slot, 0));
+    const words = new Uint32Array(isOld ? 4 : 7);
+    for (let word = 0; word < words.length; word++) words[word] = batch.sourceWordAt(slot, word);
+    const names = { ...this.#names(words), words, hash: this.#hash(batch, slot) };
+    return isOld ? new Ipv4Client(this.#way, this, names) : new Ipv6Client(this.#way, this, names);
   }
 
   add(client: UdpClient): void {
@@ -59,17 +60,16 @@ export class ClientTable implements ClientHome<UdpClient> {
     client.next = undefined;
   }
 
-  #names(address: readonly number[]): Source {
-    const bytes = new Uint8Array(new Uint32Array(address).buffer);
-    const view = new DataView(bytes.buffer);
+  #names(words: Uint32Array<ArrayBuffer>): Source {
+    const view = new DataView(words.buffer);
     const port = view.getUint16(2);
-    if (address.length === 4) {
+    if (words.length === 4) {
       const network = view.getUint32(4);
       const key = network * 65_536 + port;
       return { key: this.#index === 0 ? key : `${this.#index} ${key}`, network };
     }
-    const host = addressText(bytes.subarray(8, 24));
-    const network = `${Buffer.from(bytes.buffer, 8, 8).toString("hex")}/64`;
+    const host = addressText(new Uint8Array(words.buffer, 8, 16));
+    const network = `${Buffer.from(words.buffer, 8, 8).toString("hex")}/64`;
     return { key: `${this.#index} ${host} ${port} ${view.getUint32(24)}`, network };
   }
 
@@ -85,15 +85,6 @@ export class ClientTable implements ClientHome<UdpClient> {
     }
     return (one >>> 0) * 65_536 + (two >>> 16);
   }
-}
-
-function isSame(client: UdpClient, batch: ReceiveBatch, slot: number): boolean {
-  if (client.address.length === 4) return true;
-  // Not the flow label.
-  if (client.address[0] !== batch.sourceWordAt(slot, 0)) return false;
-  for (let word = 2; word < 7; word++)
-    if (client.address[word] !== batch.sourceWordAt(slot, word)) return false;
-  return true;
 }
 
 function isIpv4(firstWord: number): boolean {

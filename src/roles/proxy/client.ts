@@ -1,4 +1,5 @@
 import { ptr } from "bun:ffi";
+import type { ReceiveBatch } from "../../system/receive-batch.ts";
 import type { SendTarget } from "../../system/send-vector.ts";
 import type { ClientWay } from "./client-way.ts";
 import type { Flow } from "./decision.ts";
@@ -43,37 +44,39 @@ export interface ClientHome<Kind> {
   remove(client: Kind): void;
 }
 
-/** Behind one of the public sockets. */
-export class UdpClient extends Client {
+export interface ClientNames extends Source {
+  readonly hash: number;
+  /** A `sockaddr_in` (4 words) or `sockaddr_in6` (7), as it lies in memory. */
+  readonly words: Uint32Array;
+}
+
+/** Behind one of the public sockets. Many thousands of these: only what is needed, and nothing apart. */
+export abstract class UdpClient extends Client {
   readonly key: number | string;
   readonly network: number | string;
-  readonly prefixAddress = 0;
-  readonly prefixBytes = 0;
   /** Where its home has it, and another one at the same place. */
   readonly hash: number;
   next: UdpClient | undefined;
-  /** A `sockaddr_in` (4 words) or `sockaddr_in6` (7), as it lies in memory. */
-  readonly address: readonly number[];
   readonly #home: ClientHome<UdpClient>;
 
-  constructor(
-    way: ClientWay,
-    home: ClientHome<UdpClient>,
-    names: Source & { readonly address: readonly number[]; readonly hash: number },
-  ) {
+  constructor(way: ClientWay, home: ClientHome<UdpClient>, names: ClientNames) {
     super(way);
     this.#home = home;
-    this.address = names.address;
     this.key = names.key;
     this.network = names.network;
     this.hash = names.hash;
   }
 
-  writeAddress(words: Uint32Array, at: number): number {
-    const { address } = this;
-    for (let word = 0; word < address.length; word++) words[at + word] = address[word] ?? 0;
-    return address.length * 4;
+  get prefixAddress(): number {
+    return 0;
   }
+
+  get prefixBytes(): number {
+    return 0;
+  }
+
+  /** Whether the slot is of this address. */
+  abstract sent(batch: ReceiveBatch, slot: number): boolean;
 
   remember(): void {
     this.#home.add(this);
@@ -81,6 +84,51 @@ export class UdpClient extends Client {
 
   forget(): void {
     this.#home.remove(this);
+  }
+}
+
+export class Ipv4Client extends UdpClient {
+  readonly #familyAndPort: number;
+  readonly #address: number;
+
+  constructor(way: ClientWay, home: ClientHome<UdpClient>, names: ClientNames) {
+    super(way, home, names);
+    [this.#familyAndPort = 0, this.#address = 0] = names.words;
+  }
+
+  sent(batch: ReceiveBatch, slot: number): boolean {
+    return (
+      batch.sourceWordAt(slot, 0) === this.#familyAndPort &&
+      batch.sourceWordAt(slot, 1) === this.#address
+    );
+  }
+
+  writeAddress(words: Uint32Array, at: number): number {
+    words[at] = this.#familyAndPort;
+    words[at + 1] = this.#address;
+    return 16;
+  }
+}
+
+export class Ipv6Client extends UdpClient {
+  readonly #words: Uint32Array;
+
+  constructor(way: ClientWay, home: ClientHome<UdpClient>, names: ClientNames) {
+    super(way, home, names);
+    this.#words = names.words;
+  }
+
+  sent(batch: ReceiveBatch, slot: number): boolean {
+    if (this.#words[0] !== batch.sourceWordAt(slot, 0)) return false;
+    // Not the flow label.
+    for (let word = 2; word < this.#words.length; word++)
+      if (this.#words[word] !== batch.sourceWordAt(slot, word)) return false;
+    return true;
+  }
+
+  writeAddress(words: Uint32Array, at: number): number {
+    words.set(this.#words, at);
+    return this.#words.byteLength;
   }
 }
 

@@ -13,18 +13,14 @@ export class MetricsPage {
   }
 
   text(): string {
-    const names = Object.keys(proxyMetrics) as MetricName[];
-    const parts = names.flatMap((name) => {
+    const lines: string[] = [];
+    for (const name of Object.keys(proxyMetrics) as MetricName[]) {
       const samples = this.#samples.get(name);
-      const metric = metricOf(name);
-      if (samples === undefined) return [];
-      const head = [
-        `# HELP ${prefix}${name} ${metric.help}`,
-        `# TYPE ${prefix}${name} ${metric.type}`,
-      ];
-      return [...head, ...samples];
-    });
-    return `${parts.join("\n")}\n`;
+      if (samples === undefined) continue;
+      const { help, type } = metricOf(name);
+      lines.push(`# HELP ${prefix}${name} ${help}`, `# TYPE ${prefix}${name} ${type}`, ...samples);
+    }
+    return `${lines.join("\n")}\n`;
   }
 }
 

@@ -1,6 +1,7 @@
 import type { Context } from "../../cli/context.ts";
 import { type Command, defineCommand } from "../../cli/command.ts";
 import { Failure } from "../../cli/failure.ts";
+import { version } from "../../cli/program.ts";
 import { UsageError } from "../../cli/usage-error.ts";
 import { jsonLog, type Log } from "../../system/log.ts";
 import { ListenError, resolveListenAddress } from "../../system/listen-address.ts";
@@ -57,7 +58,7 @@ async function serve(
     log,
   });
   const { open, app, org } = options;
-  log("info", "starting", { app, org, open });
+  log("info", "starting", { version, app, org, open });
   if (open) log("warn", "open", { advice: "anybody may reach and start any machine of the app" });
   const stops = stopSignals(context);
   broker.start();

@@ -45,6 +45,12 @@ test("the machine gets its key before it ever runs, and the entry leads to the p
     state: "started",
     config: { env: { VAULT_ADMISSION_KEY: key } },
   });
+  expect(machine?.events.map(({ type, status }) => `${type} ${status}`)).toEqual([
+    "start started",
+    "start starting",
+    "update stopped",
+    "launch created",
+  ]);
   expect(JSON.stringify(machine?.config.metadata)).not.toContain("fva1_");
   expect(err).not.toContain("fva1_");
   const { vault } = parse(out) as { vault: Record<string, Record<string, string>> };

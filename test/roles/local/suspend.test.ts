@@ -2,7 +2,13 @@ import { afterAll, beforeAll, expect, test } from "bun:test";
 import { join } from "node:path";
 import { localLimits } from "../../../src/roles/local/limits.ts";
 import { freeze, thaw } from "../../../src/roles/local/process-freeze.ts";
-import { identify, isAlive, isStopped } from "../../../src/roles/local/process-table.ts";
+import {
+  family,
+  identify,
+  isAlive,
+  isStopped,
+  type ProcessIdentity,
+} from "../../../src/roles/local/process-table.ts";
 import { apiShapes, schemaProblems } from "../../support/api-schema.ts";
 import { eventually, type Json, openStage, script, type Stage } from "./stage.ts";
 
@@ -121,20 +127,20 @@ test("a machine can suspend itself, and one that is killed meanwhile is stopped"
 
 test("a suspended machine is still that for the next fly-local", async () => {
   const stateDir = join(stage.dir, "two");
-  const first = await openStage({ stateDir });
-  const { id } = await first.machine(script("while :; do echo a >> own; sleep 0.02; done"));
-  const own = Bun.file(join(stateDir, "machines", id, "own"));
-  await eventually(async () => own.exists());
-  await first.call("POST", `${machines}/${id}/suspend`);
-  await first.server.close({ keepMachines: true });
-  const second = await openStage({ stateDir });
+  let fly = await openStage({ stateDir });
   try {
-    expect((await second.call("GET", `${machines}/${id}`)).json.state).toBe("suspended");
-    const { size } = Bun.file(own.name ?? "");
-    await second.call("POST", `${machines}/${id}/start`);
-    await eventually(() => Bun.file(own.name ?? "").size > size);
+    const { id } = await fly.machine(script("while :; do echo a >> own; sleep 0.02; done"));
+    const own = join(stateDir, "machines", id, "own");
+    await eventually(async () => Bun.file(own).exists());
+    await fly.call("POST", `${machines}/${id}/suspend`);
+    await fly.server.close({ keepMachines: true });
+    fly = await openStage({ stateDir });
+    expect((await fly.call("GET", `${machines}/${id}`)).json.state).toBe("suspended");
+    const { size } = Bun.file(own);
+    await fly.call("POST", `${machines}/${id}/start`);
+    await eventually(() => Bun.file(own).size > size);
   } finally {
-    await second.close();
+    await fly.close();
   }
 });
 
@@ -143,21 +149,23 @@ test("what was stopped before stays so", async () => {
     detached: true,
     stdout: "pipe",
   });
-  const { value } = await child.stdout.getReader().read();
-  const job = identify(Number(new TextDecoder().decode(value)));
-  const root = identify(child.pid);
-  if (job === undefined || root === undefined) throw new Error("no processes");
-  process.kill(job.pid, "SIGSTOP");
-  await eventually(() => isStopped(job));
-  const frozen = freeze(root);
-  expect(frozen.map(({ pid }) => pid)).toEqual([root.pid]);
-  expect(isStopped(root)).toBe(true);
-  thaw(frozen);
-  await eventually(() => !isStopped(root));
-  expect(isStopped(job)).toBe(true);
-  process.kill(job.pid, "SIGKILL");
-  child.kill("SIGKILL");
-  await child.exited;
+  const members = (): ProcessIdentity[] => family(identity(child.pid));
+  try {
+    const { value } = await child.stdout.getReader().read();
+    const job = identity(Number(new TextDecoder().decode(value)));
+    const root = identity(child.pid);
+    process.kill(job.pid, "SIGSTOP");
+    await eventually(() => isStopped(job));
+    const frozen = freeze(root);
+    expect(frozen.map(({ pid }) => pid)).toEqual([root.pid]);
+    expect(isStopped(root)).toBe(true);
+    thaw(frozen);
+    await eventually(() => !isStopped(root));
+    expect(isStopped(job)).toBe(true);
+  } finally {
+    for (const { pid } of members()) process.kill(pid, "SIGKILL");
+    await child.exited;
+  }
 });
 
 test("a process that cannot stop just now does not hold up the others", async () => {
@@ -165,15 +173,25 @@ test("a process that cannot stop just now does not hold up the others", async ()
   Bun.spawnSync(["mkfifo", fifo]);
   const path = join(import.meta.dir, "vfork.child.ts");
   const child = Bun.spawn([process.execPath, path, fifo], { detached: true, stdout: "pipe" });
-  const root = identify(child.pid);
-  if (root === undefined) throw new Error("no process");
   const state = async () => (await Bun.file(`/proc/${child.pid}/stat`).text()).split(") ")[1]?.[0];
-  await eventually(async () => (await state()) === "D");
-  const frozen = freeze(root);
-  expect(frozen.length).toBe(2);
-  expect([isStopped(root), isAlive(root)]).toEqual([false, true]);
-  thaw(frozen);
-  await Bun.write(fifo, "");
-  expect(await child.exited).toBe(0);
-  expect(await new Response(child.stdout).text()).toBe("ready\nspawned\n");
+  try {
+    const root = identity(child.pid);
+    await eventually(async () => (await state()) === "D");
+    const frozen = freeze(root);
+    expect(frozen.length).toBe(2);
+    expect([isStopped(root), isAlive(root)]).toEqual([false, true]);
+    thaw(frozen);
+    await Bun.write(fifo, "");
+    expect(await child.exited).toBe(0);
+    expect(await new Response(child.stdout).text()).toBe("ready\nspawned\n");
+  } finally {
+    if (child.exitCode === null)
+      for (const { pid } of family(identity(child.pid))) process.kill(pid, "SIGKILL");
+  }
 });
+
+function identity(pid: number): ProcessIdentity {
+  const found = identify(pid);
+  if (found === undefined) throw new Error(`no process ${pid}`);
+  return found;
+}

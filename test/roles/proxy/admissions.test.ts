@@ -2,7 +2,7 @@ import { describe, expect, test } from "bun:test";
 import { quicLimits } from "../../../src/quic/limits.ts";
 import { proxyLimits } from "../../../src/roles/proxy/limits.ts";
 import { KeyRing, openMaster } from "../../../src/roles/proxy/key-ring.ts";
-import { client, keyOf, machineId, master, nextMaster, RelayStage } from "./core-stage.ts";
+import { client, keyOf, machineId, master, nextMaster, RelayStage } from "./relay-stage.ts";
 
 const lookup = (machine: number) => ({ kind: "lookup", machineId: machineId(machine) });
 const start = (machine: number) => ({ kind: "start", machineId: machineId(machine) });
@@ -225,8 +225,7 @@ describe("a machine that does not run", () => {
 describe("a machine that nobody knows", () => {
   test("is looked up once, while its client waits, and found", () => {
     const stage = new RelayStage({ machines: 0 });
-    for (let count = 0; count < 3; count++)
-      expect(stage.outcome(stage.admission())).toBe("held");
+    for (let count = 0; count < 3; count++) expect(stage.outcome(stage.admission())).toBe("held");
     expect(stage.requests).toEqual([lookup(0)]);
     expect(stage.hints).toEqual([]);
     stage.machine(0);

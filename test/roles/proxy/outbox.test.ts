@@ -3,6 +3,8 @@ import { brokerLimits } from "../../../src/roles/proxy/broker-limits.ts";
 import { Outbox } from "../../../src/roles/proxy/outbox.ts";
 import { DescriptorReader, DescriptorWriter, openPipe } from "../../../src/system/process-pipe.ts";
 
+const text = (word: string): Uint8Array => new TextEncoder().encode(word);
+
 async function readAll(reader: DescriptorReader, bytes: number): Promise<Buffer> {
   const parts: Uint8Array[] = [];
   let length = 0;
@@ -19,7 +21,6 @@ test("messages leave in order, and of each matter that waits only the newest", a
   const pipe = openPipe();
   const outbox = new Outbox(new DescriptorWriter(pipe.writeFd));
   const reader = new DescriptorReader(pipe.readFd);
-  const text = (word: string): Uint8Array => new TextEncoder().encode(word);
   outbox.put("a", text("a1 "));
   outbox.put("b", text("b1 "));
   outbox.put("a", text("a2 "));

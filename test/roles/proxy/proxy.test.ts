@@ -53,25 +53,18 @@ afterAll(async () => {
 async function startProxy(): Promise<void> {
   const logFile = join(fly.folder, "proxy.log");
   const main = fileURLToPath(new URL("../../../src/main.ts", import.meta.url));
-  const child = Bun.spawn(
-    [
-      process.execPath,
-      main,
-      "proxy",
-      ...["--listen", "127.0.0.1:0", "--metrics", "127.0.0.1:0", "--refresh-interval-secs", "1"],
-      ...["--drain-secs", "0.2"],
-    ],
-    {
-      cwd: "/",
-      env: programEnv({
-        FLY_APP: tenant.app,
-        FLY_API_BASE: fly.apiBase,
-        FLY_API_TOKEN: fly.apiToken,
-        FLY_VAULT_PROXY_KEY: masterText,
-      }),
-      stdio: ["ignore", "ignore", Bun.file(logFile)],
-    },
-  );
+  const flags =
+    "--listen 127.0.0.1:0 --metrics 127.0.0.1:0 --refresh-interval-secs 1 --drain-secs 0.2";
+  const child = Bun.spawn([process.execPath, main, "proxy", ...flags.split(" ")], {
+    cwd: "/",
+    env: programEnv({
+      FLY_APP: tenant.app,
+      FLY_API_BASE: fly.apiBase,
+      FLY_API_TOKEN: fly.apiToken,
+      FLY_VAULT_PROXY_KEY: masterText,
+    }),
+    stdio: ["ignore", "ignore", Bun.file(logFile)],
+  });
   proxyChild = child;
   const log = (): Record<string, unknown>[] =>
     readFileSync(logFile, "utf8")
@@ -142,6 +135,15 @@ test("the compiled program starts its processes as well, from a file of any name
   expect(log).toContain('"event":"open"');
 });
 
+/** The page is made anew every second. */
+async function untilShown(line: string): Promise<void> {
+  const deadlineMs = performance.now() + 10_000;
+  while (!(await proxy.metrics()).includes(`${line}\n`)) {
+    if (performance.now() > deadlineMs) throw new Error(await proxy.metrics());
+    await Bun.sleep(50);
+  }
+}
+
 /** Pids of the processes that this one started. */
 function childrenOf(pid: number): number[] {
   return readdirSync("/proc")
@@ -159,9 +161,11 @@ function parentOf(pid: number): number | undefined {
 }
 
 function relayPid(): number {
-  const isRelay = (pid: number): boolean =>
-    readFileSync(`/proc/${pid}/cmdline`, "utf8").includes("\0relay\0");
   return childrenOf(proxy.child.pid).find(isRelay) ?? -1;
+}
+
+function isRelay(pid: number): boolean {
+  return readFileSync(`/proc/${pid}/cmdline`, "utf8").includes("\0relay\0");
 }
 
 test("a command runs on a machine behind the proxy", async () => {
@@ -175,9 +179,8 @@ test("a machine that is stopped is started for a client that has the key", async
   const { state } = await machineCall<{ state: string }>("GET", "");
   expect(state).toBe("started");
   await until(() => logged("machine-started", "machine") === tenant.machineId || undefined, "it");
-  const page = await proxy.metrics();
-  expect(page).toContain('vault_proxy_starts_total{outcome="started"} 1\n');
-  expect(page).toContain('vault_proxy_process_up{process="relay"} 1\n');
+  await untilShown('vault_proxy_starts_total{outcome="started"} 1');
+  await untilShown('vault_proxy_process_up{process="relay"} 1');
 });
 
 test("token and key are in no environment and no command line of the three processes", () => {

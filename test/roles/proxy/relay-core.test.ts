@@ -1,7 +1,7 @@
 import { describe, expect, test } from "bun:test";
 import { allocatedBytes } from "../../support/allocation.ts";
 import { seed } from "../../support/seed.ts";
-import { client, keyOf, machineId, nextMaster, master, RelayStage } from "./core-stage.ts";
+import { client, keyOf, machineId, nextMaster, master, RelayStage } from "./relay-stage.ts";
 
 describe("which way a datagram goes", () => {
   test("an admission opens a flow to its machine, with the header", () => {
@@ -157,7 +157,9 @@ describe("roaming and restarts", () => {
       expect(stage.outcome(datagram, client(port))).toBe("held");
     expect(stage.requests).toEqual([]);
     stage.machine(0);
-    expect(stage.released).toMatchObject([{ flow: { machineId: machineId(0) }, datagram: held[0] }]);
+    expect(stage.released).toMatchObject([
+      { flow: { machineId: machineId(0) }, datagram: held[0] },
+    ]);
     stage.learn({ kind: "synced" });
     expect(stage.requests).toEqual([{ kind: "lookup", machineId: machineId(1) }]);
   });

@@ -1,221 +1,168 @@
-import { closeSync, writeSync } from "node:fs";
-import { type AdmissionKey, deriveAdmissionKey } from "../../../src/quic/admission-key.ts";
+import { expect } from "bun:test";
 import { sealAdmission } from "../../../src/quic/admission-header.ts";
-import { formatProxyMaster } from "../../../src/quic/proxy-master.ts";
+import { type AdmissionHint, openHint } from "../../../src/quic/admission-hint.ts";
+import { type AdmissionKey, deriveAdmissionKey } from "../../../src/quic/admission-key.ts";
+import type { ProxyMaster } from "../../../src/quic/proxy-master.ts";
 import { idKeys, routedId } from "../../../src/quic/routed-id.ts";
-import { type BrokerRequest } from "../../../src/roles/proxy/decision.ts";
-import {
-  decodeRequest,
-  encodeRecord,
-  type RelayRecord,
-  requestBytes,
-} from "../../../src/roles/proxy/broker-record.ts";
-import {
-  encodeRelayPlan,
-  encodeRelaySecrets,
-  type RelayPlan,
-  relayFds,
-  type RelayReport,
-  relayReportSchema,
-} from "../../../src/roles/proxy/relay-plan.ts";
-import { childEnv } from "../../../src/system/child-env.ts";
-import { DescriptorReader, openPipe } from "../../../src/system/process-pipe.ts";
-import { selfCommand } from "../../../src/system/self.ts";
-import * as v from "valibot";
-import { UdpPeer } from "./udp-peer.ts";
+import type { MachineState, RelayRecord } from "../../../src/roles/proxy/broker-record.ts";
+import type { BrokerRequest, Decision, Flow, Output } from "../../../src/roles/proxy/decision.ts";
+import { openMaster } from "../../../src/roles/proxy/key-ring.ts";
+import { proxyLimits } from "../../../src/roles/proxy/limits.ts";
+import { RelayCore } from "../../../src/roles/proxy/relay-core.ts";
+import type { RelayCoreOptions } from "../../../src/roles/proxy/relay-parts.ts";
+import type { Source } from "../../../src/roles/proxy/source.ts";
+import { type Random, randomBytes, seed, seededRandom } from "../../support/seed.ts";
 
-export const master = new Uint8Array(32).fill(5);
-export const cookie = new Uint8Array(8).fill(9);
+/** A relay's core with a clock, machines and clients that are only numbers. */
 
-/** A relay in a process of its own; the test is its broker. */
+export const master: ProxyMaster = { epoch: 1, master: new Uint8Array(32).fill(5) };
+export const nextMaster: ProxyMaster = { epoch: 2, master: new Uint8Array(32).fill(6) };
+
+export function machineId(number: number): string {
+  return (0x148e21ea7e0000 + number).toString(16);
+}
+
+/** An IPv4 client; port and address are all that is known of one. */
+export function client(port: number, address = 0x0a000001): Source {
+  return { key: address * 65_536 + port, network: address };
+}
+
+export function keyOf(
+  machine: number,
+  { epoch, master: secret }: ProxyMaster = master,
+): AdmissionKey {
+  return deriveAdmissionKey(secret, epoch, machineId(machine));
+}
+
+export interface AdmissionShape {
+  readonly key?: AdmissionKey;
+  /** Seconds that the client's clock is ahead. */
+  readonly aheadS?: number;
+  /** Of QUIC. */
+  readonly bytes?: number;
+  readonly first?: number;
+}
+
 export class RelayStage {
-  readonly child: Bun.Subprocess;
-  readonly log: Promise<string>;
-  readonly #recordsFd: number;
-  readonly #reports: Lines;
-  readonly #requests: DescriptorReader;
-  readonly #peers: UdpPeer[] = [];
-  #requestBytes: Uint8Array = new Uint8Array(0);
-  #listening: Extract<RelayReport, { kind: "listening" }> | undefined;
-  #recordsOpen = true;
+  readonly core: RelayCore;
+  readonly now: { monotonicMs: number; wallMs: number };
+  readonly random: Random = seededRandom(seed);
+  /** All that came out so far. */
+  readonly requests: BrokerRequest[] = [];
+  readonly released: Output["released"][number][] = [];
+  readonly hints: Output["hints"][number][] = [];
+  readonly closed: Flow[] = [];
 
-  static start(
-    plan: Partial<RelayPlan> = {},
-    {
-      prefix = [],
-      secrets,
-    }: { readonly prefix?: readonly string[]; readonly secrets?: string } = {},
-  ): RelayStage {
-    const whole: RelayPlan = {
-      brokerPid: process.pid,
-      listen: [{ host: "127.0.0.1", port: 0 }],
-      backendPort: 9,
-      sessionTimeoutMs: 180_000,
-      open: false,
-      machineBitsPerSecond: 1e9,
-      logLevel: "info",
-      ...plan,
-    };
-    const pipes = [openPipe(), openPipe(), openPipe(), openPipe()] as const;
-    const [secretsPipe, records, requests, reports] = pipes;
-    const masters = formatProxyMaster({ epoch, master });
-    const line = encodeRelaySecrets({ masters, doorCookie: Buffer.from(cookie).toString("hex") });
-    writeSync(secretsPipe.writeFd, secrets ?? line);
-    closeSync(secretsPipe.writeFd);
-    const stdio: (number | "ignore" | "pipe")[] = ["ignore", "ignore", "pipe"];
-    stdio[relayFds.secrets] = secretsPipe.readFd;
-    stdio[relayFds.records] = records.readFd;
-    stdio[relayFds.requests] = requests.writeFd;
-    stdio[relayFds.reports] = reports.writeFd;
-    const child = Bun.spawn([...prefix, ...selfCommand("proxy", "relay", encodeRelayPlan(whole))], {
-      env: childEnv({ PATH: process.env["PATH"] }),
-      stdio: stdio as ["ignore", "ignore", "pipe", number, number, number, number],
-    });
-    for (const fd of [secretsPipe.readFd, records.readFd, requests.writeFd, reports.writeFd])
-      closeSync(fd);
-    return new RelayStage(child, records.writeFd, {
-      requests: new DescriptorReader(requests.readFd),
-      reports: new Lines(new DescriptorReader(reports.readFd)),
-    });
-  }
-
-  private constructor(
-    child: Bun.Subprocess,
-    recordsFd: number,
-    from: { readonly requests: DescriptorReader; readonly reports: Lines },
+  /** `machines` of them have started. */
+  constructor(
+    options: Partial<RelayCoreOptions> & { machines?: number; synced?: boolean } = {},
+    now: { monotonicMs: number; wallMs: number } = { monotonicMs: 5000, wallMs: 1_800_000_000_000 },
   ) {
-    this.child = child;
-    this.#recordsFd = recordsFd;
-    this.#requests = from.requests;
-    this.#reports = from.reports;
-    this.log =
-      child.stderr instanceof ReadableStream
-        ? new Response(child.stderr).text()
-        : Promise.resolve("");
+    const { machines = 1, synced = true, ...core } = options;
+    this.now = now;
+    this.core = new RelayCore({
+      masters: [master],
+      open: false,
+      sessionTimeoutMs: 180_000,
+      machineBitsPerSecond: proxyLimits.machineBitsPerSecond,
+      randomBytes: (length) => randomBytes(this.random, length),
+      ...core,
+    });
+    for (let machine = 0; machine < machines; machine++) this.machine(machine);
+    if (synced) this.learn({ kind: "synced" });
   }
 
-  async listening(): Promise<Extract<RelayReport, { kind: "listening" }>> {
-    while (this.#listening === undefined) {
-      const report = await this.report();
-      if (report.kind === "failed") throw new Error(report.message);
-      if (report.kind === "listening") this.#listening = report;
-    }
-    return this.#listening;
+  machine(machine: number, state: MachineState = "started", address?: string): void {
+    const at = address ?? `fdaa::${(machine + 1).toString(16)}`;
+    this.learn({ kind: "machine", machineId: machineId(machine), state, address: at });
   }
 
-  /** One of the addresses it listens on. */
-  async address(index = 0): Promise<{ readonly host: string; readonly port: number }> {
-    const address = (await this.listening()).addresses[index];
-    if (address === undefined) throw new RangeError(`No address ${index}`);
-    return address;
+  learn(record: RelayRecord): void {
+    this.core.learn(record, this.now);
+    this.collect();
   }
 
-  async report(): Promise<RelayReport> {
-    return v.parse(reportLineSchema, await this.#reports.next());
+  send(datagram: Uint8Array, source: Source = client(1)): Decision {
+    const decision = this.core.fromClient(datagram, source, this.now);
+    this.collect();
+    return decision;
   }
 
-  /** The next metrics for which this holds. */
-  async metrics(
-    holds: (metrics: Extract<RelayReport, { kind: "metrics" }>) => boolean,
-  ): Promise<Extract<RelayReport, { kind: "metrics" }>> {
-    for (;;) {
-      const report = await this.report();
-      if (report.kind === "metrics" && holds(report)) return report;
-    }
+  /** "forward", "held", the cause of a drop, or what a hint says. */
+  outcome(datagram: Uint8Array, source: Source = client(1), machine = 0): string {
+    const decision = this.send(datagram, source);
+    if (decision.kind === "drop") return decision.cause;
+    if (decision.kind !== "hint") return decision.kind;
+    return `hint: ${this.readHint(decision.bytes, machine).state}`;
   }
 
-  learn(...records: readonly RelayRecord[]): void {
-    for (const record of records) writeSync(this.#recordsFd, encodeRecord(record));
+  flow(datagram: Uint8Array, source: Source = client(1)): Flow {
+    const decision = this.send(datagram, source);
+    if (decision.kind === "forward") return decision;
+    throw new Error(`no flow: ${JSON.stringify(decision)}`);
   }
 
-  /** A started machine at an address where the test listens itself. */
-  async machine(machineId: string, host: string, port: number): Promise<UdpPeer> {
-    const peer = await this.peer(host, port);
-    this.learn({ kind: "machine", machineId, state: "started", address: host });
-    return peer;
+  answer(flow: Flow, bytes = 1200, datagrams = 1): string | null {
+    return this.core.fromMachine(flow, bytes, datagrams, this.now);
   }
 
-  async request(): Promise<BrokerRequest> {
-    while (this.#requestBytes.byteLength < requestBytes) {
-      const bytes = await this.#requests.read();
-      if (bytes === null) throw new Error("The relay is gone");
-      this.#requestBytes = Buffer.concat([this.#requestBytes, bytes]);
-    }
-    const request = decodeRequest(this.#requestBytes.subarray(0, requestBytes));
-    this.#requestBytes = this.#requestBytes.subarray(requestBytes);
-    return request;
+  /** A client that has shown that it hears its machine. */
+  confirmed(machine: number, source: Source): Flow {
+    const flow = this.flow(this.admission(machine), source);
+    expect(this.answer(flow)).toBeNull();
+    expect(this.flow(this.bare(machine), source)).toBe(flow);
+    return flow;
   }
 
-  /** Closed with the stage. */
-  async peer(host: string, port = 0): Promise<UdpPeer> {
-    const peer = await UdpPeer.open(host, port);
-    this.#peers.push(peer);
-    return peer;
+  admission(machine = 0, shape: AdmissionShape = {}): Uint8Array {
+    const { key = keyOf(machine), aheadS = 0, bytes = 1200, first = 0xc3 } = shape;
+    const datagram = new Uint8Array(bytes);
+    datagram.set([first, 0, 0, 0, 1, 16]);
+    const timeS = Math.floor(this.now.wallMs / 1000) + aheadS;
+    return sealAdmission(key, datagram, timeS, randomBytes(this.random, 3));
   }
 
-  leave(): void {
-    if (this.#recordsOpen) closeSync(this.#recordsFd);
-    this.#recordsOpen = false;
+  /** With a short header, to an id that the machine's key made. */
+  bare(machine = 0, key: AdmissionKey = keyOf(machine), bytes = 60): Uint8Array {
+    const datagram = new Uint8Array(bytes);
+    datagram[0] = 0x41;
+    datagram.set(routedId(key, idKeys(key), randomBytes(this.random, 7)), 1);
+    return datagram;
   }
 
-  async [Symbol.asyncDispose](): Promise<void> {
-    this.leave();
-    for (const peer of this.#peers) peer.close();
-    this.child.kill("SIGKILL");
-    await this.child.exited;
-    this.#reports.close();
-    this.#requests.close();
-  }
-}
-
-class Lines {
-  readonly #reader: DescriptorReader;
-  readonly #decoder = new TextDecoder();
-  #text = "";
-
-  constructor(reader: DescriptorReader) {
-    this.#reader = reader;
+  /** With a long header instead. */
+  bareLong(machine = 0): Uint8Array {
+    const datagram = new Uint8Array(1200);
+    datagram.set([0xe3, 0, 0, 0, 1, 20]);
+    datagram.set(this.bare(machine).subarray(1, 21), 6);
+    return datagram;
   }
 
-  async next(): Promise<string> {
-    for (;;) {
-      const end = this.#text.indexOf("\n");
-      if (end !== -1) {
-        const line = this.#text.slice(0, end);
-        this.#text = this.#text.slice(end + 1);
-        return line;
-      }
-      const bytes = await this.#reader.read();
-      if (bytes === null) throw new Error("The relay is gone");
-      this.#text += this.#decoder.decode(bytes, { stream: true });
+  /** Time passes on both clocks, looked at every 250 ms. */
+  pass(ms: number): void {
+    for (let left = ms; left > 0; left -= 250) {
+      const step = Math.min(250, left);
+      this.now.monotonicMs += step;
+      this.now.wallMs += step;
+      this.core.tick(this.now);
+      this.collect();
     }
   }
 
-  close(): void {
-    this.#reader.close();
+  readHint(bytes: Uint8Array, machine = 0): AdmissionHint {
+    for (const secret of [master, nextMaster, openMaster]) {
+      const hint = openHint(keyOf(machine, secret), bytes);
+      if (hint !== null) return hint;
+    }
+    throw new Error("no hint of that machine");
   }
-}
 
-const reportLineSchema = v.pipe(v.string(), v.parseJson(), relayReportSchema);
-const epoch = 3;
-
-export function keyOf(machineId: string): AdmissionKey {
-  return deriveAdmissionKey(master, epoch, machineId);
-}
-
-/** A datagram with a short header, to an id as the machine would have made it. */
-export function bareDatagram(machineId: string, length: number, nonce = 1): Uint8Array {
-  const key = keyOf(machineId);
-  const datagram = new Uint8Array(length).fill(0xee);
-  datagram[0] = 0x40;
-  datagram.set(routedId(key, idKeys(key), new Uint8Array(7).fill(nonce)), 1);
-  return datagram;
-}
-
-/** An Initial as a client's first, behind its header. */
-export function admission(machineId: string, random: number, length = 1200): Uint8Array {
-  const datagram = new Uint8Array(length).fill(0xdd);
-  datagram.set([0xc3, 0, 0, 0, 1, 16]);
-  const timeS = Math.floor(Date.now() / 1000);
-  return sealAdmission(keyOf(machineId), datagram, timeS, new Uint8Array(3).fill(random));
+  collect(): void {
+    const output = this.core.takeOutput();
+    if (output === null) return;
+    this.requests.push(...output.requests);
+    this.released.push(...output.released);
+    this.hints.push(...output.hints);
+    this.closed.push(...output.closed);
+  }
 }

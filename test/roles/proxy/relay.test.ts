@@ -1,14 +1,14 @@
 import { expect, test } from "bun:test";
 import { hintBytes, openHint } from "../../../src/quic/admission-hint.ts";
 import { encodeDoorFrame, decodeDoorFrame } from "../../../src/roles/proxy/door-frame.ts";
-import { admission, bareDatagram, cookie, keyOf, RelayStage } from "./relay-stage.ts";
+import { admission, bareDatagram, cookie, keyOf, SocketStage } from "./socket-stage.ts";
 
 /** A relay in its own process, real sockets on both sides, and the test as its broker. */
 
 const machineId = "148e21ea7e46e8";
 
 test("an admission reaches the machine with its header, and the answer the client", async () => {
-  await using stage = RelayStage.start({ backendPort: 40_001 });
+  await using stage = SocketStage.start({ backendPort: 40_001 });
   const machine = await stage.machine(machineId, "127.9.0.1", 40_001);
   const client = await stage.peer("127.0.0.1");
   const proxy = await stage.address();
@@ -32,7 +32,7 @@ test("an admission reaches the machine with its header, and the answer the clien
 });
 
 test("a bare datagram with an id of the machine opens a flow, each address one of its own", async () => {
-  await using stage = RelayStage.start({
+  await using stage = SocketStage.start({
     backendPort: 40_002,
     listen: [
       { host: "127.0.0.1", port: 0 },
@@ -58,20 +58,21 @@ test("a bare datagram with an id of the machine opens a flow, each address one o
 });
 
 test("a stopped machine is asked for; what waits reaches it when it has started", async () => {
-  await using stage = RelayStage.start({ backendPort: 40_003 });
+  await using stage = SocketStage.start({ backendPort: 40_003 });
   stage.learn({ kind: "machine", machineId, state: "stopped", address: undefined });
   const client = await stage.peer("127.0.0.1");
-  client.send(admission(machineId, 1), await stage.address());
+  const first = admission(machineId, 1);
+  client.send(first, await stage.address());
   const hint = await client.next();
   expect(hint.bytes.byteLength).toBe(hintBytes);
   expect(openHint(keyOf(machineId), hint.bytes)?.state).toBe("starting");
   expect(await stage.request()).toEqual({ kind: "start", machineId });
   const machine = await stage.machine(machineId, "127.9.0.3", 40_003);
-  expect((await machine.next()).bytes).toEqual(admission(machineId, 1));
+  expect((await machine.next()).bytes).toEqual(first);
 });
 
 test("the door takes datagrams of the web process, and nobody else's", async () => {
-  await using stage = RelayStage.start({ backendPort: 40_004 });
+  await using stage = SocketStage.start({ backendPort: 40_004 });
   const machine = await stage.machine(machineId, "127.9.0.4", 40_004);
   const web = await stage.peer("127.0.0.1");
   const { doorPort } = await stage.listening();
@@ -93,14 +94,15 @@ test("the door takes datagrams of the web process, and nobody else's", async () 
   });
 
   web.send(encodeDoorFrame(cookie, { ...frame, datagram: new Uint8Array(0) }), door);
-  const { drops } = await stage.metrics(
-    ({ gauges }) => gauges["sockets"] === 0 && gauges["flows"] === 0,
+  const { counters, drops } = await stage.metrics(
+    ({ gauges, counters }) => gauges["sockets"] === 0 && counters["flows_closed_total"] === 1,
   );
   expect(drops["door"]).toBe(1);
+  expect(counters["flows_opened_total"]).toBe(1);
 });
 
 test("a relay does not end by signals, but with its broker's pipe", async () => {
-  await using stage = RelayStage.start();
+  await using stage = SocketStage.start();
   await stage.listening();
   stage.child.kill("SIGTERM");
   stage.child.kill("SIGINT");

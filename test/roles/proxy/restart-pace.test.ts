@@ -11,13 +11,13 @@ test("the first restart comes within 100 ms, later ones up to 5 s apart", () => 
     pauses.push(pauseMs);
     nowMs += pauseMs;
   }
-  expect(pauses).toEqual([50, 100, 200, 400, 800, 1600, 3200, 5000, 5000, 5000]);
+  expect(pauses).toEqual([20, 40, 80, 160, 320, 640, 1280, 2560, 5000, 5000]);
 });
 
 test("one that lasted is started again at once", () => {
   const pace = new RestartPace();
   for (let restart = 0; restart < 8; restart++) pace.nextPause(0, restart * 5000);
-  expect(pace.nextPause(brokerLimits.childHealthyMs, 100_000)).toBe(50);
+  expect(pace.nextPause(brokerLimits.childHealthyMs, 100_000)).toBe(20);
 });
 
 test("never more than so many restarts a minute, however long each of them lasts", () => {
