@@ -25,6 +25,8 @@ export const apiLimits = {
   backoffMsMax: 8_000,
   retryAfterMsMax: 60_000,
   pageSize: 500,
+  /** Fly says: at most so many rows a page. Without configurations a row is about 500 bytes. */
+  summaryPageSize: 1_000,
   pagesMax: 1_000,
   bucketsMax: 4_096,
   cookiesMax: 32,

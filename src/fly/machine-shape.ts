@@ -42,6 +42,13 @@ export const machineShape = v.looseObject({
   nonce: text,
 });
 
+/** All that a list with `summary` is asked for. */
+export const machineSummaryShape = v.looseObject({
+  id: machineShape.entries.id,
+  state: v.string(),
+  private_ip: text,
+});
+
 export const volumeShape = v.looseObject({
   id: v.pipe(v.string(), v.regex(/^[\w-]{1,64}$/u)),
   name: text,
@@ -71,6 +78,7 @@ export const leaseShape = v.union([
 ]);
 
 export type FlyMachine = v.InferOutput<typeof machineShape>;
+export type MachineSummary = v.InferOutput<typeof machineSummaryShape>;
 export type FlyVolume = v.InferOutput<typeof volumeShape>;
 
 /** Volumes linger in lists for a day after they were destroyed. */

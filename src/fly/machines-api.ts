@@ -3,48 +3,35 @@ import { ignoreNotFound, parseAnswer } from "./api-answer.ts";
 import { type ApiClock, systemClock } from "./api-clock.ts";
 import { MachinesApiError } from "./api-error.ts";
 import { apiLimits } from "./api-limits.ts";
-import { type ApiAnswer, type ApiRequest, ApiTransport } from "./api-transport.ts";
+import {
+  type ApiAnswer,
+  type ApiObserver,
+  type ApiRequest,
+  ApiTransport,
+} from "./api-transport.ts";
 import {
   type FlyMachine,
   type FlyVolume,
+  type MachineSummary,
   appShape,
   leaseShape,
   machineShape,
+  machineSummaryShape,
   startShape,
   volumeShape,
 } from "./machine-shape.ts";
+import type {
+  ChangeOptions,
+  MachineUpdate,
+  MachineWish,
+  VolumeWish,
+  WantedState,
+} from "./machine-wish.ts";
 
-export interface VolumeWish {
-  readonly name: string;
-  readonly region: string;
-  readonly size_gb: number;
-  /** The size of the machine to come, so that Fly picks a host with room for both. */
-  readonly compute?: unknown;
-}
-
-export interface MachineWish {
-  readonly name?: string | undefined;
-  readonly region?: string | undefined;
-  readonly config: Readonly<Record<string, unknown>>;
-  readonly [member: string]: unknown;
-}
-
-export interface MachineUpdate {
-  readonly config: Readonly<Record<string, unknown>>;
-  readonly current_version?: string | undefined;
-  readonly skip_launch?: boolean;
-}
-
-export interface WantedState {
-  readonly state: "started" | "stopped";
-  readonly version?: string | undefined;
-  /** States that end the waiting, because the wanted one will not come by itself. */
-  readonly failures?: readonly string[];
-}
-
-/** Extras of a call that changes a machine. */
-export interface ChangeOptions {
-  readonly leaseNonce?: string;
+export interface MachineList {
+  readonly machines: readonly MachineSummary[];
+  /** Rows without an id or a state: not all machines are in the list. */
+  readonly unreadable: number;
 }
 
 interface ClientOptions {
@@ -61,6 +48,8 @@ type MachinesApiOptions = ClientOptions &
         readonly base: string;
         readonly token: string;
         readonly userAgent: string;
+        readonly attemptsMax?: number;
+        readonly observe?: ApiObserver;
         readonly transport?: undefined;
       }
   );
@@ -111,6 +100,14 @@ export class MachinesApi {
       Object.entries(metadata).map(([key, value]) => [`metadata.${key}`, value]),
     );
     return this.#list("machines", "list machines", machineShape, query);
+  }
+
+  /** Every machine of the app without its configuration. What is no machine is counted, not shown. */
+  async listSummaries(): Promise<MachineList> {
+    const filter = { summary: "true", limit: String(apiLimits.summaryPageSize) };
+    const rows = await this.#list("machines", "list machines", v.unknown(), filter);
+    const machines = rows.filter((row) => v.is(machineSummaryShape, row));
+    return { machines, unreadable: rows.length - machines.length };
   }
 
   async listVolumes(): Promise<FlyVolume[]> {
@@ -343,8 +340,8 @@ export class MachinesApi {
         method: "GET",
         path: this.#path(kind),
         query: {
-          ...filter,
           limit: String(apiLimits.pageSize),
+          ...filter,
           ...(cursor === undefined ? {} : { cursor }),
         },
         action,
