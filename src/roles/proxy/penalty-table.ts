@@ -12,14 +12,16 @@ export class PenaltyTable {
   /** Zero where nobody stands. */
   readonly #untilMs = new Float64Array(proxyLimits.penaltyNetworksMax);
 
+  #size = 0;
+
   /** `seed` has 4 random bytes. */
   constructor(seed: Uint8Array) {
     this.#seed = Buffer.from(seed).readUInt32BE(0);
   }
 
-  /** Those whose time is over are among them. */
+  /** Places that were ever taken. */
   get size(): number {
-    return this.#untilMs.reduce((count, untilMs) => count + Number(untilMs > 0), 0);
+    return this.#size;
   }
 
   note(network: Source["network"], nowMs: number): void {
@@ -30,6 +32,7 @@ export class PenaltyTable {
     if (!known) at = this.#free(hash, nowMs);
     if (at < 0) return;
     const fromMs = known ? (this.#untilMs[at] ?? nowMs) : nowMs;
+    if (this.#untilMs[at] === 0) this.#size++;
     this.#hashes[at] = hash;
     this.#untilMs[at] = Math.min(fromMs + penaltyPerBadTagMs, nowMs + penaltyMsMax);
   }
