@@ -25,7 +25,6 @@ export class PenaltyTable {
   }
 
   note(network: Source["network"], nowMs: number): void {
-    const { penaltyMsMax, penaltyPerBadTagMs } = proxyLimits;
     const hash = this.#hash(network);
     let at = this.#find(hash, nowMs);
     const known = at >= 0;
@@ -34,7 +33,8 @@ export class PenaltyTable {
     const fromMs = known ? (this.#untilMs[at] ?? nowMs) : nowMs;
     if (this.#untilMs[at] === 0) this.#size++;
     this.#hashes[at] = hash;
-    this.#untilMs[at] = Math.min(fromMs + penaltyPerBadTagMs, nowMs + penaltyMsMax);
+    const untilMs = fromMs + proxyLimits.penaltyPerBadTagMs;
+    this.#untilMs[at] = Math.min(untilMs, nowMs + proxyLimits.penaltyMsMax);
   }
 
   /** One wrong tag is a slip, or forged; a network is punished for more. */
