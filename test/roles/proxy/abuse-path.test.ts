@@ -110,6 +110,17 @@ describe("floods", () => {
     expect(outcomes.filter((outcome) => outcome !== "forward")).toEqual([]);
   });
 
+  test("from anywhere: a client with a flow has its new ids looked at before any stranger's", () => {
+    const stage = new RelayStage();
+    stage.confirmed(0, client(1));
+    const outcomes: string[] = [];
+    flood(stage, { perMs: 200, ms: 1000, from: () => anybody(stage) }, () => {
+      outcomes.push(stage.outcome(stage.bare()), stage.outcome(stage.admission()));
+    });
+    expect(stage.core.drops.pressure).toBeGreaterThan(100_000);
+    expect(outcomes.filter((outcome) => outcome !== "forward")).toEqual([]);
+  });
+
   test("a machine's new flows and rates are its own: another's are full", () => {
     const stage = new RelayStage({ machines: 2 });
     for (let count = 0; count < 1000; count++) stage.send(stage.admission(0), anybody(stage));
@@ -169,6 +180,19 @@ describe("theft of an id on the path", () => {
     // All 64 at once, and of those with a tag none goes for one without.
     for (let count = 0; count < 16; count++)
       expect(stage.outcome(stage.bare(), client(count, count))).toBe("forward");
+  });
+
+  test("who came by an id and then by a tag does not go for one who comes by a tag", () => {
+    const stage = new RelayStage();
+    const flow = stage.flow(stage.bare(), client(0));
+    stage.send(stage.admission(), client(0));
+    for (let port = 1; port < limits.unconfirmedFlowsPerNetworkMax; port++) {
+      stage.now.monotonicMs += 10;
+      stage.flow(stage.bare(), client(port));
+    }
+    for (let port = 100; port < 110; port++) stage.flow(stage.admission(), client(port));
+    expect(stage.closed).toHaveLength(10);
+    expect(stage.closed).not.toContain(flow);
   });
 
   test("another machine's id in the client's name does not move it", () => {

@@ -81,7 +81,7 @@ class SideBySide {
         const expected = this.model.find(action.machine, action.port);
         if (flow === undefined) break;
         expect(this.stage.answer(flow, 20)).toBe(expected === undefined ? "flows" : null);
-        if (expected !== undefined) expected.heard = true;
+        if (expected !== undefined) Object.assign(expected, { heard: true, askedMs: undefined });
         break;
       }
       default:

@@ -7,6 +7,8 @@ export interface ModelFlow {
   readonly sinceMs: number;
   lastMs: number;
   heard: boolean;
+  /** When the admission came that has no answer yet. */
+  askedMs: number | undefined;
   confirmed: boolean;
 }
 
@@ -33,14 +35,20 @@ export class RelayModel {
   /** With a right and new tag. */
   admit(machine: number, port: number, nowMs: number): Outcome {
     const found = this.machines.get(machine);
-    if (found?.state === "started") return this.#forward(machine, port, false, nowMs);
+    if (found?.state === "started") {
+      const known = this.find(machine, port);
+      const outcome = this.#forward(machine, port, false, nowMs);
+      const flow = this.find(machine, port);
+      if (flow !== undefined) flow.askedMs ??= nowMs;
+      if (known?.askedMs !== undefined && nowMs - known.askedMs >= 500)
+        this.#hold(machine, port, nowMs);
+      return outcome;
+    }
     const isGone = nowMs - (this.goneMs.get(machine) ?? -Infinity) < 60_000;
     if (found === undefined && isGone) return "drop";
     if (found !== undefined && (found.state === "failed" || nowMs < found.failedUntilMs))
       return "drop";
-    if (this.held.filter((each) => each.machine === machine).length >= 4) return "drop";
-    this.held.push({ machine, port, sinceMs: nowMs });
-    return "held";
+    return this.#hold(machine, port, nowMs);
   }
 
   /** With a right id. */
@@ -89,12 +97,26 @@ export class RelayModel {
   #forward(machine: number, port: number, withId: boolean, nowMs: number): Outcome {
     let flow = this.find(machine, port);
     if (flow === undefined) {
-      flow = { machine, port, sinceMs: nowMs, lastMs: nowMs, heard: false, confirmed: false };
+      flow = {
+        machine,
+        port,
+        sinceMs: nowMs,
+        lastMs: nowMs,
+        heard: false,
+        askedMs: undefined,
+        confirmed: false,
+      };
       this.flows.push(flow);
     }
     flow.lastMs = nowMs;
     flow.confirmed ||= withId && flow.heard;
     return "forward";
+  }
+
+  #hold(machine: number, port: number, sinceMs: number): Outcome {
+    if (this.held.filter((each) => each.machine === machine).length >= 4) return "drop";
+    this.held.push({ machine, port, sinceMs });
+    return "held";
   }
 
   #takeHeld(machine: number): typeof this.held {
