@@ -2,7 +2,15 @@ import { describe, expect, test } from "bun:test";
 import { proxyLimits as limits } from "../../../src/roles/proxy/limits.ts";
 import type { Source } from "../../../src/roles/proxy/source.ts";
 import { between } from "../../support/seed.ts";
-import { anybody, client, keyOf, machineId, RelayStage, strangersKey } from "./relay-stage.ts";
+import {
+  anybody,
+  client,
+  keyOf,
+  machineId,
+  nameOf,
+  RelayStage,
+  strangersKey,
+} from "./relay-stage.ts";
 
 /** What those on the path, floods and hostile machines can do. */
 
@@ -165,7 +173,7 @@ describe("theft of an id on the path", () => {
     expect(stage.answer(stolen, 3 * datagram.byteLength + 1)).toBe("amplification");
     expect(stage.answer(flow)).toBeNull();
     stage.pass(limits.unconfirmedFlowMs);
-    expect(stage.closed).toEqual([stolen]);
+    expect(stage.closed).toEqual([nameOf(stolen)]);
   });
 
   test("copies from everywhere do not keep the machine's owner from connecting", () => {
@@ -192,7 +200,7 @@ describe("theft of an id on the path", () => {
     }
     for (let port = 100; port < 110; port++) stage.flow(stage.admission(), client(port));
     expect(stage.closed).toHaveLength(10);
-    expect(stage.closed).not.toContain(flow);
+    expect(stage.closed).not.toContain(nameOf(flow));
   });
 
   test("another machine's id in the client's name does not move it", () => {

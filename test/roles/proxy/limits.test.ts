@@ -1,7 +1,7 @@
 import { describe, expect, test } from "bun:test";
 import { quicLimits } from "../../../src/quic/limits.ts";
 import { proxyLimits as limits } from "../../../src/roles/proxy/limits.ts";
-import { client, keyOf, machineId, RelayStage } from "./relay-stage.ts";
+import { client, keyOf, machineId, nameOf, RelayStage } from "./relay-stage.ts";
 
 /** A client of its own network each. */
 const apart = (number: number) => client(1, number + 1);
@@ -40,7 +40,7 @@ describe("flows", () => {
     }
     stage.pass(1250);
     expect(stage.outcome(stage.admission(350), client(7, 99_999))).toBe("forward");
-    expect(stage.closed).toEqual([silent]);
+    expect(stage.closed).toEqual([nameOf(silent)]);
     expect(stage.outcome(stage.bare(351), client(8, 99_998))).toBe("flows");
     expect(stage.core.gauges.flows).toBe(flows);
   });
@@ -89,7 +89,10 @@ describe("flows", () => {
     rest(stage, limits.unconfirmedGraceMs);
     expect(stage.outcome(stage.bare(170), apart(9000))).toBe("forward");
     expect(stage.outcome(stage.admission(170), apart(9001))).toBe("forward");
-    expect(stage.closed.map(({ source }) => source)).toEqual([apart(0), apart(1)]);
+    expect(stage.closed).toEqual([
+      `${apart(0).key} at ${machineId(0)}`,
+      `${apart(1).key} at ${machineId(1)}`,
+    ]);
     expect(stage.core.gauges.unconfirmed_flows).toBe(limits.unconfirmedFlowsMax);
   });
 
@@ -101,7 +104,7 @@ describe("flows", () => {
     expect(stage.outcome(stage.bare(2), client(100))).toBe("unconfirmed-flows");
     rest(stage, limits.unconfirmedGraceMs);
     expect(stage.outcome(stage.admission(2), client(100))).toBe("forward");
-    expect(stage.closed.map(({ source }) => source)).toEqual([client(0)]);
+    expect(stage.closed).toEqual([`${client(0).key} at ${machineId(0)}`]);
     // Confirmed ones are not of the 16.
     const confirmed = new RelayStage();
     for (let port = 0; port < 40; port++) {
@@ -120,14 +123,14 @@ describe("flows", () => {
     expect(stage.flow(datagram, client(1))).toBe(unconfirmed);
     expect(stage.closed).toEqual([]);
     stage.pass(250);
-    expect(stage.closed).toEqual([unconfirmed]);
+    expect(stage.closed).toEqual([nameOf(unconfirmed)]);
     // What the machine sends does not keep it.
     stage.pass(40_000);
     expect(stage.answer(confirmed)).toBeNull();
     stage.pass(9000);
     expect(stage.closed).toHaveLength(1);
     stage.pass(limits.sweepMs + 500);
-    expect(stage.closed).toEqual([unconfirmed, confirmed]);
+    expect(stage.closed).toEqual([nameOf(unconfirmed), nameOf(confirmed)]);
   });
 
   test("confirmed is who used an id after the machine was heard, and nobody else", () => {

@@ -55,6 +55,10 @@ export function forged(stage: RelayStage, machine: number): Uint8Array {
   return made?.() ?? new Uint8Array(0);
 }
 
+export function nameOf({ machineId: id, source }: Pick<Flow, "machineId" | "source">): string {
+  return `${source.key} at ${id}`;
+}
+
 export interface AdmissionShape {
   readonly key?: AdmissionKey;
   /** Seconds that the client's clock is ahead. */
@@ -72,7 +76,8 @@ export class RelayStage {
   readonly requests: BrokerRequest[] = [];
   readonly released: Output["released"][number][] = [];
   readonly hints: Output["hints"][number][] = [];
-  readonly closed: Flow[] = [];
+  /** By `nameOf`: flows lead to all others, which no message of a test should show. */
+  readonly closed: string[] = [];
 
   /** `machines` of them have started. */
   constructor(
@@ -183,6 +188,6 @@ export class RelayStage {
     this.requests.push(...output.requests);
     this.released.push(...output.released);
     this.hints.push(...output.hints);
-    this.closed.push(...output.closed);
+    this.closed.push(...output.closed.map(nameOf));
   }
 }
