@@ -133,7 +133,11 @@ describe("a network without UDP", () => {
 
   test("over a WebSocket the same commands, and 64 MiB each way exact", async () => {
     await overTcp();
-    const result = await bulkPipe(["exec", "--transport", "tcp", "dev", "--", "cat"], vault.env, 64);
+    const result = await bulkPipe(
+      ["exec", "--transport", "tcp", "dev", "--", "cat"],
+      vault.env,
+      64,
+    );
     expect(result).toMatchObject({ exitCode: 0, receivedBytes: 64 * 1024 ** 2 });
     expect(result.received).toBe(result.sent);
   });

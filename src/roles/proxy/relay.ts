@@ -53,7 +53,6 @@ async function serve(
     randomBytes: context.randomBytes,
     sessionTimeoutMs: plan.sessionTimeoutMs,
     machineBitsPerSecond: plan.machineBitsPerSecond,
-    randomBytes: context.randomBytes,
   });
   raiseDescriptors(log);
   const counters = new RelayCounters();
