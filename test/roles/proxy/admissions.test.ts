@@ -212,8 +212,11 @@ describe("a machine that does not run", () => {
     stage.machine(0, "stopped");
     stage.send(stage.admission());
     stage.pass(10_000);
-    const later = stage.admission();
-    stage.send(later);
+    const buffer = stage.admission();
+    const later = buffer.slice();
+    stage.send(buffer);
+    // The socket's memory is used again.
+    buffer.fill(0);
     stage.pass(proxyLimits.heldMs - 10_000);
     expect(stage.core.gauges.held_bytes).toBe(later.byteLength);
     expect(stage.core.drops["not-started"]).toBe(1);
