@@ -3,7 +3,8 @@ import type { AdmissionKey } from "../../../src/quic/admission-key.ts";
 import { quicLimits } from "../../../src/quic/limits.ts";
 import type { BrokerRequest } from "../../../src/roles/proxy/decision.ts";
 import { proxyLimits } from "../../../src/roles/proxy/limits.ts";
-import { KeyRing, openMaster } from "../../../src/roles/proxy/key-ring.ts";
+import { openMaster } from "../../../src/quic/proxy-master.ts";
+import { KeyRing } from "../../../src/roles/proxy/key-ring.ts";
 import { client, keyOf, machineId, master, nextMaster, RelayStage } from "./relay-stage.ts";
 
 const lookup = (machine: number): BrokerRequest => ({
