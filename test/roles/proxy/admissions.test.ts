@@ -197,6 +197,7 @@ describe("a machine that does not run", () => {
     expect(stage.requests).toEqual([lookup(0)]);
     stage.machine(0, "stopped");
     expect(stage.requests).toEqual([lookup(0), start(0)]);
+    expect(stage.hints.map(({ bytes }) => stage.readHint(bytes).state)).toEqual(["starting"]);
     expect(stage.outcome(stage.admission())).toBe("held");
     stage.machine(0);
     expect(stage.released.map((each) => each.flow)).toEqual([flow, flow]);
@@ -213,8 +214,11 @@ describe("a machine that does not run", () => {
     stage.machine(0, "stopped");
     stage.send(stage.admission());
     stage.pass(10_000);
-    const later = stage.admission();
-    stage.send(later);
+    const buffer = stage.admission();
+    const later = buffer.slice();
+    stage.send(buffer);
+    // The socket's memory is used again.
+    buffer.fill(0);
     stage.pass(proxyLimits.heldMs - 10_000);
     expect(stage.core.gauges.held_bytes).toBe(later.byteLength);
     expect(stage.core.drops["not-started"]).toBe(1);
