@@ -91,7 +91,8 @@ export async function startLocalProxy(
       child.kill(signal);
     },
     stop: async () => {
-      child.kill("SIGTERM");
+      // The second one insists: nobody is waited for.
+      for (const _ of [1, 2]) child.kill("SIGTERM");
       await child.exited;
       await reading;
     },

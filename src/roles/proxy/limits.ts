@@ -25,8 +25,8 @@ export const proxyLimits = {
   sweepMs: 1000,
 
   // Each way, of one machine.
-  machineBitsPerSecond: 200_000_000,
-  machineDatagramsPerSecond: 20_000,
+  machineBitsPerSecond: 400_000_000,
+  machineDatagramsPerSecond: 40_000,
   /** How long at the full rate a bucket lasts that was left alone. */
   machineBurstMs: 250,
 
