@@ -57,10 +57,12 @@ export async function startLocalProxy(
   options: LocalProxyOptions = {},
 ): Promise<LocalProxy> {
   let log = "";
+  const { argv = [] } = options;
   const words = [
     ...["--listen", "127.0.0.1", "--port", String(options.port ?? 0), "--backend-port", "8443"],
     ...["--http", "127.0.0.1:0", "--metrics", "127.0.0.1:0", "--key-file", keys.file],
-    ...(options.argv ?? []),
+    ...(argv.includes("--drain-secs") ? [] : ["--drain-secs", "0"]),
+    ...argv,
   ];
   const child = Bun.spawn([programPath("vault-proxy"), ...words], {
     cwd: "/",
@@ -91,8 +93,7 @@ export async function startLocalProxy(
       child.kill(signal);
     },
     stop: async () => {
-      // The second one insists: nobody is waited for.
-      for (const _ of [1, 2]) child.kill("SIGTERM");
+      child.kill("SIGTERM");
       await child.exited;
       await reading;
     },
