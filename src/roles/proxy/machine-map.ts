@@ -27,11 +27,14 @@ export class MachineMap {
     return changes;
   }
 
-  /** One machine that was looked at by itself. Returns what the relay asked for, changed or not. */
-  see(machine: MachineSummary, nowMs: number): RelayRecord {
+  /** One machine that was asked for by itself at `askedMs`. Returns what the relay must know, changed or not. */
+  see(machine: MachineSummary, askedMs: number): RelayRecord {
+    const known = this.#entries.get(machine.id);
+    const newer = known !== undefined && known.seenMs > askedMs && this.record(machine.id);
+    if (newer) return newer;
     const row = rowOf(machine);
     if (row === gone) return this.forget(machine.id);
-    this.#put(machine.id, row, nowMs);
+    this.#put(machine.id, row, askedMs);
     return { kind: "machine", machineId: machine.id, ...row };
   }
 
