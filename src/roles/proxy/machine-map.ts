@@ -1,6 +1,5 @@
 import { isIP } from "node:net";
-import type { MachineList } from "../../fly/machines-api.ts";
-import type { MachineSummary } from "../../fly/machine-shape.ts";
+import type { MachinePage, MachineSummary } from "../../fly/machine-shape.ts";
 import { type MachineState, machineStates, type RelayRecord } from "./broker-record.ts";
 import { brokerLimits } from "./broker-limits.ts";
 
@@ -12,19 +11,17 @@ import { brokerLimits } from "./broker-limits.ts";
 export class MachineMap {
   readonly #entries = new Map<string, Entry>();
 
-  /** A whole list that was asked for at `askedMs`. Returns the differences. */
-  applyList({ machines, unreadable }: MachineList, askedMs: number): RelayRecord[] {
+  /** Of a list that was asked for at `askedMs`. Returns the differences. */
+  applyPage({ machines }: MachinePage, askedMs: number): RelayRecord[] {
+    return this.#applyRows(newestRows(machines), askedMs);
+  }
+
+  /** The whole list: what is not in it may be gone. Returns the differences. */
+  applyList({ machines, unreadable }: MachinePage, askedMs: number): RelayRecord[] {
     const rows = newestRows(machines);
-    const changes: RelayRecord[] = [];
-    for (const [machineId, row] of rows) {
-      const entry = this.#entries.get(machineId);
-      if (entry !== undefined && entry.seenMs > askedMs) continue;
-      const change = row === gone ? this.#drop(machineId) : this.#put(machineId, row, askedMs);
-      if (change !== null) changes.push(change);
-    }
+    const changes = this.#applyRows(rows, askedMs);
     // A list with holes says nothing of those that are not in it.
-    if (unreadable === 0) changes.push(...this.#dropMissing(rows, askedMs));
-    return changes;
+    return unreadable === 0 ? [...changes, ...this.#dropMissing(rows, askedMs)] : changes;
   }
 
   /** One machine that was asked for by itself at `askedMs`. Returns what the relay must know, changed or not. */
@@ -64,6 +61,17 @@ export class MachineMap {
     >;
     for (const { state } of this.#entries.values()) counts[state] += 1;
     return counts;
+  }
+
+  #applyRows(rows: ReadonlyMap<string, Row | typeof gone>, askedMs: number): RelayRecord[] {
+    const changes: RelayRecord[] = [];
+    for (const [machineId, row] of rows) {
+      const entry = this.#entries.get(machineId);
+      if (entry !== undefined && entry.seenMs > askedMs) continue;
+      const change = row === gone ? this.#drop(machineId) : this.#put(machineId, row, askedMs);
+      if (change !== null) changes.push(change);
+    }
+    return changes;
   }
 
   #put(machineId: string, row: Row, seenMs: number): RelayRecord | null {
