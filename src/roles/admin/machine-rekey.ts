@@ -1,7 +1,8 @@
 import { MachinesApiError } from "../../fly/api-error.ts";
 import { apiLimits } from "../../fly/api-limits.ts";
 import type { FlyMachine } from "../../fly/machine-shape.ts";
-import type { ChangeOptions, MachinesApi } from "../../fly/machines-api.ts";
+import type { ChangeOptions } from "../../fly/machine-wish.ts";
+import type { MachinesApi } from "../../fly/machines-api.ts";
 import { admissionKeyVariable } from "./admission-keys.ts";
 
 /**

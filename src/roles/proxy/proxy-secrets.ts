@@ -3,6 +3,7 @@ import * as v from "valibot";
 import { Failure } from "../../cli/failure.ts";
 import {
   formatProxyMaster,
+  openMaster,
   parseProxyMasters,
   type ProxyMaster,
   ProxyMasterError,
@@ -104,8 +105,8 @@ function checkKey(text: string, open: boolean): string | undefined {
     throw new Failure("FV-PRX-001", "the key is nothing but zeros", {
       fix: "make one with: fly-vault-admin proxy-key new",
     });
-  if (open && masters.some(({ epoch }) => epoch === openEpoch))
-    throw new Failure("FV-PRX-001", `with --open no key can be of epoch ${openEpoch}`, {
+  if (open && masters.some(({ epoch }) => epoch === openMaster.epoch))
+    throw new Failure("FV-PRX-001", `with --open no key can be of epoch ${openMaster.epoch}`, {
       because: "those without a key use that epoch",
       fix: "leave out --open, or go on to the next key with: fly-vault-admin proxy-key rotate",
     });
@@ -127,4 +128,3 @@ function parseMasters(text: string): readonly ProxyMaster[] {
 const tokenVariable = "FLY_API_TOKEN";
 const keyVariable = "FLY_VAULT_PROXY_KEY";
 const leftVariable = "VAULT_PROXY_SECRETS_FD";
-const openEpoch = 7;

@@ -1,7 +1,8 @@
 import { describe, expect, test } from "bun:test";
 import { quicLimits } from "../../../src/quic/limits.ts";
 import { proxyLimits } from "../../../src/roles/proxy/limits.ts";
-import { KeyRing, openMaster } from "../../../src/roles/proxy/key-ring.ts";
+import { openMaster } from "../../../src/quic/proxy-master.ts";
+import { KeyRing } from "../../../src/roles/proxy/key-ring.ts";
 import { client, keyOf, machineId, master, nextMaster, RelayStage } from "./relay-stage.ts";
 
 const lookup = (machine: number) => ({ kind: "lookup", machineId: machineId(machine) });

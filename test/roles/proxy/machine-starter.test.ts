@@ -1,7 +1,7 @@
 import { beforeEach, expect, test } from "bun:test";
 import { type ApiErrorKind, MachinesApiError } from "../../../src/fly/api-error.ts";
 import type { FlyMachine } from "../../../src/fly/machine-shape.ts";
-import type { WantedState } from "../../../src/fly/machines-api.ts";
+import type { WantedState } from "../../../src/fly/machine-wish.ts";
 import type { RelayRecord } from "../../../src/roles/proxy/broker-record.ts";
 import { brokerLimits } from "../../../src/roles/proxy/broker-limits.ts";
 import { MachineMap } from "../../../src/roles/proxy/machine-map.ts";

@@ -63,8 +63,8 @@ test("the key may be in a file that others cannot write", async () => {
 });
 
 test.each([
-  ["no key", {}, "the proxy has no key", "fly-vault-admin proxy-key"],
-  ["an empty key", { key: " \n" }, "the proxy has no key", "fly-vault-admin proxy-key"],
+  ["no key", {}, "the proxy has no key", "fly-vault-admin proxy-key new"],
+  ["an empty key", { key: " \n" }, "the proxy has no key", "fly-vault-admin proxy-key new"],
   ["a mistyped key", { key: "fvp1_9_x" }, "the key cannot be read", "proxy-key"],
   ["a key of zeros", { key: keyOf(1, 0) }, "the key is nothing but zeros", "proxy-key"],
   ["two keys of one epoch", { key: `${keyOf(1)},${keyOf(1, 8)}` }, "cannot be read", "proxy-key"],

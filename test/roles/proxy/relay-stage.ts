@@ -6,7 +6,7 @@ import type { ProxyMaster } from "../../../src/quic/proxy-master.ts";
 import { idKeys, routedId } from "../../../src/quic/routed-id.ts";
 import type { MachineState, RelayRecord } from "../../../src/roles/proxy/broker-record.ts";
 import type { BrokerRequest, Decision, Flow, Output } from "../../../src/roles/proxy/decision.ts";
-import { openMaster } from "../../../src/roles/proxy/key-ring.ts";
+import { openMaster } from "../../../src/quic/proxy-master.ts";
 import { proxyLimits } from "../../../src/roles/proxy/limits.ts";
 import { RelayCore } from "../../../src/roles/proxy/relay-core.ts";
 import type { RelayCoreOptions } from "../../../src/roles/proxy/relay-parts.ts";
