@@ -7,7 +7,7 @@ import { admission, bareDatagram, cookie, keyOf, SocketStage } from "./socket-st
 
 const machineId = "148e21ea7e46e8";
 
-test("an admission reaches the machine with its header, and the answer the client", async () => {
+test.concurrent("an admission reaches the machine with its header, and the answer the client", async () => {
   await using stage = SocketStage.start({ backendPort: 40_001 });
   const machine = await stage.machine(machineId, "127.9.0.1", 40_001);
   const client = await stage.peer("127.0.0.1");
@@ -31,7 +31,7 @@ test("an admission reaches the machine with its header, and the answer the clien
   expect(second.port).toBe(arrived.port);
 });
 
-test("a bare datagram with an id of the machine opens a flow, each address one of its own", async () => {
+test.concurrent("a bare datagram with an id of the machine opens a flow, each address one of its own", async () => {
   await using stage = SocketStage.start({
     backendPort: 40_002,
     listen: [
@@ -57,7 +57,7 @@ test("a bare datagram with an id of the machine opens a flow, each address one o
   expect(ports.size).toBe(4);
 });
 
-test("a stopped machine is asked for; what waits reaches it when it has started", async () => {
+test.concurrent("a stopped machine is asked for; what waits reaches it when it has started", async () => {
   await using stage = SocketStage.start({ backendPort: 40_003 });
   stage.learn({ kind: "machine", machineId, state: "stopped", address: undefined });
   const client = await stage.peer("127.0.0.1");
@@ -71,7 +71,7 @@ test("a stopped machine is asked for; what waits reaches it when it has started"
   expect((await machine.next()).bytes).toEqual(first);
 });
 
-test("the door takes datagrams of the web process, and nobody else's", async () => {
+test.concurrent("the door takes datagrams of the web process, and nobody else's", async () => {
   await using stage = SocketStage.start({ backendPort: 40_004 });
   const machine = await stage.machine(machineId, "127.9.0.4", 40_004);
   const web = await stage.peer("127.0.0.1");
@@ -101,7 +101,7 @@ test("the door takes datagrams of the web process, and nobody else's", async () 
   expect(counters["flows_opened_total"]).toBe(1);
 });
 
-test("a relay does not end by signals, but with its broker's pipe", async () => {
+test.concurrent("a relay does not end by signals, but with its broker's pipe", async () => {
   await using stage = SocketStage.start();
   await stage.listening();
   stage.child.kill("SIGTERM");
