@@ -54,41 +54,44 @@ test.concurrent("datagrams that come joined are judged one by one", async () => 
   expect(drops["no-quic"]).toBe(1);
 });
 
-test.concurrent("without a descriptor for one more, those who have a flow keep it, and others get one later", async () => {
-  await using stage = SocketStage.start(
-    { backendPort: 40_013, sessionTimeoutMs: 2500 },
-    // What root may raise again is no limit.
-    { prefix: ["setpriv", "--bounding-set=-sys_resource", "prlimit", "--nofile=64:64"] },
-  );
-  const machines = ["148e21ea7e4700", "148e21ea7e4701", "148e21ea7e4702", "148e21ea7e4703"];
-  const machine = await stage.peer("127.9.1.3", 40_013);
-  for (const id of machines)
-    stage.learn({ kind: "machine", machineId: id, state: "started", address: "127.9.1.3" });
-  stage.learn({ kind: "synced" });
-  await stage.metrics(({ gauges }) => gauges["machines"] === machines.length);
-  const proxy = await stage.address();
-  const first = await stage.peer("127.0.0.1");
-  first.send(bareDatagram(machineId.replace("46e8", "4700"), 50), proxy);
-  const { port: firstPort } = await machine.next();
-  for (const [index, id] of machines.entries())
-    for (let count = 1; count <= 15; count++) {
-      const client = await stage.peer(`127.0.${index}.${count}`);
-      client.send(bareDatagram(id, 60), proxy);
-    }
-  const { gauges } = await stage.metrics(({ drops }) => (drops["descriptors"] ?? 0) > 0);
-  expect(gauges["sockets"]).toBeLessThan(61);
-  expect(gauges["sockets"]).toBe(gauges["flows"] ?? 0);
-  while (machine.waiting > 0) await machine.next();
-  first.send(bareDatagram(machineId.replace("46e8", "4700"), 70), proxy);
-  let arrived = await machine.next();
-  while (arrived.bytes.byteLength !== 70) arrived = await machine.next();
-  expect(arrived.port).toBe(firstPort);
-  // Those that end give their descriptors back.
-  await stage.metrics((metrics) => metrics.gauges["sockets"] === 0);
-  const late = await stage.peer("127.0.0.1");
-  late.send(bareDatagram("148e21ea7e4702", 80), proxy);
-  while (arrived.bytes.byteLength !== 80) arrived = await machine.next();
-});
+test.concurrent(
+  "without a descriptor for one more, those who have a flow keep it, and others get one later",
+  async () => {
+    await using stage = SocketStage.start(
+      { backendPort: 40_013, sessionTimeoutMs: 2500 },
+      // What root may raise again is no limit.
+      { prefix: ["setpriv", "--bounding-set=-sys_resource", "prlimit", "--nofile=64:64"] },
+    );
+    const machines = ["148e21ea7e4700", "148e21ea7e4701", "148e21ea7e4702", "148e21ea7e4703"];
+    const machine = await stage.peer("127.9.1.3", 40_013);
+    for (const id of machines)
+      stage.learn({ kind: "machine", machineId: id, state: "started", address: "127.9.1.3" });
+    stage.learn({ kind: "synced" });
+    await stage.metrics(({ gauges }) => gauges["machines"] === machines.length);
+    const proxy = await stage.address();
+    const first = await stage.peer("127.0.0.1");
+    first.send(bareDatagram(machineId.replace("46e8", "4700"), 50), proxy);
+    const { port: firstPort } = await machine.next();
+    for (const [index, id] of machines.entries())
+      for (let count = 1; count <= 15; count++) {
+        const client = await stage.peer(`127.0.${index}.${count}`);
+        client.send(bareDatagram(id, 60), proxy);
+      }
+    const { gauges } = await stage.metrics(({ drops }) => (drops["descriptors"] ?? 0) > 0);
+    expect(gauges["sockets"]).toBeLessThan(61);
+    expect(gauges["sockets"]).toBe(gauges["flows"] ?? 0);
+    while (machine.waiting > 0) await machine.next();
+    first.send(bareDatagram(machineId.replace("46e8", "4700"), 70), proxy);
+    let arrived = await machine.next();
+    while (arrived.bytes.byteLength !== 70) arrived = await machine.next();
+    expect(arrived.port).toBe(firstPort);
+    // Those that end give their descriptors back.
+    await stage.metrics((metrics) => metrics.gauges["sockets"] === 0);
+    const late = await stage.peer("127.0.0.1");
+    late.send(bareDatagram("148e21ea7e4702", 80), proxy);
+    while (arrived.bytes.byteLength !== 80) arrived = await machine.next();
+  },
+);
 
 test.concurrent("a machine whose port is closed for a while costs the flow nothing", async () => {
   await using stage = SocketStage.start({ backendPort: 40_014 });
@@ -106,18 +109,21 @@ test.concurrent("a machine whose port is closed for a while costs the flow nothi
   expect([arrived.port, arrived.bytes.byteLength]).toEqual([port, 60]);
 });
 
-test.concurrent("a port that another has is no port to share, and a line that is no secret no secret", async () => {
-  await using one = SocketStage.start();
-  const { port } = await one.address();
-  await using other = SocketStage.start({ listen: [{ host: "127.0.0.1", port }] });
-  expect(await other.report()).toEqual({
-    kind: "failed",
-    message: `bind 127.0.0.1:${port}: EADDRINUSE`,
-  });
-  expect(await other.child.exited).toBe(1);
-  await using third = SocketStage.start({}, { secrets: '{"doorCookie":1}\n' });
-  expect(await third.report()).toMatchObject({ kind: "failed" });
-});
+test.concurrent(
+  "a port that another has is no port to share, and a line that is no secret no secret",
+  async () => {
+    await using one = SocketStage.start();
+    const { port } = await one.address();
+    await using other = SocketStage.start({ listen: [{ host: "127.0.0.1", port }] });
+    expect(await other.report()).toEqual({
+      kind: "failed",
+      message: `bind 127.0.0.1:${port}: EADDRINUSE`,
+    });
+    expect(await other.child.exited).toBe(1);
+    await using third = SocketStage.start({}, { secrets: '{"doorCookie":1}\n' });
+    expect(await third.report()).toMatchObject({ kind: "failed" });
+  },
+);
 
 test.concurrent("a relay whose parent is gone before it began does not begin", async () => {
   await using stage = SocketStage.start({ brokerPid: 1 });
