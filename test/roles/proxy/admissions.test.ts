@@ -3,7 +3,8 @@ import type { AdmissionKey } from "../../../src/quic/admission-key.ts";
 import { quicLimits } from "../../../src/quic/limits.ts";
 import type { BrokerRequest } from "../../../src/roles/proxy/decision.ts";
 import { proxyLimits } from "../../../src/roles/proxy/limits.ts";
-import { KeyRing, openMaster } from "../../../src/roles/proxy/key-ring.ts";
+import { openMaster } from "../../../src/quic/proxy-master.ts";
+import { KeyRing } from "../../../src/roles/proxy/key-ring.ts";
 import { client, keyOf, machineId, master, nextMaster, RelayStage } from "./relay-stage.ts";
 
 const lookup = (machine: number): BrokerRequest => ({
@@ -174,6 +175,15 @@ describe("a machine that does not run", () => {
     },
   );
 
+  test("a start under way: an earlier failure is forgotten", () => {
+    const stage = new RelayStage({ machines: 0 });
+    stage.machine(0, "stopped");
+    stage.learn({ kind: "start", machineId: machineId(0), outcome: "failed", retryS: 600 });
+    expect(stage.outcome(stage.admission())).toBe("hint: failed");
+    stage.learn({ kind: "start", machineId: machineId(0), outcome: "starting", retryS: 0 });
+    expect(stage.outcome(stage.admission())).toBe("held");
+  });
+
   test("somebody else started it: an earlier failure is forgotten", () => {
     const stage = new RelayStage({ machines: 0 });
     stage.machine(0, "stopped");
@@ -212,8 +222,11 @@ describe("a machine that does not run", () => {
     stage.machine(0, "stopped");
     stage.send(stage.admission());
     stage.pass(10_000);
-    const later = stage.admission();
-    stage.send(later);
+    const buffer = stage.admission();
+    const later = buffer.slice();
+    stage.send(buffer);
+    // The socket's memory is used again.
+    buffer.fill(0);
     stage.pass(proxyLimits.heldMs - 10_000);
     expect(stage.core.gauges.held_bytes).toBe(later.byteLength);
     expect(stage.core.drops["not-started"]).toBe(1);

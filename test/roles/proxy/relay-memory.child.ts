@@ -1,6 +1,6 @@
 import { heapStats } from "bun:jsc";
 import { quicLimits } from "../../../src/quic/limits.ts";
-import { openMaster } from "../../../src/roles/proxy/key-ring.ts";
+import { openMaster } from "../../../src/quic/proxy-master.ts";
 import { proxyLimits as limits } from "../../../src/roles/proxy/limits.ts";
 import type { Source } from "../../../src/roles/proxy/source.ts";
 import { keyOf, machineId, master, nextMaster, RelayStage, strangersKey } from "./relay-stage.ts";
