@@ -268,16 +268,16 @@ export const explanations: Readonly<Record<FailureCode, Explanation>> = {
     meaning: "The command destroys something and nobody confirmed it.",
     remedy: "Say --yes when you mean it.",
   },
-  "FV-PRX-001": {
-    meaning:
-      "The proxy knows the clients of your machines by a key of its own, from which every machine's admission key is made. It was not given, is given twice, or is mistyped.",
-    remedy:
-      "`fly-vault-admin proxy-key new` makes a file with one. Give the file with --key-file, writable by its owner alone, or its text in FLY_VAULT_PROXY_KEY.",
-  },
   "FV-ADM-006": {
     meaning:
       "`new` replaces no key file, `rotate` needs one with one master, `retire` one with two.",
     remedy: "`fly-vault-admin proxy-key show` tells what is in it. Nothing was changed.",
+  },
+  "FV-PRX-001": {
+    meaning:
+      "The proxy knows the clients of your machines by a key of its own, from which every machine's admission key is made. It was not given, is given twice, or is mistyped.",
+    remedy:
+      "`fly-vault-admin proxy-key new` makes a key file. Give its content in FLY_VAULT_PROXY_KEY, or name with --key-file a copy that only its owner can write.",
   },
   "FV-SYS-001": {
     meaning: "The operating system refused a call that the program cannot do without.",

@@ -96,19 +96,19 @@ function checkKey(text: string, open: boolean): string | undefined {
     if (open) return undefined;
     throw new Failure("FV-PRX-001", "the proxy has no key", {
       because: "without one it could not tell the clients of your machines from strangers",
-      fix: `make one with \`fly-vault-admin proxy-key new --key-file proxy.key\`; give it by --key-file, or its text in ${keyVariable}`,
+      fix: `fly-vault-admin proxy-key new  makes a key file; its content goes into ${keyVariable}, or its name into --key-file`,
     });
   }
   const masters = parseMasters(text);
   // Anybody can make a tag from a key that everybody knows; --open says so.
   if (masters.some(({ master }) => master.every((byte) => byte === 0)))
     throw new Failure("FV-PRX-001", "the key is nothing but zeros", {
-      fix: "make one with: fly-vault-admin proxy-key new",
+      fix: "fly-vault-admin proxy-key new  makes one",
     });
   if (open && masters.some(({ epoch }) => epoch === openMaster.epoch))
     throw new Failure("FV-PRX-001", `with --open no key can be of epoch ${openMaster.epoch}`, {
       because: "those without a key use that epoch",
-      fix: "leave out --open, or go on to the next key with: fly-vault-admin proxy-key rotate",
+      fix: "leave out --open, or go on to the next key:  fly-vault-admin proxy-key rotate",
     });
   return masters.map(formatProxyMaster).join(",");
 }
@@ -120,7 +120,7 @@ function parseMasters(text: string): readonly ProxyMaster[] {
     if (!(error instanceof ProxyMasterError)) throw error;
     throw new Failure("FV-PRX-001", "the key cannot be read", {
       because: error.message,
-      fix: "look at it with: fly-vault-admin proxy-key show",
+      fix: "compare it with the key file; is that whole?  fly-vault-admin proxy-key show",
     });
   }
 }
