@@ -29,7 +29,7 @@ const fly = await timeline.step(
 const keys = await makeProxyKeys(fly);
 let proxy = await timeline.step(
   "start vault-proxy",
-  async () => startLocalProxy(fly, { app }, keys),
+  async () => startLocalProxy(fly, { app, keyFile: keys.file }),
   ({ address }) => `UDP at ${address}, with a key of its own`,
 );
 try {
@@ -225,7 +225,7 @@ async function replaceProxy(local: LocalFly, vault: Vault): Promise<string> {
   await Bun.sleep(500);
   proxy.kill("SIGKILL");
   await proxy.exited;
-  proxy = await startLocalProxy(local, { app }, keys, { port: proxy.port });
+  proxy = await startLocalProxy(local, { app, keyFile: keys.file, address: proxy.address });
   const { text } = await counting;
   if (text !== "1\n2\n3\n4\n5\n6\n7\n8\n") throw new Error(`The command lost output: ${text}`);
   return "counted to 8, each number once";

@@ -27,7 +27,7 @@ let rootfs: string;
 beforeAll(async () => {
   fly = await startLocalFly();
   keys = await makeProxyKeys(fly);
-  proxy = await startLocalProxy(fly, { app: "vault-tenants" }, keys);
+  proxy = await startLocalProxy(fly, place());
   tenant = await fly.createTenant("acme", ["--proxy", proxy.address, "--key-file", keys.file]);
   rootfs = await makeRootfsArchive(fly.folder, { format: "tar.zst" });
   vault = await makeLocalVault(fly, tenant);
@@ -40,6 +40,10 @@ afterAll(async () => {
   await proxy.stop();
   await fly.stop();
 });
+
+function place(): { readonly app: string; readonly keyFile: string } {
+  return { app: "vault-tenants", keyFile: keys.file };
+}
 
 async function throughProxy(changes: Readonly<Record<string, string>> = {}): Promise<void> {
   const admission_key = keys.keyOf(tenant.machineId);
@@ -98,9 +102,9 @@ describe("the proxy dies", () => {
   });
 
   test("as a whole, and another takes its place: 1 GiB each way, exact to the byte", async () => {
-    const fast = { argv: ["--machine-mbit", "8000"] };
+    const fast = { ...place(), argv: ["--machine-mbit", "8000"] };
     await proxy.stop();
-    proxy = await startLocalProxy(fly, tenant, keys, fast);
+    proxy = await startLocalProxy(fly, fast);
     await using path = await UdpRelay.open({ host: "127.0.0.1", port: proxy.port });
     await throughProxy({ address: `127.0.0.1:${path.address.port}` });
     const bulk = bulkPipe(["exec", "dev", "--", "cat"], vault.env, 1024);
@@ -110,13 +114,13 @@ describe("the proxy dies", () => {
     // Killed, and started again at the same port.
     proxy.kill("SIGKILL");
     await proxy.exited;
-    proxy = await startLocalProxy(fly, tenant, keys, { ...fast, port: proxy.port });
+    proxy = await startLocalProxy(fly, { ...fast, address: proxy.address });
     await moved();
     // The client's address changes.
     await path.rebind();
     await moved();
     // Another instance, which knows nothing of the connection, gets its datagrams from now on.
-    const second = await startLocalProxy(fly, tenant, keys, fast);
+    const second = await startLocalProxy(fly, fast);
     path.redirect({ host: "127.0.0.1", port: second.port });
     await proxy.stop();
     proxy = second;
@@ -159,7 +163,7 @@ describe("a network without UDP", () => {
 });
 
 test("SIGTERM: it leaves with 0, after the clients were told", async () => {
-  const leaving = await startLocalProxy(fly, tenant, keys, { argv: ["--drain-secs", "1"] });
+  const leaving = await startLocalProxy(fly, { ...place(), argv: ["--drain-secs", "1"] });
   leaving.kill("SIGTERM");
   expect(await leaving.exited).toBe(0);
   const events = eventsIn(leaving.log()).map(({ event }) => event);

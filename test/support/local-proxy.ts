@@ -4,7 +4,7 @@ import { mkdtemp, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { deriveAdmissionKey, formatAdmissionKey } from "../../src/quic/admission-key.ts";
 import { formatProxyMaster } from "../../src/quic/proxy-master.ts";
-import type { LocalFly, Tenant } from "./local-fly.ts";
+import type { LocalFly } from "./local-fly.ts";
 import { programEnv, programPath } from "./program.ts";
 
 /** A running `vault-proxy`, its sockets on loopback, in front of the machines of a local Fly. */
@@ -27,8 +27,10 @@ export interface LocalProxy {
 }
 
 export interface LocalProxyOptions {
-  /** Makes a proxy take the place of another one; 0 for any. */
-  readonly port?: number;
+  readonly app: string;
+  readonly keyFile: string;
+  /** Of a proxy whose place it takes; any port without one. */
+  readonly address?: string;
   readonly argv?: readonly string[];
   readonly env?: Readonly<Record<string, string>>;
 }
@@ -52,15 +54,14 @@ export async function makeProxyKeys(fly: LocalFly): Promise<ProxyKeys> {
 
 export async function startLocalProxy(
   fly: LocalFly,
-  tenant: Pick<Tenant, "app">,
-  keys: ProxyKeys,
-  options: LocalProxyOptions = {},
+  options: LocalProxyOptions,
 ): Promise<LocalProxy> {
   let log = "";
   const { argv = [] } = options;
   const words = [
-    ...["--listen", "127.0.0.1", "--port", String(options.port ?? 0), "--backend-port", "8443"],
-    ...["--http", "127.0.0.1:0", "--metrics", "127.0.0.1:0", "--key-file", keys.file],
+    ...["--app", options.app, "--key-file", options.keyFile],
+    ...["--listen", options.address ?? "127.0.0.1:0"],
+    ...["--http", "127.0.0.1:0", "--metrics", "127.0.0.1:0"],
     ...(argv.includes("--drain-secs") ? [] : ["--drain-secs", "0"]),
     ...argv,
   ];
@@ -69,7 +70,6 @@ export async function startLocalProxy(
     env: programEnv({
       FLY_API_BASE: fly.apiBase,
       FLY_API_TOKEN: fly.apiToken,
-      FLY_APP: tenant.app,
       ...options.env,
     }),
     stdin: "ignore",
@@ -124,7 +124,8 @@ function readyIn(log: string): Ready | undefined {
   const events = eventsIn(log);
   const relay = events.find(({ event }) => event === "relay-listening");
   const web = events.find(({ event }) => event === "web-listening");
-  if (relay === undefined || web === undefined) return undefined;
+  const listed = events.some(({ event }) => event === "directory-listed");
+  if (relay === undefined || web === undefined || !listed) return undefined;
   return {
     port: portOf(relay["addresses"]),
     httpPort: portOf(web["http"]),

@@ -92,9 +92,6 @@ async function serve(
 function raiseDescriptors(log: Log): void {
   const wanted = proxyLimits.flowsMax + proxyLimits.descriptorsElse;
   const descriptors = raiseDescriptorLimit(wanted);
-  if (descriptors < wanted)
-    log("warn", "few-descriptors", {
-      descriptors,
-      flows: descriptors - proxyLimits.descriptorsElse,
-    });
+  const flows = Math.max(0, descriptors - proxyLimits.descriptorsElse);
+  if (descriptors < wanted) log("warn", "few-descriptors", { descriptors, flows });
 }

@@ -110,13 +110,13 @@ export class UpstreamSockets {
 
   /** One datagram for the machine. The memory is to stay as it is until `flush`. */
   send(upstream: Upstream, address: number, bytes: number): void {
+    this.#options.counters.toMachinesDatagrams++;
     if (upstream.queue !== undefined) {
       this.#enqueue(upstream.queue, address, bytes);
       return;
     }
     if (this.#departures.isFull) this.flush();
     this.#departures.add(upstream, address, bytes);
-    this.#options.counters.toMachinesDatagrams++;
   }
 
   flush(): void {

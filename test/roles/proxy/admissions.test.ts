@@ -175,6 +175,15 @@ describe("a machine that does not run", () => {
     },
   );
 
+  test("a start under way: an earlier failure is forgotten", () => {
+    const stage = new RelayStage({ machines: 0 });
+    stage.machine(0, "stopped");
+    stage.learn({ kind: "start", machineId: machineId(0), outcome: "failed", retryS: 600 });
+    expect(stage.outcome(stage.admission())).toBe("hint: failed");
+    stage.learn({ kind: "start", machineId: machineId(0), outcome: "starting", retryS: 0 });
+    expect(stage.outcome(stage.admission())).toBe("held");
+  });
+
   test("somebody else started it: an earlier failure is forgotten", () => {
     const stage = new RelayStage({ machines: 0 });
     stage.machine(0, "stopped");

@@ -55,6 +55,9 @@ describe("flows", () => {
     expect(stage.outcome(stage.admission(0), apart(100))).toBe("hint: busy");
     expect(stage.core.drops["flows-of-machine"]).toBe(1);
     expect(stage.outcome(stage.bare(0), apart(100))).toBe("flows-of-machine");
+    // Those are as many as new flows may be: a copied id does not make the relay look for room for ever.
+    for (let number = 0; number < 1000; number++) stage.send(stage.bare(0), apart(200 + number));
+    expect(stage.core.drops["flows-of-machine"]).toBeLessThan(2 + limits.newFlowsPerMachineBurst);
     expect(stage.outcome(stage.admission(1), apart(100))).toBe("forward");
     expect(stage.closed).toEqual([]);
   });
