@@ -80,7 +80,9 @@ export class DialRace {
     this.#start(first);
     if (second !== undefined) {
       this.#expect(second.route, 1);
-      this.#after(second.afterMs, () => this.#startSecond());
+      // Side by side from the start is no question of who answers first.
+      if (second.afterMs === 0) this.#startSecond();
+      else this.#after(second.afterMs, () => this.#startSecond());
     }
     try {
       return await this.#result.promise;

@@ -225,6 +225,12 @@ test("one wrong clock is learnt for all attempts", async () => {
   expect(route.timesS.map((timeS) => Math.abs(timeS - nowS) < 5)).toEqual([false, true]);
 });
 
+test("what is to start beside the other does so, however fast that one is", async () => {
+  const [tcp, udp] = [new StagedRoute("tcp"), new StagedRoute("quic", { silentMs: 40 })];
+  const second = { route: udp, afterMs: 0 };
+  expect((await won(race(tcp, undefined, { second }))).transport).toBe("quic");
+});
+
 test("everything that lost is closed", async () => {
   const again = [0, 0, 0, 1, 1];
   const routes = [new StagedRoute("quic", { againMs: again }), new StagedRoute("tcp")];
