@@ -62,6 +62,8 @@ export const failureCodes = {
   "FV-ADM-003": { exitCode: 7, title: "the tenant exists already" },
   "FV-ADM-004": { exitCode: 8, title: "only partly done" },
   "FV-ADM-005": { exitCode: 2, title: "confirmation is needed" },
+  "FV-ADM-006": { exitCode: 7, title: "the proxies' key file is not in the state for that" },
+  "FV-PRX-001": { exitCode: 2, title: "the proxy has no key, or none it can use" },
   "FV-SYS-001": { exitCode: 1, title: "the operating system refused something we need" },
   "FV-INT-001": { exitCode: 1, title: "a mistake in fly-vault itself" },
 } as const satisfies Record<string, { exitCode: number; title: string }>;

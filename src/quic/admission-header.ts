@@ -20,7 +20,7 @@ export function sealAdmission(
   random: Uint8Array,
 ): Uint8Array {
   const sealed = Buffer.alloc(admissionBytes + datagram.byteLength);
-  sealed[0] = magic;
+  sealed[0] = admissionMagic;
   sealed[1] = epoch;
   sealed.write(machineId, 2, "hex");
   sealed.writeUInt32BE(timeS >>> 0, timeAt);
@@ -36,7 +36,8 @@ export function openAdmission(
   keyOf: (epoch: number, machineId: string) => Uint8Array | undefined,
 ): Admission | null {
   const datagramBytes = sealed.byteLength - admissionBytes;
-  if (sealed[0] !== magic || datagramBytes < quicLimits.initialDatagramBytesMin) return null;
+  if (sealed[0] !== admissionMagic || datagramBytes < quicLimits.initialDatagramBytesMin)
+    return null;
   // More is never sent in a first flight, and would only cost time.
   if (datagramBytes > quicLimits.datagramBytesOptionMax) return null;
   const bytes = Buffer.from(sealed.buffer, sealed.byteOffset, sealed.byteLength);
@@ -64,7 +65,7 @@ function tagOf(sealed: Uint8Array, key: Uint8Array): Uint8Array {
 
 export const admissionBytes = 28;
 /** No QUIC of version 1: bit 0x40 is clear. */
-const magic = 0x0b;
+export const admissionMagic = 0x0b;
 const timeAt = 9;
 const randomAt = 13;
 export const tagAt = 16;

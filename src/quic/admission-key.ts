@@ -22,8 +22,12 @@ export function deriveAdmissionKey(
   epoch: number,
   machineId: string,
 ): AdmissionKey {
+  return { epoch, machineId, key: machineKey(master, machineId), mask: deriveMask(master) };
+}
+
+export function machineKey(master: Uint8Array, machineId: string): Uint8Array {
   const key = createHmac("sha256", master).update(`fly-vault admission 1\0${machineId}`).digest();
-  return { epoch, machineId, key: new Uint8Array(key), mask: deriveMask(master) };
+  return new Uint8Array(key);
 }
 
 export function deriveMask(master: Uint8Array): Uint8Array {
@@ -53,7 +57,7 @@ export function parseAdmissionKeys(text: string): readonly [AdmissionKey, ...Adm
 }
 
 /** For the tags in connection ids: HKDF-Expand(key, "cid", 32). */
-export function connectionIdKey({ key }: AdmissionKey): Uint8Array {
+export function connectionIdKey({ key }: Pick<AdmissionKey, "key">): Uint8Array {
   return createHmac("sha256", key).update("cid\x01").digest();
 }
 

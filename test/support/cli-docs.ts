@@ -5,6 +5,7 @@ import { main as admin } from "../../src/roles/admin/main.ts";
 import { main as client } from "../../src/roles/client/main.ts";
 import { main as init } from "../../src/roles/init/main.ts";
 import { main as local } from "../../src/roles/local/main.ts";
+import { main as proxy } from "../../src/roles/proxy/main.ts";
 import { memoryContext } from "./memory-context.ts";
 
 type Main = (argv: readonly string[], context: Context) => Promise<number>;
@@ -18,6 +19,7 @@ export async function cliDocs(): Promise<string> {
     await section("fly-vault", client),
     await section("fly-vault-admin", admin),
     await section("init", init),
+    await section("vault-proxy", proxy),
     await section("fly-local", local),
     `## Help topics\n\n${shown.map(block).join("\n\n")}`,
     errors,
