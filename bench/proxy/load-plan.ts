@@ -3,8 +3,6 @@ export interface LoadPlan {
   readonly backend: { readonly host: string; readonly port: number };
   readonly flows: number;
   readonly datagramBytes: number;
-  /** Sent and not arrived. */
-  readonly window: number;
   readonly seconds: number;
   /** When latency is measured. */
   readonly pacedPerSecond: number;

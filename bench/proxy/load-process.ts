@@ -15,7 +15,6 @@ export class LoadProcess {
       ...options,
       backend,
       datagramBytes: 1200,
-      window: 512,
       pacedPerSecond: 10_000,
       epoch: benchMaster.epoch,
       master: benchMaster.master.toHex(),

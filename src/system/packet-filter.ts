@@ -14,6 +14,11 @@ export function attachFilter(fd: number, program: readonly FilterInstruction[]):
   attach(fd, attachFilterOption, program);
 }
 
+export function detachFilter(fd: number): void {
+  const unused = cStruct(4);
+  check("setsockopt", () => libc().setsockopt(fd, levelSocket, detachFilterOption, ptr(unused), 4));
+}
+
 /**
  * Chooses, for a datagram, which of the sockets that share a port gets it: 0 for the one that was bound
  * first. It sees the datagram without its UDP header.
@@ -53,6 +58,7 @@ function attach(fd: number, option: number, program: readonly FilterInstruction[
 const instructionBytes = 8;
 const levelSocket = 1;
 const attachFilterOption = 26;
+const detachFilterOption = 27;
 const attachChooserOption = 51;
 
 let opened: ReturnType<typeof openOptionCall> | undefined;

@@ -41,6 +41,10 @@ export const admissionHeaders: FuzzTarget = {
 };
 
 const routes = new Map(keys.map((key) => [key.epoch, idKeys(key)]));
+const routeKeys = {
+  padOf: (epoch: number) => routes.get(epoch)?.pad,
+  tagKeyOf: (epoch: number) => routes.get(epoch)?.tagKey,
+};
 const minted = new Set<string>();
 
 /** Nobody can make an id that leads to a machine without its key. */
@@ -56,9 +60,7 @@ export const routedIds: FuzzTarget = {
     }),
   decodedShareMin: 0.0001,
   check: (bytes) => {
-    const padOf = (epoch: number) => routes.get(epoch)?.pad;
-    const tagKeyOf = (epoch: number) => routes.get(epoch)?.tagKey;
-    if (openRoutedId(bytes, { padOf, tagKeyOf }) === null) return false;
+    if (openRoutedId(bytes, routeKeys) === null) return false;
     if (!minted.has(hex(bytes))) throw new Error("a forged id");
     return true;
   },

@@ -8,6 +8,7 @@ import * as guest from "./guest-target.ts";
 import * as jwt from "./jwt-target.ts";
 import * as login from "./login-target.ts";
 import * as message from "./message-target.ts";
+import * as proxy from "./proxy-target.ts";
 import * as quicHeader from "./quic-header-target.ts";
 import * as quic from "./quic-target.ts";
 import * as tar from "./tar-target.ts";
@@ -22,6 +23,7 @@ export interface FiledTarget {
 export const targets: readonly FiledTarget[] = [
   ...filed("quic-header", quicHeader),
   ...filed("admission", admission),
+  ...filed("proxy", proxy),
   ...filed("quic", quic),
   ...filed("login", login),
   ...filed("frame", frame),

@@ -30,18 +30,19 @@ export class Admissions {
   }
 
   decide(datagram: Uint8Array, source: Source, now: Instant): Decision {
-    const { keys, checks, tally, window } = this.#parts;
+    const { checks, flows, keys, tally, window } = this.#parts;
     const quicBytes = datagram.byteLength - admissionBytes;
     if (quicBytes < quicLimits.initialDatagramBytesMin) return tally.drop("no-quic");
     if (quicBytes > quicLimits.datagramBytesOptionMax) return tally.drop("no-quic");
     const epoch = datagram[1] ?? 0;
     if (!keys.isLive(epoch)) return tally.drop("unknown-epoch");
-    const unseen = checks.take(source.network, now.monotonicMs);
+    const hasFlow = flows.first(source.key) !== undefined;
+    const unseen = checks.take(source, hasFlow, now.monotonicMs);
     if (unseen !== null) return tally.drop(unseen);
     let key: Uint8Array | undefined;
     const admission = openAdmission(datagram, (_, id) => (key = keys.admissionKey(epoch, id)));
     if (admission === null || key === undefined) {
-      checks.noteWrong(source.network, now.monotonicMs);
+      checks.noteWrong(source, now.monotonicMs);
       return tally.drop("bad-tag");
     }
     const { machineId, tag } = admission;
@@ -112,10 +113,15 @@ export class Admissions {
   }
 
   /** Of a known client. One that asks in vain may be asking a machine that was stopped since. */
-  #again(flow: ClientFlow, { epoch, datagram, now }: Applicant): Decision {
+  #again(flow: ClientFlow, applicant: Applicant): Decision {
     const { desk } = this.#parts;
+    const { epoch, datagram, machineId, now } = applicant;
     flow.epoch = epoch;
-    if (flow.noteAdmission(now.monotonicMs)) desk.lookup(flow.machineId, now.monotonicMs);
+    flow.admitted = true;
+    // A copy waits, so that the machine is started as soon as that is known. If it runs after all, it
+    // drops the copy as a replay.
+    if (flow.noteAdmission(now.monotonicMs) && desk.lookup(machineId, now.monotonicMs))
+      this.#keep(applicant);
     return this.#parts.pass(flow, datagram.byteLength, false, now.monotonicMs);
   }
 
@@ -158,10 +164,13 @@ export class Admissions {
     return this.#hold(applicant);
   }
 
-  #hold({ source, epoch, machineId, datagram, now }: Applicant): Decision {
-    const { held, tally } = this.#parts;
+  #hold(applicant: Applicant): Decision {
+    return this.#keep(applicant) ? isHeld : this.#parts.tally.drop("held-enough");
+  }
+
+  #keep({ source, epoch, machineId, datagram, now }: Applicant): boolean {
     const waiting = { source, epoch, datagram, sinceMs: now.monotonicMs };
-    return held.hold(machineId, waiting) ? isHeld : tally.drop("held-enough");
+    return this.#parts.held.hold(machineId, waiting);
   }
 
   /** Asks for a start, unless somebody did a moment ago. False: it cannot be asked for now. */

@@ -16,8 +16,8 @@ export class ClientFlow implements Flow {
   readonly sinceMs: number;
   /** Which master its admission or id was made with. */
   epoch: number;
-  /** It came with a right tag, rather than with an id that others may have seen. */
-  readonly admitted: boolean;
+  /** It had a right tag, rather than an id that others may have seen. */
+  admitted: boolean;
   descriptor = -1;
 
   /** Another machine's, from the same address and port. */

@@ -54,6 +54,6 @@ export interface Traffic {
 }
 
 function newFlows(): TokenBucket {
-  const { newFlowsPerMachinePerSecond, newFlowsPerMachineBurst } = proxyLimits;
-  return new TokenBucket(newFlowsPerMachinePerSecond, newFlowsPerMachineBurst);
+  const limits = proxyLimits;
+  return new TokenBucket(limits.newFlowsPerMachinePerSecond, limits.newFlowsPerMachineBurst);
 }

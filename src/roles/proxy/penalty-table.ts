@@ -12,26 +12,29 @@ export class PenaltyTable {
   /** Zero where nobody stands. */
   readonly #untilMs = new Float64Array(proxyLimits.penaltyNetworksMax);
 
+  #size = 0;
+
   /** `seed` has 4 random bytes. */
   constructor(seed: Uint8Array) {
     this.#seed = Buffer.from(seed).readUInt32BE(0);
   }
 
-  /** Those whose time is over are among them. */
+  /** Places that were ever taken. */
   get size(): number {
-    return this.#untilMs.reduce((count, untilMs) => count + Number(untilMs > 0), 0);
+    return this.#size;
   }
 
   note(network: Source["network"], nowMs: number): void {
-    const { penaltyMsMax, penaltyPerBadTagMs } = proxyLimits;
     const hash = this.#hash(network);
     let at = this.#find(hash, nowMs);
     const known = at >= 0;
     if (!known) at = this.#free(hash, nowMs);
     if (at < 0) return;
     const fromMs = known ? (this.#untilMs[at] ?? nowMs) : nowMs;
+    if (this.#untilMs[at] === 0) this.#size++;
     this.#hashes[at] = hash;
-    this.#untilMs[at] = Math.min(fromMs + penaltyPerBadTagMs, nowMs + penaltyMsMax);
+    const untilMs = fromMs + proxyLimits.penaltyPerBadTagMs;
+    this.#untilMs[at] = Math.min(untilMs, nowMs + proxyLimits.penaltyMsMax);
   }
 
   /** One wrong tag is a slip, or forged; a network is punished for more. */

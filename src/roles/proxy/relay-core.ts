@@ -148,14 +148,15 @@ export class RelayCore {
     const { checks, directory, flows, keys, openNetworks, tally } = this.#parts;
     const nowMs = now.monotonicMs;
     if (!keys.isLive((datagram[idAt] ?? 0) >> 5)) return tally.drop("unknown-epoch");
-    const unseen = checks.take(source.network, nowMs);
+    const hasFlow = flows.first(source.key) !== undefined;
+    const unseen = checks.take(source, hasFlow, nowMs);
     if (unseen !== null) return tally.drop(unseen);
     const id = datagram.subarray(idAt, idAt + connectionIdBytes);
     const opened = openRoutedId(id, this.#idKeys);
     const machine = opened === null ? undefined : directory.find(opened.machineId);
     if (opened === null || machine === undefined) {
       if (!this.#parts.synced) return tally.drop("unknown-machine");
-      checks.noteWrong(source.network, nowMs);
+      checks.noteWrong(source, nowMs);
       return tally.drop("bad-id");
     }
     let flow = flows.at(source.key, machine);

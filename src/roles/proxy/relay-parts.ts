@@ -7,6 +7,7 @@ import { FlowTable } from "./flow-table.ts";
 import { HeldDatagrams } from "./held-datagrams.ts";
 import { HintDesk } from "./hint-desk.ts";
 import { KeyRing } from "./key-ring.ts";
+import { proxyLimits } from "./limits.ts";
 import { OpenNetworks } from "./open-networks.ts";
 import { PenaltyTable } from "./penalty-table.ts";
 import { ReplayWindow } from "./replay-window.ts";
@@ -19,7 +20,8 @@ export interface RelayCoreOptions {
   readonly open: boolean;
   /** A flow whose client was silent for so long is over. */
   readonly sessionTimeoutMs: number;
-  readonly machineBitsPerSecond: number;
+  /** `proxyLimits.machineBitsPerSecond` where not said. */
+  readonly machineBitsPerSecond?: number;
   readonly randomBytes: (length: number) => Uint8Array;
 }
 
@@ -43,10 +45,11 @@ export class RelayParts {
   farewells: ClientFlow[] = [];
   #released: { readonly flow: ClientFlow; readonly datagram: Uint8Array }[] = [];
 
-  constructor({ masters, open, machineBitsPerSecond, randomBytes }: RelayCoreOptions) {
+  constructor(options: RelayCoreOptions) {
+    const { masters, open, machineBitsPerSecond, randomBytes } = options;
     this.checks = new CheckBudget(new PenaltyTable(randomBytes(4)));
     this.keys = new KeyRing(masters, open);
-    this.directory = new Directory(machineBitsPerSecond);
+    this.directory = new Directory(machineBitsPerSecond ?? proxyLimits.machineBitsPerSecond);
     this.hints = new HintDesk(this.keys, this.tally);
   }
 

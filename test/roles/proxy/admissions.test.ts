@@ -1,17 +1,27 @@
 import { describe, expect, test } from "bun:test";
+import type { AdmissionKey } from "../../../src/quic/admission-key.ts";
 import { quicLimits } from "../../../src/quic/limits.ts";
+import type { BrokerRequest } from "../../../src/roles/proxy/decision.ts";
 import { proxyLimits } from "../../../src/roles/proxy/limits.ts";
 import { openMaster } from "../../../src/quic/proxy-master.ts";
 import { KeyRing } from "../../../src/roles/proxy/key-ring.ts";
 import { client, keyOf, machineId, master, nextMaster, RelayStage } from "./relay-stage.ts";
 
-const lookup = (machine: number) => ({ kind: "lookup", machineId: machineId(machine) });
-const start = (machine: number) => ({ kind: "start", machineId: machineId(machine) });
+const lookup = (machine: number): BrokerRequest => ({
+  kind: "lookup",
+  machineId: machineId(machine),
+});
+const start = (machine: number): BrokerRequest => ({
+  kind: "start",
+  machineId: machineId(machine),
+});
+
+function sized(stage: RelayStage, bytes: number): string {
+  return stage.outcome(stage.admission(0, { bytes }));
+}
 
 /** All reasons at once: only the first in the order may show. */
 describe("the order of checks", () => {
-  const sized = (stage: RelayStage, bytes: number) => stage.outcome(stage.admission(0, { bytes }));
-
   test("the length, before anything is computed", () => {
     const stage = new RelayStage({ masters: [] });
     expect(sized(stage, quicLimits.initialDatagramBytesMin - 1)).toBe("no-quic");
@@ -175,20 +185,23 @@ describe("a machine that does not run", () => {
     expect(stage.outcome(stage.admission())).toBe("held");
   });
 
-  test("the directory may be old: an admission without an answer is looked into after a second", () => {
+  test("the directory may be old: who repeats an admission without an answer has the machine looked up, and started at once", () => {
     const stage = new RelayStage();
     const flow = stage.flow(stage.admission());
-    stage.pass(500);
+    stage.pass(250);
     stage.send(stage.admission());
     expect(stage.requests).toEqual([]);
-    stage.pass(500);
-    expect(stage.flow(stage.admission())).toBe(flow);
+    stage.pass(250);
+    const datagram = stage.admission();
+    expect(stage.flow(datagram)).toBe(flow);
     expect(stage.requests).toEqual([lookup(0)]);
     stage.machine(0, "stopped");
-    expect(stage.outcome(stage.admission())).toBe("held");
     expect(stage.requests).toEqual([lookup(0), start(0)]);
-    // And one with an answer is not.
+    expect(stage.outcome(stage.admission())).toBe("held");
     stage.machine(0);
+    expect(stage.released.map((each) => each.flow)).toEqual([flow, flow]);
+    expect(stage.released[0]?.datagram).toEqual(datagram);
+    // And one with an answer is not looked up.
     stage.answer(flow);
     stage.pass(2000);
     stage.send(stage.admission());
@@ -257,21 +270,25 @@ describe("a machine that nobody knows", () => {
   });
 });
 
+function openKey(machine: number): AdmissionKey {
+  return keyOf(machine, openMaster);
+}
+
+function openAdmission(stage: RelayStage, machine = 0): Uint8Array {
+  return stage.admission(machine, { key: openKey(machine) });
+}
+
 describe("open", () => {
   const options = { open: true } as const;
-  const openKey = (machine: number) => keyOf(machine, openMaster);
-  const admission = (stage: RelayStage, machine = 0) =>
-    stage.admission(machine, { key: openKey(machine) });
-
   test("a key that everybody can make is as good as any", () => {
     const stage = new RelayStage({ ...options, masters: [] });
-    const flow = stage.flow(admission(stage));
+    const flow = stage.flow(openAdmission(stage));
     expect(stage.flow(stage.bare(0, openKey(0)))).toBe(flow);
   });
 
   test("without it such a key is worth nothing, and no master may be that one", () => {
     const stage = new RelayStage();
-    expect(stage.outcome(admission(stage))).toBe("unknown-epoch");
+    expect(stage.outcome(openAdmission(stage))).toBe("unknown-epoch");
     expect(stage.outcome(stage.bare(0, openKey(0)))).toBe("unknown-epoch");
     for (const isOpen of [true, false])
       expect(() => new KeyRing([{ epoch: 1, master: new Uint8Array(32) }], isOpen)).toThrow(
@@ -289,11 +306,11 @@ describe("open", () => {
   test("new flows of one network: 8 at once, then one a second; others and holders of keys as ever", () => {
     const stage = new RelayStage({ ...options, machines: 20 });
     const outcomes = Array.from({ length: 12 }, (_, at) =>
-      stage.outcome(admission(stage, at), client(at), at),
+      stage.outcome(openAdmission(stage, at), client(at), at),
     );
     expect(outcomes.filter((one) => one === "forward")).toHaveLength(8);
     expect(stage.core.drops["new-flow-rate"]).toBe(4);
-    expect(stage.outcome(admission(stage, 13), client(1, 99))).toBe("forward");
+    expect(stage.outcome(openAdmission(stage, 13), client(1, 99))).toBe("forward");
     expect(stage.outcome(stage.admission(14), client(200))).toBe("forward");
     expect(stage.outcome(stage.bare(15, openKey(15)), client(201))).toBe("new-flow-rate");
     stage.pass(1000);
@@ -303,15 +320,15 @@ describe("open", () => {
   test("starts of one network: one a minute", () => {
     const stage = new RelayStage({ ...options, machines: 0 });
     for (let machine = 0; machine < 3; machine++) stage.machine(machine, "stopped");
-    expect(stage.outcome(admission(stage, 0))).toBe("held");
-    expect(stage.outcome(admission(stage, 1), client(1), 1)).toBe("hint: busy");
+    expect(stage.outcome(openAdmission(stage, 0))).toBe("held");
+    expect(stage.outcome(openAdmission(stage, 1), client(1), 1)).toBe("hint: busy");
     // The same start is no second one.
-    expect(stage.outcome(admission(stage, 0))).toBe("held");
+    expect(stage.outcome(openAdmission(stage, 0))).toBe("held");
     expect(stage.requests).toEqual([start(0)]);
-    expect(stage.outcome(admission(stage, 1), client(1, 99))).toBe("held");
+    expect(stage.outcome(openAdmission(stage, 1), client(1, 99))).toBe("held");
     expect(stage.outcome(stage.admission(2))).toBe("held");
     stage.pass(60_000);
-    expect(stage.outcome(admission(stage, 1))).toBe("held");
+    expect(stage.outcome(openAdmission(stage, 1))).toBe("held");
     expect(stage.requests).toEqual([start(0), start(1), start(2), start(1)]);
   });
 

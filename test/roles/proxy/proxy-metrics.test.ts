@@ -50,6 +50,7 @@ test("all that web process and relay count is in the table", () => {
     open: true,
     sessionTimeoutMs: 180_000,
     machineBitsPerSecond: 1_000_000,
+    randomBytes: (length) => new Uint8Array(length),
   });
   const reported = [
     ...Object.keys(new WebCounters().values).map((name) => ["web", "counter", name] as const),

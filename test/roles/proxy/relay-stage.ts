@@ -7,11 +7,11 @@ import { idKeys, routedId } from "../../../src/quic/routed-id.ts";
 import type { MachineState, RelayRecord } from "../../../src/roles/proxy/broker-record.ts";
 import type { BrokerRequest, Decision, Flow, Output } from "../../../src/roles/proxy/decision.ts";
 import { openMaster } from "../../../src/quic/proxy-master.ts";
-import { proxyLimits } from "../../../src/roles/proxy/limits.ts";
 import { RelayCore } from "../../../src/roles/proxy/relay-core.ts";
 import type { RelayCoreOptions } from "../../../src/roles/proxy/relay-parts.ts";
 import type { Source } from "../../../src/roles/proxy/source.ts";
-import { type Random, randomBytes, seed, seededRandom } from "../../support/seed.ts";
+import { mutate } from "../../support/mutation.ts";
+import { between, type Random, randomBytes, seed, seededRandom } from "../../support/seed.ts";
 
 /** A relay's core with a clock, machines and clients that are only numbers. */
 
@@ -34,6 +34,31 @@ export function keyOf(
   return deriveAdmissionKey(secret, epoch, machineId(machine));
 }
 
+/** A key that no relay here knows of. */
+export function strangersKey(machine: number): AdmissionKey {
+  return keyOf(machine, { epoch: 1, master: new Uint8Array(32).fill(99) });
+}
+
+export function anybody({ random }: RelayStage): Source {
+  return client(between(random, 1, 65_535), between(random, 0, 2 ** 32 - 1));
+}
+
+/** Almost right, and of no key of this relay's. */
+export function forged(stage: RelayStage, machine: number): Uint8Array {
+  const key = strangersKey(machine);
+  const made = [
+    () => stage.admission(machine, { key }),
+    () => stage.bare(machine, key),
+    () => mutate(stage.random, [stage.admission(machine, { key })]),
+    () => randomBytes(stage.random, between(stage.random, 0, 1300)),
+  ][between(stage.random, 0, 3)];
+  return made?.() ?? new Uint8Array(0);
+}
+
+export function nameOf({ machineId: id, source }: Pick<Flow, "machineId" | "source">): string {
+  return `${source.key} at ${id}`;
+}
+
 export interface AdmissionShape {
   readonly key?: AdmissionKey;
   /** Seconds that the client's clock is ahead. */
@@ -51,7 +76,8 @@ export class RelayStage {
   readonly requests: BrokerRequest[] = [];
   readonly released: Output["released"][number][] = [];
   readonly hints: Output["hints"][number][] = [];
-  readonly closed: Flow[] = [];
+  /** By `nameOf`: flows lead to all others, which no message of a test should show. */
+  readonly closed: string[] = [];
 
   /** `machines` of them have started. */
   constructor(
@@ -64,7 +90,6 @@ export class RelayStage {
       masters: [master],
       open: false,
       sessionTimeoutMs: 180_000,
-      machineBitsPerSecond: proxyLimits.machineBitsPerSecond,
       randomBytes: (length) => randomBytes(this.random, length),
       ...core,
     });
@@ -163,6 +188,6 @@ export class RelayStage {
     this.requests.push(...output.requests);
     this.released.push(...output.released);
     this.hints.push(...output.hints);
-    this.closed.push(...output.closed);
+    this.closed.push(...output.closed.map(nameOf));
   }
 }
