@@ -29,6 +29,7 @@ export interface LocalProxy {
 export interface LocalProxyOptions {
   /** Makes a proxy take the place of another one; 0 for any. */
   readonly port?: number;
+  readonly httpPort?: number;
   readonly argv?: readonly string[];
   readonly env?: Readonly<Record<string, string>>;
 }
@@ -57,9 +58,10 @@ export async function startLocalProxy(
   options: LocalProxyOptions = {},
 ): Promise<LocalProxy> {
   let log = "";
+  const http = `127.0.0.1:${options.httpPort ?? 0}`;
   const words = [
     ...["--listen", "127.0.0.1", "--port", String(options.port ?? 0), "--backend-port", "8443"],
-    ...["--http", "127.0.0.1:0", "--metrics", "127.0.0.1:0", "--key-file", keys.file],
+    ...["--http", http, "--metrics", "127.0.0.1:0", "--key-file", keys.file],
     ...(options.argv ?? []),
   ];
   const child = Bun.spawn([programPath("vault-proxy"), ...words], {
