@@ -1,4 +1,5 @@
 import type { SocketAddress } from "../../src/quic/connection.ts";
+import type { DoorFrame } from "../../src/roles/proxy/door-frame.ts";
 import type { WebProcess } from "./web-process.ts";
 
 type Upstream = Bun.udp.Socket<"buffer">;
@@ -12,15 +13,17 @@ export function bridgeDoor(web: WebProcess, machine: SocketAddress): AsyncDispos
       binaryType: "buffer",
       socket: { data: (_socket, datagram) => web.answer(connection, datagram) },
     });
-  web.onFrame = ({ connection, datagram }) => {
+  const forward = async ({ connection, datagram }: DoorFrame): Promise<void> => {
     const upstream = upstreams.get(connection) ?? open(connection);
     upstreams.set(connection, upstream);
-    if (datagram.byteLength === 0) upstreams.delete(connection);
-    void upstream.then((socket) => {
-      if (datagram.byteLength === 0) socket.close();
-      else socket.send(datagram, machine.port, machine.host);
-    });
+    if (datagram.byteLength > 0) {
+      (await upstream).send(datagram, machine.port, machine.host);
+    } else {
+      upstreams.delete(connection);
+      (await upstream).close();
+    }
   };
+  web.onFrame = (frame) => void forward(frame);
   return {
     [Symbol.asyncDispose]: async () => {
       web.onFrame = undefined;

@@ -31,6 +31,7 @@ export interface LocalProxyOptions {
   readonly keyFile: string;
   /** Of a proxy whose place it takes; any port without one. */
   readonly address?: string;
+  readonly httpPort?: number;
   readonly argv?: readonly string[];
   readonly env?: Readonly<Record<string, string>>;
 }
@@ -61,7 +62,7 @@ export async function startLocalProxy(
   const words = [
     ...["--app", options.app, "--key-file", options.keyFile],
     ...["--listen", options.address ?? "127.0.0.1:0"],
-    ...["--http", "127.0.0.1:0", "--metrics", "127.0.0.1:0"],
+    ...["--http", `127.0.0.1:${options.httpPort ?? 0}`, "--metrics", "127.0.0.1:0"],
     ...(argv.includes("--drain-secs") ? [] : ["--drain-secs", "0"]),
     ...argv,
   ];

@@ -51,8 +51,7 @@ export class DialRace {
   readonly #timers = new Set<ReturnType<typeof setTimeout>>();
   /** Attempts under way or to come, of each route. */
   readonly #pending = new Map<DialRoute, number>();
-  /** Attempts of the first route that are under way. */
-  #underWay = 0;
+  readonly #underWay = new Map<DialRoute, number>();
   #isSecondStarted = false;
   #isOver = false;
   #limit: ReturnType<typeof setTimeout> | undefined;
@@ -80,7 +79,9 @@ export class DialRace {
     this.#start(first);
     if (second !== undefined) {
       this.#expect(second.route, 1);
-      this.#after(second.afterMs, () => this.#startSecond());
+      // Side by side from the start is no question of who answers first.
+      if (second.afterMs === 0) this.#startSecond();
+      else this.#after(second.afterMs, () => this.#startSecond());
     }
     try {
       return await this.#result.promise;
@@ -117,23 +118,23 @@ export class DialRace {
       before = started.then(() => this.#attempt(route, target, this.#wholeMs));
       before.finally(() => this.#expect(route, -1)).catch(() => undefined);
     }
-    // A handshake cannot be hurried once its first packet is lost; a new one can be begun.
     for (const againMs of route.againMs)
-      for (const target of targets) this.#again(route, target, againMs, this.#wholeMs);
+      for (const target of targets)
+        this.#later(route, againMs, async () => {
+          if (!route.isPatient || this.#attemptsOf(route) === 0)
+            await this.#attempt(route, target, this.#wholeMs);
+        });
   }
 
-  #again(route: DialRoute, target: DialTarget, afterMs: number, timeoutMs: number): void {
+  #later(route: DialRoute, afterMs: number, begin: () => Promise<void>): void {
     this.#expect(route, 1);
-    this.#after(afterMs, () => {
-      void this.#attempt(route, target, timeoutMs).finally(() => this.#expect(route, -1));
-    });
+    this.#after(afterMs, () => void begin().finally(() => this.#expect(route, -1)));
   }
 
   /** Never rejects; resolves when the attempt has failed or won. */
   async #attempt(route: DialRoute, target: DialTarget, timeoutMs: number): Promise<void> {
     this.places.add(target.where);
-    const isFirst = route === this.#options.first;
-    if (isFirst) this.#underWay += 1;
+    this.#underWay.set(route, this.#attemptsOf(route) + 1);
     try {
       const dialled = await attempt(target, {
         admission: this.#admission(route, target),
@@ -145,9 +146,14 @@ export class DialRace {
     } catch (error) {
       if (!(error instanceof TooLate)) this.errors.push(error);
     } finally {
-      if (isFirst) this.#underWay -= 1;
+      this.#underWay.set(route, this.#attemptsOf(route) - 1);
     }
-    if (isFirst && this.#underWay === 0 && !this.#isOver) this.#startSecond();
+    if (route === this.#options.first && this.#attemptsOf(route) === 0 && !this.#isOver)
+      this.#startSecond();
+  }
+
+  #attemptsOf(route: DialRoute): number {
+    return this.#underWay.get(route) ?? 0;
   }
 
   #admission(route: DialRoute, target: DialTarget): ClientGateOptions | undefined {
@@ -169,7 +175,7 @@ export class DialRace {
       // The attempt itself has learnt it; the others would only find out a second later.
       if (this.#clockAheadMs !== 0) return;
       this.#clockAheadMs = hint.timeS * 1000 - admission.wallMs();
-      this.#again(route, target, 0, this.#wholeMs);
+      this.#later(route, 0, () => this.#attempt(route, target, this.#wholeMs));
       return;
     }
     this.told = hint;
@@ -192,7 +198,8 @@ export class DialRace {
     this.#restarting.add(target);
     this.#after(this.#timing.startingAgainMs, () => {
       this.#restarting.delete(target);
-      this.#again(route, target, 0, this.#timing.startingAttemptMs);
+      const { startingAttemptMs } = this.#timing;
+      this.#later(route, 0, () => this.#attempt(route, target, startingAttemptMs));
     });
   }
 

@@ -12,12 +12,16 @@ export interface DialRoute {
   /** In order of preference. Rejects with `Failure`. */
   readonly targets: () => Promise<readonly DialTarget[]>;
   readonly againMs: readonly number[];
+  /** Tried again only where nothing is under way; else what is under way may have been lost. */
+  readonly isPatient: boolean;
 }
 
 /** Every address of the vault's host. */
 export function udpRoute(address: Address): DialRoute {
   return {
     transport: "quic",
+    // A handshake cannot be hurried once its first packet is lost; a new one can be begun.
+    isPatient: false,
     againMs: clientLimits.dialAgainMs,
     targets: async () =>
       (await resolveAddress(address)).map((remote) => ({
@@ -42,6 +46,8 @@ export function webRoute(url: string): DialRoute {
   };
   return {
     transport: "tcp",
+    // TCP repeats by itself what is lost.
+    isPatient: true,
     againMs: clientLimits.webAgainMs,
     targets: () => Promise.resolve([target]),
   };

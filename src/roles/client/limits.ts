@@ -32,9 +32,9 @@ export const clientLimits = {
   udpAfterMs: 1500,
   blockedNetworksMax: 64,
 
-  /** A WebSocket: TCP, TLS and its own handshake; when to begin another one; its goodbye. */
+  /** A WebSocket: TCP, TLS and its own handshake; when to look whether it failed; its goodbye. */
   webOpenMs: 5000,
-  webAgainMs: [1000, 2500],
+  webAgainMs: [200, 500, 1000, 2000, 3000, 4000],
   webCloseMs: 1000,
   /** What may wait in our memory for the network: more would only add to the delay. */
   webBufferedBytesMax: 256 * 1024,

@@ -1,5 +1,6 @@
 import type { DatagramCarrier, DatagramReceiver, OpenCarrier } from "../../quic/carrier.ts";
 import type { SocketAddress } from "../../quic/connection.ts";
+import { quicLimits } from "../../quic/limits.ts";
 import type { SendBatch } from "../../quic/send-batch.ts";
 import { clientLimits } from "./limits.ts";
 
@@ -73,7 +74,9 @@ class WebSocketCarrier implements DatagramCarrier {
   constructor(socket: WebSocket, receive: DatagramReceiver, onCut: () => void) {
     this.#socket = socket;
     socket.addEventListener("message", ({ data }) => {
+      // Bun takes messages of any size; no datagram is larger than this.
       if (this.#isOver || !(data instanceof ArrayBuffer)) return;
+      if (data.byteLength > quicLimits.datagramBytesOptionMax) return;
       receive(new Uint8Array(data), webPeer.port, webPeer.host);
     });
     socket.addEventListener("close", () => {

@@ -36,6 +36,8 @@ export async function runWeb(
     const plan = decodeWebPlan(planJson);
     if (!dieWithParent(plan.brokerPid)) return 0;
     forbidInspection();
+    // A terminal's Ctrl-C is for the broker, which drains first and then ends us by our stdin.
+    context.onStop(() => undefined);
     await serve(plan, context, logAt(plan.logLevel));
     return 0;
   } catch (error) {

@@ -42,6 +42,7 @@ interface Way {
 class StagedRoute implements DialRoute {
   readonly transport: Transport;
   readonly againMs: readonly number[];
+  readonly isPatient: boolean;
   attempts = 0;
   /** Carriers that were not closed. */
   open = 0;
@@ -52,6 +53,7 @@ class StagedRoute implements DialRoute {
 
   constructor(transport: Transport, way: Way = {}) {
     this.transport = transport;
+    this.isPatient = transport === "tcp";
     this.againMs = way.againMs ?? [50, 150, 300];
     this.#way = way;
   }
@@ -165,6 +167,15 @@ test("a first route that fails is followed at once, and is tried again beside th
   expect(again.attempts).toBeGreaterThan(2);
 });
 
+test("TCP is not begun twice at a time, UDP is", async () => {
+  const [tcp, udp] = [
+    new StagedRoute("tcp", { silentMs: 1000, againMs: [20, 40] }),
+    new StagedRoute("quic", { silentMs: 1000, againMs: [20, 40] }),
+  ];
+  await won(race(udp, tcp));
+  expect([udp.attempts, tcp.attempts]).toEqual([3, 1]);
+});
+
 test("with nothing left to try it is over before its time", async () => {
   const refused = new StagedRoute("tcp", { fails: new WebSocketFailed("refused"), againMs: [20] });
   const runs = race(refused);
@@ -178,6 +189,7 @@ test("a name that is not found is told, unless the other route leads there", asy
   const lost: DialRoute = {
     transport: "quic",
     againMs: [],
+    isPatient: false,
     targets: () => Promise.reject(failure),
   };
   expect((await won(race(lost, new StagedRoute("tcp"), { patienceMs: 0 }))).transport).toBe("tcp");
@@ -223,6 +235,12 @@ test("one wrong clock is learnt for all attempts", async () => {
   expect((await won(race(route, undefined, { wallMs: slowClock }))).transport).toBe("quic");
   const nowS = Date.now() / 1000;
   expect(route.timesS.map((timeS) => Math.abs(timeS - nowS) < 5)).toEqual([false, true]);
+});
+
+test("what is to start beside the other does so, however fast that one is", async () => {
+  const [tcp, udp] = [new StagedRoute("tcp"), new StagedRoute("quic", { silentMs: 40 })];
+  const second = { route: udp, afterMs: 0 };
+  expect((await won(race(tcp, undefined, { second }))).transport).toBe("quic");
 });
 
 test("everything that lost is closed", async () => {

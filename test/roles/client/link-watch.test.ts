@@ -63,15 +63,14 @@ test("a clock that jumps is a sleep: a new socket at once", () => {
   expect(watch(repeat(2, [0, 0]), 1)).toEqual(["fine", "rebind"]);
 });
 
+function sample(at: number, receivedPackets: number) {
+  const [wallMs, monotonicMs] = [1e12 + at * step, at * step];
+  return { sentPackets: 10 + at, receivedPackets, wallMs, monotonicMs };
+}
+
 /** Looks after a move, given what comes in by then; the first is a moment after it. */
 function watchMoved(received: readonly number[]): string[] {
   const link = new LinkWatch();
-  const sample = (at: number, receivedPackets: number) => ({
-    sentPackets: 10 + at,
-    receivedPackets,
-    wallMs: 1e12 + at * step,
-    monotonicMs: at * step,
-  });
   link.observe(sample(0, 1));
   // What came over the old socket until just now is no answer over the new one.
   link.moved(sample(1, 5));

@@ -164,7 +164,7 @@ function sayInTurn(...states: readonly (HintState | null)[]): void {
 
 describe("what the proxy says", () => {
   test("a machine that is started is waited for, with a line in a pipe", async () => {
-    sayInTurn("starting", "starting", null);
+    sayInTurn("starting", null);
     expect(await exec("--transport", "tcp")).toMatchObject({
       ...reached,
       err: "machine stopped, starting …\n",

@@ -1,6 +1,7 @@
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { createHash } from "node:crypto";
 import { SendBatch } from "../../../src/quic/send-batch.ts";
+import { selfSignedCertificate } from "../../../src/quic/certificate.ts";
 import { clientLimits } from "../../../src/roles/client/limits.ts";
 import {
   webBind,
@@ -114,6 +115,27 @@ describe("the carrier by itself", () => {
     expect(error).toEqual(new WebSocketFailed(reason));
   });
 
+  test("TLS is checked as a browser would: nobody vouches for this certificate", async () => {
+    const { certificatePem, privateKeyPem } = selfSignedCertificate();
+    const upgraded: string[] = [];
+    const secure = Bun.serve({
+      hostname: "127.0.0.1",
+      port: 0,
+      tls: { cert: certificatePem, key: privateKeyPem },
+      fetch: ({ url }) => {
+        upgraded.push(url);
+        return new Response("reached");
+      },
+    });
+    const url = `wss://127.0.0.1:${secure.port}/v1/datagrams`;
+    const open = webSocketCarrier({ url, onCut: () => undefined });
+    const error = await rejection(open(webBind, () => undefined));
+    await secure.stop(true);
+    expect(error).toBeInstanceOf(WebSocketFailed);
+    expect(String(error)).toContain("TLS");
+    expect(upgraded).toEqual([]);
+  });
+
   test("what is still being opened can be given up, later and before", async () => {
     const over = new AbortController();
     const url = `ws://127.0.0.1:${deaf.port}/silent`;
@@ -124,7 +146,7 @@ describe("the carrier by itself", () => {
     expect(await rejection(open(webBind, () => undefined))).toBeInstanceOf(WebSocketFailed);
   });
 
-  test("words are no datagrams", async () => {
+  test("words are no datagrams, nor is what no datagram can be as large as", async () => {
     const received: number[] = [];
     const arrived = Promise.withResolvers<void>();
     const open = webSocketCarrier({
@@ -156,8 +178,10 @@ function listenDeaf() {
         } else if (key !== "") {
           socket.write(switching(key));
           if (request.startsWith("GET /words ")) {
-            // A text message "ab", a binary one of 3 bytes, and a close.
-            socket.write(Uint8Array.of(0x81, 2, 97, 98, 0x82, 3, 1, 2, 3, 0x88, 0));
+            // A text message "ab", binary ones of 16 385 and 3 bytes, and a close.
+            socket.write(Uint8Array.of(0x81, 2, 97, 98, 0x82, 126, 0x40, 1));
+            socket.write(new Uint8Array(16_385));
+            socket.write(Uint8Array.of(0x82, 3, 1, 2, 3, 0x88, 0));
           } else {
             socket.pause();
           }
