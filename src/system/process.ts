@@ -63,6 +63,12 @@ export function makeBlocking(fd: number): void {
   check("fcntl", () => libc().fcntl(fd, writeFlags, flags & ~nonBlocking));
 }
 
+/** Reads and writes of it never wait, for all who hold it. */
+export function makeNonBlocking(fd: number): void {
+  const flags = check("fcntl", () => libc().fcntl(fd, readFlags, 0));
+  check("fcntl", () => libc().fcntl(fd, writeFlags, flags | nonBlocking));
+}
+
 /** Every descriptor from `first` on closes when the next program is executed. */
 export function closeOnExecute(first: number): void {
   check("close_range", () => libc().close_range(first, 0xffff_ffff, closeRangeCloseOnExec));

@@ -16,6 +16,7 @@ export class MachineRate {
   /** How many flows it is for. */
   sharers = 0;
   readonly #bytesBurst: number;
+  readonly #datagramsBurst: number;
   readonly #bytes: TokenBucket;
   readonly #datagrams: TokenBucket;
 
@@ -23,7 +24,11 @@ export class MachineRate {
     const bytesPerSecond = bitsPerSecond / 8;
     this.#bytesBurst = Math.max(2 * batchBytesMax, bytesPerSecond * burstS);
     this.#bytes = new TokenBucket(bytesPerSecond, this.#bytesBurst);
-    this.#datagrams = new TokenBucket(proxyLimits.machineDatagramsPerSecond, datagramsBurst);
+    // A machine that may have more bytes may have more datagrams as well.
+    const datagramsPerSecond =
+      (bitsPerSecond / proxyLimits.machineBitsPerSecond) * proxyLimits.machineDatagramsPerSecond;
+    this.#datagramsBurst = Math.max(datagramsBatchMax, datagramsPerSecond * burstS);
+    this.#datagrams = new TokenBucket(datagramsPerSecond, this.#datagramsBurst);
   }
 
   /** False: drop them. */
@@ -35,9 +40,9 @@ export class MachineRate {
       share.sinceMs = nowMs;
       share.used = 0;
     }
-    const isScarce = bytesLeft < this.#bytesBurst / 2 || datagramsLeft < datagramsBurst / 2;
+    const isScarce = bytesLeft < this.#bytesBurst / 2 || datagramsLeft < this.#datagramsBurst / 2;
     if (isScarce && share.used * this.sharers >= 1) return false;
-    share.used += bytes / this.#bytesBurst + datagrams / datagramsBurst;
+    share.used += bytes / this.#bytesBurst + datagrams / this.#datagramsBurst;
     this.#bytes.take(bytes, nowMs);
     this.#datagrams.take(datagrams, nowMs);
     return true;
@@ -45,6 +50,6 @@ export class MachineRate {
 }
 
 const burstS = proxyLimits.machineBurstMs / 1000;
-const datagramsBurst = proxyLimits.machineDatagramsPerSecond * burstS;
 /** The kernel hands over 64 KiB at once; less could never pass. */
 const batchBytesMax = 65_536;
+const datagramsBatchMax = 128;
