@@ -23,7 +23,7 @@ beforeAll(async () => {
   fly = await startLocalFly();
   keys = await makeProxyKeys(fly);
   httpPort = freeTcpPort();
-  proxy = await startLocalProxy(fly, { app: "vault-tenants" }, keys, { httpPort });
+  proxy = await startLocalProxy(fly, { app: "vault-tenants", keyFile: keys.file, httpPort });
   tenant = await fly.createTenant("acme", ["--proxy", proxy.address, "--key-file", keys.file]);
   vault = await makeLocalVault(fly, tenant);
   await vault.configure({
@@ -84,7 +84,7 @@ test("a console outlives the web process, the relay, and the whole proxy", async
     }
     proxy.kill("SIGTERM");
     await proxy.exited;
-    proxy = await startLocalProxy(fly, tenant, keys, { httpPort });
+    proxy = await startLocalProxy(fly, { app: tenant.app, keyFile: keys.file, httpPort });
     await answers();
   } finally {
     terminal.kill("SIGKILL");
