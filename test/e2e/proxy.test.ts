@@ -16,6 +16,9 @@ import { UdpRelay } from "../support/udp-relay.ts";
 
 setDefaultTimeout(60_000);
 
+/** How long bytes flow between one blow and the next. */
+const transferMs = 3_000;
+
 /** The compiled programs together: a tenant behind a proxy, made by the admin, and its client. */
 let fly: LocalFly;
 let keys: ProxyKeys;
@@ -90,11 +93,11 @@ describe("the proxy dies", () => {
       await console_.expect(/[#$] /);
       console_.type("echo one$((1+1))\n");
       await console_.expect(/one2/);
-      const { relay = 0 } = proxy.children();
-      process.kill(relay, "SIGKILL");
+      const killed = proxy.pidOf("relay");
+      proxy.killPart("relay");
       console_.type("echo two$((1+2))\n");
       await console_.expect(/two3/);
-      expect(proxy.children()["relay"]).not.toBe(relay);
+      expect(proxy.pidOf("relay")).not.toBe(killed);
     } finally {
       console_.kill("SIGKILL");
       await console_.exited;
@@ -108,17 +111,15 @@ describe("the proxy dies", () => {
     await using path = await UdpRelay.open({ host: "127.0.0.1", port: proxy.port });
     await throughProxy({ address: `127.0.0.1:${path.address.port}` });
     const bulk = bulkPipe(["exec", "dev", "--", "cat"], vault.env, 1024);
-    const moved = async (): Promise<unknown> => Bun.sleep(3_000);
-
-    await moved();
+    await Bun.sleep(transferMs);
     // Killed, and started again at the same port.
     proxy.kill("SIGKILL");
     await proxy.exited;
     proxy = await startLocalProxy(fly, { ...fast, address: proxy.address });
-    await moved();
+    await Bun.sleep(transferMs);
     // The client's address changes.
     await path.rebind();
-    await moved();
+    await Bun.sleep(transferMs);
     // Another instance, which knows nothing of the connection, gets its datagrams from now on.
     const second = await startLocalProxy(fly, fast);
     path.redirect({ host: "127.0.0.1", port: second.port });
@@ -132,9 +133,6 @@ describe("the proxy dies", () => {
 });
 
 describe("a network without UDP", () => {
-  const overTcp = async (changes: Readonly<Record<string, string>> = {}): Promise<void> =>
-    throughProxy({ web_address: `ws://127.0.0.1:${proxy.httpPort}/v1/datagrams`, ...changes });
-
   test("over a WebSocket the same commands, and 64 MiB each way exact", async () => {
     await overTcp();
     const result = await bulkPipe(
@@ -177,6 +175,13 @@ test("without a key it does not start, and says what makes one", async () => {
   expect(refused.exitCode).toBe(2);
   expect(refused.stderr).toContain("fly-vault-admin proxy-key new");
 });
+
+async function overTcp(changes: Readonly<Record<string, string>> = {}): Promise<void> {
+  await throughProxy({
+    web_address: `ws://127.0.0.1:${proxy.httpPort}/v1/datagrams`,
+    ...changes,
+  });
+}
 
 async function stopMachine(): Promise<void> {
   const machine = `${fly.apiBase}/v1/apps/${tenant.app}/machines/${tenant.machineId}`;

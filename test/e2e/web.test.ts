@@ -76,11 +76,11 @@ test("a console outlives the web process, the relay, and the whole proxy", async
   try {
     await terminal.expect(/[#$] /);
     await answers();
-    for (const part of ["web", "relay"]) {
-      const pid = proxy.children()[part] ?? 0;
-      process.kill(pid, "SIGKILL");
+    for (const part of ["web", "relay"] as const) {
+      const killed = proxy.pidOf(part);
+      proxy.killPart(part);
       await answers();
-      expect(proxy.children()[part]).not.toBe(pid);
+      expect(proxy.pidOf(part)).not.toBe(killed);
     }
     proxy.kill("SIGTERM");
     await proxy.exited;

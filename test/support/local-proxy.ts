@@ -4,6 +4,7 @@ import { mkdtemp, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { deriveAdmissionKey, formatAdmissionKey } from "../../src/quic/admission-key.ts";
 import { formatProxyMaster } from "../../src/quic/proxy-master.ts";
+import { late, within } from "../../src/system/within.ts";
 import type { LocalFly } from "./local-fly.ts";
 import { programEnv, programPath } from "./program.ts";
 
@@ -17,14 +18,17 @@ export interface LocalProxy {
   readonly pid: number;
   /** Its JSON log so far. */
   readonly log: () => string;
-  /** The processes that it started, by their first word after "proxy". */
-  readonly children: () => Readonly<Record<string, number>>;
+  /** The process id of one of the two it started. */
+  pidOf(part: ProxyPart): number | undefined;
+  killPart(part: ProxyPart): void;
   readonly exited: Promise<number>;
   metrics(): Promise<Map<string, number>>;
   kill(signal: NodeJS.Signals): void;
   /** Ends it and waits until it is gone. */
   stop(): Promise<void>;
 }
+
+export type ProxyPart = "relay" | "web";
 
 export interface LocalProxyOptions {
   readonly app: string;
@@ -60,10 +64,12 @@ export async function startLocalProxy(
   let log = "";
   const { argv = [] } = options;
   const words = [
-    ...["--app", options.app, "--key-file", options.keyFile],
-    ...["--listen", options.address ?? "127.0.0.1:0"],
-    ...["--http", `127.0.0.1:${options.httpPort ?? 0}`, "--metrics", "127.0.0.1:0"],
-    ...(argv.includes("--drain-secs") ? [] : ["--drain-secs", "0"]),
+    `--app=${options.app}`,
+    `--key-file=${options.keyFile}`,
+    `--listen=${options.address ?? "127.0.0.1:0"}`,
+    `--http=127.0.0.1:${options.httpPort ?? 0}`,
+    "--metrics=127.0.0.1:0",
+    ...(argv.includes("--drain-secs") ? [] : ["--drain-secs=0"]),
     ...argv,
   ];
   const child = Bun.spawn([programPath("vault-proxy"), ...words], {
@@ -87,7 +93,12 @@ export async function startLocalProxy(
     address: `127.0.0.1:${ready.port}`,
     pid: child.pid,
     log: () => log,
-    children: () => childrenOf(child.pid),
+    pidOf: (part) => childrenOf(child.pid).get(part),
+    killPart: (part) => {
+      const pid = childrenOf(child.pid).get(part);
+      if (pid === undefined) throw new Error(`vault-proxy has no ${part}: ${log}`);
+      process.kill(pid, "SIGKILL");
+    },
     exited: child.exited,
     metrics: async () => readMetrics(ready.metricsPort),
     kill: (signal) => {
@@ -108,15 +119,11 @@ interface Ready {
 }
 
 async function untilReady(log: () => string, exited: Promise<number>): Promise<Ready> {
-  let code: number | undefined;
-  void exited.then((value) => {
-    code = value;
-  });
   for (let tries = 0; tries < 400; tries++) {
     const ready = readyIn(log());
     if (ready !== undefined) return ready;
-    if (code !== undefined) throw new Error(`vault-proxy ended with ${code}: ${log()}`);
-    await Bun.sleep(25);
+    const code = await within(exited, 25);
+    if (code !== late) throw new Error(`vault-proxy ended with ${code}: ${log()}`);
   }
   throw new Error(`vault-proxy does not become ready: ${log()}`);
 }
@@ -147,9 +154,9 @@ function portOf(address: unknown): number {
   return Number(/:(\d+)$/.exec(String(address))?.[1]);
 }
 
-function childrenOf(pid: number): Record<string, number> {
+function childrenOf(pid: number): Map<string, number> {
   const pids = readFileSync(`/proc/${pid}/task/${pid}/children`, "utf8").trim().split(" ");
-  return Object.fromEntries(
+  return new Map(
     pids.map((child) => {
       const words = readFileSync(`/proc/${child}/cmdline`, "utf8").split("\0");
       return [words[words.indexOf("proxy") + 1] ?? "", Number(child)];
