@@ -349,16 +349,16 @@ describe("memory", () => {
     expect(stage.core.gauges).toMatchObject({ machines: limits.machinesMax, machines_cut: 5 });
   });
 
-  test("keys of machines: so many of a master, the longest unused goes", () => {
-    const stage = new RelayStage({ machines: limits.machinesMax });
-    for (let machine = 0; machine < limits.machinesMax; machine++) {
+  test("keys of machines: so many of a master, the longest unused goes and is made anew", () => {
+    const machines = limits.keysPerEpochMax + 1;
+    const stage = new RelayStage({ machines });
+    for (let machine = 0; machine < machines; machine++) {
       stage.core.fromClient(stage.bare(machine), apart(machine), stage.now);
       stage.now.monotonicMs += 1;
     }
     expect(stage.core.gauges.keys).toBe(limits.keysPerEpochMax);
-    stage.learn({ kind: "gone", machineId: machineId(7) });
-    stage.machine(limits.machinesMax + 1);
-    stage.send(stage.bare(limits.machinesMax + 1), client(1));
+    for (const machine of [0, 1, machines - 1])
+      expect(stage.outcome(stage.bare(machine), client(machine))).toBe("forward");
     expect(stage.core.gauges.keys).toBe(limits.keysPerEpochMax);
   });
 
