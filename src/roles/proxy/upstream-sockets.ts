@@ -108,6 +108,11 @@ export class UpstreamSockets {
     this.#options.counters.flowsClosed++;
   }
 
+  closeAll(): void {
+    for (const upstream of this.#sockets) if (upstream !== undefined) this.close(upstream);
+    this.#epoll.close();
+  }
+
   /** One datagram for the machine. The memory is to stay as it is until `flush`. */
   send(upstream: Upstream, address: number, bytes: number): void {
     this.#options.counters.toMachinesDatagrams++;
