@@ -93,7 +93,7 @@ export const proxyLimits = {
   tickMs: 250,
   /** How long Bun's own events may have to wait for their turn. */
   turnsMs: 100,
-  recordsPerTurnMax: 512,
+  recordsPerTurnMax: 64,
   requestsWaitingMax: 1024,
   reportMs: 1000,
   relaySecretsBytesMax: 4096,

@@ -87,6 +87,7 @@ async function serve(
   reports.write({ kind: "listening", addresses, doorPort: door.port });
   for (const { host, port } of addresses) log("info", "listening", { host, port });
   await loop.run();
+  loop.close();
 }
 
 function raiseDescriptors(log: Log): void {

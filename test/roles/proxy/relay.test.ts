@@ -104,7 +104,7 @@ test.concurrent("the door takes datagrams of the web process, and nobody else's"
 
   web.send(encodeDoorFrame(cookie, { ...frame, datagram: new Uint8Array(0) }), door);
   const { counters, drops } = await stage.metrics(
-    ({ gauges, counters }) => gauges["sockets"] === 0 && counters["flows_closed_total"] === 1,
+    (metrics) => metrics.gauges["sockets"] === 0 && metrics.counters["flows_closed_total"] === 1,
   );
   expect(drops["door"]).toBe(1);
   expect(counters["flows_opened_total"]).toBe(1);
