@@ -142,7 +142,7 @@ export const explanations: Readonly<Record<FailureCode, Explanation>> = {
   },
   "FV-VM-005": {
     meaning:
-      "The machine stops again and again, and its proxy has started it as often as it may in a day.",
+      "The machine stops again and again, and its proxy has started it as often as it may in an hour, or in a day.",
     remedy:
       "Find out why it stops (`fly logs`). Started by hand (`fly machine start ID`) it can be used at once.",
   },
