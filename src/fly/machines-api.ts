@@ -100,7 +100,10 @@ export class MachinesApi {
   async *listSummaries(): AsyncGenerator<MachinePage> {
     const filter = { summary: "true", limit: String(apiLimits.summaryPageSize) };
     for await (const rows of this.#pages("machines", "list machines", v.unknown(), filter)) {
-      const machines = rows.filter((row) => v.is(machineSummaryShape, row));
+      const machines = rows
+        .filter((row) => v.is(machineSummaryShape, row))
+        // Whoever keeps a whole list keeps no more than this.
+        .map(({ id, state, private_ip }) => ({ id, state, private_ip }));
       yield { machines, unreadable: rows.length - machines.length };
     }
   }
