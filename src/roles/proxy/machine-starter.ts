@@ -84,7 +84,7 @@ export class MachineStarter {
       if (signal.aborted) return;
       count("failed");
       this.#say(machineId, "failed", retryMs);
-      if (isNotFound(error)) tell(map.forget(machineId));
+      if (isNotFound(error)) tell(map.forget(machineId, clock.monotonicMs()));
       else this.#options.lookUp(machineId);
       const fields = { machine: machineId, retry_ms: retryMs, ...apiTrouble(error) };
       log("warn", "machine-not-started", fields);
