@@ -58,9 +58,9 @@ function hintFailure(
         fix: "find out why it stops:  fly logs;  start it by hand:  fly machine start",
       });
     case "unknown-machine":
-      return new Failure("FV-VM-006", `there is no machine of "${vault}" any more`, {
+      return new Failure("FV-VM-006", `there is no machine of "${vault}"`, {
         because: "its proxy asked Fly for the machine that admission_key names",
-        fix: "ask whoever runs it for the vault's new entry, with machine_id and admission_key",
+        fix: "if it was made just now, try again in a minute; else ask whoever runs it for the vault's new entry",
       });
     case "busy":
       return new Failure("FV-NET-004", `the proxy of "${vault}" is busy`, {
