@@ -94,6 +94,20 @@ test("waitForState takes a machine that is not there yet for one that comes", as
   expect(never.api.waitForState(id, { state: "started" }, 120_000)).rejects.toThrow("not found");
 });
 
+test("waitForState goes on when the look at the machine comes to nothing, until its deadline", async () => {
+  const done = json({ ok: true });
+  const cut = new Response('{"id":"148');
+  const missing = json({ error: "not found" }, { status: 404 });
+  const { api } = script([done, cut, done, missing, done, json(machineJson())]);
+  expect((await api.waitForState(id, { state: "started" }, 60_000)).id).toBe(id);
+  const never = script([
+    (request) => (request.path.endsWith("/wait") ? json({ ok: true }) : new Response("{")),
+  ]);
+  expect(never.api.waitForState(id, { state: "started" }, 60_000)).rejects.toThrow("not JSON");
+  const denied = script([done, json({ error: "no" }, { status: 403 })]);
+  expect(denied.api.waitForState(id, { state: "started" }, 60_000)).rejects.toThrow("no");
+});
+
 test("waitForState ends at its own deadline and says what state it saw", async () => {
   let nowMs = 0;
   const scripted = script([
