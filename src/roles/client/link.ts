@@ -104,11 +104,6 @@ export class Link {
     this.#retryNow.call();
   }
 
-  /** New socket, same connections. */
-  async rebind(): Promise<void> {
-    await this.#opened.endpoint.rebind();
-  }
-
   async close(): Promise<void> {
     if (this.#closed) return;
     this.#closed = true;
