@@ -4,6 +4,7 @@
  * `FV_BENCH_PART=0.25` takes a quarter of the time.
  */
 import { readFileSync } from "node:fs";
+import { measureFlood } from "./proxy/flood-run.ts";
 import { LoadProcess } from "./proxy/load-process.ts";
 import { openOurs } from "./proxy/ours.ts";
 import { openNginx, openSocat } from "./proxy/peers.ts";
@@ -78,6 +79,34 @@ for (const flows of flowCounts) {
   print(flows, runs);
 }
 
+const floodSeconds = 10 * part;
+const flood = await measureFlood(floodSeconds, 100_000);
+console.log(
+  `\n100 flows beside ${flood.floodPerSecond.toFixed(0)} forged admissions/s ` +
+    `(which take ${flood.floodCpus.toFixed(2)} processors to send), ${floodSeconds} s each`,
+);
+printTable(
+  ["", "of 100 000/s", "proxy CPUs", "most/s", "p50 us", "p99 us"],
+  (["calm", "beside"] as const).map((name) => {
+    const health = flood[name];
+    return [
+      name,
+      `${(100 * health.arrivedPart).toFixed(1)} %`,
+      health.proxyCpus.toFixed(2),
+      health.perSecond.toFixed(0),
+      health.p50Us.toFixed(1),
+      health.p99Us.toFixed(1),
+    ];
+  }),
+);
+
+function printTable(heads: readonly string[], rows: readonly (readonly string[])[]): void {
+  for (const row of [heads, ...rows])
+    console.log(
+      row.map((cell, column) => (column === 0 ? cell.padEnd(10) : cell.padStart(14))).join(""),
+    );
+}
+
 function print(flows: number, runs: ReadonlyMap<string, readonly Run[]>): void {
   const medians = new Map([...runs].map(([name, list]) => [name, medianOf(list)]));
   const direct = medians.get("direct");
@@ -93,20 +122,19 @@ function print(flows: number, runs: ReadonlyMap<string, readonly Run[]>): void {
     flows < 1000 ? "" : run.flowBytes.toFixed(0),
     flows < 1000 ? "" : run.kernelFlowBytes.toFixed(0),
   ]);
-  const heads = [
-    "",
-    "datagrams/s",
-    "to nginx",
-    "CPU us each",
-    "added p50 us",
-    "p99 us",
-    "bytes a flow",
-    "in kernel",
-  ];
-  for (const row of [heads, ...rows])
-    console.log(
-      row.map((cell, column) => (column === 0 ? cell.padEnd(10) : cell.padStart(13))).join(""),
-    );
+  printTable(
+    [
+      "",
+      "datagrams/s",
+      "to nginx",
+      "CPU us each",
+      "added p50 us",
+      "p99 us",
+      "bytes a flow",
+      "in kernel",
+    ],
+    rows,
+  );
 }
 
 function medianOf(runs: readonly Run[]): Run {

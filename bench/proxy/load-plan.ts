@@ -6,6 +6,7 @@ export interface LoadPlan {
   readonly seconds: number;
   /** When latency is measured. */
   readonly pacedPerSecond: number;
+  readonly healthyPerSecond: number;
   readonly epoch: number;
   /** Hexadecimal. */
   readonly master: string;

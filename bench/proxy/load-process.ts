@@ -16,6 +16,7 @@ export class LoadProcess {
       backend,
       datagramBytes: 1200,
       pacedPerSecond: 10_000,
+      healthyPerSecond: 100_000,
       epoch: benchMaster.epoch,
       master: benchMaster.master.toHex(),
     };
@@ -30,7 +31,7 @@ export class LoadProcess {
   /** Lets it take its next step, and gives what came of it. */
   async next(): Promise<Readonly<Record<string, number | undefined>>> {
     if (this.#started) {
-      this.#child.stdin.write("\n");
+      void this.#child.stdin.write("\n");
       await this.#child.stdin.flush();
     }
     this.#started = true;

@@ -43,6 +43,12 @@ openFlows(warmFlows, plan.flows);
 say({ step: "open" });
 say({ step: "rate", ...measureRate(slots) });
 say({ step: "latency", ...measureLatency() });
+// Alone, then beside whatever else there is by then.
+for (const step of ["calm", "beside"]) {
+  say({ step, ...measureRate(slots, plan.healthyPerSecond) });
+  say({ step, ...measureRate(slots) });
+  say({ step, ...measureLatency() });
+}
 
 /** Every flow there and back twice: then nobody doubts that the client is where it says. */
 function openFlows(first: number, end: number): void {
@@ -66,7 +72,7 @@ function openFlows(first: number, end: number): void {
  * All that the proxy can carry, by offering it more. The backend's socket throws them away uncounted, and
  * the kernel tells how many: so the receiving end takes nothing from the sending one.
  */
-function measureRate(used: number): Record<string, number> {
+function measureRate(used: number, offeredMax = Number.POSITIVE_INFINITY): Record<string, number> {
   setEcho(false);
   attachFilter(backend, [[filterCodes.result, 0, 0, 0]]);
   // What comes joined would be counted as one.
@@ -74,11 +80,11 @@ function measureRate(used: number): Record<string, number> {
   const before = droppedAt(plan.backend.port);
   const start = performance.now();
   const end = start + plan.seconds * 1000;
-  let slot = 0;
-  let offered = 0;
+  let [slot, offered] = [0, 0];
   let now = start;
   while (now < end) {
     for (let burst = 0; burst < 8; burst++) {
+      if (offered > ((now - start) / 1000) * offeredMax) break;
       const went = sender.send(clients, slot, Math.min(64, used - slot));
       offered += went;
       slot = (slot + went) % used;

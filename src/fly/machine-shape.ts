@@ -81,6 +81,13 @@ export type FlyMachine = v.InferOutput<typeof machineShape>;
 export type MachineSummary = v.InferOutput<typeof machineSummaryShape>;
 export type FlyVolume = v.InferOutput<typeof volumeShape>;
 
+/** A part of a list, or all of it. */
+export interface MachinePage {
+  readonly machines: readonly MachineSummary[];
+  /** Rows without an id or a state: not all machines are there. */
+  readonly unreadable: number;
+}
+
 /** Volumes linger in lists for a day after they were destroyed. */
 export function isVolumeGone(volume: FlyVolume): boolean {
   return [

@@ -12,7 +12,7 @@ import {
 import {
   type FlyMachine,
   type FlyVolume,
-  type MachineSummary,
+  type MachinePage,
   appShape,
   leaseShape,
   machineShape,
@@ -27,12 +27,6 @@ import type {
   VolumeWish,
   WantedState,
 } from "./machine-wish.ts";
-
-export interface MachineList {
-  readonly machines: readonly MachineSummary[];
-  /** Rows without an id or a state: not all machines are in the list. */
-  readonly unreadable: number;
-}
 
 interface ClientOptions {
   readonly app: string;
@@ -102,12 +96,13 @@ export class MachinesApi {
     return this.#list("machines", "list machines", machineShape, query);
   }
 
-  /** Every machine of the app without its configuration. What is no machine is counted, not shown. */
-  async listSummaries(): Promise<MachineList> {
+  /** Every machine of the app without its configuration, page by page. */
+  async *listSummaries(): AsyncGenerator<MachinePage> {
     const filter = { summary: "true", limit: String(apiLimits.summaryPageSize) };
-    const rows = await this.#list("machines", "list machines", v.unknown(), filter);
-    const machines = rows.filter((row) => v.is(machineSummaryShape, row));
-    return { machines, unreadable: rows.length - machines.length };
+    for await (const rows of this.#pages("machines", "list machines", v.unknown(), filter)) {
+      const machines = rows.filter((row) => v.is(machineSummaryShape, row));
+      yield { machines, unreadable: rows.length - machines.length };
+    }
   }
 
   async listVolumes(): Promise<FlyVolume[]> {
@@ -326,14 +321,19 @@ export class MachinesApi {
     });
   }
 
-  /** All pages. A page may be empty with more to come; a cursor that repeats would never end. */
   async #list<S extends v.GenericSchema>(
+    ...what: readonly ["machines" | "volumes", string, S, Readonly<Record<string, string>>]
+  ): Promise<v.InferOutput<S>[]> {
+    return (await Array.fromAsync(this.#pages(...what))).flat();
+  }
+
+  /** A page may be empty with more to come; a cursor that repeats would never end. */
+  async *#pages<S extends v.GenericSchema>(
     kind: "machines" | "volumes",
     action: string,
     shape: S,
     filter: Readonly<Record<string, string>>,
-  ): Promise<v.InferOutput<S>[]> {
-    const rows: v.InferOutput<S>[] = [];
+  ): AsyncGenerator<v.InferOutput<S>[]> {
     const seen = new Set<string>();
     for (let cursor: string | undefined; ;) {
       const answer = await this.#call({
@@ -348,9 +348,9 @@ export class MachinesApi {
         id: this.app,
         repeatable: true,
       });
-      rows.push(...parseAnswer(v.array(shape), answer, action));
+      yield parseAnswer(v.array(shape), answer, action);
       cursor = answer.headers.get("fly-next-cursor") ?? undefined;
-      if (cursor === undefined || cursor === "") return rows;
+      if (cursor === undefined || cursor === "") return;
       if (seen.has(cursor) || seen.size >= apiLimits.pagesMax) {
         throw new MachinesApiError("malformed", "the list's pages do not end", { action });
       }

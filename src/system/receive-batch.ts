@@ -110,11 +110,6 @@ export class ReceiveBatch {
     return this.#data[offset] ?? 0;
   }
 
-  /** `AF_INET` or `AF_INET6`, and the port as it lies in memory: low and high half. */
-  sourceFamilyAt(slot: number): number {
-    return (this.#words[this.#nameWords + slot * nameWords] ?? 0) & 0xffff;
-  }
-
   /** Eight words: a `sockaddr_in` or `sockaddr_in6` as it lies in memory. */
   sourceWordAt(slot: number, word: number): number {
     return this.#words[this.#nameWords + slot * nameWords + word] ?? 0;

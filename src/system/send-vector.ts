@@ -73,8 +73,8 @@ export class SendVector {
     this.#datagrams += datagrams;
     this.#bytes += bytes;
     this.#endAddress = address + bytes;
-    this.#isOpen = bytes === datagrams * segmentBytes && bytes > 0;
     const message = this.#count - 1;
+    this.#isOpen = bytes > 0 && bytes === datagrams * (this.#segmentBytes[message] ?? 0);
     this.#words[message * messageWords + controlLengthWord] = this.#datagrams > 1 ? 24 : 0;
     return true;
   }

@@ -16,6 +16,9 @@ import { UdpRelay } from "../support/udp-relay.ts";
 
 setDefaultTimeout(60_000);
 
+/** How long bytes flow between one blow and the next. */
+const transferMs = 3_000;
+
 /** The compiled programs together: a tenant behind a proxy, made by the admin, and its client. */
 let fly: LocalFly;
 let keys: ProxyKeys;
@@ -27,7 +30,7 @@ let rootfs: string;
 beforeAll(async () => {
   fly = await startLocalFly();
   keys = await makeProxyKeys(fly);
-  proxy = await startLocalProxy(fly, { app: "vault-tenants" }, keys);
+  proxy = await startLocalProxy(fly, place());
   tenant = await fly.createTenant("acme", ["--proxy", proxy.address, "--key-file", keys.file]);
   rootfs = await makeRootfsArchive(fly.folder, { format: "tar.zst" });
   vault = await makeLocalVault(fly, tenant);
@@ -40,6 +43,10 @@ afterAll(async () => {
   await proxy.stop();
   await fly.stop();
 });
+
+function place(): { readonly app: string; readonly keyFile: string } {
+  return { app: "vault-tenants", keyFile: keys.file };
+}
 
 async function throughProxy(changes: Readonly<Record<string, string>> = {}): Promise<void> {
   const admission_key = keys.keyOf(tenant.machineId);
@@ -86,11 +93,11 @@ describe("the proxy dies", () => {
       await console_.expect(/[#$] /);
       console_.type("echo one$((1+1))\n");
       await console_.expect(/one2/);
-      const { relay = 0 } = proxy.children();
-      process.kill(relay, "SIGKILL");
+      const killed = proxy.pidOf("relay");
+      proxy.killPart("relay");
       console_.type("echo two$((1+2))\n");
       await console_.expect(/two3/);
-      expect(proxy.children()["relay"]).not.toBe(relay);
+      expect(proxy.pidOf("relay")).not.toBe(killed);
     } finally {
       console_.kill("SIGKILL");
       await console_.exited;
@@ -98,25 +105,23 @@ describe("the proxy dies", () => {
   });
 
   test("as a whole, and another takes its place: 1 GiB each way, exact to the byte", async () => {
-    const fast = { argv: ["--machine-mbit", "8000"] };
+    const fast = { ...place(), argv: ["--machine-mbit", "8000"] };
     await proxy.stop();
-    proxy = await startLocalProxy(fly, tenant, keys, fast);
+    proxy = await startLocalProxy(fly, fast);
     await using path = await UdpRelay.open({ host: "127.0.0.1", port: proxy.port });
     await throughProxy({ address: `127.0.0.1:${path.address.port}` });
     const bulk = bulkPipe(["exec", "dev", "--", "cat"], vault.env, 1024);
-    const moved = async (): Promise<unknown> => Bun.sleep(3_000);
-
-    await moved();
+    await Bun.sleep(transferMs);
     // Killed, and started again at the same port.
     proxy.kill("SIGKILL");
     await proxy.exited;
-    proxy = await startLocalProxy(fly, tenant, keys, { ...fast, port: proxy.port });
-    await moved();
+    proxy = await startLocalProxy(fly, { ...fast, address: proxy.address });
+    await Bun.sleep(transferMs);
     // The client's address changes.
     await path.rebind();
-    await moved();
+    await Bun.sleep(transferMs);
     // Another instance, which knows nothing of the connection, gets its datagrams from now on.
-    const second = await startLocalProxy(fly, tenant, keys, fast);
+    const second = await startLocalProxy(fly, fast);
     path.redirect({ host: "127.0.0.1", port: second.port });
     await proxy.stop();
     proxy = second;
@@ -128,9 +133,6 @@ describe("the proxy dies", () => {
 });
 
 describe("a network without UDP", () => {
-  const overTcp = async (changes: Readonly<Record<string, string>> = {}): Promise<void> =>
-    throughProxy({ web_address: `ws://127.0.0.1:${proxy.httpPort}/v1/datagrams`, ...changes });
-
   test("over a WebSocket the same commands, and 64 MiB each way exact", async () => {
     await overTcp();
     const result = await bulkPipe(
@@ -159,7 +161,7 @@ describe("a network without UDP", () => {
 });
 
 test("SIGTERM: it leaves with 0, after the clients were told", async () => {
-  const leaving = await startLocalProxy(fly, tenant, keys, { argv: ["--drain-secs", "1"] });
+  const leaving = await startLocalProxy(fly, { ...place(), argv: ["--drain-secs", "1"] });
   leaving.kill("SIGTERM");
   expect(await leaving.exited).toBe(0);
   const events = eventsIn(leaving.log()).map(({ event }) => event);
@@ -173,6 +175,13 @@ test("without a key it does not start, and says what makes one", async () => {
   expect(refused.exitCode).toBe(2);
   expect(refused.stderr).toContain("fly-vault-admin proxy-key new");
 });
+
+async function overTcp(changes: Readonly<Record<string, string>> = {}): Promise<void> {
+  await throughProxy({
+    web_address: `ws://127.0.0.1:${proxy.httpPort}/v1/datagrams`,
+    ...changes,
+  });
+}
 
 async function stopMachine(): Promise<void> {
   const machine = `${fly.apiBase}/v1/apps/${tenant.app}/machines/${tenant.machineId}`;

@@ -23,7 +23,7 @@ beforeAll(async () => {
   fly = await startLocalFly();
   keys = await makeProxyKeys(fly);
   httpPort = freeTcpPort();
-  proxy = await startLocalProxy(fly, { app: "vault-tenants" }, keys, { httpPort });
+  proxy = await startLocalProxy(fly, { app: "vault-tenants", keyFile: keys.file, httpPort });
   tenant = await fly.createTenant("acme", ["--proxy", proxy.address, "--key-file", keys.file]);
   vault = await makeLocalVault(fly, tenant);
   await vault.configure({
@@ -76,15 +76,15 @@ test("a console outlives the web process, the relay, and the whole proxy", async
   try {
     await terminal.expect(/[#$] /);
     await answers();
-    for (const part of ["web", "relay"]) {
-      const pid = proxy.children()[part] ?? 0;
-      process.kill(pid, "SIGKILL");
+    for (const part of ["web", "relay"] as const) {
+      const killed = proxy.pidOf(part);
+      proxy.killPart(part);
       await answers();
-      expect(proxy.children()[part]).not.toBe(pid);
+      expect(proxy.pidOf(part)).not.toBe(killed);
     }
     proxy.kill("SIGTERM");
     await proxy.exited;
-    proxy = await startLocalProxy(fly, tenant, keys, { httpPort });
+    proxy = await startLocalProxy(fly, { app: tenant.app, keyFile: keys.file, httpPort });
     await answers();
   } finally {
     terminal.kill("SIGKILL");

@@ -34,21 +34,21 @@ test("summaries are asked for a thousand at a time, and odd rows do not hide the
     page([machineJson({ id: "a1", private_ip: null }), { id: "b2" }, null, 7], "one"),
     page([machineJson({ id: "c3", private_ip: "fdaa::3", image_ref: 5 })]),
   ]);
-  const { machines, unreadable } = await api.listSummaries();
-  expect(machines.map((each) => each.id)).toEqual(["a1", "c3"]);
-  expect(unreadable).toBe(3);
+  const pages = await Array.fromAsync(api.listSummaries());
+  expect(pages.map(({ machines }) => machines.map((each) => each.id))).toEqual([["a1"], ["c3"]]);
+  expect(pages.map(({ unreadable }) => unreadable)).toEqual([3, 0]);
   expect(seen[1]?.query.toString()).toBe("limit=1000&summary=true&cursor=one");
 });
 
 test("a list whose second page cannot be had is no list", async () => {
   const missing = json({ error: "invalid_argument: cursor" }, { status: 400 });
   const { api } = script([page([machineJson()], "one"), missing]);
-  expect(api.listSummaries()).rejects.toThrow("cursor");
+  expect(Array.fromAsync(api.listSummaries())).rejects.toThrow("cursor");
 });
 
 test("a list that is none is an error", () => {
   const { api } = script([json({ machines: [] })]);
-  expect(api.listSummaries()).rejects.toThrow("unexpected answer");
+  expect(Array.fromAsync(api.listSummaries())).rejects.toThrow("unexpected answer");
 });
 
 test("a cursor that repeats ends the list with an error, not with an endless loop", async () => {

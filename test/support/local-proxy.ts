@@ -4,7 +4,8 @@ import { mkdtemp, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { deriveAdmissionKey, formatAdmissionKey } from "../../src/quic/admission-key.ts";
 import { formatProxyMaster } from "../../src/quic/proxy-master.ts";
-import type { LocalFly, Tenant } from "./local-fly.ts";
+import { late, within } from "../../src/system/within.ts";
+import type { LocalFly } from "./local-fly.ts";
 import { programEnv, programPath } from "./program.ts";
 
 /** A running `vault-proxy`, its sockets on loopback, in front of the machines of a local Fly. */
@@ -17,8 +18,9 @@ export interface LocalProxy {
   readonly pid: number;
   /** Its JSON log so far. */
   readonly log: () => string;
-  /** The processes that it started, by their first word after "proxy". */
-  readonly children: () => Readonly<Record<string, number>>;
+  /** The process id of one of the two it started. */
+  pidOf(part: ProxyPart): number | undefined;
+  killPart(part: ProxyPart): void;
   readonly exited: Promise<number>;
   metrics(): Promise<Map<string, number>>;
   kill(signal: NodeJS.Signals): void;
@@ -26,9 +28,13 @@ export interface LocalProxy {
   stop(): Promise<void>;
 }
 
+export type ProxyPart = "relay" | "web";
+
 export interface LocalProxyOptions {
-  /** Makes a proxy take the place of another one; 0 for any. */
-  readonly port?: number;
+  readonly app: string;
+  readonly keyFile: string;
+  /** Of a proxy whose place it takes; any port without one. */
+  readonly address?: string;
   readonly httpPort?: number;
   readonly argv?: readonly string[];
   readonly env?: Readonly<Record<string, string>>;
@@ -53,23 +59,24 @@ export async function makeProxyKeys(fly: LocalFly): Promise<ProxyKeys> {
 
 export async function startLocalProxy(
   fly: LocalFly,
-  tenant: Pick<Tenant, "app">,
-  keys: ProxyKeys,
-  options: LocalProxyOptions = {},
+  options: LocalProxyOptions,
 ): Promise<LocalProxy> {
   let log = "";
-  const http = `127.0.0.1:${options.httpPort ?? 0}`;
+  const { argv = [] } = options;
   const words = [
-    ...["--listen", "127.0.0.1", "--port", String(options.port ?? 0), "--backend-port", "8443"],
-    ...["--http", http, "--metrics", "127.0.0.1:0", "--key-file", keys.file],
-    ...(options.argv ?? []),
+    `--app=${options.app}`,
+    `--key-file=${options.keyFile}`,
+    `--listen=${options.address ?? "127.0.0.1:0"}`,
+    `--http=127.0.0.1:${options.httpPort ?? 0}`,
+    "--metrics=127.0.0.1:0",
+    ...(argv.includes("--drain-secs") ? [] : ["--drain-secs=0"]),
+    ...argv,
   ];
   const child = Bun.spawn([programPath("vault-proxy"), ...words], {
     cwd: "/",
     env: programEnv({
       FLY_API_BASE: fly.apiBase,
       FLY_API_TOKEN: fly.apiToken,
-      FLY_APP: tenant.app,
       ...options.env,
     }),
     stdin: "ignore",
@@ -86,7 +93,12 @@ export async function startLocalProxy(
     address: `127.0.0.1:${ready.port}`,
     pid: child.pid,
     log: () => log,
-    children: () => childrenOf(child.pid),
+    pidOf: (part) => childrenOf(child.pid).get(part),
+    killPart: (part) => {
+      const pid = childrenOf(child.pid).get(part);
+      if (pid === undefined) throw new Error(`vault-proxy has no ${part}: ${log}`);
+      process.kill(pid, "SIGKILL");
+    },
     exited: child.exited,
     metrics: async () => readMetrics(ready.metricsPort),
     kill: (signal) => {
@@ -107,15 +119,11 @@ interface Ready {
 }
 
 async function untilReady(log: () => string, exited: Promise<number>): Promise<Ready> {
-  let code: number | undefined;
-  void exited.then((value) => {
-    code = value;
-  });
   for (let tries = 0; tries < 400; tries++) {
     const ready = readyIn(log());
     if (ready !== undefined) return ready;
-    if (code !== undefined) throw new Error(`vault-proxy ended with ${code}: ${log()}`);
-    await Bun.sleep(25);
+    const code = await within(exited, 25);
+    if (code !== late) throw new Error(`vault-proxy ended with ${code}: ${log()}`);
   }
   throw new Error(`vault-proxy does not become ready: ${log()}`);
 }
@@ -124,7 +132,8 @@ function readyIn(log: string): Ready | undefined {
   const events = eventsIn(log);
   const relay = events.find(({ event }) => event === "relay-listening");
   const web = events.find(({ event }) => event === "web-listening");
-  if (relay === undefined || web === undefined) return undefined;
+  const listed = events.some(({ event }) => event === "directory-listed");
+  if (relay === undefined || web === undefined || !listed) return undefined;
   return {
     port: portOf(relay["addresses"]),
     httpPort: portOf(web["http"]),
@@ -145,9 +154,9 @@ function portOf(address: unknown): number {
   return Number(/:(\d+)$/.exec(String(address))?.[1]);
 }
 
-function childrenOf(pid: number): Record<string, number> {
+function childrenOf(pid: number): Map<string, number> {
   const pids = readFileSync(`/proc/${pid}/task/${pid}/children`, "utf8").trim().split(" ");
-  return Object.fromEntries(
+  return new Map(
     pids.map((child) => {
       const words = readFileSync(`/proc/${child}/cmdline`, "utf8").split("\0");
       return [words[words.indexOf("proxy") + 1] ?? "", Number(child)];

@@ -1,20 +1,21 @@
 import { MachinesApiError } from "../../fly/api-error.ts";
 import { apiLimits } from "../../fly/api-limits.ts";
-import type { FlyMachine } from "../../fly/machine-shape.ts";
+import { type FlyMachine, isMachineGone } from "../../fly/machine-shape.ts";
 import type { ChangeOptions } from "../../fly/machine-wish.ts";
 import type { MachinesApi } from "../../fly/machines-api.ts";
 import { admissionKeyVariable } from "./admission-keys.ts";
 
 /**
- * Gives a machine that is there its keys, with a lease on it, and waits until it runs again if it did.
- * `words` say what was done.
+ * Gives a machine its keys, with a lease on it, and waits until it runs again if it did. `words` say
+ * what was done; `machine` is undefined where it has gone meanwhile.
  */
 export async function rekeyMachine(
   api: MachinesApi,
   id: string,
   wanted: { readonly keys: string; readonly waitMs: number },
-): Promise<{ readonly machine: FlyMachine; readonly words: string }> {
-  const seen = await api.readMachine(id);
+): Promise<{ readonly machine: FlyMachine | undefined; readonly words: string }> {
+  const seen = await readIfThere(api, id);
+  if (seen === undefined) return { machine: undefined, words: "is gone" };
   if (hasKeys(seen, wanted.keys)) return { machine: seen, words: "has these keys already" };
   const leaseNonce = await api.takeLease(id, leaseSeconds);
   try {
@@ -104,6 +105,16 @@ function updateOf(
     current_version: version ?? instance ?? undefined,
     ...(skipLaunch ? { skip_launch: true } : {}),
   };
+}
+
+async function readIfThere(api: MachinesApi, id: string): Promise<FlyMachine | undefined> {
+  try {
+    const machine = await api.readMachine(id);
+    return isMachineGone(machine) ? undefined : machine;
+  } catch (error) {
+    if (error instanceof MachinesApiError && error.kind === "not-found") return undefined;
+    throw error;
+  }
 }
 
 /** It runs out by itself; what went wrong before must not be hidden by this. */

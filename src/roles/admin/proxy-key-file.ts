@@ -41,7 +41,11 @@ export async function readProxyMasters(
   const text =
     path === "-" ? await readSecretStdin(context) : await readKeyFile(namedKeyFile(path));
   try {
-    return parseProxyMasters(text);
+    const masters = parseProxyMasters(text);
+    // As a proxy would: everybody can make the keys of that one.
+    if (masters.some(({ master }) => master.every((byte) => byte === 0)))
+      throw new ProxyMasterError("it holds nothing but zeros");
+    return masters;
   } catch (error) {
     if (!(error instanceof ProxyMasterError)) throw error;
     throw new Failure("FV-CLI-001", `"${path}" is no key file of proxies`, {

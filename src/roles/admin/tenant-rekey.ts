@@ -70,7 +70,9 @@ export const tenantRekey = defineCommand({
         await oneByOne(vaults, async ({ machine: { id, state }, ...vault }) => {
           const keys = admissionKeysText(masters, id);
           const { machine, words } = await rekeyMachine(api, id, { keys, waitMs });
-          await context.stderr.write(`machine ${id} ${words} (${machine.state}, was ${state})\n`);
+          const states = machine === undefined ? state : `${machine.state}, was ${state}`;
+          await context.stderr.write(`machine ${id} ${words} (${states})\n`);
+          if (machine === undefined) return;
           const admissionKey = admissionKeysText(masters.slice(0, 1), id);
           await show(vaultEntry({ ...vault, machine, admissionKey }, place));
         });

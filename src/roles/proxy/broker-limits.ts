@@ -13,11 +13,13 @@ export const brokerLimits = {
   directoryAgeMsMax: 300_000,
 
   // Looking up one machine.
-  lookupsPerSecond: 1,
-  lookupsBurst: 3,
-  lookupUnknownPauseMs: 10_000,
-  /** A machine that is on its way to another state changes soon. */
-  lookupKnownPauseMs: 2000,
+  unknownLookupsPerSecond: 1,
+  unknownLookupsBurst: 3,
+  unknownLookupPauseMs: 10_000,
+  /** Of a machine there is: when it does not answer, or is on its way to another state. */
+  knownLookupsPerSecond: 5,
+  knownLookupsBurst: 10,
+  knownLookupPauseMs: 2000,
   lookupsRememberedMax: 4096,
 
   // Starting machines. Fly says: one call a second, three at once.

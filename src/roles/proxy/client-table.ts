@@ -1,6 +1,11 @@
 import { addressText } from "../../system/ip-address.ts";
-import type { ReceiveBatch } from "../../system/receive-batch.ts";
-import { type ClientHome, Ipv4Client, Ipv6Client, type UdpClient } from "./client.ts";
+import {
+  type ClientHome,
+  Ipv4Client,
+  Ipv6Client,
+  type SourceWords,
+  type UdpClient,
+} from "./client.ts";
 import type { ClientWay } from "./client-way.ts";
 import type { Source } from "./source.ts";
 
@@ -26,14 +31,14 @@ export class ClientTable implements ClientHome<UdpClient> {
     return this.#clients.size;
   }
 
-  find(batch: ReceiveBatch, slot: number): UdpClient | undefined {
+  find(batch: SourceWords, slot: number): UdpClient | undefined {
     let client = this.#clients.get(this.#hash(batch, slot));
     while (client !== undefined && !client.sent(batch, slot)) client = client.next;
     return client;
   }
 
   /** Somebody new, who is not remembered until `add`. */
-  create(batch: ReceiveBatch, slot: number): UdpClient {
+  create(batch: SourceWords, slot: number): UdpClient {
     const isOld = isIpv4(batch.sourceWordAt(slot, 0));
     const words = new Uint32Array(isOld ? 4 : 7);
     for (let word = 0; word < words.length; word++) words[word] = batch.sourceWordAt(slot, word);
@@ -74,7 +79,7 @@ export class ClientTable implements ClientHome<UdpClient> {
   }
 
   /** Exact for IPv4: address and port. */
-  #hash(batch: ReceiveBatch, slot: number): number {
+  #hash(batch: SourceWords, slot: number): number {
     const first = batch.sourceWordAt(slot, 0);
     if (isIpv4(first)) return batch.sourceWordAt(slot, 1) * 65_536 + (first >>> 16);
     let one = this.#seed;

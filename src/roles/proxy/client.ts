@@ -44,6 +44,8 @@ export interface ClientHome<Kind> {
   remove(client: Kind): void;
 }
 
+export type SourceWords = Pick<ReceiveBatch, "sourceWordAt">;
+
 export interface ClientNames extends Source {
   readonly hash: number;
   /** A `sockaddr_in` (4 words) or `sockaddr_in6` (7), as it lies in memory. */
@@ -76,7 +78,7 @@ export abstract class UdpClient extends Client {
   }
 
   /** Whether the slot is of this address. */
-  abstract sent(batch: ReceiveBatch, slot: number): boolean;
+  abstract sent(batch: SourceWords, slot: number): boolean;
 
   remember(): void {
     this.#home.add(this);
@@ -96,7 +98,7 @@ export class Ipv4Client extends UdpClient {
     [this.#familyAndPort = 0, this.#address = 0] = names.words;
   }
 
-  sent(batch: ReceiveBatch, slot: number): boolean {
+  sent(batch: SourceWords, slot: number): boolean {
     return (
       batch.sourceWordAt(slot, 0) === this.#familyAndPort &&
       batch.sourceWordAt(slot, 1) === this.#address
@@ -118,7 +120,7 @@ export class Ipv6Client extends UdpClient {
     this.#words = names.words;
   }
 
-  sent(batch: ReceiveBatch, slot: number): boolean {
+  sent(batch: SourceWords, slot: number): boolean {
     if (this.#words[0] !== batch.sourceWordAt(slot, 0)) return false;
     // Not the flow label.
     for (let word = 2; word < this.#words.length; word++)

@@ -1,5 +1,6 @@
 import type { ApiClock } from "../../fly/api-clock.ts";
 import { MachinesApiError } from "../../fly/api-error.ts";
+import type { MachinePage, MachineSummary } from "../../fly/machine-shape.ts";
 import type { MachinesApi } from "../../fly/machines-api.ts";
 import type { Log } from "../../system/log.ts";
 import { apiTrouble } from "./api-trouble.ts";
@@ -50,10 +51,10 @@ export class DirectoryPoll {
 
   /** Returns how long to wait before the next one. */
   async #poll(signal: AbortSignal): Promise<number> {
-    const { api, map, clock, tell } = this.#options;
+    const { map, clock, tell } = this.#options;
     const askedMs = clock.monotonicMs();
     try {
-      const list = await api.listSummaries();
+      const list = await this.#list(askedMs);
       for (const record of map.applyList(list, askedMs)) tell(record);
       if (!this.isSynced) tell({ kind: "synced" });
       this.#lastListMs = askedMs;
@@ -64,6 +65,19 @@ export class DirectoryPoll {
       this.#unwell(error);
       return this.#jitter(this.#retryMs(error));
     }
+  }
+
+  /** Pages may be a second apart: what is on one is of use before the next one is here. */
+  async #list(askedMs: number): Promise<MachinePage> {
+    const { api, map, tell } = this.#options;
+    const machines: MachineSummary[] = [];
+    let unreadable = 0;
+    for await (const page of api.listSummaries()) {
+      machines.push(...page.machines);
+      unreadable += page.unreadable;
+      for (const record of map.applyPage(page, askedMs)) tell(record);
+    }
+    return { machines, unreadable };
   }
 
   #well(machines: number, unreadable: number): void {

@@ -1,10 +1,10 @@
-import type { Log } from "../../system/log.ts";
+import type { Log, LogFields } from "../../system/log.ts";
 
 /** Lines about what was lost: one a cause and call, with how much it was since the last. Call it once a second. */
 export class DropLog {
   readonly #log: Log;
   readonly #before = new Map<string, number>();
-  #mistake: unknown;
+  #mistake: LogFields | undefined;
 
   constructor(log: Log) {
     this.#log = log;
@@ -17,16 +17,14 @@ export class DropLog {
       this.#before.set(cause, total);
       this.#log("info", "dropped", { cause, datagrams });
     }
-    if (this.#mistake === undefined) return;
-    const { message, stack } = Error.isError(this.#mistake)
-      ? this.#mistake
-      : { message: String(this.#mistake), stack: undefined };
-    this.#log("error", "mistake", { message, stack });
+    if (this.#mistake !== undefined) this.#log("error", "mistake", this.#mistake);
     this.#mistake = undefined;
   }
 
   /** The first of each call is told. */
   mistake(error: unknown): void {
-    this.#mistake ??= error;
+    this.#mistake ??= Error.isError(error)
+      ? { because: error.message, stack: error.stack }
+      : { because: "something that is no error was thrown" };
   }
 }

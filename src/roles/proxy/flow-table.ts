@@ -55,10 +55,10 @@ export class FlowTable {
   ): ClientFlow | DropCause {
     const { admissions, bindings } = machine.traffic;
     const bucket = introduction.admitted ? admissions : bindings;
-    if (bucket.level(nowMs) < 1) return "new-flow-rate";
+    // Before the limits, which take longer to look at: also those who are refused come this often only.
+    if (!bucket.take(1, nowMs)) return "new-flow-rate";
     const obstacle = this.#makeRoom(source, machine, introduction, nowMs);
     if (obstacle !== null) return obstacle;
-    bucket.take(1, nowMs);
     const flow = new ClientFlow(source, machine, introduction, nowMs);
     this.#insert(flow);
     return flow;

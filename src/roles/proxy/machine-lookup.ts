@@ -22,16 +22,23 @@ interface MachineLookupOptions {
 /** Looks at one machine at once, for a client that waits. Whoever asks too often gets no answer. */
 export class MachineLookup {
   readonly #options: MachineLookupOptions;
-  readonly #bucket: TokenBucket;
+  readonly #unknown: TokenBucket;
+  readonly #known: TokenBucket;
   /** When each was asked for last, oldest first. */
   readonly #askedMs = new Map<string, number>();
 
   constructor(options: MachineLookupOptions) {
     this.#options = options;
-    this.#bucket = new TokenBucket({
-      perSecond: brokerLimits.lookupsPerSecond,
-      burst: brokerLimits.lookupsBurst,
-      nowMs: options.clock.monotonicMs(),
+    const nowMs = options.clock.monotonicMs();
+    this.#unknown = new TokenBucket({
+      perSecond: brokerLimits.unknownLookupsPerSecond,
+      burst: brokerLimits.unknownLookupsBurst,
+      nowMs,
+    });
+    this.#known = new TokenBucket({
+      perSecond: brokerLimits.knownLookupsPerSecond,
+      burst: brokerLimits.knownLookupsBurst,
+      nowMs,
     });
   }
 
@@ -42,13 +49,11 @@ export class MachineLookup {
 
   #mayAsk(machineId: string): boolean {
     const nowMs = this.#options.clock.monotonicMs();
-    const pauseMs =
-      this.#options.map.record(machineId) === undefined
-        ? brokerLimits.lookupUnknownPauseMs
-        : brokerLimits.lookupKnownPauseMs;
+    const isKnown = this.#options.map.record(machineId) !== undefined;
+    const pauseMs = isKnown ? brokerLimits.knownLookupPauseMs : brokerLimits.unknownLookupPauseMs;
     const beforeMs = this.#askedMs.get(machineId);
     if (beforeMs !== undefined && nowMs - beforeMs < pauseMs) return false;
-    if (!this.#bucket.take(nowMs)) return false;
+    if (!(isKnown ? this.#known : this.#unknown).take(nowMs)) return false;
     this.#askedMs.delete(machineId);
     this.#askedMs.set(machineId, nowMs);
     const [oldest] = this.#askedMs.keys();

@@ -1,6 +1,5 @@
 import { isIP } from "node:net";
-import type { MachineList } from "../../fly/machines-api.ts";
-import type { MachineSummary } from "../../fly/machine-shape.ts";
+import type { MachinePage, MachineSummary } from "../../fly/machine-shape.ts";
 import { type MachineState, machineStates, type RelayRecord } from "./broker-record.ts";
 import { brokerLimits } from "./broker-limits.ts";
 
@@ -12,26 +11,27 @@ import { brokerLimits } from "./broker-limits.ts";
 export class MachineMap {
   readonly #entries = new Map<string, Entry>();
 
-  /** A whole list that was asked for at `askedMs`. Returns the differences. */
-  applyList({ machines, unreadable }: MachineList, askedMs: number): RelayRecord[] {
-    const rows = newestRows(machines);
-    const changes: RelayRecord[] = [];
-    for (const [machineId, row] of rows) {
-      const entry = this.#entries.get(machineId);
-      if (entry !== undefined && entry.seenMs > askedMs) continue;
-      const change = row === gone ? this.#drop(machineId) : this.#put(machineId, row, askedMs);
-      if (change !== null) changes.push(change);
-    }
-    // A list with holes says nothing of those that are not in it.
-    if (unreadable === 0) changes.push(...this.#dropMissing(rows, askedMs));
-    return changes;
+  /** Of a list that was asked for at `askedMs`. Returns the differences. */
+  applyPage({ machines }: MachinePage, askedMs: number): RelayRecord[] {
+    return this.#applyRows(newestRows(machines), askedMs);
   }
 
-  /** One machine that was looked at by itself. Returns what the relay asked for, changed or not. */
-  see(machine: MachineSummary, nowMs: number): RelayRecord {
+  /** The whole list: what is not in it may be gone. Returns the differences. */
+  applyList({ machines, unreadable }: MachinePage, askedMs: number): RelayRecord[] {
+    const rows = newestRows(machines);
+    const changes = this.#applyRows(rows, askedMs);
+    // A list with holes says nothing of those that are not in it.
+    return unreadable === 0 ? [...changes, ...this.#dropMissing(rows, askedMs)] : changes;
+  }
+
+  /** One machine that was asked for by itself at `askedMs`. Returns what the relay must know, changed or not. */
+  see(machine: MachineSummary, askedMs: number): RelayRecord {
+    const known = this.#entries.get(machine.id);
+    const newer = known !== undefined && known.seenMs > askedMs && this.record(machine.id);
+    if (newer) return newer;
     const row = rowOf(machine);
     if (row === gone) return this.forget(machine.id);
-    this.#put(machine.id, row, nowMs);
+    this.#put(machine.id, row, askedMs);
     return { kind: "machine", machineId: machine.id, ...row };
   }
 
@@ -61,6 +61,17 @@ export class MachineMap {
     >;
     for (const { state } of this.#entries.values()) counts[state] += 1;
     return counts;
+  }
+
+  #applyRows(rows: ReadonlyMap<string, Row | typeof gone>, askedMs: number): RelayRecord[] {
+    const changes: RelayRecord[] = [];
+    for (const [machineId, row] of rows) {
+      const entry = this.#entries.get(machineId);
+      if (entry !== undefined && entry.seenMs > askedMs) continue;
+      const change = row === gone ? this.#drop(machineId) : this.#put(machineId, row, askedMs);
+      if (change !== null) changes.push(change);
+    }
+    return changes;
   }
 
   #put(machineId: string, row: Row, seenMs: number): RelayRecord | null {

@@ -188,9 +188,10 @@ export class RelayCore {
   #learnStart(record: Extract<RelayRecord, { kind: "start" }>, now: Instant): void {
     const { machineId, outcome, retryS } = record;
     const machine = this.#parts.directory.find(machineId);
-    if (outcome === "starting") return;
     if (machine !== undefined)
-      machine.failed = { outcome, untilMs: now.monotonicMs + retryS * 1000 };
+      machine.failed =
+        outcome === "starting" ? null : { outcome, untilMs: now.monotonicMs + retryS * 1000 };
+    if (outcome === "starting") return;
     this.#admissions.giveUp(machineId, outcome, now);
   }
 

@@ -28,8 +28,8 @@ export interface RelayLoopOptions {
   readonly door: Door;
   readonly backendPort: number;
   readonly counters: RelayCounters;
-  readonly records: RecordsPipe;
-  readonly requests: RequestsPipe;
+  readonly records: Pick<RecordsPipe, "descriptor" | "read">;
+  readonly requests: Pick<RequestsPipe, "send" | "flush">;
   readonly now: () => Instant;
   readonly mistaken: (error: unknown) => void;
   /** Every second. */
@@ -100,6 +100,11 @@ export class RelayLoop {
     this.#keepTime(now);
     const output = this.#options.core.takeOutput();
     if (output !== null) this.#carryOut(output);
+  }
+
+  close(): void {
+    this.#upstreams.closeAll();
+    this.#epoll.close();
   }
 
   get gauges(): Readonly<Record<string, number>> {

@@ -23,12 +23,13 @@ export function readSecrets(): RelaySecrets {
 
 /** What the broker says, as far as it has come. Never waits. */
 export class RecordsPipe {
-  readonly descriptor: number = relayFds.records;
+  readonly descriptor: number;
   readonly #bytes = new Uint8Array(proxyLimits.recordsPerTurnMax * recordBytes);
   #length = 0;
 
-  constructor() {
-    makeNonBlocking(this.descriptor);
+  constructor(descriptor: number = relayFds.records) {
+    this.descriptor = descriptor;
+    makeNonBlocking(descriptor);
   }
 
   /** False when the broker is gone. Throws `BrokerRecordError`. */
@@ -50,10 +51,12 @@ export class RecordsPipe {
 
 /** Requests to the broker. When it does not read, some wait, and the oldest are lost: the core asks again. */
 export class RequestsPipe {
+  readonly #descriptor: number;
   readonly #waiting: BrokerRequest[] = [];
 
-  constructor() {
-    makeNonBlocking(relayFds.requests);
+  constructor(descriptor: number = relayFds.requests) {
+    this.#descriptor = descriptor;
+    makeNonBlocking(descriptor);
   }
 
   send(requests: readonly BrokerRequest[]): void {
@@ -67,7 +70,7 @@ export class RequestsPipe {
     for (let first = this.#waiting[0]; first !== undefined; first = this.#waiting[0]) {
       const bytes = encodeRequest(first);
       // Less than a pipe takes in one piece: all of it or nothing.
-      if (unlessBlocked(() => writeSync(relayFds.requests, bytes)) === undefined) return;
+      if (unlessBlocked(() => writeSync(this.#descriptor, bytes)) === undefined) return;
       this.#waiting.shift();
     }
   }
@@ -75,10 +78,12 @@ export class RequestsPipe {
 
 /** Lines of JSON to the broker. One that has not left yet keeps the next ones from being written at all. */
 export class ReportsPipe {
+  readonly #descriptor: number;
   #rest: Uint8Array = new Uint8Array(0);
 
-  constructor() {
-    makeNonBlocking(relayFds.reports);
+  constructor(descriptor: number = relayFds.reports) {
+    this.#descriptor = descriptor;
+    makeNonBlocking(descriptor);
   }
 
   /** False when it was not taken. */
@@ -92,7 +97,7 @@ export class ReportsPipe {
 
   flush(): void {
     if (this.#rest.byteLength === 0) return;
-    const written = unlessBlocked(() => writeSync(relayFds.reports, this.#rest));
+    const written = unlessBlocked(() => writeSync(this.#descriptor, this.#rest));
     this.#rest = this.#rest.subarray(written ?? 0);
   }
 }

@@ -87,14 +87,12 @@ async function serve(
   reports.write({ kind: "listening", addresses, doorPort: door.port });
   for (const { host, port } of addresses) log("info", "listening", { host, port });
   await loop.run();
+  loop.close();
 }
 
 function raiseDescriptors(log: Log): void {
   const wanted = proxyLimits.flowsMax + proxyLimits.descriptorsElse;
   const descriptors = raiseDescriptorLimit(wanted);
-  if (descriptors < wanted)
-    log("warn", "few-descriptors", {
-      descriptors,
-      flows: descriptors - proxyLimits.descriptorsElse,
-    });
+  const flows = Math.max(0, descriptors - proxyLimits.descriptorsElse);
+  if (descriptors < wanted) log("warn", "few-descriptors", { descriptors, flows });
 }

@@ -1,5 +1,5 @@
 import { constants } from "node:os";
-import { ptr, toArrayBuffer, type Pointer } from "bun:ffi";
+import { ptr, toArrayBuffer } from "bun:ffi";
 import {
   closeSocket,
   connectSocket,
@@ -108,15 +108,20 @@ export class UpstreamSockets {
     this.#options.counters.flowsClosed++;
   }
 
+  closeAll(): void {
+    for (const upstream of this.#sockets) if (upstream !== undefined) this.close(upstream);
+    this.#epoll.close();
+  }
+
   /** One datagram for the machine. The memory is to stay as it is until `flush`. */
   send(upstream: Upstream, address: number, bytes: number): void {
+    this.#options.counters.toMachinesDatagrams++;
     if (upstream.queue !== undefined) {
       this.#enqueue(upstream.queue, address, bytes);
       return;
     }
     if (this.#departures.isFull) this.flush();
     this.#departures.add(upstream, address, bytes);
-    this.#options.counters.toMachinesDatagrams++;
   }
 
   flush(): void {
@@ -169,7 +174,7 @@ export class UpstreamSockets {
   };
 
   #enqueue(queue: UpstreamQueue, address: number, bytes: number): void {
-    const copy = new Uint8Array(toArrayBuffer(address as Pointer, 0, bytes).slice(0));
+    const copy = new Uint8Array(toArrayBuffer(address, 0, bytes).slice(0));
     const lost = queue.push(copy);
     if (lost > 0) this.#options.counters.drop("machine-blocked", lost);
   }

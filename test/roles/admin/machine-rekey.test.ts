@@ -1,6 +1,6 @@
 import { afterEach, expect, test } from "bun:test";
 import { apiLimits } from "../../../src/fly/api-limits.ts";
-import { putKeys, startWhenReady } from "../../../src/roles/admin/machine-rekey.ts";
+import { putKeys, rekeyMachine, startWhenReady } from "../../../src/roles/admin/machine-rekey.ts";
 import { json, machineJson, scriptApi, type ScriptedApi } from "../../fly/scripted-api.ts";
 
 const open: ScriptedApi[] = [];
@@ -45,4 +45,31 @@ test("without the configuration nothing is sent: what is left out would be remov
   }).catch((problem: unknown) => problem);
   expect(failure).toMatchObject({ kind: "unavailable" });
   expect(seen.filter(({ method }) => method === "POST")).toEqual([]);
+});
+
+test("a machine that has gone since it was listed is passed over", async () => {
+  const wanted = { keys: "keys", waitMs: 0 };
+  const missing = script([json({ error: "not found" }, { status: 404 })]);
+  const destroyed = script([json(machineJson({ state: "destroyed" }))]);
+  for (const { api, seen } of [missing, destroyed]) {
+    expect(await rekeyMachine(api, id, wanted)).toEqual({ machine: undefined, words: "is gone" });
+    expect(seen.length).toBe(1);
+  }
+});
+
+test("the lease is given back whatever happens, and its end hides no failure", async () => {
+  const config = { image: "i", env: {} };
+  const { api, seen } = script([
+    json(machineJson({ config })),
+    json({ nonce: "n1" }, { status: 201 }),
+    json(machineJson({ config })),
+    json({ error: "no" }, { status: 403 }),
+    json({ error: "no" }, { status: 403 }),
+  ]);
+  const failure = await rekeyMachine(api, id, { keys: "keys", waitMs: 0 }).catch(
+    (problem: unknown) => problem,
+  );
+  expect(failure).toMatchObject({ action: "update machine" });
+  expect(seen.map(({ method }) => method)).toEqual(["GET", "POST", "GET", "POST", "DELETE"]);
+  expect(seen.at(-1)?.headers.get("fly-machine-lease-nonce")).toBe("n1");
 });

@@ -73,7 +73,7 @@ test("epochs go round without that of --open, and never meet a live one", async 
     [6, 0],
     [openMaster.epoch, 0],
   ]) {
-    writeFileSync(path, `fvp1_${epoch}_${"A".repeat(43)}\n`, written);
+    writeFileSync(path, `fvp1_${epoch}_${"Zm9v".repeat(10)}Zm8\n`, written);
     await on(path, "rotate");
     expect(epochs(path)).toEqual([next ?? 0, epoch ?? 0]);
   }
@@ -152,6 +152,7 @@ test("what is wrong is said, and no master ever shown", async () => {
     [["open", "148E21EA7E46E8"], "14 hexadecimal digits"],
     [["show", "--key-file", join(folder, "none")], "there is no such file"],
     [["show", "--key-file", file("mistyped", `${good}x`)], "it is not fvp1_EPOCH_MASTER"],
+    [["show", "--key-file", file("zeros", `fvp1_7_${"A".repeat(43)}`)], "nothing but zeros"],
     [["show", "--key-file", file("same", `${good}\n${good}\n`)], "of one epoch"],
     [["show", "--key-file", file("long", good.repeat(1000))], "at most"],
     [["show", "--key-file", file("seen", good, 0o640)], "others can read"],

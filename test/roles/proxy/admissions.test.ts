@@ -175,6 +175,15 @@ describe("a machine that does not run", () => {
     },
   );
 
+  test("a start under way: an earlier failure is forgotten", () => {
+    const stage = new RelayStage({ machines: 0 });
+    stage.machine(0, "stopped");
+    stage.learn({ kind: "start", machineId: machineId(0), outcome: "failed", retryS: 600 });
+    expect(stage.outcome(stage.admission())).toBe("hint: failed");
+    stage.learn({ kind: "start", machineId: machineId(0), outcome: "starting", retryS: 0 });
+    expect(stage.outcome(stage.admission())).toBe("held");
+  });
+
   test("somebody else started it: an earlier failure is forgotten", () => {
     const stage = new RelayStage({ machines: 0 });
     stage.machine(0, "stopped");
@@ -197,6 +206,7 @@ describe("a machine that does not run", () => {
     expect(stage.requests).toEqual([lookup(0)]);
     stage.machine(0, "stopped");
     expect(stage.requests).toEqual([lookup(0), start(0)]);
+    expect(stage.hints.map(({ bytes }) => stage.readHint(bytes).state)).toEqual(["starting"]);
     expect(stage.outcome(stage.admission())).toBe("held");
     stage.machine(0);
     expect(stage.released.map((each) => each.flow)).toEqual([flow, flow]);
@@ -213,8 +223,11 @@ describe("a machine that does not run", () => {
     stage.machine(0, "stopped");
     stage.send(stage.admission());
     stage.pass(10_000);
-    const later = stage.admission();
-    stage.send(later);
+    const buffer = stage.admission();
+    const later = buffer.slice();
+    stage.send(buffer);
+    // The socket's memory is used again.
+    buffer.fill(0);
     stage.pass(proxyLimits.heldMs - 10_000);
     expect(stage.core.gauges.held_bytes).toBe(later.byteLength);
     expect(stage.core.drops["not-started"]).toBe(1);

@@ -154,9 +154,8 @@ test("a relay that asks for a start hears how it goes, and where the machine is"
 test("a relay that was killed has a successor within 100 ms that knows all the last one did", async () => {
   const { relay, web } = await startAll();
   await untilTold(relay, 2);
-  const { pid } = await relay.started();
   const killedMs = performance.now();
-  process.kill(pid, "SIGKILL");
+  await relay.kill();
   const { lived_ms: _, ...ended } = await untilLogged("relay-ended");
   expect(ended).toEqual({ event: "relay-ended", signal: "SIGKILL" });
   const next = await standIns.next("relay");
@@ -233,7 +232,7 @@ test("what a process reports is shown, and counts on after its end", async () =>
   });
   await untilShown(web, 'vault_proxy_datagrams_dropped_total{cause="bad-tag"} 9');
   await untilShown(web, "vault_proxy_flows 2");
-  process.kill((await relay.started()).pid, "SIGKILL");
+  await relay.kill();
   await untilShown(web, "vault_proxy_flows 0");
   await untilShown(web, "vault_proxy_hints_total 3");
 });
@@ -257,7 +256,7 @@ test("drain tells both processes and those started meanwhile; stop ends them", a
   expect((await untilTold(relay, 3))[2]).toEqual({ kind: "drain" });
   const drains = () => web.orders.some((order) => order.kind === "drain") || undefined;
   await until(drains, "the order to drain");
-  process.kill((await relay.started()).pid, "SIGKILL");
+  await relay.kill();
   const next = await standIns.next("relay");
   expect((await untilTold(next, 3))[2]).toEqual({ kind: "drain" });
   await broker.stop();

@@ -1,13 +1,13 @@
 import { afterEach, beforeEach, expect, test } from "bun:test";
 import { MachinesApiError } from "../../../src/fly/api-error.ts";
-import type { MachineList } from "../../../src/fly/machines-api.ts";
+import type { MachinePage } from "../../../src/fly/machine-shape.ts";
 import type { RelayRecord } from "../../../src/roles/proxy/broker-record.ts";
 import { DirectoryPoll } from "../../../src/roles/proxy/directory-poll.ts";
 import { MachineMap } from "../../../src/roles/proxy/machine-map.ts";
 import { VirtualClock } from "./virtual-clock.ts";
 
 const id = "148e21ea7e46e8";
-const started: MachineList = {
+const started: MachinePage = {
   machines: [{ id, state: "started", private_ip: "fdaa::1" }],
   unreadable: 0,
 };
@@ -17,7 +17,8 @@ let poll: DirectoryPoll;
 let records: RelayRecord[];
 let lines: string[];
 let asked: number[];
-let answer: () => Promise<MachineList>;
+let answer: () => Promise<MachinePage>;
+let firstPages: MachinePage[];
 let controller: AbortController;
 
 beforeEach(() => {
@@ -26,12 +27,14 @@ beforeEach(() => {
   lines = [];
   asked = [];
   answer = async () => started;
+  firstPages = [];
   controller = new AbortController();
   poll = new DirectoryPoll({
     api: {
-      listSummaries: async () => {
+      listSummaries: async function* () {
         asked.push(clock.monotonicMs() - startMs);
-        return answer();
+        yield* firstPages;
+        yield await answer();
       },
     },
     map: new MachineMap(),
@@ -46,7 +49,7 @@ afterEach(() => controller.abort());
 
 const startMs = new VirtualClock().monotonicMs();
 
-function fails(kind: "unreachable" | "rate-limited" | "unauthorised"): () => Promise<MachineList> {
+function fails(kind: "unreachable" | "rate-limited" | "unauthorised"): () => Promise<MachinePage> {
   return async () => {
     throw new MachinesApiError(kind, "no", { action: "list machines", status: 400 });
   };
@@ -66,6 +69,33 @@ test("the first list is told whole, then that it was whole, then only what chang
     { kind: "machine", machineId: id, state: "stopped", address: undefined },
   ]);
   expect(lines).toEqual(["info directory-listed"]);
+});
+
+test("what is on a page is told before the next one is here, what is on none after the last", async () => {
+  const other = { id: "148e21ea7e46e9", state: "stopped" };
+  firstPages = [{ machines: [other], unreadable: 0 }];
+  const next = Promise.withResolvers<MachinePage>();
+  answer = async () => next.promise;
+  void poll.run(controller.signal);
+  await clock.advance(5000);
+  expect(records.length).toBe(1);
+  expect(poll.isSynced).toBe(false);
+  next.resolve(started);
+  await clock.advance(0);
+  expect(records.map(({ kind }) => kind)).toEqual(["machine", "machine", "synced"]);
+  firstPages = [];
+  answer = async () => started;
+  await clock.advance(30_000);
+  expect(records.at(-1)).toEqual({ kind: "gone", machineId: other.id });
+});
+
+test("a list whose last page cannot be had removes nothing", async () => {
+  void poll.run(controller.signal);
+  await clock.advance(0);
+  firstPages = [{ machines: [], unreadable: 0 }];
+  answer = fails("unreachable");
+  await clock.advance(300_000);
+  expect(records.length).toBe(2);
 });
 
 test("until there is a first list it is tried again soon, less and less", async () => {
@@ -106,7 +136,7 @@ test("whoever asks to slow down is asked half as often", async () => {
 });
 
 test("a list that was under way when we stop is of no interest any more", async () => {
-  const never = Promise.withResolvers<MachineList>();
+  const never = Promise.withResolvers<MachinePage>();
   answer = async () => never.promise;
   const running = poll.run(controller.signal);
   await clock.advance(1000);

@@ -11,6 +11,7 @@ const id = "148e21ea7e46e8";
 const idAt = (index: number): string => index.toString(16).padStart(14, "0");
 
 let clock: VirtualClock;
+let map: MachineMap;
 let lookup: MachineLookup;
 let asked: string[];
 let records: RelayRecord[];
@@ -20,6 +21,7 @@ let answer: (machineId: string) => Promise<FlyMachine>;
 
 beforeEach(() => {
   clock = new VirtualClock();
+  map = new MachineMap();
   asked = [];
   records = [];
   outcomes = [];
@@ -32,7 +34,7 @@ beforeEach(() => {
         return answer(machineId);
       },
     },
-    map: new MachineMap(),
+    map,
     clock,
     log: (level, event) => lines.push(`${level} ${event}`),
     tell: (record) => records.push(record),
@@ -61,7 +63,7 @@ test("a machine is looked up at once and told as it is", async () => {
   expect(lines).toEqual([]);
 });
 
-test("three at once, then one a second", async () => {
+test("of machines that nobody has heard of three at once, then one a second", async () => {
   for (let index = 0; index < 10; index++) await ask(idAt(index));
   expect(asked.length).toBe(3);
   for (let second = 0; second < 5; second++) {
@@ -71,6 +73,19 @@ test("three at once, then one a second", async () => {
   }
   expect(asked.length).toBe(8);
   expect(outcomes.filter((outcome) => outcome === "limited").length).toBe(12);
+});
+
+test("of machines there are ten at once, then five a second, whatever is asked of others", async () => {
+  for (let index = 0; index < 20; index++) {
+    map.see({ id: idAt(index), state: "starting" }, clock.monotonicMs());
+    await ask(idAt(100 + index));
+  }
+  expect(asked.length).toBe(3);
+  for (let index = 0; index < 20; index++) await ask(idAt(index));
+  expect(asked.length).toBe(13);
+  await clock.advance(1000);
+  for (let index = 10; index < 20; index++) await ask(idAt(index));
+  expect(asked.length).toBe(18);
 });
 
 test("one that is not there is asked for every ten seconds at most, one that is every two", async () => {

@@ -74,6 +74,7 @@ test("an older list does not undo what was seen meanwhile", () => {
   expect(map.applyList(list(row(a, "stopped")), 4)).toEqual([]);
   expect(map.applyList(list(), 4)).toEqual([]);
   expect(map.record(a)?.state).toBe("started");
+  expect(map.see(row(a, "stopped"), 4)).toMatchObject({ state: "started" });
   expect(map.applyList(list(row(a, "stopped")), 6).length).toBe(1);
 });
 

@@ -21,6 +21,8 @@ const masterText = formatProxyMaster(master);
 let fly: LocalFly;
 let tenant: Tenant;
 let vault: LocalVault;
+let admissionKey: string;
+let rootfs: string;
 let proxy: Proxy;
 let proxyChild: Bun.Subprocess | undefined;
 
@@ -33,15 +35,13 @@ interface Proxy {
 beforeAll(async () => {
   fly = await startLocalFly();
   tenant = await fly.createTenant("acme");
-  const key = deriveAdmissionKey(master.master, master.epoch, tenant.machineId);
-  await giveToMachine(formatAdmissionKey(key));
-  await startProxy();
+  admissionKey = formatAdmissionKey(
+    deriveAdmissionKey(master.master, master.epoch, tenant.machineId),
+  );
+  await giveToMachine(admissionKey);
   vault = await makeLocalVault(fly, tenant);
-  await vault.configure({
-    address: logged("relay-listening", "addresses"),
-    admission_key: formatAdmissionKey(key),
-    rootfs: await makeRootfsArchive(fly.folder, { format: "tar.zst" }),
-  });
+  rootfs = await makeRootfsArchive(fly.folder, { format: "tar.zst" });
+  await startProxy();
 });
 
 afterAll(async () => {
@@ -50,8 +50,11 @@ afterAll(async () => {
   await fly.stop();
 });
 
+/** In place of the one before, if any. */
 async function startProxy(): Promise<void> {
-  const logFile = join(fly.folder, "proxy.log");
+  proxyChild?.kill("SIGKILL");
+  await proxyChild?.exited;
+  const logFile = join(fly.folder, `proxy-${crypto.randomUUID()}.log`);
   const main = fileURLToPath(new URL("../../../src/main.ts", import.meta.url));
   const flags =
     "--listen 127.0.0.1:0 --metrics 127.0.0.1:0 --refresh-interval-secs 1 --drain-secs 0.2";
@@ -83,6 +86,8 @@ async function startProxy(): Promise<void> {
     log().some((line) => line["event"] === event) || undefined;
   for (const event of ["relay-listening", "web-listening", "directory-listed"])
     await until(() => has(event), `${event} in ${readFileSync(logFile, "utf8")}`);
+  const address = logged("relay-listening", "addresses");
+  await vault.configure({ address, admission_key: admissionKey, rootfs });
 }
 
 function logged(event: string, field: string): string {
@@ -160,8 +165,9 @@ function parentOf(pid: number): number | undefined {
   }
 }
 
-function relayPid(): number {
-  return childrenOf(proxy.child.pid).find(isRelay) ?? -1;
+/** Never a number that means more than one process to kill(2). */
+function relayPid(): number | undefined {
+  return childrenOf(proxy.child.pid).find(isRelay);
 }
 
 function isRelay(pid: number): boolean {
@@ -172,15 +178,19 @@ test("a command runs on a machine behind the proxy", async () => {
   await say("through the proxy");
 });
 
-test("a machine that is stopped is started for a client that has the key", async () => {
-  await machineCall("POST", "/stop", {});
-  await machineCall("GET", "/wait?state=stopped&timeout=30");
+test.each([
+  ["stopped", "stop"],
+  ["suspended", "suspend"],
+])("a machine that is %s is started for a client with the key", async (state, verb) => {
+  // One that has not started it just now: it would wait for ten seconds.
+  await startProxy();
+  await machineCall("POST", `/${verb}`, {});
+  await machineCall("GET", `/wait?state=${state}&timeout=30`);
+  await untilShown(`vault_proxy_machines{state="${state}"} 1`);
   await say("from its sleep");
-  const { state } = await machineCall<{ state: string }>("GET", "");
-  expect(state).toBe("started");
-  await until(() => logged("machine-started", "machine") === tenant.machineId || undefined, "it");
+  expect(await machineCall<{ state: string }>("GET", "")).toMatchObject({ state: "started" });
   await untilShown('vault_proxy_starts_total{outcome="started"} 1');
-  await untilShown('vault_proxy_process_up{process="relay"} 1');
+  expect(logged("machine-started", "machine")).toBe(tenant.machineId);
 });
 
 test("token and key are in no environment and no command line of the three processes", () => {
@@ -196,9 +206,11 @@ test("token and key are in no environment and no command line of the three proce
 });
 
 test("when its relay is killed, the next one takes over at the same port", async () => {
-  const before = relayPid();
+  const before = await until(relayPid, "a relay");
+  expect(before).toBeGreaterThan(1);
   process.kill(before, "SIGKILL");
-  await until(() => (relayPid() > 0 && relayPid() !== before ? true : undefined), "a new relay");
+  const isNext = (pid: number | undefined): boolean => pid !== undefined && pid !== before;
+  await until(() => isNext(relayPid()) || undefined, "a new relay");
   await say("by the next relay");
 });
 

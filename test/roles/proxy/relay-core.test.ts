@@ -171,6 +171,7 @@ describe("roaming and restarts", () => {
     stage.send(datagram);
     stage.machine(0, "started", "fdaa::ffff");
     expect(stage.closed).toEqual([nameOf(flow)]);
+    expect(stage.core.gauges).toMatchObject({ flows: 1, unconfirmed_flows: 0 });
     const moved = stage.flow(datagram);
     expect(moved).toMatchObject({ address: "fdaa::ffff", descriptor: -1, source: flow.source });
     expect(stage.core.gauges).toMatchObject({ flows: 1, unconfirmed_flows: 0 });

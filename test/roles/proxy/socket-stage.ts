@@ -98,7 +98,6 @@ export class SocketStage {
     while (this.#listening === undefined) {
       const report = await this.report();
       if (report.kind === "failed") throw new Error(report.message);
-      if (report.kind === "listening") this.#listening = report;
     }
     return this.#listening;
   }
@@ -111,7 +110,9 @@ export class SocketStage {
   }
 
   async report(): Promise<RelayReport> {
-    return v.parse(reportLineSchema, await this.#reports.next());
+    const report = v.parse(reportLineSchema, await this.#reports.next());
+    if (report.kind === "listening") this.#listening = report;
+    return report;
   }
 
   /** The next metrics for which this holds. */

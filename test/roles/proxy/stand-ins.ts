@@ -114,6 +114,13 @@ export class StandIn {
     return until(() => this.heard.find((each) => each.kind === "started"), "its start");
   }
 
+  async kill(): Promise<void> {
+    const { pid } = await this.started();
+    // Never a number that means more than one process to kill(2).
+    if (!Number.isInteger(pid) || pid <= 1) throw new RangeError(`No process to kill: ${pid}`);
+    process.kill(pid, "SIGKILL");
+  }
+
   async end(): Promise<void> {
     await until(() => (this.ended ? true : undefined), `the end of the ${this.role}`);
   }
