@@ -198,8 +198,8 @@ export class DialRace {
     this.#restarting.add(target);
     this.#after(this.#timing.startingAgainMs, () => {
       this.#restarting.delete(target);
-      const { startingAttemptMs } = this.#timing;
-      this.#later(route, 0, () => this.#attempt(route, target, startingAttemptMs));
+      const timeoutMs = this.#timing.startingAttemptMs;
+      this.#later(route, 0, () => this.#attempt(route, target, timeoutMs));
     });
   }
 
