@@ -2,15 +2,18 @@ import { createHash, randomBytes } from "node:crypto";
 import { mkdir, readdir, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { type LocalFly, startLocalFly, type Tenant } from "../test/support/local-fly.ts";
+import { makeProxyKeys, startLocalProxy } from "../test/support/local-proxy.ts";
 import { programEnv, programPath, run, type RunResult } from "../test/support/program.ts";
 import { changedRootfs, debianRootfs } from "./demo/rootfs.ts";
 import { Timeline } from "./demo/timeline.ts";
 
 /**
  * `make demo`: the main job with nothing pretended but Fly itself. A tenant is created on a local
- * Fly, its machine is provisioned with a Debian root filesystem and worked on; then all is removed.
+ * Fly behind a proxy, its machine is provisioned with a Debian root filesystem and worked on; then all
+ * is removed.
  */
 const pipeBytes = 100 * 1024 * 1024;
+const app = "vault-tenants";
 const timeline = new Timeline();
 
 const archive = await timeline.step(
@@ -23,6 +26,12 @@ const fly = await timeline.step(
   startLocalFly,
   (local) => `${local.apiBase}, issuer ${local.issuer}`,
 );
+const keys = await makeProxyKeys(fly);
+let proxy = await timeline.step(
+  "start vault-proxy",
+  async () => startLocalProxy(fly, { app }, keys),
+  ({ address }) => `UDP at ${address}, with a key of its own`,
+);
 try {
   await demonstrate(fly);
 } catch (error) {
@@ -31,8 +40,11 @@ try {
 } finally {
   await timeline.step(
     "stop everything",
-    async () => fly.stop(),
-    () => "fly-local and its machines are gone",
+    async () => {
+      await proxy.stop();
+      await fly.stop();
+    },
+    () => "vault-proxy, fly-local and its machines are gone",
   );
 }
 const left = await leftovers(fly.folder);
@@ -44,8 +56,8 @@ timeline.print();
 
 async function demonstrate(local: LocalFly): Promise<void> {
   const tenant = await timeline.step(
-    "fly-vault-admin tenant create acme",
-    async () => local.createTenant("acme"),
+    "fly-vault-admin tenant create acme --proxy",
+    async () => local.createTenant("acme", ["--proxy", proxy.address, "--key-file", keys.file]),
     (made) => `machine ${made.machineId} at ${made.address}`,
   );
   const vault = await configure(local, tenant, archive);
@@ -76,6 +88,16 @@ async function demonstrate(local: LocalFly): Promise<void> {
     (page) => page,
   );
   await timeline.step(
+    "kill -9 the proxy and start it again under a running command",
+    async () => replaceProxy(local, vault),
+    (shown) => shown,
+  );
+  await timeline.step(
+    "stop the machine; the next command wakes it",
+    async () => wake(local, tenant, vault),
+    firstLineOf,
+  );
+  await timeline.step(
     "write /root/kept and reprovision with a changed rootfs",
     async () => reprovision(local, tenant, vault),
     (shown) => shown,
@@ -95,11 +117,12 @@ async function configure(local: LocalFly, tenant: Tenant, rootfs: string): Promi
   const folder = join(local.folder, "config/fly-vault");
   await mkdir(folder, { recursive: true });
   const config = `[vault.dev]
-address = "${tenant.address}"
+address = "${proxy.address}"
 org = "${local.org}"
 app = "${tenant.app}"
 issuer = "${local.issuer}"
 machine_id = "${tenant.machineId}"
+admission_key = "${keys.keyOf(tenant.machineId)}"
 access_token = "${tenant.accessToken}"
 rootfs = "${rootfs}"
 `;
@@ -188,6 +211,32 @@ async function forward(local: LocalFly, vault: Vault): Promise<string> {
     child.kill("SIGTERM");
     await child.exited;
   }
+}
+
+/** The command notices nothing: the next datagram carries its own way. */
+async function replaceProxy(local: LocalFly, vault: Vault): Promise<string> {
+  const counting = vault("exec", [
+    "dev",
+    "--",
+    "sh",
+    "-c",
+    "for n in 1 2 3 4 5 6 7 8; do echo $n; sleep 0.25; done",
+  ]);
+  await Bun.sleep(500);
+  proxy.kill("SIGKILL");
+  await proxy.exited;
+  proxy = await startLocalProxy(local, { app }, keys, { port: proxy.port });
+  const { text } = await counting;
+  if (text !== "1\n2\n3\n4\n5\n6\n7\n8\n") throw new Error(`The command lost output: ${text}`);
+  return "counted to 8, each number once";
+}
+
+async function wake(local: LocalFly, tenant: Tenant, vault: Vault): Promise<RunResult> {
+  const machine = `${local.apiBase}/v1/apps/${tenant.app}/machines/${tenant.machineId}`;
+  const headers = { authorization: `Bearer ${local.apiToken}` };
+  await fetch(`${machine}/stop`, { method: "POST", headers, body: "{}" });
+  await fetch(`${machine}/wait?state=stopped&timeout=30`, { headers });
+  return vault("exec", ["dev", "--", "echo", "awake again"]);
 }
 
 async function reprovision(local: LocalFly, tenant: Tenant, vault: Vault): Promise<string> {

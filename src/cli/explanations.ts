@@ -36,7 +36,7 @@ export const explanations: Readonly<Record<FailureCode, Explanation>> = {
   },
   "FV-CFG-007": {
     meaning:
-      "A file with an access token or an admission key can be read or written by other users of this computer. Whoever has the token can log in to the machine.",
+      "A file with an access token, an admission key or the proxies' keys can be read or written by other users of this computer. Whoever has the token can log in to the machine.",
     remedy: "`chmod 600 FILE`. If others may have read it, give the machine a new token.",
   },
   "FV-CFG-008": {
@@ -54,7 +54,7 @@ export const explanations: Readonly<Record<FailureCode, Explanation>> = {
   },
   "FV-NET-002": {
     meaning:
-      "Datagrams were sent and nothing came back. The machine may be stopped, the address wrong, or UDP blocked on the way. A machine with an admission key is silent as well when admission_key is missing or another one, or when the clocks are more than 90 s apart.",
+      "Datagrams were sent and nothing came back. The machine may be stopped, the address wrong, or UDP blocked on the way. A machine with an admission key is silent as well when admission_key is missing or another one, or when the clocks are more than 90 s apart. Where there is a vault-proxy, TLS over TCP was tried too (--transport, web_address).",
     remedy:
       "Look at the machine's state (`fly machine list`), check the address, try another network, compare admission_key and this computer's clock.",
   },
@@ -133,6 +133,23 @@ export const explanations: Readonly<Record<FailureCode, Explanation>> = {
   "FV-VM-003": {
     meaning: "The machine tried what was asked and failed in a way it has no better word for.",
     remedy: "Its own words are in the cause; its log (`fly logs`) has more.",
+  },
+  "FV-VM-004": {
+    meaning:
+      "The machine was stopped, and its proxy asked Fly to start it. That failed, or took longer than a client waits.",
+    remedy:
+      "Try again in a minute. `fly machine status ID` says what Fly thinks of it, `fly logs` what it says itself.",
+  },
+  "FV-VM-005": {
+    meaning:
+      "The machine stops again and again, and its proxy has started it as often as it may in a day.",
+    remedy:
+      "Find out why it stops (`fly logs`). Started by hand (`fly machine start ID`) it can be used at once.",
+  },
+  "FV-VM-006": {
+    meaning: "The proxy asked Fly for the machine that admission_key names, and there is none.",
+    remedy:
+      "If it was replaced, ask for the vault's new entry: machine_id, admission_key and perhaps the token.",
   },
   "FV-EXE-001": {
     meaning: "The link is fine, but the command could not be started: user, folder or a limit.",
@@ -250,6 +267,17 @@ export const explanations: Readonly<Record<FailureCode, Explanation>> = {
   "FV-ADM-005": {
     meaning: "The command destroys something and nobody confirmed it.",
     remedy: "Say --yes when you mean it.",
+  },
+  "FV-ADM-006": {
+    meaning:
+      "`new` replaces no key file, `rotate` needs one with one master, `retire` one with two.",
+    remedy: "`fly-vault-admin proxy-key show` tells what is in it. Nothing was changed.",
+  },
+  "FV-PRX-001": {
+    meaning:
+      "The proxy knows the clients of your machines by a key of its own, from which every machine's admission key is made. It was not given, is given twice, or is mistyped.",
+    remedy:
+      "`fly-vault-admin proxy-key new` makes a key file. Give its content in FLY_VAULT_PROXY_KEY, or name with --key-file a copy that only its owner can write.",
   },
   "FV-SYS-001": {
     meaning: "The operating system refused a call that the program cannot do without.",

@@ -11,6 +11,11 @@ export const apiLimits = {
   waitChunkSeconds: 15,
   /** We chose: one call, answer included, on top of the time it was asked to wait. */
   callTimeoutMs: 30_000,
+  /** Fly says: the longest grace a machine can have to stop. */
+  stopTimeoutMsMax: 300_000,
+  /** We chose: how long a machine may refuse to start after it was made or changed, and how often it is asked. */
+  startRetryMs: 60_000,
+  startRetryPauseMs: 1_000,
   /** We chose: a thousand full machines are about 8 MB. */
   answerBytesMax: 32 << 20,
   attemptsMax: 6,
@@ -20,6 +25,8 @@ export const apiLimits = {
   backoffMsMax: 8_000,
   retryAfterMsMax: 60_000,
   pageSize: 500,
+  /** Fly says: at most so many rows a page. Without configurations a row is about 500 bytes. */
+  summaryPageSize: 1_000,
   pagesMax: 1_000,
   bucketsMax: 4_096,
   cookiesMax: 32,

@@ -2,7 +2,7 @@ import * as v from "valibot";
 import { authorizationHeader, redact } from "./api-authorization.ts";
 import type { ApiClock } from "./api-clock.ts";
 import { CookieJar } from "./api-cookies.ts";
-import { errorKind, MachinesApiError } from "./api-error.ts";
+import { type ApiErrorKind, errorKind, MachinesApiError } from "./api-error.ts";
 import { apiLimits } from "./api-limits.ts";
 import { ApiPace } from "./api-pace.ts";
 import { readBounded } from "./bounded-body.ts";
@@ -32,12 +32,17 @@ export interface ApiAnswer {
   readonly headers: Headers;
 }
 
+/** Told of every attempt, by the request's `action`. */
+export type ApiObserver = (action: string, outcome: "ok" | ApiErrorKind) => void;
+
 /** Sends requests: authorised, paced, bounded in time and size, and again where that is safe. */
 export class ApiTransport {
   readonly #base: string;
   readonly #token: string;
   readonly #userAgent: string;
   readonly #clock: ApiClock;
+  readonly #attemptsMax: number;
+  readonly #observe: ApiObserver | undefined;
   readonly #pace: ApiPace;
   readonly #cookies = new CookieJar();
 
@@ -46,11 +51,16 @@ export class ApiTransport {
     readonly token: string;
     readonly userAgent: string;
     readonly clock: ApiClock;
+    /** For those who ask again by themselves. */
+    readonly attemptsMax?: number;
+    readonly observe?: ApiObserver;
   }) {
     this.#base = options.base.replace(/\/+$/u, "");
     this.#token = options.token;
     this.#userAgent = options.userAgent;
     this.#clock = options.clock;
+    this.#attemptsMax = options.attemptsMax ?? apiLimits.attemptsMax;
+    this.#observe = options.observe;
     this.#pace = new ApiPace(options.clock);
   }
 
@@ -58,10 +68,12 @@ export class ApiTransport {
     for (let attempt = 1; ; attempt += 1) {
       await this.#pace.wait(request);
       const outcome = await this.#attempt(request);
+      this.#observe?.(request.action, outcome.kind === "answer" ? "ok" : outcome.error.kind);
       if (outcome.kind === "answer") return outcome.answer;
       request.signal?.throwIfAborted();
       const { error, retryAfterMs } = outcome;
-      if (attempt >= attemptsMax(error) || !mayRepeat(error, request)) throw error;
+      if (attempt >= Math.min(attemptsMax(error), this.#attemptsMax) || !mayRepeat(error, request))
+        throw error;
       await this.#clock.sleep(this.#delayMs(attempt, retryAfterMs), request.signal);
     }
   }

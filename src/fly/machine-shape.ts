@@ -42,6 +42,13 @@ export const machineShape = v.looseObject({
   nonce: text,
 });
 
+/** All that a list with `summary` is asked for. */
+export const machineSummaryShape = v.looseObject({
+  id: machineShape.entries.id,
+  state: v.string(),
+  private_ip: text,
+});
+
 export const volumeShape = v.looseObject({
   id: v.pipe(v.string(), v.regex(/^[\w-]{1,64}$/u)),
   name: text,
@@ -58,7 +65,20 @@ export const appShape = v.looseObject({
 
 export const startShape = v.looseObject({ status: text, message: text });
 
+/** A lease's nonce: Fly's answer has it within `data`, Fly's description of the answer at the top. */
+export const leaseShape = v.union([
+  v.pipe(
+    v.object({ data: v.object({ nonce: v.string() }) }),
+    v.transform(({ data }) => data.nonce),
+  ),
+  v.pipe(
+    v.object({ nonce: v.string() }),
+    v.transform(({ nonce }) => nonce),
+  ),
+]);
+
 export type FlyMachine = v.InferOutput<typeof machineShape>;
+export type MachineSummary = v.InferOutput<typeof machineSummaryShape>;
 export type FlyVolume = v.InferOutput<typeof volumeShape>;
 
 /** Volumes linger in lists for a day after they were destroyed. */

@@ -1,42 +1,37 @@
 import * as v from "valibot";
+import { ignoreNotFound, parseAnswer } from "./api-answer.ts";
 import { type ApiClock, systemClock } from "./api-clock.ts";
 import { MachinesApiError } from "./api-error.ts";
 import { apiLimits } from "./api-limits.ts";
-import { type ApiAnswer, type ApiRequest, ApiTransport } from "./api-transport.ts";
+import {
+  type ApiAnswer,
+  type ApiObserver,
+  type ApiRequest,
+  ApiTransport,
+} from "./api-transport.ts";
 import {
   type FlyMachine,
   type FlyVolume,
+  type MachineSummary,
   appShape,
+  leaseShape,
   machineShape,
+  machineSummaryShape,
   startShape,
   volumeShape,
 } from "./machine-shape.ts";
+import type {
+  ChangeOptions,
+  MachineUpdate,
+  MachineWish,
+  VolumeWish,
+  WantedState,
+} from "./machine-wish.ts";
 
-export interface VolumeWish {
-  readonly name: string;
-  readonly region: string;
-  readonly size_gb: number;
-  /** The size of the machine to come, so that Fly picks a host with room for both. */
-  readonly compute?: unknown;
-}
-
-export interface MachineWish {
-  readonly name?: string | undefined;
-  readonly region?: string | undefined;
-  readonly config: Readonly<Record<string, unknown>>;
-  readonly [member: string]: unknown;
-}
-
-export interface WantedState {
-  readonly state: "started" | "stopped";
-  readonly version?: string | undefined;
-  /** States that end the waiting, because the wanted one will not come by itself. */
-  readonly failures?: readonly string[];
-}
-
-/** Extras of a call that changes a machine. */
-export interface ChangeOptions {
-  readonly leaseNonce?: string;
+export interface MachineList {
+  readonly machines: readonly MachineSummary[];
+  /** Rows without an id or a state: not all machines are in the list. */
+  readonly unreadable: number;
 }
 
 interface ClientOptions {
@@ -53,6 +48,8 @@ type MachinesApiOptions = ClientOptions &
         readonly base: string;
         readonly token: string;
         readonly userAgent: string;
+        readonly attemptsMax?: number;
+        readonly observe?: ApiObserver;
         readonly transport?: undefined;
       }
   );
@@ -105,6 +102,14 @@ export class MachinesApi {
     return this.#list("machines", "list machines", machineShape, query);
   }
 
+  /** Every machine of the app without its configuration. What is no machine is counted, not shown. */
+  async listSummaries(): Promise<MachineList> {
+    const filter = { summary: "true", limit: String(apiLimits.summaryPageSize) };
+    const rows = await this.#list("machines", "list machines", v.unknown(), filter);
+    const machines = rows.filter((row) => v.is(machineSummaryShape, row));
+    return { machines, unreadable: rows.length - machines.length };
+  }
+
   async listVolumes(): Promise<FlyVolume[]> {
     return this.#list("volumes", "list volumes", volumeShape, {});
   }
@@ -134,6 +139,29 @@ export class MachinesApi {
       extraTimeoutMs: apiLimits.callTimeoutMs,
     });
     return parseAnswer(machineShape, answer, "create machine");
+  }
+
+  /**
+   * The whole configuration anew, if the machine is still of that version. Not repeatable: done once,
+   * the version is another. A started machine starts anew; any other too, without `skip_launch`.
+   */
+  async updateMachine(
+    id: string,
+    wish: MachineUpdate,
+    options: ChangeOptions = {},
+  ): Promise<FlyMachine> {
+    const answer = await this.#call({
+      method: "POST",
+      path: this.#path("machines", id),
+      body: wish,
+      action: "update machine",
+      id,
+      repeatable: false,
+      // Fly may stop the machine within this call.
+      extraTimeoutMs: apiLimits.stopTimeoutMsMax,
+      leaseNonce: options.leaseNonce,
+    });
+    return parseAnswer(machineShape, answer, "update machine");
   }
 
   async startMachine(id: string, options: ChangeOptions = {}): Promise<void> {
@@ -168,6 +196,19 @@ export class MachinesApi {
         leaseNonce: options.leaseNonce,
       });
     });
+  }
+
+  /** Keeps others off the machine for so many seconds; returns the nonce that lets us change it. */
+  async takeLease(id: string, seconds: number): Promise<string> {
+    const answer = await this.#call({
+      method: "POST",
+      path: `${this.#path("machines", id)}/lease`,
+      body: { ttl: seconds },
+      action: "lease machine",
+      id,
+      repeatable: false,
+    });
+    return parseAnswer(leaseShape, answer, "lease machine");
   }
 
   /** A lease that has run out, or a machine that has gone, is no lease held. */
@@ -299,8 +340,8 @@ export class MachinesApi {
         method: "GET",
         path: this.#path(kind),
         query: {
-          ...filter,
           limit: String(apiLimits.pageSize),
+          ...filter,
           ...(cursor === undefined ? {} : { cursor }),
         },
         action,
@@ -330,31 +371,4 @@ export class MachinesApi {
 /** `stopped` is not asked for: a machine may rest there for a moment before its first start. */
 function isWaitable(state: string): boolean {
   return state === "failed" || state === "destroyed";
-}
-
-async function ignoreNotFound(work: () => Promise<void>): Promise<void> {
-  try {
-    await work();
-  } catch (error) {
-    if (!(error instanceof MachinesApiError) || error.kind !== "not-found") throw error;
-  }
-}
-
-function parseAnswer<S extends v.GenericSchema>(
-  shape: S,
-  answer: ApiAnswer,
-  action: string,
-): v.InferOutput<S> {
-  const result = v.safeParse(shape, answer.json);
-  if (result.success) return result.output;
-  const [issue] = result.issues;
-  throw new MachinesApiError(
-    "malformed",
-    `unexpected answer at ${v.getDotPath(issue) ?? "its top"}: ${issue.message}`,
-    {
-      action,
-      status: answer.status,
-      requestId: answer.headers.get("fly-request-id") ?? undefined,
-    },
-  );
 }

@@ -152,6 +152,10 @@ export const statusSchema = v.object({
   firewall: v.optional(v.picklist(["on", "off", "unavailable"])),
   /** Why it is not on. */
   firewall_reason: v.optional(text),
+  /** Whether only holders of an admission key may start a handshake; "nobody" where the key is of no use. */
+  admission: v.optional(v.picklist(["off", "on", "nobody"])),
+  /** Of the keys that are live; connection ids are made with the first. */
+  admission_epochs: v.optional(v.array(v.number())),
   /** The machine left a root filesystem by itself, because its init ended too soon. */
   rolled_back: v.optional(v.object({ sha256: v.optional(text), because: text })),
 });

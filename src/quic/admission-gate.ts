@@ -37,7 +37,11 @@ export function clientGate({ key, wallMs, randomBytes, onHint }: ClientGateOptio
       if (hint === null) return null;
       const offMs = hint.timeS * 1000 - wallMs();
       const isAnswer = asked.has(hint.tagStart);
-      if (isAnswer && hint.state === "clock") clockAheadMs = offMs;
+      if (hint.state === "clock") {
+        // Time is taken from an answer alone: an old hint would set it back.
+        if (!isAnswer) return null;
+        clockAheadMs = offMs;
+      }
       // What nobody asked for must at least be new.
       if (isAnswer || Math.abs(offMs - clockAheadMs) <= quicLimits.admissionClockS * 1000)
         onHint?.(hint);

@@ -3,6 +3,16 @@ export type LogLevel = "debug" | "info" | "warn" | "error";
 export type LogFields = Readonly<Record<string, string | number | boolean | undefined>>;
 export type Log = (level: LogLevel, event: string, fields?: LogFields) => void;
 
+/**
+ * As a variable has it, "info" where it says nothing. `RUST_LOG` may carry a filter by module, of which
+ * the first plain level counts.
+ */
+export function logLevelFrom(text: string | undefined): LogLevel {
+  const words = (text ?? "").toLowerCase().split(/[,=]/);
+  const level = words.find((word) => ["trace", "debug", "info", "warn", "error"].includes(word));
+  return level === "trace" ? "debug" : ((level as LogLevel | undefined) ?? "info");
+}
+
 const ranks: Record<LogLevel, number> = { debug: 0, info: 1, warn: 2, error: 3 };
 
 export function jsonLog(options: {

@@ -27,7 +27,13 @@ export async function openClient(stage: AttackStage): Promise<Link> {
     forward: [],
   };
   const context = memoryContext({ env: { HOME: stage.login.stateDir } });
-  const options = { tokenFile: undefined, reconnectMs: undefined, verbose: 0, quiet: true };
+  const options = {
+    tokenFile: undefined,
+    reconnectMs: undefined,
+    transport: undefined,
+    verbose: 0,
+    quiet: true,
+  };
   return openLink({ config, token: weakToken }, options, context);
 }
 

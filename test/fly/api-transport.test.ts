@@ -90,6 +90,22 @@ test("a read gives up after so many attempts, and names status, request id and w
   });
 });
 
+test("whoever asks again by himself limits the attempts, and hears of each", async () => {
+  const heard: string[] = [];
+  const { api, seen } = script([status(503), status(503), json(machineJson())], {
+    attemptsMax: 2,
+    observe: (action, outcome) => heard.push(`${action}: ${outcome}`),
+  });
+  expect((await failure(api.readMachine(id))).kind).toBe("unavailable");
+  expect(seen.length).toBe(2);
+  await api.readMachine(id);
+  expect(heard).toEqual([
+    "read machine: unavailable",
+    "read machine: unavailable",
+    "read machine: ok",
+  ]);
+});
+
 test("creating is not repeated after 5xx or a lost answer, but is after 429", async () => {
   for (const reply of [status(500), status(504), status(408)]) {
     const { api, seen } = script([reply, json(machineJson())]);

@@ -29,6 +29,28 @@ test("lists follow the cursor to the end, through empty pages", async () => {
   expect(seen.map(({ query }) => query.get("cursor"))).toEqual([null, "one", "two"]);
 });
 
+test("summaries are asked for a thousand at a time, and odd rows do not hide the others", async () => {
+  const { api, seen } = script([
+    page([machineJson({ id: "a1", private_ip: null }), { id: "b2" }, null, 7], "one"),
+    page([machineJson({ id: "c3", private_ip: "fdaa::3", image_ref: 5 })]),
+  ]);
+  const { machines, unreadable } = await api.listSummaries();
+  expect(machines.map((each) => each.id)).toEqual(["a1", "c3"]);
+  expect(unreadable).toBe(3);
+  expect(seen[1]?.query.toString()).toBe("limit=1000&summary=true&cursor=one");
+});
+
+test("a list whose second page cannot be had is no list", async () => {
+  const missing = json({ error: "invalid_argument: cursor" }, { status: 400 });
+  const { api } = script([page([machineJson()], "one"), missing]);
+  expect(api.listSummaries()).rejects.toThrow("cursor");
+});
+
+test("a list that is none is an error", () => {
+  const { api } = script([json({ machines: [] })]);
+  expect(api.listSummaries()).rejects.toThrow("unexpected answer");
+});
+
 test("a cursor that repeats ends the list with an error, not with an endless loop", async () => {
   const { api, seen } = script([page([], "one")]);
   expect(api.listVolumes()).rejects.toThrow("do not end");
@@ -108,4 +130,31 @@ test("nulls, missing config and unknown states are taken as they come", async ()
   expect(isMachineGone({ id, state: "destroyed" })).toBe(true);
   expect(isVolumeGone({ id: "vol_1", state: "pending_destroy" })).toBe(true);
   expect(isVolumeGone({ id: "vol_1", state: "created" })).toBe(false);
+});
+
+test("an update carries its version and the lease, and is sent once whatever comes of it", async () => {
+  const { api, seen } = script([
+    json(machineJson({ version: "V2" })),
+    json({ error: "no idea" }, { status: 500 }),
+  ]);
+  const wish = { config: { image: "i" }, current_version: "V1", skip_launch: true };
+  expect((await api.updateMachine(id, wish, { leaseNonce: "n1" })).version).toBe("V2");
+  expect(JSON.parse(seen[0]?.body ?? "")).toEqual(wish);
+  expect(seen[0]?.headers.get("fly-machine-lease-nonce")).toBe("n1");
+  const lost = await api.updateMachine(id, wish).catch((problem: unknown) => problem);
+  expect(lost).toMatchObject({ isOutcomeUnknown: true });
+  expect(seen.length).toBe(2);
+});
+
+test("a lease's nonce is found in Fly's answer, and in that of Fly's description", async () => {
+  const { api, seen } = script([
+    json({ status: "success", data: { nonce: "n1", owner: "o" } }, { status: 201 }),
+    json({ nonce: "n2", owner: "o" }, { status: 201 }),
+    json({ status: "success" }, { status: 201 }),
+  ]);
+  expect(await api.takeLease(id, 120)).toBe("n1");
+  expect(JSON.parse(seen[0]?.body ?? "")).toEqual({ ttl: 120 });
+  expect(await api.takeLease(id, 120)).toBe("n2");
+  const odd = await api.takeLease(id, 120).catch((problem: unknown) => problem);
+  expect(odd).toMatchObject({ kind: "malformed" });
 });

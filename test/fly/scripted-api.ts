@@ -1,4 +1,5 @@
 import type { ApiClock } from "../../src/fly/api-clock.ts";
+import type { ApiObserver } from "../../src/fly/api-transport.ts";
 import { MachinesApi } from "../../src/fly/machines-api.ts";
 
 export interface SeenRequest {
@@ -22,7 +23,12 @@ export interface ScriptedApi {
 /** Answers in the order given, the last one for ever; time is virtual, so no test waits. */
 export function scriptApi(
   replies: readonly Reply[],
-  options: { readonly token?: string; readonly signal?: AbortSignal } = {},
+  options: {
+    readonly token?: string;
+    readonly signal?: AbortSignal;
+    readonly attemptsMax?: number;
+    readonly observe?: ApiObserver;
+  } = {},
 ): ScriptedApi {
   const seen: SeenRequest[] = [];
   const slept: number[] = [];
@@ -58,11 +64,11 @@ export function scriptApi(
   };
   const api = new MachinesApi({
     base: `http://127.0.0.1:${server.port}/`,
-    token: options.token ?? "plain-oauth-token",
     app: "app-a",
     userAgent: "test/1",
     clock,
-    ...(options.signal === undefined ? {} : { signal: options.signal }),
+    ...options,
+    token: options.token ?? "plain-oauth-token",
   });
   return {
     api,

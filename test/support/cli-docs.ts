@@ -5,6 +5,7 @@ import { main as admin } from "../../src/roles/admin/main.ts";
 import { main as client } from "../../src/roles/client/main.ts";
 import { main as init } from "../../src/roles/init/main.ts";
 import { main as local } from "../../src/roles/local/main.ts";
+import { main as proxy } from "../../src/roles/proxy/main.ts";
 import { memoryContext } from "./memory-context.ts";
 
 type Main = (argv: readonly string[], context: Context) => Promise<number>;
@@ -18,6 +19,7 @@ export async function cliDocs(): Promise<string> {
     await section("fly-vault", client),
     await section("fly-vault-admin", admin),
     await section("init", init),
+    await section("vault-proxy", proxy),
     await section("fly-local", local),
     `## Help topics\n\n${shown.map(block).join("\n\n")}`,
     errors,
@@ -38,7 +40,9 @@ One binary, four names: the name it is called by decides (\`fly-vault\`, \`fly-v
 - Progress is one line on a terminal, at most ten times a second and not in the first 300 ms. In a pipe, with \`CI\` set or on a dumb terminal it is a line at the start, every ten seconds, and at the end. \`-q\` leaves only errors.
 - \`list-exec\` prints one JSON array. With \`--json\`, where a command has it, errors are one line of JSON on stderr.
 - Signals: in \`exec\` the first SIGINT, SIGTERM or SIGHUP is sent to the command, the second ends the client and leaves the command. On a terminal the keys go to the remote; signals from outside end the client, the session stays. However it ends, the terminal is put back: line modes, screen, cursor, mouse, paste marks.
-- A lost link is made again: at once, then after 0.25 s doubling to 5 s. \`connect\` on a terminal never gives up, \`exec\` after two minutes (\`--reconnect\`). Bytes are counted both ways, so nothing is lost or shown twice; the command is never started a second time.`;
+- A lost link is made again: at once, then after 0.25 s doubling to 5 s. \`connect\` on a terminal never gives up, \`exec\` after two minutes (\`--reconnect\`). Bytes are counted both ways, so nothing is lost or shown twice; the command is never started a second time.
+- A vault with \`admission_key\` is reached over UDP or, where nothing comes back over UDP in 0.4 s, through its proxy over TLS over TCP (\`--transport auto\`). A network that lets no UDP out is noted once and remembered for an hour; UDP is looked at again every five minutes. \`HTTPS_PROXY\` is not used for this.
+- While a proxy starts a stopped machine, the client waits up to a minute more and says so: on a terminal \`machine stopped, starting … 2.1 s\`, counting, in a pipe one line.`;
 
 async function section(name: string, main: Main): Promise<string> {
   const overview = await help(main, ["--help"]);

@@ -12,8 +12,8 @@ export interface LocalFly {
   readonly org: string;
   readonly apiToken: string;
   admin(argv: readonly string[], options?: RunOptions): Promise<RunResult>;
-  /** Creates a tenant with one machine; its config is what a client needs to reach it. */
-  createTenant(id: string): Promise<Tenant>;
+  /** Creates a tenant with one machine; its config is what a client needs to reach it. `more` words for the admin. */
+  createTenant(id: string, more?: readonly string[]): Promise<Tenant>;
   stop(): Promise<void>;
 }
 
@@ -74,7 +74,7 @@ export async function startLocalFly(options: LocalFlyOptions = {}): Promise<Loca
     org,
     apiToken: api_token,
     admin,
-    createTenant: async (id) => createTenant(id, folder, admin),
+    createTenant: async (id, more = []) => createTenant(id, folder, admin, more),
     stop: async () => {
       child.kill("SIGTERM");
       await child.exited;
@@ -84,7 +84,12 @@ export async function startLocalFly(options: LocalFlyOptions = {}): Promise<Loca
   };
 }
 
-async function createTenant(id: string, folder: string, admin: LocalFly["admin"]): Promise<Tenant> {
+async function createTenant(
+  id: string,
+  folder: string,
+  admin: LocalFly["admin"],
+  more: readonly string[],
+): Promise<Tenant> {
   const template = join(folder, "tenant.template.toml");
   await writeFile(template, tenantTemplate(app));
   const accessToken = `token-of-${id}`;
@@ -96,6 +101,7 @@ async function createTenant(id: string, folder: string, admin: LocalFly["admin"]
     template,
     "--access-token",
     accessToken,
+    ...more,
   ]);
   if (created.exitCode !== 0) throw new Error(`tenant create: ${created.stderr}${created.text}`);
   const listed = await admin(["tenant", "list", "--tenant", id, "--json"]);

@@ -35,7 +35,7 @@ interface Flow {
 /** Stands between clients and one server on loopback, and behaves as badly as it is told. */
 export class UdpRelay implements AsyncDisposable {
   readonly counts = { forwarded: 0, dropped: 0, duplicated: 0, reordered: 0, rebinds: 0 };
-  readonly #server: SocketAddress;
+  #server: SocketAddress;
   readonly #random: () => number;
   readonly #batch = new SendBatch();
   readonly #flows = new Map<string, Flow>();
@@ -73,6 +73,11 @@ export class UdpRelay implements AsyncDisposable {
   /** Changes the behaviour from now on. */
   set(options: LinkOptions): void {
     this.#options = { ...this.#options, ...options };
+  }
+
+  /** What comes from now on goes to this server. */
+  redirect(server: SocketAddress): void {
+    this.#server = server;
   }
 
   /** Nothing passes for this long. */

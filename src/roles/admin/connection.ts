@@ -2,6 +2,13 @@ import { readFile } from "node:fs/promises";
 import type { Context } from "../../cli/context.ts";
 import { Failure } from "../../cli/failure.ts";
 import { version } from "../../cli/program.ts";
+import {
+  apiBaseRule,
+  appNameRule,
+  defaultApiBase,
+  isApiBase,
+  isAppName,
+} from "../../fly/api-target.ts";
 import { MachinesApi } from "../../fly/machines-api.ts";
 import { withApiFailures } from "./api-failure.ts";
 
@@ -46,7 +53,7 @@ export async function openConnection(
     });
   }
   checkAppName(app);
-  const base = checkBase(flags["api-base"] ?? "https://api.machines.dev");
+  const base = checkBase(flags["api-base"] ?? defaultApiBase);
   const token = await readApiToken(flags, context);
   const controller = new AbortController();
   // A second Ctrl-C finds nobody listening and ends the program as it always does.
@@ -105,7 +112,7 @@ async function readApiToken(flags: ConnectionOptions, context: Context): Promise
 
 /** One line, from a file or with `-` from stdin. The final line break is not part of a secret. */
 export async function readSecretFile(path: string, context: Context): Promise<string> {
-  const text = path === "-" ? await readStdin(context) : await readFileOrFail(path);
+  const text = path === "-" ? await readSecretStdin(context) : await readFileOrFail(path);
   const secret = text.replace(/\r?\n$/u, "");
   if (secret === "" || /[\r\n]/u.test(secret)) {
     throw new Failure("FV-CLI-001", `"${path}" must hold one line, the secret`, {
@@ -115,9 +122,9 @@ export async function readSecretFile(path: string, context: Context): Promise<st
   return secret;
 }
 
-const secretBytesMax = 8_192;
+export const secretBytesMax = 8_192;
 
-async function readStdin(context: Context): Promise<string> {
+export async function readSecretStdin(context: Context): Promise<string> {
   const chunks: Uint8Array[] = [];
   let length = 0;
   for await (const chunk of context.stdin.read()) {
@@ -140,21 +147,13 @@ async function readFileOrFail(path: string): Promise<string> {
 }
 
 function checkAppName(app: string): void {
-  if (/^[a-z0-9][a-z0-9-]{0,61}$/u.test(app)) return;
-  throw new Failure("FV-CLI-001", `"${app}" is no app name`, {
-    because: "Fly's names have a-z, 0-9 and -, at most 62 of them",
-  });
+  if (isAppName(app)) return;
+  throw new Failure("FV-CLI-001", `"${app}" is no app name`, { because: appNameRule });
 }
 
-/** The token must not travel in the clear, except to this very computer or inside Fly's own network. */
 function checkBase(text: string): string {
-  const url = URL.canParse(text) ? new URL(text) : undefined;
-  const host = url?.hostname ?? "";
-  const near = /^(?:127(?:\.\d+){3}|localhost|\[::1\]|[\w-]+\.internal)$/u.test(host);
-  const usable =
-    url !== undefined && url.username === "" && url.password === "" && url.search === "";
-  if (usable && (url.protocol === "https:" || (url.protocol === "http:" && near))) return text;
+  if (isApiBase(text)) return text;
   throw new Failure("FV-CLI-001", `"${text}" cannot be used as --api-base`, {
-    because: "it must be an https URL; plain http only for loopback and .internal",
+    because: apiBaseRule,
   });
 }

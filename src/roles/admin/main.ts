@@ -1,9 +1,12 @@
 import type { Context } from "../../cli/context.ts";
 import { runProgram } from "../../cli/program.ts";
-import { admissionKeyDerive } from "./admission-key-derive.ts";
+import { proxyKeyNew, proxyKeyRetire, proxyKeyRotate } from "./proxy-key-change.ts";
+import { proxyKeyDerive, proxyKeyOpen } from "./proxy-key-derive.ts";
+import { proxyKeyShow } from "./proxy-key-show.ts";
 import { tenantCreate } from "./tenant-create.ts";
 import { tenantDelete } from "./tenant-delete.ts";
 import { tenantList } from "./tenant-list.ts";
+import { tenantRekey } from "./tenant-rekey.ts";
 import { tokenGenerate } from "./token-generate.ts";
 
 export async function main(argv: readonly string[], context: Context): Promise<number> {
@@ -11,7 +14,19 @@ export async function main(argv: readonly string[], context: Context): Promise<n
     {
       name: "fly-vault-admin",
       summary: "Manages tenants' machines through the Fly Machines API",
-      commands: [tenantCreate, tenantList, tenantDelete, tokenGenerate, admissionKeyDerive],
+      commands: [
+        tenantCreate,
+        tenantList,
+        tenantDelete,
+        tenantRekey,
+        tokenGenerate,
+        proxyKeyNew,
+        proxyKeyRotate,
+        proxyKeyRetire,
+        proxyKeyShow,
+        proxyKeyDerive,
+        proxyKeyOpen,
+      ],
     },
     commandFirst(argv),
     context,

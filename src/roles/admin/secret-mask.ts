@@ -1,14 +1,18 @@
 /** What stands for a value that is not shown. */
 const masked = "***";
-const secretNames = /token|secret|passw|credential|private|api_?key|auth|cookie|dsn/iu;
+const secretNames =
+  /token|secret|passw|credential|private|api_?key|(?:^|_)keys?(?:_|$)|auth|cookie|dsn/iu;
+/** Keys of ours say what they are, wherever they stand. */
+const ownKeys = /\b(?:fva1_\d_[0-9a-f]{14}|fvp1_\d)_[\w-]+/gu;
 
 /**
- * A copy for showing: variables whose names speak of secrets, contents of files, and `secret` itself
- * wherever it occurs, are replaced.
+ * A copy for showing: variables whose names speak of secrets, contents of files, keys of ours, and
+ * `secret` itself wherever it occurs, are replaced.
  */
 export function maskSecrets(value: unknown, secret?: string): unknown {
   if (typeof value === "string") {
-    return secret !== undefined && secret !== "" ? value.replaceAll(secret, masked) : value;
+    const text = value.replaceAll(ownKeys, masked);
+    return secret !== undefined && secret !== "" ? text.replaceAll(secret, masked) : text;
   }
   if (Array.isArray(value)) return value.map((entry: unknown) => maskSecrets(entry, secret));
   if (typeof value !== "object" || value === null || value instanceof Date) return value;

@@ -1,24 +1,32 @@
 import { defineCommand } from "../../cli/command.ts";
-import type { Context } from "../../cli/context.ts";
 import { Failure } from "../../cli/failure.ts";
 import { MachinesApiError } from "../../fly/api-error.ts";
-import type { MachinesApi } from "../../fly/machines-api.ts";
+import { admissionKeysText, admissionKeyVariable } from "./admission-keys.ts";
 import { apiFailure } from "./api-failure.ts";
 import { connectionFlags, openConnection, runOnApi } from "./connection.ts";
 import { parseVariables, readAccessToken, waitTimeoutMs } from "./create-input.ts";
+import { organisation } from "./organisation.ts";
 import { type PlannedMachine, planTenant } from "./plan.ts";
+import { type ProxyAccess, proxyFlags, readProxyAccess } from "./proxy-access.ts";
 import { maskSecrets } from "./secret-mask.ts";
 import { Template } from "./template.ts";
 import { checkTenantId, managedMachinesForSure } from "./tenant-id.ts";
-import { TenantMaker } from "./tenant-maker.ts";
-import { localIssuer, renderVaultBlock, type VaultEntry, vaultEntry } from "./vault-block.ts";
+import { type MadeMachine, TenantMaker } from "./tenant-maker.ts";
+import {
+  localIssuer,
+  renderVaultBlock,
+  type VaultEntry,
+  vaultEntry,
+  vaultJson,
+} from "./vault-block.ts";
 
 export const tenantCreate = defineCommand({
   name: "tenant create",
   summary: "Make a tenant's machines and volumes from a template",
   description:
     "Prints the entry for the client's configuration on stdout, everything else on stderr. On a " +
-    "failure all that was made is removed again, or named where that failed, too.",
+    "failure all that was made is removed again, or named where that failed, too. With --proxy the " +
+    "machine answers nobody without its admission key, which is in the entry.",
   flags: {
     template: { value: "FILE", summary: "the tenant template (TOML)" },
     "access-token-file": {
@@ -30,6 +38,7 @@ export const tenantCreate = defineCommand({
       summary: "the same as a word; others can see it with ps",
     },
     var: { value: "KEY=VALUE", repeatable: true, summary: "a value for {{KEY}}; may be repeated" },
+    ...proxyFlags,
     "dry-run": { summary: "print what would be sent, secrets masked, and send nothing" },
     "wait-timeout-secs": {
       value: "N",
@@ -43,6 +52,7 @@ export const tenantCreate = defineCommand({
   examples: [
     "fly-vault-admin tenant create acme --template ./tenant.template.toml",
     "fly-vault-admin tenant create acme --template ./tenant.template.toml --dry-run",
+    "fly-vault-admin tenant create acme --template ./tenant.template.toml --proxy vault.example.com:443 --key-file proxy.key",
   ],
   exitStatus: "0 made; 2 the template or a flag is wrong; 7 it exists already; 8 something is left",
   run: async ({ flags, positionals }, context) => {
@@ -60,6 +70,7 @@ export const tenantCreate = defineCommand({
       );
     }
     const waitMs = waitTimeoutMs(flags["wait-timeout-secs"]);
+    const proxy = await readProxyAccess(flags, context);
     const accessToken = await readAccessToken(flags, context);
     const plan = planTenant(template, {
       tenant,
@@ -72,8 +83,10 @@ export const tenantCreate = defineCommand({
         `warning: ${template.path} does not use {{access_token}}, so the machine gets none from here\n`,
       );
     }
+    if (proxy !== undefined) checkNoOwnKey(template, plan.machines);
     if (flags["dry-run"]) {
-      await context.stdout.write(renderDryRun(plan.machines, accessToken));
+      await context.stdout.write(renderDryRun(plan.machines, accessToken, proxy));
+      if (proxy !== undefined) await context.stderr.write(`${keyedLater}\n`);
       return 0;
     }
     return runOnApi(context, async () => {
@@ -89,11 +102,14 @@ export const tenantCreate = defineCommand({
       const maker = new TenantMaker({
         api,
         note: async (line) => context.stderr.write(`${line}\n`),
+        keysOf: proxy && ((machineId) => admissionKeysText(proxy.masters, machineId)),
       });
       const issuer = await localIssuer(base, org);
-      const about = { app: api.app, org, accessToken, issuer };
+      const place = { app: api.app, org, issuer, proxy: proxy?.address };
       const show = async (): Promise<void> => {
-        const entries = maker.machines.map((made) => vaultEntry(made, about));
+        const entries = maker.machines.map((made) =>
+          vaultEntry({ ...vaultOf(made, proxy), accessToken }, place),
+        );
         await context.stdout.write(
           flags.json ? renderJson(entries) : entries.map(renderVaultBlock).join("\n"),
         );
@@ -137,9 +153,36 @@ async function makeAll(
   }
 }
 
+function vaultOf({ machine, planned }: MadeMachine, proxy: ProxyAccess | undefined) {
+  const { vaultName: name } = planned;
+  // The newest of them: older ones are for clients that are there already.
+  const admissionKey = proxy && admissionKeysText(proxy.masters.slice(0, 1), machine.id);
+  return { name, machine, config: planned.machine.config, admissionKey };
+}
+
+function checkNoOwnKey(template: Template, machines: readonly PlannedMachine[]): void {
+  for (const { machine } of machines) {
+    const { env } = machine.config;
+    if (typeof env !== "object" || env === null || !(admissionKeyVariable in env)) continue;
+    throw template.failure(
+      ["machine", "config", "env", admissionKeyVariable],
+      "is made for each machine by --proxy; remove it",
+    );
+  }
+}
+
+const keyedLater =
+  `then, once a machine's id is known, its admission key is put into its env ` +
+  `(${admissionKeyVariable}), and it is started`;
+
 /** The request bodies; volumes that would be made first stand as `<auto:NAME@REGION>`. */
-function renderDryRun(machines: readonly PlannedMachine[], accessToken: string): string {
-  const bodies = machines.map(({ machine, volumes }) => {
+function renderDryRun(
+  machines: readonly PlannedMachine[],
+  accessToken: string,
+  proxy: ProxyAccess | undefined,
+): string {
+  const bodies = machines.map(({ machine: planned, volumes }) => {
+    const machine = proxy === undefined ? planned : { ...planned, skip_launch: true };
     const mounts = machine.config["mounts"];
     if (!Array.isArray(mounts)) return machine;
     const named: unknown[] = [...mounts];
@@ -152,35 +195,7 @@ function renderDryRun(machines: readonly PlannedMachine[], accessToken: string):
 }
 
 function renderJson(entries: readonly VaultEntry[]): string {
-  const data = entries.map((entry) => ({
-    vault: entry.name,
-    address: entry.address,
-    org: entry.org,
-    app: entry.app,
-    machine_id: entry.machineId,
-    access_token: entry.accessToken,
-    issuer: entry.issuer ?? null,
-  }));
+  const data = entries.map(vaultJson);
+
   return `${JSON.stringify({ schema: "fly-vault/tenant-create", version: 1, data })}\n`;
-}
-
-/** Clients name the organisation; the app knows it, except where Fly says "personal" for it. */
-async function organisation(api: MachinesApi, context: Context): Promise<string> {
-  const slug = await readOrganisation(api);
-  if (slug !== undefined && slug !== "personal") return slug;
-  await context.stderr.write(
-    `warning: Fly does not tell the organisation's own name here; put it into "org", or pass --org\n`,
-  );
-  return slug ?? "your-org";
-}
-
-/** Some tokens may make machines and not read their app. */
-async function readOrganisation(api: MachinesApi): Promise<string | undefined> {
-  try {
-    return await api.readOrganisation();
-  } catch (error) {
-    const denied = ["not-found", "unauthorised", "refused"];
-    if (error instanceof MachinesApiError && denied.includes(error.kind)) return undefined;
-    throw error;
-  }
 }

@@ -3,6 +3,7 @@ import type { FlyMachine, FlyVolume } from "../../fly/machine-shape.ts";
 import type { MachinesApi } from "../../fly/machines-api.ts";
 import { apiErrorLine } from "./api-failure.ts";
 import { createOnce, type Creation, lookFor, machineCreation, volumeCreation } from "./creation.ts";
+import { putKeys, startWhenReady } from "./machine-rekey.ts";
 import type { PlannedMachine } from "./plan.ts";
 import { deleteVolumeWhenFree } from "./volume-removal.ts";
 
@@ -15,6 +16,7 @@ export interface MadeMachine {
 export class TenantMaker {
   readonly #api: MachinesApi;
   readonly #note: (line: string) => Promise<void>;
+  readonly #keysOf: ((machineId: string) => string) | undefined;
   readonly #machines: MadeMachine[] = [];
   readonly #volumes: FlyVolume[] = [];
   /** Being made just now: they may come to be although the call broke off. */
@@ -24,9 +26,12 @@ export class TenantMaker {
   constructor(options: {
     readonly api: MachinesApi;
     readonly note: (line: string) => Promise<void>;
+    /** The admission keys of a machine, which can be made only once its id is known. */
+    readonly keysOf?: ((machineId: string) => string) | undefined;
   }) {
     this.#api = options.api;
     this.#note = options.note;
+    this.#keysOf = options.keysOf;
   }
 
   get machines(): readonly MadeMachine[] {
@@ -35,16 +40,32 @@ export class TenantMaker {
 
   async make(planned: PlannedMachine): Promise<void> {
     const mounted = await this.#makeVolumes(planned);
-    const creation = machineCreation({ ...planned.machine, ...mounted }, planned.launchId);
+    // It must not run, and answer everybody, before it has its key.
+    const early = this.#keysOf === undefined ? {} : { skip_launch: true };
+    const wish = { ...planned.machine, ...mounted, ...early };
+    const creation = machineCreation(wish, planned.launchId);
     this.#openMachine = creation;
     const machine = await this.#settled(creation, () => {
       this.#openMachine = undefined;
     });
-    this.#machines.push({ planned, machine });
+    const place = this.#machines.push({ planned, machine }) - 1;
     const where = [machine.region, machine.private_ip].filter((each) => (each ?? "") !== "");
     await this.#note(
       `made machine ${machine.id} (${machine.name ?? "no name"}) in ${where.join(" at ")}`,
     );
+    if (this.#keysOf === undefined) return;
+    const keyed = await this.#finish({ planned, machine }, this.#keysOf(machine.id));
+    this.#machines[place] = { planned, machine: keyed };
+  }
+
+  /** From made to started, with its keys. */
+  async #finish({ planned, machine }: MadeMachine, keys: string): Promise<FlyMachine> {
+    const { id, nonce } = machine;
+    const lease = typeof nonce === "string" ? { leaseNonce: nonce } : {};
+    const keyed = await putKeys(this.#api, machine, keys, { ...lease, skipLaunch: true });
+    await this.#note(`gave machine ${id} its admission key`);
+    if (planned.machine.skip_launch !== true) await startWhenReady(this.#api, id, lease);
+    return { ...keyed, nonce };
   }
 
   /** Waits until all run; a machine that was not to be launched is not waited for. */

@@ -1,5 +1,5 @@
 import * as v from "valibot";
-import type { MadeMachine } from "./tenant-maker.ts";
+import type { FlyMachine } from "../../fly/machine-shape.ts";
 
 /** What a client must know of a machine, as its configuration file wants it. */
 export interface VaultEntry {
@@ -8,43 +8,62 @@ export interface VaultEntry {
   readonly org: string;
   readonly app: string;
   readonly machineId: string;
-  readonly accessToken: string;
+  /** Undefined where the machine does not have it under the usual name. */
+  readonly accessToken: string | undefined;
+  /** Only where the machine answers nobody without one. */
+  readonly admissionKey: string | undefined;
   /** Only where it is not Fly's own. */
   readonly issuer: string | undefined;
 }
 
+/** `proxy` is what clients dial; without one they dial the machine. */
 export function vaultEntry(
-  made: MadeMachine,
-  tenant: {
-    readonly app: string;
-    readonly org: string;
-    readonly accessToken: string;
-    readonly issuer: string | undefined;
+  {
+    machine,
+    config,
+    ...vault
+  }: Pick<VaultEntry, "name" | "accessToken" | "admissionKey"> & {
+    readonly machine: FlyMachine;
+    /** What stands in for the machine's own where Fly did not tell it. */
+    readonly config?: unknown;
   },
+  place: Pick<VaultEntry, "org" | "app" | "issuer"> & { readonly proxy: string | undefined },
 ): VaultEntry {
-  return {
-    name: made.planned.vaultName,
-    address: `${bracketed(made.machine.private_ip ?? "")}:${listenPort(made)}`,
-    org: tenant.org,
-    app: tenant.app,
-    machineId: made.machine.id,
-    accessToken: tenant.accessToken,
-    issuer: tenant.issuer,
-  };
+  const { proxy, ...where } = place;
+  const own = (): string =>
+    `${bracketed(machine.private_ip ?? "")}:${listenPort(machine.config ?? config)}`;
+  return { ...vault, ...where, address: proxy ?? own(), machineId: machine.id };
 }
 
 /** TOML, to be pasted or appended. A JSON string is a TOML string for everything that occurs here. */
 export function renderVaultBlock(entry: VaultEntry): string {
-  const lines = [
-    `[vault.${entry.name}]`,
-    `address = ${JSON.stringify(entry.address)}`,
-    `org = ${JSON.stringify(entry.org)}`,
-    `app = ${JSON.stringify(entry.app)}`,
-    `machine_id = ${JSON.stringify(entry.machineId)}`,
-    `access_token = ${JSON.stringify(entry.accessToken)}`,
-  ];
-  if (entry.issuer !== undefined) lines.push(`issuer = ${JSON.stringify(entry.issuer)}`);
-  return `${lines.join("\n")}\n`;
+  const keys = {
+    address: entry.address,
+    org: entry.org,
+    app: entry.app,
+    machine_id: entry.machineId,
+    access_token: entry.accessToken,
+    admission_key: entry.admissionKey,
+    issuer: entry.issuer,
+  };
+  const lines = Object.entries(keys).flatMap(([key, value]) =>
+    value === undefined ? [] : [`${key} = ${JSON.stringify(value)}`],
+  );
+  return `[vault.${entry.name}]\n${lines.join("\n")}\n`;
+}
+
+/** The same for programs; every member is there. */
+export function vaultJson(entry: VaultEntry): Record<string, string | null> {
+  return {
+    vault: entry.name,
+    address: entry.address,
+    org: entry.org,
+    app: entry.app,
+    machine_id: entry.machineId,
+    access_token: entry.accessToken ?? null,
+    admission_key: entry.admissionKey ?? null,
+    issuer: entry.issuer ?? null,
+  };
 }
 
 const discovery = v.looseObject({ issuer: v.string() });
@@ -68,10 +87,9 @@ function bracketed(address: string): string {
   return address.includes(":") ? `[${address}]` : address;
 }
 
-function listenPort({ machine, planned }: MadeMachine): string {
-  const config = machine.config ?? planned.machine.config;
-  const listen = v.is(v.looseObject({ env: v.looseObject({ VAULT_LISTEN: v.string() }) }), config)
-    ? config.env.VAULT_LISTEN
-    : "";
+const listening = v.looseObject({ env: v.looseObject({ VAULT_LISTEN: v.string() }) });
+
+function listenPort(config: unknown): string {
+  const listen = v.is(listening, config) ? config.env.VAULT_LISTEN : "";
   return /:(\d{1,5})$/u.exec(listen)?.[1] ?? "8443";
 }

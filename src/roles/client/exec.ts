@@ -20,7 +20,7 @@ import {
 } from "./session-request.ts";
 import type { SessionPlan } from "./session-run.ts";
 import { stopBefore } from "./stop-before.ts";
-import { linkFlags, openLink, readVault, reconnectMsOf } from "./vault-link.ts";
+import { linkFlags, openLink, readVault, reconnectMsOf, transportOf } from "./vault-link.ts";
 
 export const exec = defineCommand({
   name: "exec",
@@ -70,7 +70,14 @@ export const exec = defineCommand({
     const onState = (state: LinkState): void => console?.linkState(state);
     try {
       return await stopBefore(context, async (started, leaving) => {
-        const options = { tokenFile: flags["token-file"], reconnectMs, ...global, onState };
+        const transport = transportOf(flags.transport);
+        const options = {
+          tokenFile: flags["token-file"],
+          reconnectMs,
+          transport,
+          ...global,
+          onState,
+        };
         const link = await openLink(vault, options, context);
         leaving(async () => link.close());
         try {

@@ -16,6 +16,37 @@ export const clientLimits = {
   dialStaggerMs: 300,
   addressesMax: 8,
 
+  /** Without any reply over UDP for so long, TCP is tried beside it. */
+  tcpAfterMs: 400,
+  /**
+   * What is there over TCP waits so long for UDP, counted from the start: a slow network is not one that
+   * lets no UDP out, and the difference is remembered.
+   */
+  tcpPatienceMs: 800,
+  /** How long a network is taken for one that lets no UDP out. */
+  udpBlockedMs: 60 * 60_000,
+  /** How often it is looked at meanwhile, by a command that dials anyway, and how long that may cost. */
+  udpProbeEveryMs: 5 * 60_000,
+  udpProbeMs: 300,
+  /** And when TCP is not answered either. */
+  udpAfterMs: 1500,
+  blockedNetworksMax: 64,
+
+  /** A WebSocket: TCP, TLS and its own handshake; when to begin another one; its goodbye. */
+  webOpenMs: 5000,
+  webAgainMs: [1000, 2500],
+  webCloseMs: 1000,
+  /** What may wait in our memory for the network: more would only add to the delay. */
+  webBufferedBytesMax: 256 * 1024,
+
+  /** A machine that its proxy says to be starting is waited for so much longer in all. */
+  startingMoreMs: 60_000,
+  /** How often it is asked again meanwhile, and how long each of those attempts lives. */
+  startingAgainMs: 2000,
+  startingAttemptMs: 10_000,
+  /** After the proxy's word that it cannot be started: for another answer that is better. */
+  verdictMs: 1500,
+
   /** The first login of a command, over all tries at a machine that is busy. */
   loginRetryMs: 10_000,
 
@@ -32,6 +63,9 @@ export const clientLimits = {
    */
   probeFirstMs: 1000,
   probeLastMs: 8000,
+  /** A proxy that goes is left at most so often, and the next one is to answer within this time. */
+  moveEveryMs: 10_000,
+  moveAnswerMs: 3000,
   /** The clock jumped by so much: the laptop slept. */
   clockJumpMs: 5000,
   /** Scripts give a lost link up after this long. */

@@ -22,6 +22,7 @@ export class LinkWatch {
   /** When the first packet went out that nothing has come back for. */
   #unansweredMs: number | undefined;
   #rebound = false;
+  #deadAfterMs: number = clientLimits.quietDeadMs;
   #heardMs = 0;
   #probeAfterMs: number = clientLimits.probeFirstMs;
 
@@ -38,16 +39,25 @@ export class LinkWatch {
       return "rebind";
     }
     const waitedMs = this.#unansweredMs === undefined ? 0 : sample.monotonicMs - this.#unansweredMs;
-    if (waitedMs >= clientLimits.quietDeadMs) return "dead";
+    if (waitedMs >= this.#deadAfterMs) return "dead";
     if (waitedMs < clientLimits.quietRebindMs || this.#rebound) return this.#probe(sample);
     this.#rebound = true;
     return "rebind";
+  }
+
+  /** The socket was replaced just now, for a reason of its own; an answer over the new one is due. */
+  moved(sample: LinkSample): void {
+    this.#last = sample;
+    this.#rebound = true;
+    this.#unansweredMs = sample.monotonicMs;
+    this.#deadAfterMs = clientLimits.moveAnswerMs;
   }
 
   /** What only answers a probe does not begin a new series of them, else a silence would never be one. */
   #heard(sample: LinkSample, last: LinkSample | undefined): void {
     this.#unansweredMs = undefined;
     this.#rebound = false;
+    this.#deadAfterMs = clientLimits.quietDeadMs;
     const packets = sample.receivedPackets - (last?.receivedPackets ?? 0);
     if (packets > answerPacketsMax) this.#probeAfterMs = clientLimits.probeFirstMs;
     this.#heardMs = sample.monotonicMs;

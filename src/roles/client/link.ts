@@ -9,6 +9,7 @@ import { type LinkSample, LinkWatch } from "./link-watch.ts";
 import { fromCloseReason, isTransient, noAnswer } from "./remote-failure.ts";
 import type { PerformedLogin } from "./login.ts";
 import { LoginFailure } from "./login-failure.ts";
+import type { PathNotice, PathNotices } from "./path-notices.ts";
 import { Wakeup } from "./wakeup.ts";
 
 /** A connection that was logged in over. */
@@ -16,6 +17,7 @@ export interface OpenedConnection {
   readonly endpoint: Pick<Endpoint, "rebind" | "close">;
   readonly connection: Connection;
   readonly login: PerformedLogin;
+  readonly notices: PathNotices;
 }
 
 export interface LinkOptions {
@@ -44,6 +46,7 @@ export class Link {
   #watch = new LinkWatch();
   #lost: Failure | undefined;
   #reopening: Promise<Connection> | undefined;
+  #movedMs = Number.NEGATIVE_INFINITY;
   #closed = false;
 
   private constructor(options: LinkOptions, opened: OpenedConnection) {
@@ -121,10 +124,34 @@ export class Link {
     this.#watch.observe(this.#sample());
     this.#lost = undefined;
     void opened.connection.closed.then((reason) => this.#receiveClose(opened, reason));
+    opened.notices.listen((notice) => void this.#receiveNotice(opened, notice));
+  }
+
+  /**
+   * The proxy is going, or the WebSocket broke: the connection itself is whole and goes on from a new
+   * socket, by whatever proxy is there now. Where that does not help, a new connection may.
+   */
+  async #receiveNotice(opened: OpenedConnection, notice: PathNotice): Promise<void> {
+    if (!this.#stands(opened)) return;
+    const nowMs = this.#options.clock.monotonicMs();
+    const movedLately = nowMs - this.#movedMs < clientLimits.moveEveryMs;
+    if (movedLately && notice === "draining") return;
+    this.#movedMs = nowMs;
+    try {
+      if (movedLately) throw new Error("It broke again");
+      await opened.endpoint.rebind();
+      if (this.#stands(opened)) this.#watch.moved(this.#sample());
+    } catch {
+      if (this.#stands(opened)) this.#giveUp(opened);
+    }
+  }
+
+  #stands(opened: OpenedConnection): boolean {
+    return !this.#closed && opened === this.#opened && this.#lost === undefined;
   }
 
   #receiveClose(opened: OpenedConnection, reason: CloseReason): void {
-    if (this.#closed || opened !== this.#opened || this.#lost !== undefined) return;
+    if (!this.#stands(opened)) return;
     this.#lose(fromCloseReason(reason, this.#options.vault));
   }
 
@@ -186,8 +213,12 @@ export class Link {
       this.rebind().catch(() => undefined);
       return;
     }
+    this.#giveUp(this.#opened);
+  }
+
+  #giveUp({ connection }: OpenedConnection): void {
     this.#lose(new Failure("FV-NET-003", `the link to "${this.#options.vault}" was lost`));
-    this.#opened.connection.close(closeCodes.done, "");
+    connection.close(closeCodes.done, "");
   }
 }
 

@@ -4,7 +4,7 @@ import { request, sessionListSchema } from "../../protocol/message.ts";
 import { answer } from "./answer.ts";
 import { asFailure } from "./remote-failure.ts";
 import { stopBefore } from "./stop-before.ts";
-import { linkFlags, openLink, readVault, reconnectMsOf } from "./vault-link.ts";
+import { linkFlags, openLink, readVault, reconnectMsOf, transportOf } from "./vault-link.ts";
 
 export const listExec = defineCommand({
   name: "list-exec",
@@ -22,7 +22,8 @@ export const listExec = defineCommand({
     );
     const reconnectMs = reconnectMsOf(flags.reconnect);
     return stopBefore(context, async (_, leaving) => {
-      const options = { tokenFile: flags["token-file"], reconnectMs, ...global };
+      const transport = transportOf(flags.transport);
+      const options = { tokenFile: flags["token-file"], reconnectMs, transport, ...global };
       const link = await openLink(vault, options, context);
       leaving(async () => link.close());
       try {

@@ -11,7 +11,7 @@ import { warnOfRollback } from "./rollback-warning.ts";
 import { configuredSource, namedSource, type RootfsSource } from "./rootfs-source.ts";
 import { stopBefore } from "./stop-before.ts";
 import type { VaultConfig } from "./vault-config.ts";
-import { linkFlags, openLink, readVault, reconnectMsOf } from "./vault-link.ts";
+import { linkFlags, openLink, readVault, reconnectMsOf, transportOf } from "./vault-link.ts";
 
 export const provisionCommand = defineCommand({
   name: "provision",
@@ -47,7 +47,9 @@ export const provisionCommand = defineCommand({
     const source = await sourceOf(wish, vault.config, context);
     try {
       return await stopBefore(context, async (_, leaving) => {
-        const link = await openLink(vault, { tokenFile, reconnectMs, ...global }, context);
+        const transport = transportOf(flags.transport);
+        const options = { tokenFile, reconnectMs, transport, ...global };
+        const link = await openLink(vault, options, context);
         leaving(async () => link.close());
         try {
           if (!quiet) await warnOfRollback(link, name, context);

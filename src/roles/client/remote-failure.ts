@@ -232,6 +232,7 @@ const transientCodes: ReadonlySet<FailureCode> = new Set<FailureCode>([
   "FV-ATT-005",
   "FV-ATT-008",
   "FV-VM-002",
+  "FV-VM-004",
 ]);
 
 /** `see`: what else may be wrong, as a clause. */

@@ -13,6 +13,8 @@ export const topics = {
   # token = { file = "~/.config/fly-vault/my-dev.token" }
   # token = { command = ["op", "read", "op://dev/my-dev/token"] }
   # admission_key = "fva1_..."       # without it a machine that has one is silent
+  # transport = "auto"               # quic: UDP alone; tcp: TLS over TCP, by a proxy
+  # web_address = "wss://.../v1/datagrams"  # for tcp, else wss://HOST of address
   forward = ["8080:localhost:8080"]  # used when no --forward is given
   rootfs = "~/rootfs/dev.tar.zst"    # tar, tar.gz or tar.zst, uploaded
   # rootfs_url = "https://..."       # or fetched by the machine itself

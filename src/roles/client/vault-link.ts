@@ -6,25 +6,29 @@ import { UsageError } from "../../cli/usage-error.ts";
 import type { AttestedMachine } from "../../fly/attestation.ts";
 import { JwksCache } from "../../fly/jwks.ts";
 import type { Status } from "../../protocol/message.ts";
-import type { ClientGateOptions } from "../../quic/admission-gate.ts";
 import { readAccessToken } from "./access-token.ts";
-import { parseAddress } from "./address.ts";
-import { dial } from "./dial.ts";
 import { KnownMachines } from "./known-machines.ts";
 import { Link, type LinkOptions, type OpenedConnection } from "./link.ts";
 import { type LoginOptions, performLogin } from "./login.ts";
+import { type TransportWish, transportWishes } from "./transport.ts";
 import { loadVault, type VaultConfig } from "./vault-config.ts";
-import { readAdmissionKey } from "./vault-schema.ts";
+import { VaultDialler } from "./vault-dialler.ts";
 
 /** Flags of every command that talks to a vault. */
 export const linkFlags = {
   "token-file": { value: "FILE", summary: 'read the access token from here ("-": standard input)' },
   reconnect: { value: "DURATION", summary: "how long to wait for a lost link" },
+  transport: {
+    value: "KIND",
+    choices: transportWishes,
+    summary: "UDP, TLS over TCP (through a proxy alone), or whichever answers (default auto)",
+  },
 } as const satisfies Flags;
 
 export interface VaultLinkOptions {
   readonly tokenFile: string | undefined;
   readonly reconnectMs: number | undefined;
+  readonly transport: TransportWish | undefined;
   readonly verbose: number;
   readonly quiet: boolean;
   readonly onState?: NonNullable<LinkOptions["onState"]>;
@@ -74,16 +78,23 @@ export function reconnectMsOf(text: string | undefined): number | undefined {
   return ms;
 }
 
+/** `--transport`; the parser knows its values. */
+export function transportOf(text: string | undefined): TransportWish | undefined {
+  return transportWishes.find((wish) => wish === text);
+}
+
 class Opener {
   readonly #vault: Vault;
   readonly #options: VaultLinkOptions;
   readonly #context: Context;
+  readonly #dialler: VaultDialler;
   readonly #jwks: JwksCache;
 
   constructor(vault: Vault, options: VaultLinkOptions, context: Context) {
     this.#vault = vault;
     this.#options = options;
     this.#context = context;
+    this.#dialler = new VaultDialler(vault.config, options, context);
     this.#jwks = new JwksCache({
       cacheDir: cacheDirectory(context.env),
       wallMs: context.wallMs,
@@ -92,32 +103,25 @@ class Opener {
   }
 
   async open(): Promise<OpenedConnection> {
-    const { config } = this.#vault;
-    const address = parseAddress(config.address);
-    if (address === undefined) throw new RangeError("The schema checked the address");
+    const { org } = this.#vault.config;
     const startedMs = this.#context.monotonicMs();
-    const { endpoint, connection } = await dial(config.name, address, this.#admission());
+    const { endpoint, connection, transport, notices } = await this.#dialler.dial();
     const dialledMs = this.#context.monotonicMs();
     try {
       const login = await performLogin(connection, this.#loginOptions());
       const doneMs = this.#context.monotonicMs();
-      this.#say(1, attestedLine(login.machine, config.org));
+      this.#say(1, attestedLine(login.machine, org));
       this.#say(
         1,
-        `connected: quic ${round(dialledMs - startedMs)} ms, attestation and login ${round(doneMs - dialledMs)} ms`,
+        `connected: ${transport === "tcp" ? "quic over TCP" : "quic"} ${round(dialledMs - startedMs)} ms, attestation and login ${round(doneMs - dialledMs)} ms`,
       );
       this.#say(1, versionLine(login.status));
-      return { endpoint, connection, login };
+      this.#dialler.noteLogin();
+      return { endpoint, connection, login, notices };
     } catch (error) {
       await endpoint.close();
       throw error;
     }
-  }
-
-  #admission(): ClientGateOptions | undefined {
-    const { wallMs, randomBytes } = this.#context;
-    const key = readAdmissionKey(this.#vault.config.admission_key ?? "");
-    return key && { key, wallMs, randomBytes };
   }
 
   #loginOptions(): LoginOptions {

@@ -7,6 +7,7 @@ import {
 } from "../../quic/admission-key.ts";
 import { parseAddress } from "./address.ts";
 import { parseForward } from "./forward-spec.ts";
+import { parseWebAddress, transportWishes } from "./transport.ts";
 
 /** `[vault.NAME]`. Messages follow the key's name: `"org" must be …`. */
 
@@ -54,6 +55,14 @@ const admissionKey = v.pipe(
   ),
 );
 
+const webAddress = v.pipe(
+  v.string(notText),
+  v.check(
+    (text) => parseWebAddress(text) !== undefined,
+    'must be "wss://HOST[:PORT]/v1/datagrams" (ws only on this computer)',
+  ),
+);
+
 const vaultKeys = v.object({
   address,
   org: slug,
@@ -68,6 +77,8 @@ const vaultKeys = v.object({
   access_token: v.optional(v.string(notText)),
   token: v.optional(token),
   admission_key: v.optional(admissionKey),
+  transport: v.optional(v.picklist(transportWishes, 'must be "auto", "quic" or "tcp"')),
+  web_address: v.optional(webAddress),
   forward: v.optional(
     v.array(
       v.pipe(

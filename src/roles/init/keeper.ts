@@ -8,6 +8,7 @@ import type { Log } from "../../system/log.ts";
 import { syncDisks } from "../../system/process.ts";
 import { programOnDisk } from "../../system/self.ts";
 import { listenUnix } from "../../system/tcp-stream.ts";
+import { admissionStatus } from "./admission-status.ts";
 import { raiseFirewall } from "./firewall.ts";
 import { assembleGuest } from "./guest.ts";
 import { protectKeeper } from "./keeper-protection.ts";
@@ -36,6 +37,7 @@ export async function runKeeper(options: InitOptions, context: Context, log: Log
   const found = await repairAtBoot(dataDir, log);
   await endLeftovers(dataDir, log);
 
+  const admission = admissionStatus(secrets);
   const firewall = await raiseFirewall(options, log);
   const keeperSocket = prepareSocket(options.runDir);
   const link = superviseLink(options, keeperSocket, secrets, log);
@@ -49,6 +51,7 @@ export async function runKeeper(options: InitOptions, context: Context, log: Log
     ...live.status,
     ...versions(link),
     ...firewall.status,
+    ...admission,
   });
   const provisioning = new Provisioning({ dataDir, live, status, log });
   const server = listenUnix(keeperSocket, {

@@ -34,7 +34,7 @@ function keeperProgram(argv: readonly string[]): Program {
         value: "ADDRESS",
         env: "VAULT_LISTEN",
         summary:
-          "UDP host:port, or several with commas (default fly-global-services:8443, else [::]:8443)",
+          "UDP host:port, or several with commas (default: port 8443 of fly-global-services and fly-local-6pn, else [::]:8443)",
       },
       "data-dir": { value: "PATH", env: "VAULT_DATA_DIR", summary: "the volume (default /data)" },
       "api-socket": {

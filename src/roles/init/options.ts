@@ -1,14 +1,14 @@
 import { formatSize, parseSize } from "../../cli/size.ts";
 import { UsageError } from "../../cli/usage-error.ts";
 import { limits } from "../../protocol/limits.ts";
-import type { LogLevel } from "../../system/log.ts";
+import { type LogLevel, logLevelFrom } from "../../system/log.ts";
 import { type Opening, parseOpenings } from "./firewall-rules.ts";
 import { initLimits } from "./limits.ts";
 import { listenPorts } from "./link-address.ts";
 
 /** Everything init is told, by flags and environment. */
 export interface InitOptions {
-  /** Undefined: `fly-global-services:8443` where that name resolves, else all addresses. */
+  /** Undefined: port 8443 of the names that Fly gives its networks, else of all addresses. */
   readonly listen: string | undefined;
   readonly dataDir: string;
   readonly apiSocket: string;
@@ -67,7 +67,7 @@ export function readOptions(flags: InitFlags, env: Env): InitOptions {
     openings: parseOpenings(env["VAULT_OPEN_PORTS"] ?? ""),
     ringBytes: ringBytes ?? Math.min(limits.ringBytes, ringsBytesMax ?? limits.ringBytes),
     ringsBytesMax,
-    logLevel: logLevelOf(env["VAULT_LOG"] ?? env["RUST_LOG"]),
+    logLevel: logLevelFrom(env["VAULT_LOG"] ?? env["RUST_LOG"]),
     linkProgram: linkProgramOf(env["VAULT_LINK_PROGRAM"]),
   };
 }
@@ -123,11 +123,4 @@ function outputKept(
   if (bytes >= allowed.min && bytes <= allowed.max) return bytes;
   const [least, most] = [formatSize(allowed.min), formatSize(allowed.max)];
   throw new UsageError(`${flag} must be ${least} to ${most}, not "${text}"`);
-}
-
-/** `RUST_LOG` may carry a filter by module, of which the first plain level counts. */
-function logLevelOf(text: string | undefined): LogLevel {
-  const words = (text ?? "").toLowerCase().split(/[,=]/);
-  const level = words.find((word) => ["trace", "debug", "info", "warn", "error"].includes(word));
-  return level === "trace" ? "debug" : ((level as LogLevel | undefined) ?? "info");
 }

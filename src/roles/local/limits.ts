@@ -10,6 +10,8 @@ export const localLimits = {
   actionBurst: 3,
   readPerSecond: 5,
   readBurst: 10,
+  /** Fly says: machines with more memory are not suspended. */
+  suspendMemoryMbMax: 2_048,
   /** Fly says: an evidence token lives ten minutes. */
   tokenLifeSeconds: 600,
   /** Fly says: ten restarts within five minutes, then the machine stays down. */
@@ -38,6 +40,8 @@ export const localLimits = {
   restartDelayMsMax: 30_000,
   /** How often a process that is not our child any more is looked for. */
   adoptedPollMs: 150,
+  /** How often a machine that is suspended is looked through for processes that still run. */
+  freezeRoundsMax: 50,
   signingKeysMax: 3,
   addressAttemptsMax: 50,
   leaseSecondsMax: 3_600,

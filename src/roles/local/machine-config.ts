@@ -112,6 +112,15 @@ export function restartPlan(config: MachineConfig): { policy: string; retriesMax
   };
 }
 
+/** Why a machine cannot be suspended, by Fly's rules; undefined where it can. */
+export function suspendObstacle(config: MachineConfig): string | undefined {
+  if (guestOf(config).memoryMb > localLimits.suspendMemoryMbMax)
+    return `it has more than ${localLimits.suspendMemoryMbMax} MB of memory`;
+  const swap = recordOf(config["init"])["swap_size_mb"];
+  if (typeof swap === "number" && swap > 0) return "it has swap";
+  return textOf(config["schedule"]) === undefined ? undefined : "it has a schedule";
+}
+
 export interface Mount {
   readonly path: string;
   readonly volume: string | undefined;

@@ -1,5 +1,6 @@
 import { closeSync, openSync } from "node:fs";
 import { localLimits } from "./limits.ts";
+import { freeze } from "./process-freeze.ts";
 import { family, identify, isAlive, sendSignal, type ProcessIdentity } from "./process-table.ts";
 
 /** How a machine's process ended. Of one that was started by an earlier fly-local nothing is known. */
@@ -12,6 +13,8 @@ export interface MachineProcess {
   readonly identity: ProcessIdentity;
   readonly exited: Promise<MachineExit>;
   signal(name: NodeJS.Signals): void;
+  /** Stops all of it where it is, and returns what there is to `thaw`. */
+  freeze(): readonly ProcessIdentity[];
   /** Pulls the plug: the process and everything that grew from it. Resolves when the process is gone. */
   kill(): Promise<void>;
 }
@@ -41,14 +44,20 @@ export function spawnMachineProcess(options: {
       exitCode: child.exitCode ?? undefined,
       signal: signalName(child.signalCode),
     }));
-    return machineProcess(identity, exited);
+    return machineProcess(identity, exited, []);
   } finally {
     closeSync(log);
   }
 }
 
-/** The process of a machine that an earlier fly-local started; undefined when it has ended since. */
-export function adoptMachineProcess(identity: ProcessIdentity): MachineProcess | undefined {
+/**
+ * The process of a machine that an earlier fly-local started, and what it froze of it; undefined when
+ * it has ended since.
+ */
+export function adoptMachineProcess(
+  identity: ProcessIdentity,
+  frozen: readonly ProcessIdentity[],
+): MachineProcess | undefined {
   if (!isAlive(identity)) return undefined;
   const exited = new Promise<MachineExit>((resolve) => {
     const poll = setInterval(() => {
@@ -58,16 +67,20 @@ export function adoptMachineProcess(identity: ProcessIdentity): MachineProcess |
     }, localLimits.adoptedPollMs);
     poll.unref();
   });
-  return machineProcess(identity, exited);
+  return machineProcess(identity, exited, frozen);
 }
 
 function signalName(code: string | number | null): string | undefined {
   return code === null ? undefined : String(code);
 }
 
-function machineProcess(identity: ProcessIdentity, exited: Promise<MachineExit>): MachineProcess {
+function machineProcess(
+  identity: ProcessIdentity,
+  exited: Promise<MachineExit>,
+  known: readonly ProcessIdentity[],
+): MachineProcess {
   // Remembered so that what is left over can be removed after the main process has gone by itself.
-  let members: readonly ProcessIdentity[] = [];
+  let members = known;
   const sweep = (): void => {
     for (const member of [...members, ...family(identity)]) sendSignal(member, "SIGKILL");
   };
@@ -80,6 +93,10 @@ function machineProcess(identity: ProcessIdentity, exited: Promise<MachineExit>)
     signal(name) {
       members = family(identity);
       sendSignal(identity, name);
+    },
+    freeze() {
+      members = freeze(identity);
+      return members;
     },
     async kill() {
       members = family(identity);

@@ -26,6 +26,10 @@ export function machineRunRoutes(fleet: Fleet): Route[] {
       held(call).stop(parseBody(stopRequest, call.body));
       return ok({ ok: true });
     }),
+    selfServiceRoute("POST", `${machine}/suspend`, "action", (call) => {
+      held(call).suspend();
+      return ok({ ok: true });
+    }),
     route("POST", `${machine}/restart`, "action", async (call) => restartMachine(held(call), call)),
     route("POST", `${machine}/signal`, "action", (call) => {
       held(call).signal(parseBody(v.looseObject({ signal: signalName }), call.body).signal);

@@ -2,8 +2,9 @@ import type { Log } from "../../system/log.ts";
 import { ApiError } from "./api-error.ts";
 import { ulid } from "./identifier.ts";
 import { localLimits } from "./limits.ts";
-import { restartPlan, stopPlan } from "./machine-config.ts";
+import { restartPlan, stopPlan, suspendObstacle } from "./machine-config.ts";
 import { adoptMachineProcess, type MachineExit, type MachineProcess } from "./machine-process.ts";
+import { thaw } from "./process-freeze.ts";
 import { StateWaiters, type WaitOutcome } from "./state-waiters.ts";
 import type { EventRecord, MachineRecord, MachineState } from "./record.ts";
 
@@ -40,23 +41,30 @@ export class Machine {
   /** After fly-local came back: take up the process again, or find out that it has gone. */
   adopt(): void {
     const { record } = this;
-    const process = record.process === undefined ? undefined : adoptMachineProcess(record.process);
+    const process =
+      record.process === undefined
+        ? undefined
+        : adoptMachineProcess(record.process, record.frozen ?? []);
     if (process !== undefined) {
       this.#host.log("info", "machine-adopted", { machine: record.id, pid: process.identity.pid });
       this.#watch(process);
       // Only the old fly-local knew when the grace would be over.
       if (record.state === "stopping") this.stop();
+      if (record.state === "suspending") this.#freeze(process);
       return;
     }
     const wasRunning = record.process !== undefined;
     delete record.process;
     if (wasRunning) this.#event("exit", "stopped", "flyd", lostExit);
-    const needsProcess = record.state === "started" || !isSettled(record.state);
+    delete record.frozen;
+    const needsProcess =
+      ["started", "suspended"].includes(record.state) || !isSettled(record.state);
     if (needsProcess && record.state !== "destroying") this.#move("stopped");
   }
 
   start(source: EventRecord["source"] = "user"): MachineState {
     const before = this.record.state;
+    if (before === "suspended" && this.#process !== undefined) return this.#resume(source);
     if (this.#process !== undefined && before !== "stopping") return before;
     if (this.#process !== undefined || before === "destroying" || before === "destroyed") {
       throw new ApiError(412, `failed_precondition: machine still ${before}, refusing to start`);
@@ -79,12 +87,30 @@ export class Machine {
       return;
     }
     if (this.#stopping !== undefined) return;
+    const isSuspended = this.record.state === "suspended";
     this.#event("stop", "stopping", "user");
     this.#move("stopping");
+    if (isSuspended) {
+      // What cannot run cannot end in order: what it was suspended with is dropped.
+      this.#stopping = process.kill();
+      return;
+    }
     process.signal(plan.signal);
     this.#stopping = endWithin(process, plan.graceMs, () => {
       this.#host.log("warn", "machine-killed", { machine: this.record.id, grace: plan.graceMs });
     });
+  }
+
+  /** Stops the processes where they are; `start` lets them go on. */
+  suspend(): void {
+    const { state, config } = this.record;
+    if (state === "suspended") return;
+    const obstacle = state === "started" ? suspendObstacle(config) : `it is ${state}, not started`;
+    if (this.#process === undefined || obstacle !== undefined)
+      throw new ApiError(412, `failed_precondition: unable to suspend machine: ${obstacle}`);
+    this.#event("suspend", "suspending", "user");
+    this.#move("suspending");
+    this.#freeze(this.#process);
   }
 
   /** Resolves when no process runs any more. */
@@ -93,7 +119,7 @@ export class Machine {
   }
 
   signal(name: NodeJS.Signals): void {
-    if (this.#process === undefined) {
+    if (this.#process === undefined || this.record.state === "suspended") {
       throw new ApiError(412, `failed_precondition: machine is ${this.record.state}, not started`);
     }
     this.#process.signal(name);
@@ -101,8 +127,8 @@ export class Machine {
 
   async destroy(force: boolean): Promise<void> {
     if (this.record.state === "destroyed") return;
-    const running = this.#process !== undefined || this.record.state === "restarting";
-    if (running && !force) {
+    const resting = this.#process === undefined || this.record.state === "suspended";
+    if ((!resting || this.record.state === "restarting") && !force) {
       throw new ApiError(
         412,
         "failed_precondition: unable to destroy machine, not currently stopped, suspended or failed",
@@ -118,18 +144,20 @@ export class Machine {
     this.#move("destroyed");
   }
 
-  /** New configuration or not, a new version; the process of a started machine begins anew. */
+  /**
+   * New configuration or not, a new version. Then the machine starts, whatever it did before, unless
+   * that is not wanted.
+   */
   async update(config: Record<string, unknown>, skipLaunch: boolean): Promise<void> {
-    const wasRunning = this.#process !== undefined;
-    if (wasRunning) {
-      this.stop();
-      await this.stopped();
-    }
+    if (["destroying", "destroyed"].includes(this.record.state))
+      throw new ApiError(412, `failed_precondition: machine is ${this.record.state}`);
+    this.stop();
+    await this.stopped();
     this.record.config = config;
     this.record.version = ulid(this.#host.wallMs());
     this.#event("update", "stopped", "user");
     this.#move(this.record.state === "created" ? "created" : "stopped");
-    if (wasRunning && !skipLaunch) this.start("flyd");
+    if (!skipLaunch) this.start("flyd");
   }
 
   async waitFor(
@@ -150,6 +178,22 @@ export class Machine {
     const { state, version } = this.record;
     if (wanted.version !== undefined && wanted.version !== version) return false;
     return wanted.states.includes(state) || (wanted.states.includes("settled") && isSettled(state));
+  }
+
+  #freeze(process: MachineProcess): void {
+    this.record.frozen = [...process.freeze()];
+    this.#event("suspend", "suspended", "flyd");
+    this.#move("suspended");
+  }
+
+  #resume(source: EventRecord["source"]): MachineState {
+    this.#event("start", "starting", source);
+    this.#move("starting");
+    thaw(this.record.frozen ?? []);
+    delete this.record.frozen;
+    this.#event("start", "started", "flyd");
+    this.#move("started");
+    return "suspended";
   }
 
   #launch(): void {
@@ -178,10 +222,12 @@ export class Machine {
   #receiveExit(exit: MachineExit): void {
     const { record } = this;
     const requested = this.#stopping !== undefined || record.state === "destroying";
+    const wasSuspended = record.state === "suspended";
     this.#process = undefined;
     this.#stopping = undefined;
     delete record.process;
-    const restarting = !requested && this.#mayRestart(exit);
+    delete record.frozen;
+    const restarting = !requested && !wasSuspended && this.#mayRestart(exit);
     this.#host.log("info", "machine-exited", {
       machine: record.id,
       exitCode: exit.exitCode,
@@ -248,7 +294,7 @@ export class Machine {
 
 /** The states in which a machine rests. */
 export function isSettled(state: MachineState): boolean {
-  return ["created", "started", "stopped", "failed", "destroyed"].includes(state);
+  return ["created", "started", "stopped", "suspended", "failed", "destroyed"].includes(state);
 }
 
 /** Nobody saw how the process ended. */

@@ -10,6 +10,7 @@ interface ProcessRow extends ProcessIdentity {
   readonly parent: number;
   readonly session: number;
   readonly zombie: boolean;
+  readonly stopped: boolean;
 }
 
 /** Who holds this pid now, if anybody. */
@@ -22,6 +23,12 @@ export function identify(pid: number): ProcessIdentity | undefined {
 export function isAlive(identity: ProcessIdentity): boolean {
   const row = readRow(identity.pid);
   return row !== undefined && row.startTicks === identity.startTicks && !row.zombie;
+}
+
+/** By a signal, until another one wakes it. */
+export function isStopped(identity: ProcessIdentity): boolean {
+  const row = readRow(identity.pid);
+  return row !== undefined && row.startTicks === identity.startTicks && row.stopped;
 }
 
 /**
@@ -77,5 +84,6 @@ function readRow(pid: number): ProcessRow | undefined {
     parent: Number(parent),
     session: Number(session),
     zombie: state === "Z" || state === "X",
+    stopped: state === "T",
   };
 }

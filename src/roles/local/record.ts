@@ -17,12 +17,16 @@ const leaseRecord = v.strictObject({
   expiresAtMs: v.number(),
 });
 
+const processIdentity = v.strictObject({ pid: v.number(), startTicks: v.string() });
+
 export const machineStates = [
   "created",
   "starting",
   "started",
   "stopping",
   "stopped",
+  "suspending",
+  "suspended",
   "restarting",
   "failed",
   "destroying",
@@ -45,7 +49,9 @@ const machineRecord = v.strictObject({
   /** Newest first. */
   events: v.array(eventRecord),
   lease: v.optional(leaseRecord),
-  process: v.optional(v.strictObject({ pid: v.number(), startTicks: v.string() })),
+  process: v.optional(processIdentity),
+  /** While it is suspended: the processes to wake. */
+  frozen: v.optional(v.array(processIdentity)),
   restarts: v.number(),
   /** It ran when fly-local was stopped in order, so the next `serve` starts it again. */
   resume: v.boolean(),

@@ -2,6 +2,7 @@ import { admissionBytes, openAdmission, tagAt } from "../../quic/admission-heade
 import type { HintState } from "../../quic/admission-hint.ts";
 import { quicLimits } from "../../quic/limits.ts";
 import type { ClientFlow } from "./client-flow.ts";
+import type { HeldDatagram } from "./held-datagrams.ts";
 import type { Decision, DropCause, Held, HintAnswer, Instant } from "./decision.ts";
 import { type Machine, type ReachableMachine, isReachable } from "./machine.ts";
 import type { RelayParts } from "./relay-parts.ts";
@@ -74,21 +75,19 @@ export class Admissions {
 
   /** What waited for it waits in vain. One of those is told. */
   giveUp(machineId: string, state: HintState, now: Instant): void {
-    const { held, hints, tally, window } = this.#parts;
+    const { held, tally } = this.#parts;
     const waiting = held.take(machineId);
     tally.dropMany("not-started", waiting.length);
     const last = waiting.at(-1);
-    if (last === undefined) return;
-    const receiver = { epoch: last.epoch, machineId, tag: tagOf(last.datagram) };
-    const wallMs = window.clock(now.wallMs);
-    hints.post(last.source, hints.answer(state, receiver, now.monotonicMs, wallMs));
+    if (last !== undefined) this.#tell(last, machineId, state, now);
   }
 
   /** A look showed that the machine does not run, and somebody waits for it. */
   startForHeld(machine: Machine, now: Instant): void {
     const [first] = this.#parts.held.of(machine.id);
     if (first === undefined || !isStartable(machine)) return;
-    this.#start(first, machine.id, now.monotonicMs);
+    if (this.#start(first, machine.id, now.monotonicMs))
+      this.#tell(first, machine.id, wakingHint(machine), now);
   }
 
   /** The list has come. What waits for machines that are not on it may wait for new ones. */
@@ -158,9 +157,7 @@ export class Admissions {
       if (machine.state === "failed") return this.#refuse(applicant, "not-started", "failed");
     } else if (!this.#start(applicant, machine.id, nowMs))
       return this.#refuse(applicant, "not-started", "busy");
-    const { state } = machine;
-    const hint = state === "suspended" || state === "suspending" ? "resuming" : "starting";
-    this.#parts.hints.post(applicant.source, this.#hint(applicant, hint));
+    this.#parts.hints.post(applicant.source, this.#hint(applicant, wakingHint(machine)));
     return this.#hold(applicant);
   }
 
@@ -196,11 +193,28 @@ export class Admissions {
     return this.#hint(applicant, state) ?? drop;
   }
 
+  /** Somebody whose datagram waits. */
+  #tell(
+    { source, epoch, datagram }: HeldDatagram,
+    machineId: string,
+    state: HintState,
+    now: Instant,
+  ): void {
+    const { hints, window } = this.#parts;
+    const receiver = { epoch, machineId, tag: tagOf(datagram) };
+    const wallMs = window.clock(now.wallMs);
+    hints.post(source, hints.answer(state, receiver, now.monotonicMs, wallMs));
+  }
+
   #hint(applicant: Applicant, state: HintState): HintAnswer | null {
     const { hints, window } = this.#parts;
     const { now } = applicant;
     return hints.answer(state, applicant, now.monotonicMs, window.clock(now.wallMs));
   }
+}
+
+function wakingHint({ state }: Machine): HintState {
+  return state === "suspended" || state === "suspending" ? "resuming" : "starting";
 }
 
 function isStartable({ state }: Machine): boolean {

@@ -50,9 +50,9 @@ async function serve(
   const core = new RelayCore({
     masters: masters === undefined ? [] : parseProxyMasters(masters),
     open: plan.open,
+    randomBytes: context.randomBytes,
     sessionTimeoutMs: plan.sessionTimeoutMs,
     machineBitsPerSecond: plan.machineBitsPerSecond,
-    randomBytes: context.randomBytes,
   });
   raiseDescriptors(log);
   const counters = new RelayCounters();

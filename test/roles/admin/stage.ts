@@ -42,6 +42,8 @@ interface Row {
     readonly env: Record<string, string>;
     readonly metadata: Record<string, string>;
   };
+  /** Newest first. */
+  readonly events: readonly { readonly type: string; readonly status: string }[];
 }
 
 export async function openAdminStage(

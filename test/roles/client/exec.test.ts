@@ -6,6 +6,7 @@ import { deriveAdmissionKey, formatAdmissionKey } from "../../../src/quic/admiss
 import { main } from "../../../src/roles/client/main.ts";
 import { runClient, spawnClient } from "../../support/client-process.ts";
 import { memoryContext } from "../../support/memory-context.ts";
+import { sessionContract } from "../../support/session-contract.ts";
 import { testToken, TestVault } from "../../support/test-vault.ts";
 
 let vault: TestVault;
@@ -26,20 +27,11 @@ async function exec(words: string[], stdin: Uint8Array[] = []) {
   return { code, out: context.out(), err: context.err() };
 }
 
+sessionContract("sessions over UDP", () => vault.env);
+
 const program = fileURLToPath(new URL("../../../src/main.ts", import.meta.url));
 const quiet = ["-q", "dev", "--"];
 const bytes = (text: string) => new TextEncoder().encode(text);
-
-test("stdout and stderr stay apart and the exit code is the command's", async () => {
-  const result = await exec([...quiet, "sh", "-c", "echo out; echo err >&2; exit 42"]);
-  expect(result).toEqual({ code: 42, out: "out\n", err: "err\n" });
-});
-
-test("the words of the command arrive as they are", async () => {
-  const words = ["a b", "", "$HOME", "'\"", "--help", "-x", "*", "\n", "ü€😀"];
-  const { out } = await exec([...quiet, "printf", "[%s]", ...words]);
-  expect(out).toBe(words.map((word) => `[${word}]`).join(""));
-});
 
 test("-v says what was attested, before anything of the token was sent on", async () => {
   const { code, err } = await exec(["-v", "dev", "--", "true"]);
@@ -83,10 +75,6 @@ test.each([
   expect(err).toContain("ENOSPC");
   expect(err).toContain("FV-SYS-001");
   expect(await child.exited).toBe(1);
-});
-
-test("a command killed by a signal gives 128 and the signal", async () => {
-  expect((await exec([...quiet, "sh", "-c", "kill -TERM $$"])).code).toBe(143);
 });
 
 test("stdin ends where it ends, and an empty one at once", async () => {
@@ -210,15 +198,6 @@ test("list-exec prints the reference's array", async () => {
     attached: false,
     exit_code: 0,
   });
-});
-
-test("24 MiB pass in and out of a real process, whole", async () => {
-  const input = crypto.getRandomValues(new Uint8Array(65_536));
-  const whole = new Uint8Array(24 << 20);
-  for (let at = 0; at < whole.length; at += input.length) whole.set(input, at);
-  const { code, out, err } = await runClient(["exec", ...quiet, "cat"], vault.env, whole);
-  expect({ code, err }).toEqual({ code: 0, err: "" });
-  expect(Bun.hash(out)).toBe(Bun.hash(whole));
 });
 
 test("memory does not grow with what passes through", async () => {

@@ -62,3 +62,26 @@ test("an answer in between begins anew", () => {
 test("a clock that jumps is a sleep: a new socket at once", () => {
   expect(watch(repeat(2, [0, 0]), 1)).toEqual(["fine", "rebind"]);
 });
+
+/** Looks after a move, given what comes in by then; the first is a moment after it. */
+function watchMoved(received: readonly number[]): string[] {
+  const link = new LinkWatch();
+  const sample = (at: number, receivedPackets: number) => ({
+    sentPackets: 10 + at,
+    receivedPackets,
+    wallMs: 1e12 + at * step,
+    monotonicMs: at * step,
+  });
+  link.observe(sample(0, 1));
+  // What came over the old socket until just now is no answer over the new one.
+  link.moved(sample(1, 5));
+  return received.map((packets, index) => link.observe(sample(2 + index, packets)));
+}
+
+test("a socket that was replaced is to bring an answer in 3 s, and is not replaced again", () => {
+  const verdicts = watchMoved(Array.from({ length: 8 }, () => 5));
+  expect((verdicts.indexOf("dead") + 1) * step).toBe(clientLimits.moveAnswerMs);
+  expect(verdicts).not.toContain("rebind");
+  const answered = watchMoved([5, 6, ...Array.from({ length: 8 }, () => 6)]);
+  expect(answered).not.toContain("dead");
+});

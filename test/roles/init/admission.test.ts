@@ -3,7 +3,7 @@ import { randomBytes } from "node:crypto";
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { FrameStream } from "../../../src/protocol/frame.ts";
-import { request, statusSchema } from "../../../src/protocol/message.ts";
+import { request, type Status, statusSchema } from "../../../src/protocol/message.ts";
 import { clientGate } from "../../../src/quic/admission-gate.ts";
 import {
   type AdmissionKey,
@@ -96,9 +96,13 @@ async function logIn(
   }
 }
 
-async function runtimeOf(connection: Connection): Promise<string> {
+async function statusOf(connection: Connection): Promise<Status> {
   const frames = new FrameStream(await connection.openStream());
-  return (await request(frames, { type: "status" }, statusSchema)).runtime;
+  return request(frames, { type: "status" }, statusSchema);
+}
+
+async function runtimeOf(connection: Connection): Promise<string> {
+  return (await statusOf(connection)).runtime;
 }
 
 /** How many datagrams came back to a client that tried for so long at most, and what it sent. */
@@ -138,10 +142,12 @@ async function answersToRaw(datagrams: readonly Uint8Array[]): Promise<number> {
   return answers;
 }
 
-test("clients with the key get in, with that of the last epoch too; the log says that it is on", async () => {
+test("clients with the key get in, with that of the last epoch too; log and status say that it is on", async () => {
   for (const by of [key, newer]) {
     const { connection } = await logIn(by);
-    expect(await runtimeOf(connection)).toBe("fallback-init");
+    const { runtime, ...status } = await statusOf(connection);
+    expect(runtime).toBe("fallback-init");
+    expect(status).toMatchObject({ admission: "on", admission_epochs: [4, 3] });
     connection.close(0, "");
   }
   expect(machine.log).toContain('"admission":"on, epoch 4 and 3"');
@@ -212,6 +218,7 @@ test.each([
   await closed.untilLogged('"admission":"nobody"');
   expect(closed.log).toContain('"event":"nobody-admitted"');
   expect(closed.log).toContain(why);
+  expect((await closed.status()).admission).toBe("nobody");
   for (const options of [{}, tagged(), tagged(foreign)])
     expect((await answersTo(options, closed)).answers).toBe(0);
   expect((await closed.run(["true"])).exit).toEqual({ code: 0 });
@@ -220,6 +227,8 @@ test.each([
 test("without a key everything is as it was; a client that has one is not understood", async () => {
   await using open = await TestMachine.boot({ env: { ACCESS_TOKEN: weakToken } });
   await open.untilLogged('"admission":"off"');
+  const { admission, admission_epochs: epochs } = await open.status();
+  expect([admission, epochs]).toEqual(["off", undefined]);
   expect((await answersTo({}, open, 20_000)).answers).toBeGreaterThan(0);
   expect((await answersTo(tagged(), open)).answers).toBe(0);
 });

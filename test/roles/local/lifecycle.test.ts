@@ -204,6 +204,22 @@ test("update gives a new version, and a started machine begins anew with it", as
   expect((await stage.call("POST", path, remount)).status).toBe(400);
 });
 
+test("an update starts a machine that was not, unless it is to skip that; nothing revives a destroyed one", async () => {
+  const config = { image: "registry.fly.io/a/init:2", ...script("exec sleep 60") };
+  const made = await stage.machine(script("exec sleep 60"), { skip_launch: true });
+  const path = `${machines}/${made.id}`;
+  const update = async (extra: Record<string, unknown>) =>
+    stage.call("POST", path, { config, ...extra });
+  expect((await update({ skip_launch: true })).json.state).toBe("created");
+  expect((await update({})).json.state).toBe("started");
+  await stage.call("POST", `${path}/stop`);
+  await stage.reach(made.id, "stopped");
+  expect((await update({ skip_launch: true })).json.state).toBe("stopped");
+  await stage.call("DELETE", path);
+  expect((await update({})).status).toBe(412);
+  expect((await stage.call("GET", path)).json.state).toBe("destroyed");
+});
+
 test("a command that does not exist fails the machine, and says so", async () => {
   const broken = await openStage({ entrypoint: ["/nonexistent/init"] });
   try {

@@ -4,7 +4,7 @@ import { chmodSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "nod
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { main as admin } from "../../../src/roles/admin/main.ts";
-import { family, identify, isAlive } from "../../../src/roles/local/process-table.ts";
+import { family, identify, isAlive, isStopped } from "../../../src/roles/local/process-table.ts";
 import { initLimits } from "../../../src/roles/init/limits.ts";
 import { childEnv } from "../../../src/system/child-env.ts";
 import { selfCommand } from "../../../src/system/self.ts";
@@ -85,6 +85,21 @@ test("the access token is not in init's environment any more, nor in fly-local's
   }
   expect(await stage.log(machineId)).not.toContain(token);
 });
+
+test("suspended in the middle of a command, the machine and the command go on from there", async () => {
+  const running = exec("sh", "-c", ": > /root/runs; for i in 1 2 3; do echo $i; sleep 0.2; done");
+  const volume = new Bun.Glob("volumes/*/persist/root/runs");
+  await eventually(() => [...volume.scanSync(stage.dir)].length === 1);
+  const members = family({
+    pid: initPid(),
+    startTicks: identify(initPid())?.startTicks ?? "",
+  });
+  expect((await stage.call("POST", `${machine()}/suspend`)).status).toBe(200);
+  expect(members.filter(isAlive).every(isStopped)).toBe(true);
+  await stage.reach(machineId, "suspended");
+  expect((await stage.call("POST", `${machine()}/start`)).json.previous_state).toBe("suspended");
+  expect(await running).toMatchObject({ exitCode: 0, out: "1\n2\n3\n" });
+}, 60_000);
 
 test("stopped and started the machine keeps its volume; stopping ends every process of it", async () => {
   await exec("sh", "-c", "echo kept > /root/note");

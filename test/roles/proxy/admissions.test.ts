@@ -206,6 +206,7 @@ describe("a machine that does not run", () => {
     expect(stage.requests).toEqual([lookup(0)]);
     stage.machine(0, "stopped");
     expect(stage.requests).toEqual([lookup(0), start(0)]);
+    expect(stage.hints.map(({ bytes }) => stage.readHint(bytes).state)).toEqual(["starting"]);
     expect(stage.outcome(stage.admission())).toBe("held");
     stage.machine(0);
     expect(stage.released.map((each) => each.flow)).toEqual([flow, flow]);

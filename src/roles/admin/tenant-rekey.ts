@@ -1,0 +1,124 @@
+import { defineCommand } from "../../cli/command.ts";
+import { Failure } from "../../cli/failure.ts";
+import { UsageError } from "../../cli/usage-error.ts";
+import { MachinesApiError } from "../../fly/api-error.ts";
+import type { FlyMachine } from "../../fly/machine-shape.ts";
+import type { MachinesApi } from "../../fly/machines-api.ts";
+import { admissionKeysText } from "./admission-keys.ts";
+import { apiErrorLine } from "./api-failure.ts";
+import { connectionFlags, openConnection, runOnApi } from "./connection.ts";
+import { waitTimeoutMs } from "./create-input.ts";
+import { rekeyMachine } from "./machine-rekey.ts";
+import { organisation } from "./organisation.ts";
+import { checkProxyAddress, proxyFlags } from "./proxy-access.ts";
+import { readProxyMasters } from "./proxy-key-file.ts";
+import { checkTenantId, managedMachines, managedMachinesForSure } from "./tenant-id.ts";
+import { listedVaults } from "./tenant-vaults.ts";
+import {
+  localIssuer,
+  renderVaultBlock,
+  type VaultEntry,
+  vaultEntry,
+  vaultJson,
+} from "./vault-block.ts";
+
+export const tenantRekey = defineCommand({
+  name: "tenant rekey",
+  summary: "Give machines the admission keys of a key file",
+  description:
+    "One machine after the other: leased, updated, and waited for. A machine that runs starts anew, " +
+    "and what runs in it ends; one that does not run stays so, a suspended one loses what it was " +
+    "suspended with. Machines that have these keys are left alone. Prints the entries for the clients " +
+    "of all of them. On a failure it stops; run again, it goes on.",
+  flags: {
+    "all-tenants": { summary: "all tenants of the app" },
+    ...proxyFlags,
+    "wait-timeout-secs": {
+      value: "N",
+      summary: "how long to wait for each machine to start; 0: not at all (default: 300)",
+    },
+    org: { value: "SLUG", env: "FLY_ORG", summary: "organisation to print, if not the app's own" },
+    json: { summary: "print the entries as JSON" },
+    ...connectionFlags,
+  },
+  positionals: { tenant: { name: "TENANT", optional: true } },
+  examples: [
+    "fly-vault-admin tenant rekey acme --key-file proxy.key --proxy vault.example.com:443",
+    "fly-vault-admin tenant rekey --all-tenants --key-file proxy.key",
+  ],
+  exitStatus: "0 all have the keys; 3 no such tenant; 8 some do not have them yet",
+  run: async ({ flags, positionals }, context) => {
+    const all = flags["all-tenants"];
+    if (all === (positionals.tenant !== undefined))
+      throw new UsageError("name one TENANT, or say --all-tenants");
+    const tenant = positionals.tenant && checkTenantId(positionals.tenant);
+    const proxy = flags.proxy && checkProxyAddress(flags.proxy);
+    const waitMs = waitTimeoutMs(flags["wait-timeout-secs"]);
+    const masters = await readProxyMasters(flags["key-file"], context);
+    return runOnApi(context, async () => {
+      const { api, base } = await openConnection(flags, context);
+      const vaults = listedVaults(await machinesOf(api, tenant));
+      const org = flags.org ?? (await organisation(api, context));
+      const place = { app: api.app, org, issuer: await localIssuer(base, org), proxy };
+      const entries: VaultEntry[] = [];
+      const show = async (entry: VaultEntry): Promise<void> => {
+        entries.push(entry);
+        const blank = entries.length === 1 ? "" : "\n";
+        if (!flags.json) await context.stdout.write(`${blank}${renderVaultBlock(entry)}`);
+      };
+      try {
+        await oneByOne(vaults, async ({ machine: { id, state }, ...vault }) => {
+          const keys = admissionKeysText(masters, id);
+          const { machine, words } = await rekeyMachine(api, id, { keys, waitMs });
+          await context.stderr.write(`machine ${id} ${words} (${machine.state}, was ${state})\n`);
+          const admissionKey = admissionKeysText(masters.slice(0, 1), id);
+          await show(vaultEntry({ ...vault, machine, admissionKey }, place));
+        });
+      } finally {
+        if (flags.json) await context.stdout.write(renderJson(entries));
+      }
+      return 0;
+    });
+  },
+});
+
+async function machinesOf(api: MachinesApi, tenant: string | undefined): Promise<FlyMachine[]> {
+  if (tenant === undefined) return managedMachines(api);
+  const machines = await managedMachinesForSure(api, tenant);
+  if (machines.length > 0) return machines;
+  throw new Failure("FV-ADM-002", `no tenant "${tenant}" in app "${api.app}"`, {
+    fix: "fly-vault-admin tenant list",
+  });
+}
+
+/** Up to the first failure, which is told with what is done and what is not. */
+async function oneByOne<T extends { readonly machine: FlyMachine }>(
+  vaults: readonly T[],
+  work: (vault: T) => Promise<void>,
+): Promise<void> {
+  for (const [at, vault] of vaults.entries()) {
+    try {
+      await work(vault);
+    } catch (error) {
+      if (!(error instanceof MachinesApiError)) throw error;
+      const ids = vaults.map(({ machine }) => machine.id);
+      throw new Failure("FV-ADM-004", `machine ${vault.machine.id} did not get its keys`, {
+        because: `${apiErrorLine(error)}; done: ${listed(ids.slice(0, at))}; not done: ${listed(ids.slice(at))}`,
+        fix: "run the same command again; it goes on where this stopped",
+      });
+    }
+  }
+}
+
+function listed(ids: readonly string[]): string {
+  const shown = ids.slice(0, shownMax).join(", ");
+  if (ids.length === 0) return "none";
+  return ids.length > shownMax ? `${shown} and ${ids.length - shownMax} more` : shown;
+}
+
+function renderJson(entries: readonly VaultEntry[]): string {
+  const data = entries.map(vaultJson);
+  return `${JSON.stringify({ schema: "fly-vault/tenant-rekey", version: 1, data })}\n`;
+}
+
+const shownMax = 20;

@@ -1,0 +1,29 @@
+import { expect, test } from "bun:test";
+import { maskSecrets } from "../../../src/roles/admin/secret-mask.ts";
+
+test("variables that are called keys are masked, those that only sound like it are not", () => {
+  const env = {
+    VAULT_ADMISSION_KEY: "a",
+    SSH_KEYS: "b",
+    KEY_FILE: "c",
+    KEYBOARD: "d",
+    MONKEY: "e",
+  };
+  expect(maskSecrets({ env })).toEqual({
+    env: {
+      VAULT_ADMISSION_KEY: "***",
+      SSH_KEYS: "***",
+      KEY_FILE: "***",
+      KEYBOARD: "d",
+      MONKEY: "e",
+    },
+  });
+});
+
+test("keys of ours are masked wherever they stand, and of two each", () => {
+  const key = `fva1_3_148e21ea7e46e8_${"A-_z".repeat(16)}`;
+  const master = `fvp1_3_${"x".repeat(43)}`;
+  expect(maskSecrets({ note: [`${key},${key}`, `(${master})`, "fva1 is a prefix"] })).toEqual({
+    note: ["***,***", "(***)", "fva1 is a prefix"],
+  });
+});
