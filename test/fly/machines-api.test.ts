@@ -174,3 +174,16 @@ test("a lease's nonce is found in Fly's answer, and in that of Fly's description
   const odd = await api.takeLease(id, 120).catch((problem: unknown) => problem);
   expect(odd).toMatchObject({ kind: "malformed" });
 });
+
+test("metadata is merged, and again after an answer was lost; deleted machines are listed when asked", async () => {
+  const { api, seen } = script([
+    new Response(null, { status: 504 }),
+    new Response(null, { status: 204 }),
+    json([machineJson({ state: "destroyed" })]),
+  ]);
+  await api.changeMetadata(id, { a: "1", b: null });
+  expect(seen.map(({ method }) => method)).toEqual(["PATCH", "PATCH"]);
+  expect(JSON.parse(seen[1]?.body ?? "")).toEqual({ metadata: { a: "1", b: null } });
+  expect((await api.listMachines({}, ["include_deleted"])).length).toBe(1);
+  expect(seen[2]?.query.get("include_deleted")).toBe("true");
+});
