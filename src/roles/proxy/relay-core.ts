@@ -175,11 +175,9 @@ export class RelayCore {
 
   #learnMachine(record: Extract<RelayRecord, { kind: "machine" }>, now: Instant): void {
     const { directory, flows } = this.#parts;
-    const before = directory.find(record.machineId)?.address;
     const machine = directory.set(record);
     if (machine === undefined) return;
-    if (hasAddress(machine) && before !== undefined && before !== machine.address)
-      flows.move(machine, now.monotonicMs);
+    if (hasAddress(machine)) flows.move(machine, now.monotonicMs);
     if (machine.state === "started") machine.failed = null;
     this.#admissions.release(machine, now);
     this.#admissions.startForHeld(machine, now);
