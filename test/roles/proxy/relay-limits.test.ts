@@ -162,5 +162,5 @@ test.concurrent("what was lost is a line a second for each cause", async () => {
     .map((line): unknown => JSON.parse(line));
   const drops = lines.filter((line) => Bun.inspect(line).includes("bad-id"));
   expect(drops.length).toBeLessThanOrEqual(2);
-  expect(drops[0]).toMatchObject({ role: "relay", event: "dropped", cause: "bad-id" });
+  expect(drops[0]).toMatchObject({ event: "dropped", cause: "bad-id" });
 });

@@ -53,6 +53,7 @@ test("datagrams pass both ways as they are, each connection under a number of it
   await web.until(() => web.newestCounters["web_datagrams_out"] === 4);
   expect(web.newestCounters).toMatchObject({
     web_accepted: 2,
+    web_requests: 0,
     web_connections: 2,
     web_unadmitted: 0,
     web_datagrams_in: 4,
