@@ -34,6 +34,7 @@ const turnMs = 4;
 
 let random = 0;
 let turns = 0;
+let reported = (): void => undefined;
 
 await using stage = SocketStage.start(
   { backendPort, open: true },
@@ -84,23 +85,20 @@ while ((await gauge("flows")) < flows || (await gauge("unconfirmed_flows")) > 0)
 // Networks with wrong ids, tags, and datagrams that wait.
 const wrong = { ...keyOf(0, openMaster), key: new Uint8Array(32) };
 await paced(wrapped(senderOf(120, wrongNetworks, () => bare(wrong))), wrongNetworks);
-const [master = openMaster] = masters;
+const [newMaster = openMaster] = masters;
 const tags = wrapped(
   senderOf(100, 1024, () => new Uint8Array(1228)),
   {
-    renewed: (at) => admission(keyOf(10_000 + (at % 128), master), 1200),
+    renewed: (at) => admission(keyOf(10_000 + (at % 128), newMaster), 1200),
   },
 );
 await paced(tags, quicLimits.replaysMax);
 while ((await gauge("replay_tags")) < quicLimits.replaysMax) await paced(tags, 2000);
-const { from, count } = startingMachines;
 const held = wrapped(
-  senderOf(110, count, () => new Uint8Array(6028)),
-  {
-    renewed: (at) => admission(keyOf(from + at, master), 6000),
-  },
+  senderOf(110, startingMachines.count, () => new Uint8Array(6028)),
+  { renewed: (at) => admission(keyOf(startingMachines.from + at, newMaster), 6000) },
 );
-do for (let sent = 0; sent < count; sent += 50) await paced(held, 50);
+do for (let sent = 0; sent < startingMachines.count; sent += 50) await paced(held, 50);
 while ((await gauge("held_bytes")) < limits.heldBytesMax - 6028);
 
 // Each address several times, so that a turn has enough of them.
@@ -202,13 +200,17 @@ async function paced(send: (most: number) => number, most: number): Promise<void
 }
 
 async function follow(): Promise<void> {
-  for (;;) newest = await stage.metrics(() => true);
+  for (;;) {
+    newest = await stage.metrics(() => true);
+    reported();
+  }
 }
 
 /** By the next report. */
 async function gauge(name: string): Promise<number> {
-  const before = newest;
-  while (newest === before) await Bun.sleep(turnMs);
+  await new Promise<void>((resolve) => {
+    reported = resolve;
+  });
   return newest.gauges[name] ?? 0;
 }
 
