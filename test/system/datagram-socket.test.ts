@@ -5,6 +5,8 @@ import {
   closeSocket,
   connectSocket,
   openDatagramSocket,
+  receiveBufferBytes,
+  setBufferBytes,
 } from "../../src/system/datagram-socket.ts";
 import { SystemError } from "../../src/system/libc.ts";
 
@@ -31,6 +33,13 @@ test("a socket for IPv6 leaves the port of IPv4 alone", () => {
   bindSocket(four, { host: "0.0.0.0", port: boundAddress(six).port });
   closeSocket(six);
   closeSocket(four);
+});
+
+test("receiveBufferBytes says what setBufferBytes came to", () => {
+  const fd = openDatagramSocket(4);
+  setBufferBytes(fd, 100_000, 100_000);
+  expect(receiveBufferBytes(fd)).toBe(100_000);
+  closeSocket(fd);
 });
 
 test("connectSocket says why it cannot", () => {
