@@ -65,18 +65,18 @@ function hintFailure(
       });
     case "resting":
       return new Failure("FV-VM-005", `the machine of "${vault}" is not started again for now`, {
-        because: "its proxy has started it too often today",
+        because: "its proxy has started it too often in this hour or day",
         fix: "find out why it stops:  fly logs;  start it by hand:  fly machine start",
       });
     case "unknown-machine":
-      return new Failure("FV-VM-006", `there is no machine of "${vault}" any more`, {
+      return new Failure("FV-VM-006", `there is no machine of "${vault}"`, {
         because: "its proxy asked Fly for the machine that admission_key names",
-        fix: "ask whoever runs it for the vault's new entry, with machine_id and admission_key",
+        fix: "if it was made just now, try again in a minute; else ask whoever runs it for the vault's new entry",
       });
     case "busy":
       return new Failure("FV-NET-004", `the proxy of "${vault}" is busy`, {
-        because: "one of its limits for this machine or this network is reached",
-        fix: "try again in a few seconds",
+        because: "a limit is reached: of this machine, of this network, or of starts in all",
+        fix: "try again in a minute",
       });
     case "draining":
       return new Failure("FV-NET-004", `the proxy of "${vault}" is being replaced`, {

@@ -111,7 +111,7 @@ function answerTo(request: Request, answer: () => Response): Response {
 }
 
 function health({ health: { ok, why } }: WebState): Response {
-  return text(ok ? 200 : 503, ok ? "ok" : why);
+  return text(ok ? 200 : 503, why);
 }
 
 function metrics(state: WebState): Response {

@@ -270,7 +270,7 @@ test.each([
   ["resuming", "FV-VM-004", 'the machine of "dev" was not up in time'],
   ["failed", "FV-VM-004", 'the machine of "dev" could not be started'],
   ["resting", "FV-VM-005", 'the machine of "dev" is not started again for now'],
-  ["unknown-machine", "FV-VM-006", 'there is no machine of "dev" any more'],
+  ["unknown-machine", "FV-VM-006", 'there is no machine of "dev"'],
   ["busy", "FV-NET-004", 'the proxy of "dev" is busy'],
   ["draining", "FV-NET-004", 'the proxy of "dev" is being replaced'],
   ["clock", "FV-NET-002", '"dev" did not answer'],

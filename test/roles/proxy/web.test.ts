@@ -169,7 +169,7 @@ test.each([
 test("health and metrics are what the broker said last, the latter at the private door alone", async () => {
   expect((await fetch(web.url("/metrics", "metrics"))).status).toBe(503);
   await web.order({ kind: "metrics", text: "fly_vault_up 1\n" });
-  await web.order({ kind: "health", ok: true, why: "" });
+  await web.order({ kind: "health", ok: true, why: "ok" });
   await untilStatus(200, "/healthz", "http");
   await untilStatus(200, "/metrics", "metrics");
   const response = await fetch(web.url("/metrics", "metrics"));
@@ -177,6 +177,12 @@ test("health and metrics are what the broker said last, the latter at the privat
   expect(await response.text()).toBe("fly_vault_up 1\n");
   for (const server of ["http", "metrics"] as const)
     expect(await (await fetch(web.url("/healthz", server))).text()).toBe("ok\n");
+  const early = "ok, the list of machines is still to come";
+  await web.order({ kind: "health", ok: true, why: early });
+  await web.order({ kind: "metrics", text: "fly_vault_up 2\n" });
+  while ((await (await fetch(web.url("/metrics", "metrics"))).text()) !== "fly_vault_up 2\n")
+    await Bun.sleep(5);
+  expect(await (await fetch(web.url("/healthz", "http"))).text()).toBe(`${early}\n`);
   await web.order({ kind: "health", ok: false, why: "the relay restarts" });
   await untilStatus(503, "/healthz", "http");
   expect((await fetch(web.url("/nothing", "metrics"))).status).toBe(404);
