@@ -69,8 +69,8 @@ export class ClientFlow implements Flow {
 
   /** Whether one more tag or id from here is looked at before those of strangers. */
   mayBeChecked(nowMs: number): boolean {
-    const { checksPerFlowBurst, checksPerFlowPerSecond } = proxyLimits;
-    this.#checks ??= new TokenBucket(checksPerFlowPerSecond, checksPerFlowBurst);
+    const limits = proxyLimits;
+    this.#checks ??= new TokenBucket(limits.checksPerFlowPerSecond, limits.checksPerFlowBurst);
     return this.#checks.take(1, nowMs);
   }
 
