@@ -37,13 +37,13 @@ export class Admissions {
     if (quicBytes > quicLimits.datagramBytesOptionMax) return tally.drop("no-quic");
     const epoch = datagram[1] ?? 0;
     if (!keys.isLive(epoch)) return tally.drop("unknown-epoch");
-    const hasFlow = flows.first(source.key) !== undefined;
-    const unseen = checks.take(source, hasFlow, now.monotonicMs);
+    const flow = flows.first(source.key);
+    const unseen = checks.take("tags", source, flow, now.monotonicMs);
     if (unseen !== null) return tally.drop(unseen);
     let key: Uint8Array | undefined;
     const admission = openAdmission(datagram, (_, id) => (key = keys.admissionKey(epoch, id)));
     if (admission === null || key === undefined) {
-      checks.noteWrong(source, now.monotonicMs);
+      checks.noteVain(source, now.monotonicMs);
       return tally.drop("bad-tag");
     }
     const { machineId, tag } = admission;
@@ -53,7 +53,10 @@ export class Admissions {
     const applicant: Applicant = { source, epoch, machineId, tag, datagram, now };
     const old = window.check(admission, now.wallMs);
     if (old === "clock") return this.#refuse(applicant, "clock", "clock");
-    if (old === "replayed") return tally.drop("replayed");
+    if (old === "replayed") {
+      checks.noteVain(source, now.monotonicMs);
+      return tally.drop("replayed");
+    }
     return this.#admit(applicant);
   }
 
@@ -189,7 +192,9 @@ export class Admissions {
 
   /** Tells why, if it is time for a hint again. */
   #refuse(applicant: Applicant, cause: DropCause, state: HintState): Decision {
-    const drop = this.#parts.tally.drop(cause);
+    const { checks, tally } = this.#parts;
+    checks.noteVain(applicant.source, applicant.now.monotonicMs);
+    const drop = tally.drop(cause);
     return this.#hint(applicant, state) ?? drop;
   }
 

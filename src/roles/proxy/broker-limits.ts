@@ -35,6 +35,8 @@ export const brokerLimits = {
   startWaitMs: 120_000,
 
   // The two other processes.
+  /** What their garbage collectors take the memory of the computer for: garbage is a part of it at the most. */
+  childRamBytes: 128 * 1024 * 1024,
   childListenMs: 15_000,
   /** They report every second; one that says nothing for so long stands still. */
   childSilentMs: 10_000,

@@ -4,6 +4,7 @@ import { proxyLimits } from "./limits.ts";
 import type { AddressedMachine, Machine, Traffic } from "./machine.ts";
 import type { RateShare } from "./machine-rate.ts";
 import type { Source } from "./source.ts";
+import { TokenBucket } from "./token-bucket.ts";
 
 /** A client's address and port, at one machine. */
 export class ClientFlow implements Flow {
@@ -36,6 +37,8 @@ export class ClientFlow implements Flow {
   #allowedBytes = 0;
   /** When the admission came that the machine has not answered yet. */
   #askedMs: number | undefined;
+  /** Made when first needed: most flows keep their id. */
+  #checks: TokenBucket | undefined;
 
   constructor(
     source: Source,
@@ -62,6 +65,13 @@ export class ClientFlow implements Flow {
     for (let index = connectionIdBytes - 1; index >= 0; index--)
       if (id[index] !== datagram[at + index]) return false;
     return true;
+  }
+
+  /** Whether one more tag or id from here is looked at before those of strangers. */
+  mayBeChecked(nowMs: number): boolean {
+    const limits = proxyLimits;
+    this.#checks ??= new TokenBucket(limits.checksPerFlowPerSecond, limits.checksPerFlowBurst);
+    return this.#checks.take(1, nowMs);
   }
 
   setId(id: Uint8Array): void {

@@ -84,8 +84,10 @@ export class ClientIntake {
       flowClosed(flow);
       return undefined;
     }
-    client.upstream = upstream;
-    client.remember();
+    // Its own client, of whom this may be a copy: that one is forgotten when the socket goes.
+    const owner = upstream.client;
+    owner.upstream = upstream;
+    owner.remember();
     return upstream;
   }
 

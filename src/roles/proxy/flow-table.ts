@@ -81,9 +81,10 @@ export class FlowTable {
     if (flow.open) this.#remove(flow);
   }
 
-  /** Its machine has another address: the next datagram finds a flow to there. */
+  /** What leads to an address that its machine has no more: the next datagram finds a flow to the new one. */
   move(machine: AddressedMachine, nowMs: number): void {
     for (const flow of this.of(machine)) {
+      if (flow.address === machine.address) continue;
       this.close(flow);
       this.#insert(flow.moved(machine, nowMs));
     }

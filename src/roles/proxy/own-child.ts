@@ -3,6 +3,13 @@ import type { LogFields } from "../../system/log.ts";
 import { late, whenLate, within } from "../../system/within.ts";
 import { brokerLimits } from "./broker-limits.ts";
 
+/** Secrets were taken out of ours, and other people's BUN_* has no business there. */
+export function ownChildEnv(): Record<string, string> {
+  // The collector lets garbage grow by this much memory rather than by that of the whole computer.
+  const ramBytes = String(brokerLimits.childRamBytes);
+  return childEnv({ PATH: process.env["PATH"] }, { BUN_JSC_forceRAMSize: ramBytes });
+}
+
 /** A process of this same program: started, watched, ended. Its log goes where ours goes. */
 export class OwnChild {
   /** Resolves once it is gone and its last words were heard. Never rejects. */
@@ -24,8 +31,7 @@ export class OwnChild {
     this.#process = Bun.spawn([...command], {
       // The role is in the words: a program file may have any name.
       argv0: "fly-vault",
-      // Secrets were taken out of ours, and BUN_* has no business there.
-      env: childEnv({ PATH: process.env["PATH"] }),
+      env: ownChildEnv(),
       cwd: "/",
       // Ctrl-C is for us; we tell them.
       detached: true,

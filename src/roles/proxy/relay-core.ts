@@ -148,15 +148,14 @@ export class RelayCore {
     const { checks, directory, flows, keys, openNetworks, tally } = this.#parts;
     const nowMs = now.monotonicMs;
     if (!keys.isLive((datagram[idAt] ?? 0) >> 5)) return tally.drop("unknown-epoch");
-    const hasFlow = flows.first(source.key) !== undefined;
-    const unseen = checks.take(source, hasFlow, nowMs);
+    const unseen = checks.take("ids", source, flows.first(source.key), nowMs);
     if (unseen !== null) return tally.drop(unseen);
     const id = datagram.subarray(idAt, idAt + connectionIdBytes);
     const opened = openRoutedId(id, this.#idKeys);
     const machine = opened === null ? undefined : directory.find(opened.machineId);
     if (opened === null || machine === undefined) {
       if (!this.#parts.synced) return tally.drop("unknown-machine");
-      checks.noteWrong(source, nowMs);
+      checks.noteVain(source, nowMs);
       return tally.drop("bad-id");
     }
     let flow = flows.at(source.key, machine);
@@ -165,7 +164,10 @@ export class RelayCore {
       if (keys.isOpen(opened.epoch) && !openNetworks.mayOpenFlow(source.network, nowMs))
         return tally.drop("new-flow-rate");
       const added = flows.add(source, machine, { epoch: opened.epoch, admitted: false }, nowMs);
-      if (typeof added === "string") return tally.drop(added);
+      if (typeof added === "string") {
+        checks.noteVain(source, nowMs);
+        return tally.drop(added);
+      }
       flow = added;
     }
     flow.setId(id);
@@ -175,11 +177,9 @@ export class RelayCore {
 
   #learnMachine(record: Extract<RelayRecord, { kind: "machine" }>, now: Instant): void {
     const { directory, flows } = this.#parts;
-    const before = directory.find(record.machineId)?.address;
     const machine = directory.set(record);
     if (machine === undefined) return;
-    if (hasAddress(machine) && before !== undefined && before !== machine.address)
-      flows.move(machine, now.monotonicMs);
+    if (hasAddress(machine)) flows.move(machine, now.monotonicMs);
     if (machine.state === "started") machine.failed = null;
     this.#admissions.release(machine, now);
     this.#admissions.startForHeld(machine, now);

@@ -17,8 +17,14 @@ export const webLimits = {
   /** From one client; more are dropped, as a full link would. */
   datagramsPerSecond: 20_000,
   datagramsBurst: 5000,
+  /** From one that nothing came back for yet. */
+  strangersPerSecond: 100,
+  strangersBurst: 256,
   /** Datagrams for a client that does not read so fast are dropped from here on. */
   bufferedBytesMax: 1024 * 1024,
+  /** Of all clients together; with more than that, each may have so much only. */
+  bufferedBytesTotalMax: 64 * 1024 * 1024,
+  bufferedBytesShort: 16 * 1024,
 
   /** A request that is no WebSocket has no body that we want. */
   requestBytesMax: 1024,

@@ -66,6 +66,7 @@ export function openPublicServer(
         });
       },
       message: (socket, message) => door.receive(socket.data, message),
+      ping: (socket) => door.pinged(socket.data),
       close: (socket, _code, reason) => {
         // Too large a message is dealt with before the door sees it.
         if (reason.includes("too big")) door.counters.add("web_closed_misuse");

@@ -28,8 +28,11 @@ export interface DoorConnection {
   readonly network: string;
   readonly sinceMs: number;
   socket: DoorSocket | undefined;
-  /** The last datagram of the client. */
+  /** The last datagram of the client, and the last for it. */
   heardMs: number;
+  answeredMs: number;
+  /** What waited for the client to read, when that was last looked at. */
+  buffered: number;
   /** Datagrams that may come now, at `filledMs`. */
   tokens: number;
   filledMs: number;
@@ -39,7 +42,7 @@ export interface DoorConnection {
 export const closings = {
   gone: { code: 1001, reason: "the proxy has forgotten this connection" },
   misuse: { code: 1003, reason: "one binary message is one datagram" },
-  idle: { code: 1008, reason: "nothing came for too long" },
+  idle: { code: 1008, reason: "nothing came, or came back, for too long" },
   unadmitted: { code: 1008, reason: "nothing was admitted" },
   draining: { code: 1012, reason: "this proxy is going, connect again" },
 } as const;
@@ -59,6 +62,8 @@ export class WebSocketDoor {
   /** Oldest first. */
   readonly #unadmitted = new Set<DoorConnection>();
   #next: number;
+  /** At least what waits for all clients. */
+  #buffered = 0;
   #isDraining = false;
 
   constructor(options: WebSocketDoorOptions) {
@@ -89,7 +94,9 @@ export class WebSocketDoor {
       sinceMs: now,
       socket: undefined,
       heardMs: now,
-      tokens: webLimits.datagramsBurst,
+      answeredMs: now,
+      buffered: 0,
+      tokens: webLimits.strangersBurst,
       filledMs: now,
     };
     this.#connections.set(connection.number, connection);
@@ -114,13 +121,19 @@ export class WebSocketDoor {
       return;
     }
     const now = this.#options.nowMs();
-    if (!takeToken(connection, now)) {
+    if (!this.#takeToken(connection, now)) {
       this.counters.add("web_dropped_rate");
       return;
     }
     connection.heardMs = now;
     this.counters.add("web_datagrams_in");
     this.#send(connection, message);
+  }
+
+  /** It is answered by itself; who does not read that must not make us keep it. */
+  pinged(connection: DoorConnection): void {
+    if ((connection.socket?.bufferedBytes ?? 0) > webLimits.bufferedBytesShort)
+      this.#close(connection, "misuse");
   }
 
   /** The client's WebSocket is no more. */
@@ -141,13 +154,15 @@ export class WebSocketDoor {
       connection.socket.close(closings.gone.code, closings.gone.reason);
       return;
     }
-    this.#unadmitted.delete(connection);
-    if (connection.socket.bufferedBytes > webLimits.bufferedBytesMax) {
+    if (this.#unadmitted.delete(connection)) connection.tokens = webLimits.datagramsBurst;
+    connection.answeredMs = this.#options.nowMs();
+    if (this.#noteBuffered(connection) > this.#bufferedMax) {
       this.counters.add("web_dropped_buffered");
       return;
     }
     this.counters.add("web_datagrams_out");
     connection.socket.send(decoded.datagram);
+    this.#noteBuffered(connection);
   }
 
   /** Lets those go whose time is over. Every second. */
@@ -157,8 +172,12 @@ export class WebSocketDoor {
       if (now - connection.sinceMs < webLimits.unadmittedMs) break;
       this.#close(connection, "unadmitted");
     }
-    for (const connection of this.#connections.values())
-      if (now - connection.heardMs >= webLimits.idleMs) this.#close(connection, "idle");
+    for (const connection of this.#connections.values()) {
+      this.#noteBuffered(connection);
+      // One that only sends what comes to nothing would keep its place for ever.
+      const aliveMs = Math.min(connection.heardMs, connection.answeredMs);
+      if (now - aliveMs >= webLimits.idleMs) this.#close(connection, "idle");
+    }
   }
 
   /** Lets nobody in any more, and sends the others where they come from: to another proxy. */
@@ -191,25 +210,42 @@ export class WebSocketDoor {
     connection.socket?.close(closings[why].code, closings[why].reason);
   }
 
+  get #bufferedMax(): number {
+    const isShort = this.#buffered > webLimits.bufferedBytesTotalMax;
+    return isShort ? webLimits.bufferedBytesShort : webLimits.bufferedBytesMax;
+  }
+
+  #noteBuffered(connection: DoorConnection): number {
+    const now = connection.socket?.bufferedBytes ?? 0;
+    this.#buffered += now - connection.buffered;
+    connection.buffered = now;
+    return now;
+  }
+
+  #takeToken(connection: DoorConnection, nowMs: number): boolean {
+    const isStranger = this.#unadmitted.has(connection);
+    const perSecond = isStranger ? webLimits.strangersPerSecond : webLimits.datagramsPerSecond;
+    const burst = isStranger ? webLimits.strangersBurst : webLimits.datagramsBurst;
+    const gained = ((nowMs - connection.filledMs) * perSecond) / 1000;
+    connection.tokens = Math.min(burst, connection.tokens + gained);
+    connection.filledMs = nowMs;
+    if (connection.tokens < 1) return false;
+    connection.tokens -= 1;
+    return true;
+  }
+
   /** False when that was done before. */
   #forget(connection: DoorConnection): boolean {
     if (this.#connections.get(connection.number) !== connection) return false;
     this.#connections.delete(connection.number);
     this.#unadmitted.delete(connection);
+    this.#buffered -= connection.buffered;
+    connection.buffered = 0;
     const left = (this.#ofNetwork.get(connection.network) ?? 1) - 1;
     if (left > 0) this.#ofNetwork.set(connection.network, left);
     else this.#ofNetwork.delete(connection.network);
     return true;
   }
-}
-
-function takeToken(connection: DoorConnection, nowMs: number): boolean {
-  const gained = ((nowMs - connection.filledMs) * webLimits.datagramsPerSecond) / 1000;
-  connection.tokens = Math.min(webLimits.datagramsBurst, connection.tokens + gained);
-  connection.filledMs = nowMs;
-  if (connection.tokens < 1) return false;
-  connection.tokens -= 1;
-  return true;
 }
 
 const nothing = new Uint8Array(0);

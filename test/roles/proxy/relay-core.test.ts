@@ -179,6 +179,25 @@ describe("roaming and restarts", () => {
     expect(stage.answer(moved, 60_000, 50)).toBeNull();
   });
 
+  test("a machine that had no address for a while gets its clients at the new one, too", () => {
+    const stage = new RelayStage();
+    const flow = stage.confirmed(0, client(1));
+    stage.learn({
+      kind: "machine",
+      machineId: machineId(0),
+      state: "replacing",
+      address: undefined,
+    });
+    expect(stage.flow(stage.bare())).toBe(flow);
+    stage.machine(0, "started", "fdaa::ffff");
+    expect(stage.closed).toEqual([nameOf(flow)]);
+    const moved = stage.flow(stage.bare());
+    expect(moved.address).toBe("fdaa::ffff");
+    // The same again changes nothing.
+    stage.machine(0, "started", "fdaa::ffff");
+    expect(stage.flow(stage.bare())).toBe(moved);
+  });
+
   test("a machine that sleeps keeps its flows; one that is gone does not", () => {
     const stage = new RelayStage();
     const flow = stage.confirmed(0, client(1));

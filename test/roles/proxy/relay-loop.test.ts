@@ -10,7 +10,7 @@ import type {
 } from "../../../src/roles/proxy/decision.ts";
 import { Door } from "../../../src/roles/proxy/door.ts";
 import { proxyLimits } from "../../../src/roles/proxy/limits.ts";
-import { openPublicSocket } from "../../../src/roles/proxy/public-socket.ts";
+import { openPublicSocket, type PublicSocket } from "../../../src/roles/proxy/public-socket.ts";
 import { RelayCounters } from "../../../src/roles/proxy/relay-counters.ts";
 import { type RelayDecisions, RelayLoop } from "../../../src/roles/proxy/relay-loop.ts";
 import type { Source } from "../../../src/roles/proxy/source.ts";
@@ -60,6 +60,7 @@ let core: ScriptedCore;
 let counters: RelayCounters;
 let loop: RelayLoop;
 let proxyPort: number;
+let publicSocket: PublicSocket;
 let machine: number;
 let records: Pipe;
 let opened: number[];
@@ -70,6 +71,7 @@ beforeEach(() => {
   counters = new RelayCounters();
   mistakes = [];
   const socket = openPublicSocket({ host: "127.0.0.1", port: 0 }, counters, { index: 0, seed: 1 });
+  publicSocket = socket;
   proxyPort = socket.address.port;
   machine = openSocket();
   const door = new Door(new Uint8Array(8), counters);
@@ -156,6 +158,29 @@ test("one client is one source for as long as it has a flow, and one flow one so
   send(client, [0x41]);
   loop.turn(0);
   expect(new Set(core.asked.map(({ source }) => source)).size).toBe(2);
+});
+
+test("a client is forgotten with the last of its flows, in whatever order they go", () => {
+  const client = openClient();
+  const [flow, other] = [flowOf(), flowOf()];
+  core.decide = (first) => (first === 0x41 ? flow : other);
+  const close = (closed: Flow): void => {
+    core.output = { requests: [], released: [], hints: [], closed: [closed] };
+    loop.turn(0);
+  };
+  for (const [first, second] of [
+    [flow, other],
+    [other, flow],
+  ] as const) {
+    for (const byte of [0x42, 0x41, 0x42, 0x41]) send(client, [byte]);
+    loop.turn(0);
+    close(first);
+    send(client, [second === flow ? 0x41 : 0x42]);
+    loop.turn(0);
+    expect(publicSocket.clients.size).toBe(1);
+    close(second);
+    expect([publicSocket.clients.size, loop.gauges["sockets"]]).toEqual([0, 0]);
+  }
 });
 
 test("datagrams of many flows leave in the order of each", () => {

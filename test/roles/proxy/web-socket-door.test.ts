@@ -79,6 +79,7 @@ test("a client that is silent for three minutes goes, whatever is sent to it", (
   answer(connection);
   nowMs += webLimits.idleMs - 1;
   door.receive(connection, new Uint8Array(5));
+  answer(connection);
   nowMs += webLimits.idleMs - 1;
   answer(connection);
   door.sweep();
@@ -87,6 +88,65 @@ test("a client that is silent for three minutes goes, whatever is sent to it", (
   door.sweep();
   expect(socket.closedWith).toBe(1008);
   expect(door.counters.values.web_closed_idle).toBe(1);
+});
+
+test("a client that the relay has nothing for goes as well, whatever it sends", () => {
+  const { connection, socket } = open();
+  answer(connection);
+  nowMs += webLimits.idleMs - 1;
+  door.receive(connection, new Uint8Array(5));
+  door.sweep();
+  expect(socket.closedWith).toBeUndefined();
+  nowMs += 1;
+  door.sweep();
+  expect(socket.closedWith).toBe(1008);
+  expect(door.counters.values.web_closed_idle).toBe(1);
+});
+
+test("a stranger may send what a first flight takes, and not more", () => {
+  const { connection } = open();
+  for (let sent = 0; sent < 10_000; sent++) door.receive(connection, new Uint8Array(1));
+  expect(frames).toHaveLength(webLimits.strangersBurst);
+  nowMs += 1000;
+  for (let sent = 0; sent < 10_000; sent++) door.receive(connection, new Uint8Array(1));
+  expect(frames).toHaveLength(webLimits.strangersBurst + webLimits.strangersPerSecond);
+});
+
+test("many clients that do not read cost no more together than a few, and others go on", () => {
+  const slow = Array.from({ length: 200 }, (_, at) => open(`10.0.${at}.1`));
+  const other = open();
+  for (const { connection, socket } of slow) {
+    socket.send = () => {
+      socket.bufferedBytes += 16_384;
+    };
+    for (let count = 0; count < 100; count++) answer(connection, 16_384);
+  }
+  const total = slow.reduce((sum, { socket }) => sum + socket.bufferedBytes, 0);
+  const { bufferedBytesMax, bufferedBytesShort, bufferedBytesTotalMax } = webLimits;
+  expect(total).toBeGreaterThan(bufferedBytesTotalMax);
+  expect(total).toBeLessThan(
+    bufferedBytesTotalMax + bufferedBytesMax + slow.length * (bufferedBytesShort + 16_384),
+  );
+  answer(other.connection);
+  expect(other.socket.sent).toEqual([30]);
+  // What was read in the meantime, or had to go, is room again.
+  for (const { socket } of slow.slice(0, 100)) socket.bufferedBytes = 0;
+  for (const { connection } of slow.slice(100)) door.closed(connection);
+  door.sweep();
+  other.socket.bufferedBytes = bufferedBytesMax - 1;
+  answer(other.connection);
+  expect(other.socket.sent).toEqual([30, 30]);
+});
+
+test("who pings and reads no pongs has to go", () => {
+  const { connection, socket } = open();
+  door.pinged(connection);
+  socket.bufferedBytes = webLimits.bufferedBytesShort;
+  door.pinged(connection);
+  expect(socket.closedWith).toBeUndefined();
+  socket.bufferedBytes += 1;
+  door.pinged(connection);
+  expect(socket.closedWith).toBe(1003);
 });
 
 test("one address, or one /64, has only so many places, and gets them back", () => {

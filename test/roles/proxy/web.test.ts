@@ -1,4 +1,5 @@
 import { afterEach, beforeEach, expect, test } from "bun:test";
+import { connect } from "node:net";
 import { webLimits } from "../../../src/roles/proxy/web-limits.ts";
 import { WebProcess } from "../../support/web-process.ts";
 
@@ -84,6 +85,24 @@ test.each([
   expect([1003, 1009]).toContain(await client.closed);
   await web.until(() => web.frames.length === 1);
   expect(web.frames[0]?.datagram).toHaveLength(0);
+});
+
+test("a client that pings and never reads has to go", async () => {
+  const { hostname, port } = new URL(web.url("/"));
+  const socket = connect(Number(port), hostname).on("error", () => undefined);
+  const head = Object.entries(upgrade).map(([name, value]) => `${name}: ${value}\r\n`);
+  socket.write(`GET /v1/datagrams HTTP/1.1\r\nhost: a\r\n${head.join("")}\r\n`);
+  await new Promise<void>((resolve) => {
+    socket.once("data", () => resolve());
+  });
+  socket.pause();
+  // A header, a mask of zeros, and as much as a ping may have.
+  const ping = Buffer.concat([Buffer.from([0x89, 0x80 | 125, 0, 0, 0, 0]), Buffer.alloc(125)]);
+  const pings = Buffer.concat(Array.from({ length: 500 }, () => ping));
+  const pinging = setInterval(() => socket.write(pings), 1);
+  await web.until(() => web.newestCounters["web_closed_misuse"] === 1);
+  clearInterval(pinging);
+  socket.destroy();
 });
 
 test("a stranger's frames at its socket are nothing", async () => {
