@@ -61,10 +61,13 @@ async function confirm(doomed: Doomed, context: Context): Promise<void> {
   const question = `type "${tenant}" to delete ${countWords(doomed)}: `;
   const isAsked = canAsk(context);
   if (isAsked && (await hasTyped(context, question, tenant))) return;
+  if (isAsked) {
+    throw new Failure("FV-ADM-005", `tenant "${tenant}" was not deleted`, {
+      because: "its name was not typed; nothing was done",
+    });
+  }
   throw new Failure("FV-ADM-005", `refusing to delete tenant "${tenant}" without --yes`, {
-    because: isAsked
-      ? "the name was not typed; nothing was done"
-      : "no terminal to ask on, and all data on the volumes above would be lost",
+    because: "no terminal to ask on, and all data on the volumes above would be lost",
     fix: `fly-vault-admin tenant delete ${tenant} --confirm ${tenant}`,
   });
 }

@@ -57,6 +57,22 @@ describe("on a terminal the name must be typed", () => {
     expect(yes.out).toContain("tenant acme is deleted");
   });
 
+  test("or Ctrl-C pressed: exit 130, and nothing is done", async () => {
+    const on = await open();
+    await create(on);
+    const asked = Promise.withResolvers<undefined>();
+    const never = (async function* () {
+      asked.resolve(undefined);
+      await new Promise(() => undefined);
+      yield new Uint8Array();
+    })();
+    const context = withoutWaiting(memoryContext({ env: on.env, tty: true, stdin: never }));
+    const exit = main(["tenant", "delete", "acme"], context);
+    await asked.promise;
+    context.stop("SIGINT");
+    expect([await exit, await counts(on)]).toEqual([130, [1, 1]]);
+  });
+
   test("unless there is nobody who could: CI, or asked not to ask", async () => {
     const on = await open();
     await create(on);
