@@ -155,10 +155,10 @@ export class ApiTransport {
     about: { readonly action: string; readonly requestId: string | undefined },
   ): MachinesApiError {
     const code = error instanceof Error && "code" in error ? String(error.code) : "";
-    const never = /ConnectionRefused|ECONNREFUSED|ENOTFOUND|DNS|FailedToOpenSocket|CERT|TLS|SSL/iu;
     const message = error instanceof Error ? error.message : String(error);
+    const isBefore = neverSent.test(code) || /handshake/iu.test(message);
     return new MachinesApiError(
-      never.test(code) ? "unreachable" : "lost",
+      isBefore ? "unreachable" : "lost",
       redact(message, this.#token),
       about,
     );
@@ -170,6 +170,10 @@ export class ApiTransport {
     return (retryAfterMs ?? 0) + Math.ceil(this.#clock.random() * ceiling);
   }
 }
+
+/** No address, no way there, nobody listening, or not who it should be. */
+const neverSent =
+  /ConnectionRefused|ECONNREFUSED|ENOTFOUND|EAI_|EHOSTUNREACH|ENETUNREACH|DNS|FailedToOpenSocket|CERT|VERIFY|TLS|SSL/iu;
 
 type Outcome =
   | { readonly kind: "answer"; readonly answer: ApiAnswer }

@@ -1,12 +1,14 @@
 import { MachinesApiError } from "../../fly/api-error.ts";
-import type { FlyMachine, FlyVolume } from "../../fly/machine-shape.ts";
+import { type FlyMachine, type FlyVolume, isMachineGone } from "../../fly/machine-shape.ts";
 import type { MachinesApi } from "../../fly/machines-api.ts";
 import { apiErrorLine } from "./api-failure.ts";
+import { isUnfinished } from "./begun-tenant.ts";
 import { createOnce, type Creation, lookFor, machineCreation, volumeCreation } from "./creation.ts";
 import type { CreationJournal } from "./creation-journal.ts";
 import { putKeys, startWhenReady } from "./machine-rekey.ts";
 import { type Settling, waitUntilRunning } from "./machine-settling.ts";
 import { metadataKeys, type PlannedMachine } from "./plan.ts";
+import { volumeIds } from "./tenant-summary.ts";
 import type { VolumeClaims } from "./volume-claims.ts";
 import { deleteVolumeWhenFree } from "./volume-removal.ts";
 
@@ -107,12 +109,20 @@ export class TenantMaker {
     machines.push(...(await this.#found(this.#openMachine, api, left)));
     const volumes = [...this.#madeVolumes];
     volumes.push(...(await this.#found(this.#openVolume, api, left)));
+    const kept = new Set<string>();
     for (const { id, nonce } of machines) {
+      const finished = await finishedByOthers(api, id);
+      if (finished !== undefined) {
+        left.push(`machine ${id}, which another run has finished meanwhile`);
+        for (const volume of volumeIds(finished)) kept.add(volume);
+        continue;
+      }
       await this.#remove(`machine ${id}`, left, async () =>
         api.deleteMachine(id, typeof nonce === "string" ? { leaseNonce: nonce } : {}),
       );
     }
     for (const volume of volumes) {
+      if (kept.has(volume.id)) continue;
       await this.#remove(volumeWords(volume), left, async () =>
         deleteVolumeWhenFree(api, volume.id),
       );
@@ -223,6 +233,17 @@ export class TenantMaker {
     } catch (error) {
       left.push(`${what}: ${apiErrorLine(error)}`);
     }
+  }
+}
+
+/** Another run may have gone on with it, and shown its token to somebody. */
+async function finishedByOthers(api: MachinesApi, id: string): Promise<FlyMachine | undefined> {
+  try {
+    const machine = await api.readMachine(id);
+    return isMachineGone(machine) || isUnfinished(machine) ? undefined : machine;
+  } catch (error) {
+    if (error instanceof MachinesApiError) return undefined;
+    throw error;
   }
 }
 

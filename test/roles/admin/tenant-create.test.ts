@@ -137,6 +137,18 @@ describe("what is noted here while a tenant is made", () => {
   });
 });
 
+test("what another run has finished and shown meanwhile is not taken away", async () => {
+  const others: string[] = [];
+  const strike = async (): Promise<void> => {
+    others.push((await create(on, on.template)).out);
+  };
+  const on = await open([{ on: "GET /machines/*", nth: 1, fault: "403", strike }]);
+  const result = await create(on, on.template);
+  expect([result.exitCode, result.out, others[0]?.includes("[vault.acme]")]).toEqual([8, "", true]);
+  expect(result.err).toContain("which another run has finished meanwhile");
+  expect(await counts(on)).toEqual([1, 1]);
+});
+
 test("two machines of one number are more than can be gone on with", async () => {
   const on = await open([{ on: "PATCH /machines/*/metadata", fault: "403" }]);
   await create(on, on.template);
