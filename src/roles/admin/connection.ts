@@ -2,6 +2,8 @@ import { readFile } from "node:fs/promises";
 import type { Context } from "../../cli/context.ts";
 import { Failure } from "../../cli/failure.ts";
 import { version } from "../../cli/program.ts";
+import { AccountApi } from "../../fly/account-api.ts";
+import { systemClock } from "../../fly/api-clock.ts";
 import {
   apiBaseRule,
   appNameRule,
@@ -9,6 +11,7 @@ import {
   isApiBase,
   isAppName,
 } from "../../fly/api-target.ts";
+import { type ApiObserver, ApiTransport } from "../../fly/api-transport.ts";
 import { MachinesApi } from "../../fly/machines-api.ts";
 import { withApiFailures } from "./api-failure.ts";
 
@@ -37,6 +40,8 @@ export interface ConnectionOptions {
 
 export interface Connection {
   readonly api: MachinesApi;
+  /** What no app has: tokens, rights, the clock of the other side. */
+  readonly account: AccountApi;
   readonly base: string;
 }
 
@@ -45,6 +50,7 @@ export async function openConnection(
   flags: ConnectionOptions,
   context: Context,
   fallbackApp?: string,
+  observe?: ApiObserver,
 ): Promise<Connection> {
   const app = flags.app ?? fallbackApp;
   if (app === undefined) {
@@ -61,14 +67,16 @@ export async function openConnection(
     unsubscribe();
     controller.abort(new Interrupted(signal));
   });
-  const api = new MachinesApi({
+  const transport = new ApiTransport({
     base,
     token,
-    app,
     userAgent: `fly-vault-admin/${version}`,
-    signal: controller.signal,
+    clock: systemClock,
+    ...(observe === undefined ? {} : { observe }),
   });
-  return { api, base };
+  const { signal } = controller;
+  const api = new MachinesApi({ transport, app, signal });
+  return { api, account: new AccountApi({ transport, token, signal }), base };
 }
 
 /** The user asked to stop while a call was under way. */
