@@ -7,6 +7,7 @@ import { tenantCreate } from "./tenant-create.ts";
 import { tenantDelete } from "./tenant-delete.ts";
 import { tenantList } from "./tenant-list.ts";
 import { tenantRekey } from "./tenant-rekey.ts";
+import { tenantRotateToken } from "./tenant-rotate-token.ts";
 import { tenantUsageFacts } from "./tenant-usage-facts.ts";
 import { tokenGenerate } from "./token-generate.ts";
 
@@ -20,6 +21,7 @@ export async function main(argv: readonly string[], context: Context): Promise<n
         tenantList,
         tenantDelete,
         tenantRekey,
+        tenantRotateToken,
         tenantUsageFacts,
         tokenGenerate,
         proxyKeyNew,
