@@ -1,5 +1,6 @@
 import type { Context } from "../../cli/context.ts";
 import { runProgram } from "../../cli/program.ts";
+import { orphansCommand } from "./orphans.ts";
 import { proxyKeyNew, proxyKeyRetire, proxyKeyRotate } from "./proxy-key-change.ts";
 import { proxyKeyDerive, proxyKeyOpen } from "./proxy-key-derive.ts";
 import { proxyKeyShow } from "./proxy-key-show.ts";
@@ -23,6 +24,8 @@ export async function main(argv: readonly string[], context: Context): Promise<n
         tenantRekey,
         tenantRotateToken,
         tenantUsageFacts,
+        orphansCommand,
+        { ...orphansCommand, name: "tenant orphans", hidden: true },
         tokenGenerate,
         proxyKeyNew,
         proxyKeyRotate,
