@@ -1,5 +1,6 @@
 import type { Context } from "../../cli/context.ts";
 import { runProgram } from "../../cli/program.ts";
+import { doctorCommand } from "./doctor.ts";
 import { orphansCommand } from "./orphans.ts";
 import { proxyKeyNew, proxyKeyRetire, proxyKeyRotate } from "./proxy-key-change.ts";
 import { proxyKeyDerive, proxyKeyOpen } from "./proxy-key-derive.ts";
@@ -24,6 +25,7 @@ export async function main(argv: readonly string[], context: Context): Promise<n
         tenantRekey,
         tenantRotateToken,
         tenantUsageFacts,
+        doctorCommand,
         orphansCommand,
         { ...orphansCommand, name: "tenant orphans", hidden: true },
         tokenGenerate,

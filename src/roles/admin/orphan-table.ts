@@ -1,3 +1,4 @@
+import { counted } from "../../cli/counted.ts";
 import { formatDuration } from "../../cli/duration.ts";
 import { renderTable } from "../../cli/table.ts";
 import type { Orphan, OrphanKind } from "./orphan-finding.ts";
@@ -42,7 +43,7 @@ export function countWords(orphans: readonly Orphan[]): string {
   const words = (["machine", "volume"] as const)
     .map((what) => [count(what), what] as const)
     .filter(([number]) => number > 0)
-    .map(([number, what]) => `${number} ${what}${number === 1 ? "" : "s"}`);
+    .map(([number, what]) => counted(number, what));
   const gib = gibOf(orphans);
   return `${words.join(" and ")}${gib === 0 ? "" : ` (${gib} GiB)`}`;
 }

@@ -62,7 +62,7 @@ test("machines without a tenant, of others, cordoned, leased", () => {
       machine("a3", "acme", { config: {} }),
       machine("a4", "acme", { cordoned: true, ...soon }),
       machine("a5", "acme", { ...over }),
-      machine("a6", "acme", { lease: "?" } as Partial<FlyMachine>),
+      machine("a6", "acme", { lease: "?" }),
     ]),
   ).toEqual([
     "machine-without-tenant a1 goes",
