@@ -1,36 +1,14 @@
 import type { FlyMachine } from "../../fly/machine-shape.ts";
 import { usageLimits } from "./usage-limits.ts";
 import type { UsageRecord, UsageState } from "./usage-record.ts";
+import { UsageMachine } from "./usage-machine.ts";
 import { shapeOf, type UsageShape, versionTimeMs } from "./usage-shape.ts";
 import type { UsageSnapshot } from "./usage-snapshot.ts";
 import { presentKind, timeMs, transitionsOf, usageTimes } from "./usage-times.ts";
 
-/** All that the journal knows of one machine. */
-export interface MachineHistory {
-  readonly id: string;
-  /** By time. */
-  readonly transitions: readonly Change[];
-  /** By time; the first one holds for all before it. */
-  readonly shapes: readonly { readonly atMs: number; readonly shape: UsageShape }[];
-  /** Not listed since; undefined while it is. */
-  readonly missingMs: number | undefined;
-}
-
-export interface Change {
-  readonly state: UsageState;
-  readonly atMs: number;
-  readonly isEstimated: boolean;
-}
-
-interface Known {
-  transitions: Change[];
-  shapes: { atMs: number; shape: UsageShape }[];
-  missingMs: number | undefined;
-}
-
 /** What the records of a journal add up to, and what a look at the fleet adds to them. Pure. */
 export class UsageHistory {
-  readonly #machines = new Map<string, Known>();
+  readonly #machines = new Map<string, UsageMachine>();
   #polledMs = -Infinity;
 
   /** Saying a thing twice changes nothing. */
@@ -41,15 +19,14 @@ export class UsageHistory {
     const known = this.#known(record.machine);
     switch (record.kind) {
       case "transition":
-        addTransition(known, {
+        known.addTransition({
           state: record.state,
           atMs: record.at,
           isEstimated: record.estimated === true,
         });
         return;
       case "shape":
-        known.shapes.push({ atMs: record.at, shape: record.shape });
-        known.shapes.sort((a, b) => a.atMs - b.atMs);
+        known.addShape({ atMs: record.at, shape: record.shape });
         return;
       case "missing":
         known.missingMs = record.at;
@@ -75,18 +52,16 @@ export class UsageHistory {
     return records;
   }
 
-  machines(): MachineHistory[] {
-    return [...this.#machines]
-      .map(([id, { transitions, shapes, missingMs }]) => ({ id, transitions, shapes, missingMs }))
-      .toSorted((a, b) => (a.id < b.id ? -1 : 1));
+  /** By id. */
+  machines(): UsageMachine[] {
+    return [...this.#machines.values()].toSorted((a, b) => (a.id < b.id ? -1 : 1));
   }
 
   #seen(machine: FlyMachine, snapshot: UsageSnapshot): UsageRecord[] {
     const known = this.#machines.get(machine.id);
     const records: UsageRecord[] = [];
     for (const { state, atMs } of toldChanges(machine, known)) {
-      const isKnown = known?.transitions.some((each) => each.state === state && each.atMs === atMs);
-      if (isKnown !== true)
+      if (known?.has(state, atMs) !== true)
         records.push({ kind: "transition", machine: machine.id, state, at: atMs });
     }
     records.push(...estimateOf(machine, known, snapshot), ...shapeChange(machine, known, snapshot));
@@ -101,15 +76,14 @@ export class UsageHistory {
     tenant: string | undefined,
   ): UsageRecord | undefined {
     const known = this.#known(id);
-    const owner = known.shapes.at(-1)?.shape.tenant_id;
+    const owner = known.lastShape?.shape.tenant_id;
     if (tenant !== undefined && owner !== tenant) return undefined;
-    if (known.missingMs !== undefined || known.transitions.at(-1)?.state === "deleted")
-      return undefined;
+    if (known.missingMs !== undefined || known.last?.state === "deleted") return undefined;
     return { kind: "missing", machine: id, at: snapshot.observedAtMs };
   }
 
-  #known(id: string): Known {
-    const known = this.#machines.get(id) ?? { transitions: [], shapes: [], missingMs: undefined };
+  #known(id: string): UsageMachine {
+    const known = this.#machines.get(id) ?? new UsageMachine(id);
     this.#machines.set(id, known);
     return known;
   }
@@ -118,50 +92,40 @@ export class UsageHistory {
 /** What Fly's events tell, after the creation. Both are taken with care, for a machine may have moved. */
 function toldChanges(
   machine: FlyMachine,
-  known: Known | undefined,
+  known: UsageMachine | undefined,
 ): { readonly state: UsageState; readonly atMs: number }[] {
   const isDeleted = presentKind(machine.state) === "deleted";
   const told = transitionsOf(machine)
     .filter(({ kind }) => isDeleted || kind !== "deleted")
     .map(({ kind, atMs }) => ({ state: kind, atMs }));
   const createdMs = timeMs(machine.created_at);
-  const first = known?.transitions[0] ?? told[0];
+  const first = known?.first ?? told[0];
   if (createdMs === undefined || createdMs > (first?.atMs ?? Infinity)) return told;
   return [{ state: "created", atMs: createdMs }, ...told];
-}
-
-function addTransition(known: Known, change: Change): void {
-  const { transitions } = known;
-  if (transitions.some((each) => each.state === change.state && each.atMs === change.atMs)) return;
-  transitions.push(change);
-  transitions.sort((a, b) => a.atMs - b.atMs);
 }
 
 /** Where no event tells of the present state, that it is in it, from when it was last changed. */
 function estimateOf(
   machine: FlyMachine,
-  known: Known | undefined,
+  known: UsageMachine | undefined,
   snapshot: UsageSnapshot,
 ): UsageRecord[] {
   const state = presentKind(machine.state);
-  if (state === undefined || known?.transitions.at(-1)?.state === state) return [];
+  if (state === undefined || known?.last?.state === state) return [];
   const { sinceMs, isEstimated } = usageTimes(machine);
   if (!isEstimated) return [];
-  const at = Math.max(
-    sinceMs ?? snapshot.observedAtMs,
-    known?.transitions.at(-1)?.atMs ?? -Infinity,
-  );
+  const at = Math.max(sinceMs ?? snapshot.observedAtMs, known?.last?.atMs ?? -Infinity);
   return [{ kind: "transition", machine: machine.id, state, at, estimated: true }];
 }
 
 /** A change took place with the machine's new version, if that is younger than what was known. */
 function shapeChange(
   machine: FlyMachine,
-  known: Known | undefined,
+  known: UsageMachine | undefined,
   { volumeSizes, observedAtMs }: UsageSnapshot,
 ): UsageRecord[] {
   const shape = shapeOf(machine, volumeSizes);
-  const before = known?.shapes.at(-1);
+  const before = known?.lastShape;
   if (before !== undefined && !isOther(shape, before.shape)) return [];
   const versionMs = versionTimeMs(machine) ?? observedAtMs;
   const fits = versionMs > (before?.atMs ?? -Infinity) && versionMs <= observedAtMs;

@@ -1,4 +1,4 @@
-import type { Change, MachineHistory } from "./usage-history.ts";
+import type { Change, TimedShape, UsageMachine } from "./usage-machine.ts";
 import { usageLimits } from "./usage-limits.ts";
 import type { UsageState } from "./usage-record.ts";
 import type { UsageShape } from "./usage-shape.ts";
@@ -27,10 +27,7 @@ export class TooManyIntervals extends Error {
 }
 
 /** By machine, then time. No two of one machine overlap. Throws `TooManyIntervals`. */
-export function usageIntervals(
-  machines: readonly MachineHistory[],
-  window: Window,
-): UsageInterval[] {
+export function usageIntervals(machines: readonly UsageMachine[], window: Window): UsageInterval[] {
   const intervals: UsageInterval[] = [];
   for (const machine of machines) {
     intervals.push(...intervalsOf(machine, window));
@@ -40,7 +37,8 @@ export function usageIntervals(
   return intervals;
 }
 
-function intervalsOf(machine: MachineHistory, window: Window): UsageInterval[] {
+function intervalsOf(machine: UsageMachine, window: Window): UsageInterval[] {
+  const { shapes } = machine;
   const changes = distinctChanges(machine);
   return changes.flatMap((change, at) => {
     const { state } = change;
@@ -55,7 +53,7 @@ function intervalsOf(machine: MachineHistory, window: Window): UsageInterval[] {
         isEstimated: change.isEstimated || next?.isEstimated === true,
       },
       window,
-      machine,
+      shapes,
     );
   });
 }
@@ -63,11 +61,11 @@ function intervalsOf(machine: MachineHistory, window: Window): UsageInterval[] {
 type Span = Omit<UsageInterval, "shape" | "isOngoing">;
 
 /** The part of a span that lies in the window, cut where the shape changed. */
-function clipped(span: Span, window: Window, machine: MachineHistory): UsageInterval[] {
+function clipped(span: Span, window: Window, shapes: readonly TimedShape[]): UsageInterval[] {
   const fromMs = Math.max(span.fromMs, window.sinceMs);
   const toMs = Math.min(span.toMs, window.untilMs);
   if (fromMs >= toMs) return [];
-  const cuts = machine.shapes
+  const cuts = shapes
     .slice(1)
     .map(({ atMs }) => atMs)
     .filter((atMs) => atMs > fromMs && atMs < toMs);
@@ -81,7 +79,7 @@ function clipped(span: Span, window: Window, machine: MachineHistory): UsageInte
       toMs: starts[at + 1] ?? toMs,
       isOngoing: isLast && span.toMs > window.untilMs,
       isEstimated: span.isEstimated,
-      shape: shapeAt(machine, startMs),
+      shape: shapeAt(shapes, startMs),
     };
   });
 }
@@ -90,7 +88,7 @@ function clipped(span: Span, window: Window, machine: MachineHistory): UsageInte
  * Only what changes the state, up to the deletion, or to when Fly did not list the machine any more. Of
  * a machine that was migrated, copies were deleted before: the last deletion is its own.
  */
-function distinctChanges({ transitions, missingMs }: MachineHistory): Change[] {
+function distinctChanges({ transitions, missingMs }: UsageMachine): Change[] {
   const missing: readonly Change[] =
     missingMs === undefined ? [] : [{ state: "deleted", atMs: missingMs, isEstimated: true }];
   const all = [...transitions, ...missing].toSorted((a, b) => a.atMs - b.atMs);
@@ -104,7 +102,7 @@ function distinctChanges({ transitions, missingMs }: MachineHistory): Change[] {
   return changes;
 }
 
-function shapeAt({ shapes }: MachineHistory, atMs: number): UsageShape {
+function shapeAt(shapes: readonly TimedShape[], atMs: number): UsageShape {
   const shape = shapes.findLast((each) => each.atMs <= atMs) ?? shapes[0];
   return shape?.shape ?? unknownShape;
 }

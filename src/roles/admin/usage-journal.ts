@@ -17,6 +17,8 @@ export class UsageJournal {
   readonly #path: string;
   readonly #tenant: string | undefined;
   readonly #history: UsageHistory;
+  /** As far as we know; others may have written more. */
+  #bytes = 0;
   /** Not on disk yet: a write that failed is made again with the next. */
   #unwritten = "";
   /** One write after the other. */
@@ -35,6 +37,7 @@ export class UsageJournal {
       checkOwner(path, records, options.app);
       for (const record of records) history.apply(record);
       const journal = new UsageJournal(path, options.tenant, history);
+      journal.#bytes = bytes?.length ?? 0;
       // Ends a line that somebody was killed in.
       const start = text === "" || text.endsWith("\n") ? "" : "\n";
       const owner = { kind: "app", version: journalVersion, app: options.app } as const;
@@ -80,12 +83,17 @@ export class UsageJournal {
 
   async #append(lines: string): Promise<void> {
     if (lines === "") return;
+    const length = Buffer.byteLength(lines);
+    // Longer, it could not be read again.
+    if (this.#bytes + length > usageLimits.journalBytesMax)
+      throw new PrivateFileError(`it is full, with ${this.#bytes} bytes`);
     await mkdir(dirname(this.#path), { recursive: true, mode: 0o700 });
     const flags = constants.O_WRONLY | constants.O_APPEND | constants.O_CREAT;
     const handle = await open(this.#path, flags | constants.O_NOFOLLOW, 0o600);
     try {
       await handle.appendFile(lines);
       await handle.sync();
+      this.#bytes += length;
     } finally {
       await handle.close();
     }

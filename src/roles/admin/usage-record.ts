@@ -36,6 +36,7 @@ export function encodeRecord(record: UsageRecord): string {
 
 /** Undefined for a line that is cut short, or of a kind that is not known yet. */
 export function decodeRecord(line: string): UsageRecord | undefined {
+  if (line === "") return undefined;
   let value: unknown;
   try {
     value = JSON.parse(line);

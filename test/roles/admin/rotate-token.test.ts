@@ -140,6 +140,8 @@ test("a token of one's own is taken from a file, and given twice changes nothing
   expect(again.err).toContain("has the new token already");
 });
 
+const key = (out: string): string | undefined => vaultsOf(out)["acme"]?.["admission_key"];
+
 test("an entry keeps the machine's newest admission key", async () => {
   const on = await open();
   await create(on, "acme");
@@ -148,7 +150,6 @@ test("an entry keeps the machine's newest admission key", async () => {
   await on.admin("proxy-key", "rotate", "--key-file", keyFile);
   const keyed = await on.admin("tenant", "rekey", "acme", "--key-file", keyFile);
   const rotated = await rotate(on, "acme");
-  const key = (out: string) => vaultsOf(out)["acme"]?.["admission_key"];
   expect([key(rotated.out), key(keyed.out)?.startsWith("fva1_1_")]).toEqual([key(keyed.out), true]);
 });
 

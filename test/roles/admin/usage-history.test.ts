@@ -5,6 +5,7 @@ import {
   mkdtempSync,
   readFileSync,
   rmSync,
+  statSync,
   truncateSync,
   writeFileSync,
 } from "node:fs";
@@ -17,6 +18,7 @@ import { UsageHistory } from "../../../src/roles/admin/usage-history.ts";
 import { TooManyIntervals, usageIntervals } from "../../../src/roles/admin/usage-interval.ts";
 import { UsageJournal } from "../../../src/roles/admin/usage-journal.ts";
 import { usageLimits } from "../../../src/roles/admin/usage-limits.ts";
+import { UsageMachine } from "../../../src/roles/admin/usage-machine.ts";
 import { decodeRecord } from "../../../src/roles/admin/usage-record.ts";
 import { versionTimeMs } from "../../../src/roles/admin/usage-shape.ts";
 import type { UsageSnapshot } from "../../../src/roles/admin/usage-snapshot.ts";
@@ -220,16 +222,14 @@ test("intervals never overlap, and fill the time from creation to deletion", () 
 });
 
 test("more intervals than one answer may have are refused", () => {
-  const shape = { atMs: at(0), shape: emptyShape };
-  const transitions = Array.from({ length: usageLimits.intervalsMax + 2 }, (_, index) => ({
-    state: index % 2 === 0 ? ("started" as const) : ("stopped" as const),
-    atMs: at(0) + index,
-    isEstimated: false,
-  }));
-  const machines = [{ id: "a", transitions, shapes: [shape], missingMs: undefined }];
+  const machine = new UsageMachine("a");
+  for (let index = 0; index < usageLimits.intervalsMax + 2; index += 1) {
+    const state = index % 2 === 0 ? "started" : "stopped";
+    machine.addTransition({ state, atMs: at(0) + index, isEstimated: false });
+  }
   const window = { sinceMs: at(0), untilMs: at(0) + usageLimits.intervalsMax };
-  expect(usageIntervals(machines, window).length).toBe(usageLimits.intervalsMax);
-  expect(() => usageIntervals(machines, { ...window, untilMs: window.untilMs + 1 })).toThrow(
+  expect(usageIntervals([machine], window).length).toBe(usageLimits.intervalsMax);
+  expect(() => usageIntervals([machine], { ...window, untilMs: window.untilMs + 1 })).toThrow(
     TooManyIntervals,
   );
 });
@@ -283,6 +283,16 @@ test("a write that failed is made up for by the next", async () => {
   );
   const { history } = await openJournal(path);
   expect(spans(history, 1, 5)[0]).toEqual(["started", 1, 4]);
+});
+
+test("a journal that is full is not written any further, so that it can be read again", async () => {
+  const path = journalFile();
+  await openJournal(path);
+  appendFileSync(path, " ".repeat(usageLimits.journalBytesMax - statSync(path).size - 100));
+  const journal = await openJournal(path);
+  const full = await rejection(journal.observe(seen(3, machine("started", [["started", 1]]))));
+  expect(full).toMatchObject({ because: expect.stringContaining("it is full") });
+  await openJournal(path);
 });
 
 test("a poll is written down now and then, not each time", () => {
@@ -348,13 +358,3 @@ test("the document fits its schema", () => {
     },
   });
 });
-
-const emptyShape = {
-  tenant_id: "acme",
-  region: null,
-  cpu_kind: null,
-  cpus: null,
-  memory_mib: null,
-  image_digest: null,
-  volumes: [],
-};
