@@ -222,14 +222,14 @@ test("intervals never overlap, and fill the time from creation to deletion", () 
 });
 
 test("more intervals than one answer may have are refused", () => {
-  const machine = new UsageMachine("a");
+  const many = new UsageMachine("a");
   for (let index = 0; index < usageLimits.intervalsMax + 2; index += 1) {
     const state = index % 2 === 0 ? "started" : "stopped";
-    machine.addTransition({ state, atMs: at(0) + index, isEstimated: false });
+    many.addTransition({ state, atMs: at(0) + index, isEstimated: false });
   }
   const window = { sinceMs: at(0), untilMs: at(0) + usageLimits.intervalsMax };
-  expect(usageIntervals([machine], window).length).toBe(usageLimits.intervalsMax);
-  expect(() => usageIntervals([machine], { ...window, untilMs: window.untilMs + 1 })).toThrow(
+  expect(usageIntervals([many], window).length).toBe(usageLimits.intervalsMax);
+  expect(() => usageIntervals([many], { ...window, untilMs: window.untilMs + 1 })).toThrow(
     TooManyIntervals,
   );
 });
