@@ -2,8 +2,6 @@ import { readFile } from "node:fs/promises";
 import type { Context } from "../../cli/context.ts";
 import { Failure } from "../../cli/failure.ts";
 import { version } from "../../cli/program.ts";
-import { AccountApi } from "../../fly/account-api.ts";
-import { systemClock } from "../../fly/api-clock.ts";
 import {
   apiBaseRule,
   appNameRule,
@@ -11,7 +9,6 @@ import {
   isApiBase,
   isAppName,
 } from "../../fly/api-target.ts";
-import { type ApiObserver, ApiTransport } from "../../fly/api-transport.ts";
 import { MachinesApi } from "../../fly/machines-api.ts";
 import { withApiFailures } from "./api-failure.ts";
 
@@ -40,9 +37,8 @@ export interface ConnectionOptions {
 
 export interface Connection {
   readonly api: MachinesApi;
-  /** What no app has: tokens, rights, the clock of the other side. */
-  readonly account: AccountApi;
   readonly base: string;
+  readonly token: string;
 }
 
 /** The client for one app. Ctrl-C ends its calls, but not those of `api.uninterrupted()`. */
@@ -50,7 +46,6 @@ export async function openConnection(
   flags: ConnectionOptions,
   context: Context,
   fallbackApp?: string,
-  observe?: ApiObserver,
 ): Promise<Connection> {
   const app = flags.app ?? fallbackApp;
   if (app === undefined) {
@@ -67,16 +62,14 @@ export async function openConnection(
     unsubscribe();
     controller.abort(new Interrupted(signal));
   });
-  const transport = new ApiTransport({
+  const api = new MachinesApi({
     base,
     token,
+    app,
     userAgent: `fly-vault-admin/${version}`,
-    clock: systemClock,
-    ...(observe === undefined ? {} : { observe }),
+    signal: controller.signal,
   });
-  const { signal } = controller;
-  const api = new MachinesApi({ transport, app, signal });
-  return { api, account: new AccountApi({ transport, token, signal }), base };
+  return { api, base, token };
 }
 
 /** The user asked to stop while a call was under way. */

@@ -3,9 +3,20 @@ import { defineCommand } from "../../cli/command.ts";
 import type { Context } from "../../cli/context.ts";
 import { Failure } from "../../cli/failure.ts";
 import { UsageError } from "../../cli/usage-error.ts";
+import { version } from "../../cli/program.ts";
+import { AccountApi } from "../../fly/account-api.ts";
+import { systemClock } from "../../fly/api-clock.ts";
 import { defaultApiBase } from "../../fly/api-target.ts";
-import { type Connection, connectionFlags, openConnection, runOnApi } from "./connection.ts";
-import type { ConnectionOptions } from "./connection.ts";
+import { ApiTransport } from "../../fly/api-transport.ts";
+import { MachinesApi } from "../../fly/machines-api.ts";
+import {
+  type Connection,
+  connectionFlags,
+  type ConnectionOptions,
+  Interrupted,
+  openConnection,
+  runOnApi,
+} from "./connection.ts";
 import { accountChecks } from "./doctor-account.ts";
 import { type Check, type CheckOutcome, type CheckReport, runChecks } from "./doctor-check.ts";
 import { type CallCounts, FleetChecks, limitsCheck } from "./doctor-fleet.ts";
@@ -41,10 +52,10 @@ type DoctorFlags = ConnectionOptions & { readonly "key-file": string | undefined
 /** In the order in which one depends on the other. */
 async function checksFor(flags: DoctorFlags, context: Context): Promise<Check[]> {
   const calls: CallCounts = { all: 0, heldBack: 0 };
-  const connection = await connect(flags, context, calls);
+  const connection = await connect(flags, context);
   const key = keyCheck(flags["key-file"], context);
   if (connection instanceof Failure) return [configurationCheck(connection, flags), key];
-  const { account, api } = connection;
+  const { account, api } = countedClients(connection, context, calls);
   const { wallMs } = context;
   const needs = ["configuration", "token", "app"];
   const fleet = new FleetChecks(api, wallMs);
@@ -65,20 +76,38 @@ async function checksFor(flags: DoctorFlags, context: Context): Promise<Check[]>
 }
 
 /** What is missing to ask Fly at all is the first thing to be told. */
-async function connect(
-  flags: DoctorFlags,
-  context: Context,
-  calls: CallCounts,
-): Promise<Connection | Failure> {
+async function connect(flags: DoctorFlags, context: Context): Promise<Connection | Failure> {
   try {
-    return await openConnection(flags, context, undefined, (_, outcome) => {
-      calls.all += 1;
-      if (outcome === "rate-limited") calls.heldBack += 1;
-    });
+    return await openConnection(flags, context);
   } catch (error) {
     if (error instanceof Failure) return error;
     throw error;
   }
+}
+
+/** Clients whose calls are counted. Ctrl-C ends them. */
+function countedClients(
+  { api: { app }, base, token }: Connection,
+  context: Context,
+  calls: CallCounts,
+): { readonly account: AccountApi; readonly api: MachinesApi } {
+  const controller = new AbortController();
+  context.onStop((signal) => controller.abort(new Interrupted(signal)));
+  const { signal } = controller;
+  const transport = new ApiTransport({
+    base,
+    token,
+    userAgent: `fly-vault-admin/${version}`,
+    clock: systemClock,
+    observe: (_, outcome) => {
+      calls.all += 1;
+      if (outcome === "rate-limited") calls.heldBack += 1;
+    },
+  });
+  return {
+    account: new AccountApi({ transport, token, signal }),
+    api: new MachinesApi({ transport, app, signal }),
+  };
 }
 
 function configurationCheck(connection: Connection | Failure, flags: DoctorFlags): Check {

@@ -4,7 +4,7 @@ import type { FlyMachine } from "../../fly/machine-shape.ts";
 import type { ChangeOptions } from "../../fly/machine-wish.ts";
 import type { MachinesApi } from "../../fly/machines-api.ts";
 import { admissionKeyVariable } from "./admission-keys.ts";
-import { changeMachine, type MachineChange, putChange } from "./machine-change.ts";
+import { changeEnvironment, type EnvironmentChange, putEnvironment } from "./environment-change.ts";
 
 /** Gives a machine its keys. `words` say what was done; `machine` is undefined where it has gone meanwhile. */
 export async function rekeyMachine(
@@ -13,7 +13,7 @@ export async function rekeyMachine(
   wanted: { readonly keys: string; readonly waitMs: number },
 ): Promise<{ readonly machine: FlyMachine | undefined; readonly words: string }> {
   const { keys, waitMs } = wanted;
-  const { machine, outcome } = await changeMachine(api, id, { change: changeTo(keys), waitMs });
+  const { machine, outcome } = await changeEnvironment(api, id, { change: changeTo(keys), waitMs });
   return { machine, words: outcomes[outcome] };
 }
 
@@ -27,7 +27,7 @@ export async function putKeys(
   keys: string,
   options: ChangeOptions & { readonly skipLaunch: boolean },
 ): Promise<FlyMachine> {
-  return putChange(api, machine, changeTo(keys), options);
+  return putEnvironment(api, machine, changeTo(keys), options);
 }
 
 /** A machine that was just made or changed may refuse to start for some seconds. */
@@ -55,7 +55,7 @@ function startsMax(error: MachinesApiError): number {
   return error.isOutcomeUnknown ? attemptsMax : 1;
 }
 
-function changeTo(keys: string): MachineChange {
+function changeTo(keys: string): EnvironmentChange {
   return { env: { [admissionKeyVariable]: keys } };
 }
 

@@ -3,11 +3,11 @@ import type { Context } from "../../cli/context.ts";
 import { Failure } from "../../cli/failure.ts";
 import { UsageError } from "../../cli/usage-error.ts";
 import type { MachinesApi } from "../../fly/machines-api.ts";
+import { canAsk, hasTyped } from "./confirmation.ts";
 import { connectionFlags, openConnection, runOnApi } from "./connection.ts";
 import { findOrphans, type Orphan } from "./orphan-finding.ts";
 import { readFleetView, removable, removeOrphans } from "./orphan-removal.ts";
 import { countWords, orphanJson, renderOrphans } from "./orphan-table.ts";
-import { confirmByTyping } from "./typed-confirmation.ts";
 
 export const orphansCommand = defineCommand({
   name: "orphans",
@@ -64,7 +64,7 @@ async function remove(
     return;
   }
   const consequence = `remove ${countWords(doomed)} with all data`;
-  if (!isConfirmed) await confirmByTyping(context, { word: api.app, consequence });
+  if (!isConfirmed) await confirm(api.app, consequence, context);
   const left = await removeOrphans(api, doomed, {
     nowMs: context.wallMs,
     note: async (line) => context.stderr.write(`${line}\n`),
@@ -74,4 +74,14 @@ async function remove(
     because: left.join("; "),
     fix: "run the same command again",
   });
+}
+
+/** Rejects with `Failure` where the app's name is not typed, or nobody can be asked. */
+async function confirm(app: string, consequence: string, context: Context): Promise<void> {
+  if (!canAsk(context))
+    throw new Failure("FV-ADM-005", `refusing to ${consequence} without --yes`, {
+      because: "there is no terminal to ask on",
+    });
+  if (await hasTyped(context, `type "${app}" to ${consequence}: `, app)) return;
+  throw new Failure("FV-ADM-005", `"${app}" was not typed, so nothing was removed`);
 }

@@ -3,7 +3,7 @@ import { generateToken } from "../../fly/token.ts";
 import { admissionKeyVariable } from "./admission-keys.ts";
 import { connectionFlags, openConnection, runOnApi } from "./connection.ts";
 import { readAccessToken, waitTimeoutMs } from "./create-input.ts";
-import { changeMachine } from "./machine-change.ts";
+import { changeEnvironment } from "./environment-change.ts";
 import { oneByOne } from "./machine-sequence.ts";
 import { organisation } from "./organisation.ts";
 import { checkProxyAddress, proxyFlags } from "./proxy-access.ts";
@@ -73,7 +73,7 @@ export const tenantRotateToken = defineCommand({
       const entries: VaultEntry[] = [];
       try {
         await oneByOne(vaults, "its new token", async ({ machine: { id, state }, name }) => {
-          const { machine, outcome } = await changeMachine(api, id, { change, waitMs });
+          const { machine, outcome } = await changeEnvironment(api, id, { change, waitMs });
           const states = machine === undefined ? state : `${machine.state}, was ${state}`;
           await say(`machine ${id} ${outcomes[outcome]} (${states})`);
           if (machine === undefined) return;

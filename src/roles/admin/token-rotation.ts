@@ -1,6 +1,6 @@
 import { Failure } from "../../cli/failure.ts";
 import type { FlyMachine } from "../../fly/machine-shape.ts";
-import type { MachineChange } from "./machine-change.ts";
+import type { EnvironmentChange } from "./environment-change.ts";
 
 /** The variable of a machine's configuration that has its access token. */
 const accessTokenVariable = "ACCESS_TOKEN";
@@ -10,7 +10,7 @@ const generationKey = "fly_vault.token_generation";
 /** What a tenant's machines are to get. */
 export interface TokenRotation {
   readonly token: string;
-  readonly change: MachineChange;
+  readonly change: EnvironmentChange;
   /** A rotation that broke off goes on, with its token. */
   readonly isResumed: boolean;
 }

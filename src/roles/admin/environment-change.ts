@@ -2,9 +2,10 @@ import { MachinesApiError } from "../../fly/api-error.ts";
 import { type FlyMachine, isMachineGone } from "../../fly/machine-shape.ts";
 import type { ChangeOptions } from "../../fly/machine-wish.ts";
 import type { MachinesApi } from "../../fly/machines-api.ts";
+import { restingStates, withLease } from "./machine-lease.ts";
 
 /** What a machine's configuration is to have; all else in it stays as it is. */
-export interface MachineChange {
+export interface EnvironmentChange {
   /** The machine has the change when it has these. */
   readonly env: Readonly<Record<string, string>>;
   /** Put there with them. */
@@ -12,7 +13,7 @@ export interface MachineChange {
 }
 
 /** `machine` is undefined where it has gone meanwhile. */
-export interface ChangedMachine {
+export interface ChangedEnvironment {
   readonly machine: FlyMachine | undefined;
   readonly outcome: "gone" | "unchanged" | "changed" | "changed-and-running";
 }
@@ -21,20 +22,22 @@ export interface ChangedMachine {
  * Changes a machine's configuration with a lease on it, and waits until it runs again if it did. What
  * does not run is not started.
  */
-export async function changeMachine(
+export async function changeEnvironment(
   api: MachinesApi,
   id: string,
-  wanted: { readonly change: MachineChange; readonly waitMs: number },
-): Promise<ChangedMachine> {
+  wanted: { readonly change: EnvironmentChange; readonly waitMs: number },
+): Promise<ChangedEnvironment> {
   const seen = await readIfThere(api, id);
   if (seen === undefined) return { machine: undefined, outcome: "gone" };
   if (hasChange(seen, wanted.change)) return { machine: seen, outcome: "unchanged" };
-  const leaseNonce = await api.takeLease(id, leaseSeconds);
-  try {
+  return withLease(api, id, async (leaseNonce): Promise<ChangedEnvironment> => {
     // As it is now that nobody else may change it.
     const machine = await api.readMachine(id);
     const runs = !restingStates.has(machine.state);
-    const changed = await putChange(api, machine, wanted.change, { leaseNonce, skipLaunch: !runs });
+    const changed = await putEnvironment(api, machine, wanted.change, {
+      leaseNonce,
+      skipLaunch: !runs,
+    });
     const version = changed.version ?? changed.instance_id ?? undefined;
     const started = { state: "started", failures: ["failed", "destroyed"], version } as const;
     if (!runs || wanted.waitMs === 0) return { machine: changed, outcome: "changed" };
@@ -42,19 +45,17 @@ export async function changeMachine(
       machine: await api.waitForState(id, started, wanted.waitMs),
       outcome: "changed-and-running",
     };
-  } finally {
-    await releaseQuietly(api.uninterrupted(), id, leaseNonce);
-  }
+  });
 }
 
 /**
  * When nobody can say what came of it, or the machine was changed meanwhile, looks and goes on from
  * there. Returns the machine as it is then.
  */
-export async function putChange(
+export async function putEnvironment(
   api: MachinesApi,
   machine: FlyMachine,
-  change: MachineChange,
+  change: EnvironmentChange,
   options: ChangeOptions & { readonly skipLaunch: boolean },
 ): Promise<FlyMachine> {
   let seen = machine;
@@ -71,14 +72,14 @@ export async function putChange(
   }
 }
 
-function hasChange(machine: FlyMachine, { env }: MachineChange): boolean {
+function hasChange(machine: FlyMachine, { env }: EnvironmentChange): boolean {
   return Object.entries(env).every(([name, value]) => machine.config?.env?.[name] === value);
 }
 
 /** All of the configuration goes back, with what Fly has invented since: what is left out is removed. */
 function updateOf(
   { config, version, instance_id: instance }: FlyMachine,
-  { env, metadata }: MachineChange,
+  { env, metadata }: EnvironmentChange,
   skipLaunch: boolean,
 ): Parameters<MachinesApi["updateMachine"]>[1] {
   if (config === null || config === undefined)
@@ -106,24 +107,4 @@ async function readIfThere(api: MachinesApi, id: string): Promise<FlyMachine | u
   }
 }
 
-/** It runs out by itself; what went wrong before must not be hidden by this. */
-async function releaseQuietly(api: MachinesApi, id: string, leaseNonce: string): Promise<void> {
-  try {
-    await api.releaseLease(id, leaseNonce);
-  } catch (error) {
-    if (!(error instanceof MachinesApiError)) throw error;
-  }
-}
-
-/** Not to be started by an update. */
-const restingStates: ReadonlySet<string> = new Set([
-  "created",
-  "stopped",
-  "stopping",
-  "suspended",
-  "suspending",
-  "failed",
-]);
 const attemptsMax = 4;
-/** Longer than any grace of a machine that an update stops. */
-const leaseSeconds = 360;
