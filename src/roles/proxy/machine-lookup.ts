@@ -71,7 +71,7 @@ export class MachineLookup {
       count("found");
     } catch (error) {
       const isMissing = error instanceof MachinesApiError && error.kind === "not-found";
-      if (isMissing) tell(map.forget(machineId));
+      if (isMissing) tell(map.forget(machineId, askedMs));
       else log("warn", "machine-not-read", { machine: machineId, ...apiTrouble(error) });
       count(isMissing ? "missing" : "failed");
     }

@@ -26,19 +26,17 @@ export class MachineMap {
 
   /** One machine that was asked for by itself at `askedMs`. Returns what the relay must know, changed or not. */
   see(machine: MachineSummary, askedMs: number): RelayRecord {
-    const known = this.#entries.get(machine.id);
-    const newer = known !== undefined && known.seenMs > askedMs && this.record(machine.id);
-    if (newer) return newer;
+    const newer = this.#seenSince(machine.id, askedMs);
+    if (newer !== undefined) return newer;
     const row = rowOf(machine);
-    if (row === gone) return this.forget(machine.id);
+    if (row === gone) return this.#remove(machine.id);
     this.#put(machine.id, row, askedMs);
     return { kind: "machine", machineId: machine.id, ...row };
   }
 
-  /** The API knows no such machine. */
-  forget(machineId: string): RelayRecord {
-    this.#entries.delete(machineId);
-    return { kind: "gone", machineId };
+  /** The API knew no such machine when it was asked at `askedMs`. Returns what the relay must know. */
+  forget(machineId: string, askedMs: number): RelayRecord {
+    return this.#seenSince(machineId, askedMs) ?? this.#remove(machineId);
   }
 
   record(machineId: string): (RelayRecord & { readonly kind: "machine" }) | undefined {
@@ -83,7 +81,17 @@ export class MachineMap {
   }
 
   #drop(machineId: string): RelayRecord | null {
-    return this.#entries.has(machineId) ? this.forget(machineId) : null;
+    return this.#entries.has(machineId) ? this.#remove(machineId) : null;
+  }
+
+  #remove(machineId: string): RelayRecord {
+    this.#entries.delete(machineId);
+    return { kind: "gone", machineId };
+  }
+
+  #seenSince(machineId: string, askedMs: number): RelayRecord | undefined {
+    const seenMs = this.#entries.get(machineId)?.seenMs ?? Number.NEGATIVE_INFINITY;
+    return seenMs > askedMs ? this.record(machineId) : undefined;
   }
 
   #dropMissing(rows: ReadonlyMap<string, unknown>, askedMs: number): RelayRecord[] {
@@ -96,7 +104,7 @@ export class MachineMap {
     const changes: RelayRecord[] = [];
     for (const [machineId, entry] of missing) {
       entry.listsWithout += 1;
-      if (entry.listsWithout >= listsMin) changes.push(this.forget(machineId));
+      if (entry.listsWithout >= listsMin) changes.push(this.#remove(machineId));
     }
     return changes;
   }

@@ -8,7 +8,7 @@ import { apiTrouble } from "./api-trouble.ts";
 import type { RelayRecord, StartOutcome } from "./broker-record.ts";
 import { brokerLimits } from "./broker-limits.ts";
 import type { MachineMap } from "./machine-map.ts";
-import { StartPolicy } from "./start-policy.ts";
+import { StartPolicy, type StartVerdict } from "./start-policy.ts";
 
 export type StartCount = "started" | "failed" | "too-soon" | "busy" | "resting";
 
@@ -61,7 +61,7 @@ export class MachineStarter {
       this.#say(machineId, "starting");
     } else {
       count(verdict.kind);
-      this.#say(machineId, verdict.kind === "resting" ? "resting" : "failed", verdict.retryMs);
+      this.#say(machineId, outcomeOf(verdict), verdict.retryMs);
       const level = verdict.kind === "too-soon" ? "debug" : "warn";
       log(level, `start-${verdict.kind}`, { machine: machineId, retry_ms: verdict.retryMs });
     }
@@ -84,7 +84,7 @@ export class MachineStarter {
       if (signal.aborted) return;
       count("failed");
       this.#say(machineId, "failed", retryMs);
-      if (isNotFound(error)) tell(map.forget(machineId));
+      if (isNotFound(error)) tell(map.forget(machineId, clock.monotonicMs()));
       else this.#options.lookUp(machineId);
       const fields = { machine: machineId, retry_ms: retryMs, ...apiTrouble(error) };
       log("warn", "machine-not-started", fields);
@@ -112,6 +112,12 @@ export class MachineStarter {
   #say(machineId: string, outcome: StartOutcome, retryMs = 0): void {
     this.#options.tell({ kind: "start", machineId, outcome, retryS: retryMs / 1000 });
   }
+}
+
+/** Only what Fly refused has failed; anything else is a matter of waiting. */
+function outcomeOf(verdict: Exclude<StartVerdict, { kind: "go" | "under-way" }>): StartOutcome {
+  if (verdict.kind === "resting") return "resting";
+  return verdict.kind === "too-soon" && verdict.afterFailure ? "failed" : "busy";
 }
 
 function isNotFound(error: unknown): boolean {

@@ -90,7 +90,7 @@ export const proxyFlags = {
   "machine-mbit": {
     value: "N",
     env: "VAULT_PROXY_MACHINE_MBIT",
-    summary: "limit of one machine's traffic each way, in Mbit/s (default 200)",
+    summary: `limit of one machine's traffic each way, in Mbit/s (default ${proxyLimits.machineBitsPerSecond / 1e6})`,
   },
   "drain-secs": {
     value: "N",

@@ -86,9 +86,14 @@ async function readKeyFile(path: string): Promise<string> {
   } catch (error) {
     if (!(error instanceof PrivateFileError) && !(error instanceof Error && "code" in error))
       throw error;
-    throw new Failure("FV-PRX-001", "the key's file cannot be used", { because: error.message });
+    throw new Failure("FV-PRX-001", `the key file "${path}" cannot be used`, {
+      because: error.message,
+      fix: `name a plain file that its owner alone can write:  chmod go-w ${path}`,
+    });
   }
-  throw new Failure("FV-PRX-001", `there is no file ${path}`);
+  throw new Failure("FV-PRX-001", `there is no key file "${path}"`, {
+    fix: "fly-vault-admin proxy-key new --key-file FILE  makes one",
+  });
 }
 
 function checkKey(text: string, open: boolean): string | undefined {
@@ -96,19 +101,19 @@ function checkKey(text: string, open: boolean): string | undefined {
     if (open) return undefined;
     throw new Failure("FV-PRX-001", "the proxy has no key", {
       because: "without one it could not tell the clients of your machines from strangers",
-      fix: `fly-vault-admin proxy-key new  makes a key file; its content goes into ${keyVariable}, or its name into --key-file`,
+      fix: `fly-vault-admin proxy-key new --key-file FILE  makes one; its content goes into ${keyVariable}, or its name into --key-file`,
     });
   }
   const masters = parseMasters(text);
   // Anybody can make a tag from a key that everybody knows; --open says so.
   if (masters.some(({ master }) => master.every((byte) => byte === 0)))
     throw new Failure("FV-PRX-001", "the key is nothing but zeros", {
-      fix: "fly-vault-admin proxy-key new  makes one",
+      fix: "fly-vault-admin proxy-key new --key-file FILE  makes one",
     });
   if (open && masters.some(({ epoch }) => epoch === openMaster.epoch))
     throw new Failure("FV-PRX-001", `with --open no key can be of epoch ${openMaster.epoch}`, {
       because: "those without a key use that epoch",
-      fix: "leave out --open, or go on to the next key:  fly-vault-admin proxy-key rotate",
+      fix: "leave out --open, or go on to the next key:  fly-vault-admin proxy-key rotate --key-file FILE",
     });
   return masters.map(formatProxyMaster).join(",");
 }
@@ -120,7 +125,7 @@ function parseMasters(text: string): readonly ProxyMaster[] {
     if (!(error instanceof ProxyMasterError)) throw error;
     throw new Failure("FV-PRX-001", "the key cannot be read", {
       because: error.message,
-      fix: "compare it with the key file; is that whole?  fly-vault-admin proxy-key show",
+      fix: "compare it with the key file; is that whole?  fly-vault-admin proxy-key show --key-file FILE",
     });
   }
 }

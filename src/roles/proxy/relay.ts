@@ -1,12 +1,13 @@
 import type { Context } from "../../cli/context.ts";
 import { parseProxyMasters } from "../../quic/proxy-master.ts";
+import { receiveBufferBytes } from "../../system/datagram-socket.ts";
 import { raiseDescriptorLimit } from "../../system/descriptor-limit.ts";
 import type { Log, LogLevel } from "../../system/log.ts";
 import { dieWithParent, forbidInspection } from "../../system/process.ts";
 import type { Instant } from "./decision.ts";
 import { Door } from "./door.ts";
 import { proxyLimits } from "./limits.ts";
-import { openPublicSocket } from "./public-socket.ts";
+import { openPublicSocket, type PublicSocket } from "./public-socket.ts";
 import { RelayCore } from "./relay-core.ts";
 import { RelayCounters } from "./relay-counters.ts";
 import { DropLog } from "./drop-log.ts";
@@ -86,6 +87,7 @@ async function serve(
   const addresses = publicSockets.map(({ address }) => address);
   reports.write({ kind: "listening", addresses, doorPort: door.port });
   for (const { host, port } of addresses) log("info", "listening", { host, port });
+  warnOfSmallBuffers(publicSockets, log);
   await loop.run();
   loop.close();
 }
@@ -95,4 +97,11 @@ function raiseDescriptors(log: Log): void {
   const descriptors = raiseDescriptorLimit(wanted);
   const flows = Math.max(0, descriptors - proxyLimits.descriptorsElse);
   if (descriptors < wanted) log("warn", "few-descriptors", { descriptors, flows });
+}
+
+/** Root has what it asks for; others what the system allows to all, in which little of a burst has room. */
+function warnOfSmallBuffers(publicSockets: readonly PublicSocket[], log: Log): void {
+  const wanted = proxyLimits.publicBufferBytes;
+  const bytes = Math.min(...publicSockets.map(({ way }) => receiveBufferBytes(way.descriptor)));
+  if (bytes < wanted) log("warn", "small-buffers", { bytes, wanted, sysctl: "net.core.rmem_max" });
 }

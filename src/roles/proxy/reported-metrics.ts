@@ -1,6 +1,8 @@
 import { brokerLimits } from "./broker-limits.ts";
+import { dropCauses } from "./decision.ts";
 import type { MetricsPage } from "./metrics-page.ts";
 import { type MetricName, reportedMetric } from "./proxy-metrics.ts";
+import { loopDropCauses } from "./relay-counters.ts";
 
 type Numbers = Readonly<Record<string, number>>;
 
@@ -28,9 +30,7 @@ export class ReportedMetrics {
   }): void {
     this.#counters = this.#named(report.counters, "counter");
     this.#gauges = this.#named(report.gauges, "gauge");
-    this.#drops = new Map(
-      usable(report.drops ?? {}).filter(([cause]) => /^[a-z-]{1,40}$/.test(cause)),
-    );
+    this.#drops = new Map(usable(report.drops ?? {}).filter(([cause]) => causes.has(cause)));
   }
 
   /** The process is gone: what it counted stays, its gauges are nought. */
@@ -59,6 +59,9 @@ export class ReportedMetrics {
     );
   }
 }
+
+/** What is remembered of relays that ended must not grow by names that they make up. */
+const causes: ReadonlySet<string> = new Set([...dropCauses, ...loopDropCauses]);
 
 function usable(numbers: Numbers): [string, number][] {
   const entries = Object.entries(numbers).slice(0, brokerLimits.reportedNamesMax);

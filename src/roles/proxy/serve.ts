@@ -66,7 +66,7 @@ async function serve(
     await broker.kill();
     throw new Failure("FV-SYS-001", "the proxy cannot listen", {
       because: String(because ?? "its relay ended at once"),
-      fix: "compare --listen and --port with what is in use: ss -lunp",
+      fix: "compare --listen and --port with the addresses there are and what is in use (ip address; ss -lunp); ports below 1024 want root or CAP_NET_BIND_SERVICE",
     });
   });
   const signal = await Promise.race([stops.first, hopeless]);

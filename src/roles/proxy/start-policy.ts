@@ -4,7 +4,8 @@ import { brokerLimits } from "./broker-limits.ts";
 export type StartVerdict =
   | { readonly kind: "go" }
   | { readonly kind: "under-way" }
-  | { readonly kind: "too-soon"; readonly retryMs: number }
+  /** `afterFailure`: the last start came to nothing. */
+  | { readonly kind: "too-soon"; readonly retryMs: number; readonly afterFailure: boolean }
   /** Too many starts of all machines together. */
   | { readonly kind: "busy"; readonly retryMs: number }
   /** Too many starts of this machine: somebody must look after it. */
@@ -21,7 +22,7 @@ export class StartPolicy {
     return this.#inFlight;
   }
 
-  /** A "go" is counted, and ends with `succeeded`, `failed` or `dropped`. */
+  /** A "go" is counted, and ends with `succeeded` or `failed`. */
   ask(machineId: string, nowMs: number): StartVerdict {
     const history = this.#histories.get(machineId) ?? newHistory();
     if (history.inFlight) return { kind: "under-way" };
@@ -97,13 +98,17 @@ function newHistory(): History {
   return { startsMs: [], inFlight: false, failures: 0, notBeforeMs: 0 };
 }
 
-function machineVerdict({ startsMs, notBeforeMs }: History, nowMs: number): StartVerdict | null {
+function machineVerdict(
+  { startsMs, notBeforeMs, failures }: History,
+  nowMs: number,
+): StartVerdict | null {
   const restMs = Math.max(
     restOf(startsMs, brokerLimits.startsPerHourPerMachineMax, nowMs - hourMs),
     restOf(startsMs, brokerLimits.startsPerDayPerMachineMax, nowMs - dayMs),
   );
   if (restMs > 0) return { kind: "resting", retryMs: restMs };
-  return notBeforeMs > nowMs ? { kind: "too-soon", retryMs: notBeforeMs - nowMs } : null;
+  if (notBeforeMs <= nowMs) return null;
+  return { kind: "too-soon", retryMs: notBeforeMs - nowMs, afterFailure: failures > 0 };
 }
 
 /** How long until fewer than `max` of the starts are younger than `sinceMs`. */

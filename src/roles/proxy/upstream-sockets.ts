@@ -195,6 +195,6 @@ export class UpstreamSockets {
   }
 }
 
-const { EMFILE, ENFILE, ENOBUFS, ENOMEM, ENOSPC } = constants.errno;
-/** ENOSPC is epoll's: too many watches of one user. */
-const outOfMeans: ReadonlySet<number> = new Set([EMFILE, ENFILE, ENOBUFS, ENOMEM, ENOSPC]);
+const { EAGAIN, EMFILE, ENFILE, ENOBUFS, ENOMEM, ENOSPC } = constants.errno;
+/** EAGAIN: no port is free. ENOSPC is epoll's: too many watches of one user. */
+const outOfMeans: ReadonlySet<number> = new Set([EAGAIN, EMFILE, ENFILE, ENOBUFS, ENOMEM, ENOSPC]);

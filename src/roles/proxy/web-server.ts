@@ -21,26 +21,31 @@ export function openPublicServer(
   state: WebState,
   trustClientIp: boolean,
 ): WebServer {
+  /** Undefined where the request has become a WebSocket. */
+  const answer = (request: Request, serving: Bun.Server<DoorConnection>): Response | undefined => {
+    const path = pathOf(request);
+    if (path === "/healthz") return answerTo(request, () => health(state));
+    if (path !== datagramsPath) return text(404, "not found");
+    if (request.method !== "GET") return notAllowed();
+    if (request.headers.get("upgrade")?.toLowerCase() !== "websocket")
+      return text(426, "a WebSocket is wanted", { upgrade: "websocket" });
+    const header = request.headers.get("fly-client-ip");
+    const peer = serving.requestIP(request)?.address ?? "";
+    const connection = door.admit(clientAddress(peer, header, trustClientIp));
+    if (typeof connection === "string")
+      return text(connection === "network" ? 429 : 503, refusals[connection]);
+    if (serving.upgrade(request, { data: connection })) return undefined;
+    door.closed(connection);
+    return text(400, "no handshake of a WebSocket");
+  };
   const server = Bun.serve<DoorConnection>({
     ...common,
     hostname: bind.host,
     port: bind.port,
     fetch: (request, serving) => {
-      door.counters.add("web_requests");
-      const path = pathOf(request);
-      if (path === "/healthz") return answerTo(request, () => health(state));
-      if (path !== datagramsPath) return text(404, "not found");
-      if (request.method !== "GET") return notAllowed();
-      if (request.headers.get("upgrade")?.toLowerCase() !== "websocket")
-        return text(426, "a WebSocket is wanted", { upgrade: "websocket" });
-      const header = request.headers.get("fly-client-ip");
-      const peer = serving.requestIP(request)?.address ?? "";
-      const connection = door.admit(clientAddress(peer, header, trustClientIp));
-      if (typeof connection === "string")
-        return text(connection === "network" ? 429 : 503, refusals[connection]);
-      if (serving.upgrade(request, { data: connection })) return undefined;
-      door.closed(connection);
-      return text(400, "no handshake of a WebSocket");
+      const response = answer(request, serving);
+      if (response !== undefined) door.counters.add("web_requests");
+      return response;
     },
     websocket: {
       maxPayloadLength: webLimits.messageBytesMax,
@@ -105,7 +110,7 @@ function answerTo(request: Request, answer: () => Response): Response {
 }
 
 function health({ health: { ok, why } }: WebState): Response {
-  return text(ok ? 200 : 503, ok ? "ok" : why);
+  return text(ok ? 200 : 503, why);
 }
 
 function metrics(state: WebState): Response {

@@ -181,7 +181,8 @@ test("a process that cannot stop just now does not hold up the others", async ()
     expect(frozen.length).toBe(2);
     expect([isStopped(root), isAlive(root)]).toEqual([false, true]);
     thaw(frozen);
-    await Bun.write(fifo, "");
+    // Waits until the reader is there.
+    await Bun.spawn(["sh", "-c", ': > "$0"', fifo]).exited;
     expect(await child.exited).toBe(0);
     expect(await new Response(child.stdout).text()).toBe("ready\nspawned\n");
   } finally {

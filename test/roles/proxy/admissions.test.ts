@@ -152,7 +152,7 @@ describe("a machine that does not run", () => {
     expect(stage.core.gauges.held_bytes).toBe(0);
   });
 
-  test.each(["failed", "resting"] as const)(
+  test.each(["failed", "resting", "busy"] as const)(
     "a start that %s: what waited is dropped and told, and none is tried before its time",
     (outcome) => {
       const stage = new RelayStage({ machines: 0 });

@@ -78,6 +78,18 @@ test("an older list does not undo what was seen meanwhile", () => {
   expect(map.applyList(list(row(a, "stopped")), 6).length).toBe(1);
 });
 
+test("an older word that there is none does not undo what was seen meanwhile", () => {
+  const map = new MachineMap();
+  map.see(row(a), 5);
+  expect(map.forget(a, 4)).toEqual({
+    kind: "machine",
+    machineId: a,
+    state: "started",
+    address: "fdaa::1",
+  });
+  expect(map.forget(a, 5)).toEqual({ kind: "gone", machineId: a });
+});
+
 test("see answers even when nothing has changed, forget says that it is gone", () => {
   const map = new MachineMap();
   const started = { kind: "machine", machineId: a, state: "started", address: "fdaa::1" } as const;
@@ -85,7 +97,7 @@ test("see answers even when nothing has changed, forget says that it is gone", (
   expect(map.see(row(a), 2)).toEqual(started);
   expect([...map.records()]).toEqual([started]);
   expect(map.see(row(a, "destroyed"), 3)).toEqual({ kind: "gone", machineId: a });
-  expect(map.forget(b)).toEqual({ kind: "gone", machineId: b });
+  expect(map.forget(b, 9)).toEqual({ kind: "gone", machineId: b });
 });
 
 test.each([

@@ -192,6 +192,18 @@ test("whatever is asked, one start a second goes out, three at once, 30 a minute
   const [firstMs = 0] = sentMs;
   expect(sentMs.slice(0, 6).map((timeMs) => timeMs - firstMs)).toEqual([0, 0, 0, 1000, 2000, 3000]);
   expect(outcomes).toContain("busy");
+  // Nobody tried to start those that have to wait, so none of them failed.
+  expect(said().filter((words) => words.startsWith("failed"))).toEqual([]);
+  expect(said()).toContain("busy 31");
+});
+
+test("a start too soon after one that came up is a matter of waiting, and no failure", async () => {
+  has("stopped");
+  starter.ask(id);
+  await clock.advance(3000);
+  has("stopped");
+  starter.ask(id);
+  expect(said().at(-1)).toBe("busy 7");
 });
 
 test("nothing is said any more of starts that end with us", async () => {

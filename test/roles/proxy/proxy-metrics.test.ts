@@ -99,6 +99,19 @@ test("a process says nothing in the name of another, and nothing that is no numb
   expect(samplesOf((page) => metrics.addTo(page))).toEqual(["vault_proxy_relay_machines 4"]);
 });
 
+test("a relay that keeps dying cannot fill the page with causes that it makes up", () => {
+  const metrics = new ReportedMetrics("relay");
+  for (const [run, letter] of ["a", "b", "c"].entries()) {
+    const drops = { [`cause-${letter}`]: 1, "bad-tag": 1, door: run };
+    metrics.receive({ counters: {}, gauges: {}, drops });
+    metrics.ended();
+  }
+  expect(samplesOf((page) => metrics.addTo(page))).toEqual([
+    'vault_proxy_datagrams_dropped_total{cause="bad-tag"} 3',
+    'vault_proxy_datagrams_dropped_total{cause="door"} 3',
+  ]);
+});
+
 test("counts by label are there before anything happened", () => {
   const count = new LabelledCount("lookups_total", ["outcome"], [["found"], ["missing"]]);
   count.count("missing");

@@ -1,5 +1,14 @@
 import { afterEach, beforeEach, expect, test } from "bun:test";
-import { chmodSync, fstatSync, mkdtempSync, rmSync, writeFileSync, writeSync } from "node:fs";
+import {
+  chmodSync,
+  fstatSync,
+  mkdirSync,
+  mkdtempSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+  writeSync,
+} from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { Failure } from "../../../src/cli/failure.ts";
@@ -63,10 +72,15 @@ test("the key may be in a file that others cannot write", async () => {
 });
 
 test.each([
-  ["no key", {}, "the proxy has no key", "fly-vault-admin proxy-key new"],
-  ["an empty key", { key: " \n" }, "the proxy has no key", "fly-vault-admin proxy-key new"],
-  ["a mistyped key", { key: "fvp1_9_x" }, "the key cannot be read", "proxy-key"],
-  ["a key of zeros", { key: keyOf(1, 0) }, "the key is nothing but zeros", "proxy-key"],
+  ["no key", {}, "the proxy has no key", "proxy-key new --key-file"],
+  ["an empty key", { key: " \n" }, "the proxy has no key", "proxy-key new --key-file"],
+  ["a mistyped key", { key: "fvp1_9_x" }, "the key cannot be read", "proxy-key show --key-file"],
+  [
+    "a key of zeros",
+    { key: keyOf(1, 0) },
+    "the key is nothing but zeros",
+    "proxy-key new --key-file",
+  ],
   ["two keys of one epoch", { key: `${keyOf(1)},${keyOf(1, 8)}` }, "cannot be read", "proxy-key"],
 ])("%s: it refuses to start, says why, and does not show the key", async (_, given, words, fix) => {
   const failure = await failureOf(takeSecrets(left({ token: "t", ...given }), closed));
@@ -77,7 +91,7 @@ test.each([
 });
 
 test.each([
-  ["is not there", () => undefined, "there is no file"],
+  ["is not there", () => undefined, "there is no key file"],
   [
     "is too long",
     () => writeFileSync(keyFile, "x".repeat(brokerLimits.keyFileBytesMax + 1)),
@@ -89,6 +103,20 @@ test.each([
   const secrets = { token: "t", key: keyOf(1) };
   const failure = await failureOf(takeSecrets(left(secrets), { keyFile, open: false }));
   expect(failure.message).toContain(words);
+});
+
+test.each([
+  ["is missing", () => undefined],
+  ["is a folder", () => mkdirSync(keyFile)],
+  ["is a link", () => symlinkSync("/dev/null", keyFile)],
+  ["can be written by others", () => (writeFileSync(keyFile, keyOf(1)), chmodSync(keyFile, 0o666))],
+])("a key file that %s: what to do can be done as it stands", async (_, prepare) => {
+  prepare();
+  const { code, fix } = await failureOf(
+    takeSecrets(left({ token: "t" }), { keyFile, open: false }),
+  );
+  expect(code).toBe("FV-PRX-001");
+  expect(fix).toMatch(/proxy-key [a-z]+ --key-file|chmod go-w /);
 });
 
 test("with --open no key is needed, and none may be of the epoch that it uses", async () => {

@@ -110,17 +110,17 @@ test("a turn takes a share of everybody's, and fewer admissions while others are
 
   loop.turn(0);
   const { admissionSlotsWhenBusy, batchSlots, slotsPerUpstreamTurn } = proxyLimits;
-  expect(count(0x41)).toBe(batchSlots);
-  expect(count(0x0b)).toBe(admissionSlotsWhenBusy);
+  expect(askedOf(0x41)).toBe(batchSlots);
+  expect(askedOf(0x0b)).toBe(admissionSlotsWhenBusy);
   expect(core.machineDatagrams.length).toBe(slotsPerUpstreamTurn);
   expect(receiveAll(client).length).toBe(slotsPerUpstreamTurn);
 
   for (let turn = 0; turn < 3; turn++) loop.turn(0);
-  expect(count(0x41)).toBe(200);
+  expect(askedOf(0x41)).toBe(200);
   expect(core.machineDatagrams.length).toBe(30);
-  expect(count(0x0b)).toBe(4 * admissionSlotsWhenBusy);
+  expect(askedOf(0x0b)).toBe(4 * admissionSlotsWhenBusy);
   loop.turn(0);
-  expect(count(0x0b)).toBe(4 * admissionSlotsWhenBusy + batchSlots);
+  expect(askedOf(0x0b)).toBe(4 * admissionSlotsWhenBusy + batchSlots);
 });
 
 test("those with a flow come before strangers who were there first", () => {
@@ -268,6 +268,6 @@ function receiveAll(fd: number): { readonly first: number; readonly port: number
   return all;
 }
 
-function count(first: number): number {
+function askedOf(first: number): number {
   return core.asked.filter((asked) => asked.first === first).length;
 }

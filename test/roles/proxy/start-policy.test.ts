@@ -20,7 +20,7 @@ test("one start of a machine at a time, and ten seconds between two", () => {
   policy.succeeded(a);
   expect(policy.inFlight).toBe(0);
   expect(startAndStop(policy, 60_000)).toBe("go");
-  expect(policy.ask(a, 69_999)).toEqual({ kind: "too-soon", retryMs: 1 });
+  expect(policy.ask(a, 69_999)).toEqual({ kind: "too-soon", retryMs: 1, afterFailure: false });
   expect(startAndStop(policy, 70_000)).toBe("go");
 });
 
@@ -32,7 +32,8 @@ test("after failures the pause doubles up to five minutes, and a success ends th
     expect(policy.ask(a, nowMs)).toEqual({ kind: "go" });
     const pauseMs = policy.failed(a, nowMs);
     pauses.push(pauseMs / 1000);
-    expect(policy.ask(a, nowMs + pauseMs - 1)).toEqual({ kind: "too-soon", retryMs: 1 });
+    const verdict = policy.ask(a, nowMs + pauseMs - 1);
+    expect(verdict).toEqual({ kind: "too-soon", retryMs: 1, afterFailure: true });
     nowMs += pauseMs;
   }
   expect(pauses).toEqual([10, 20, 40, 80, 160, 300, 300]);

@@ -53,6 +53,7 @@ test("datagrams pass both ways as they are, each connection under a number of it
   await web.until(() => web.newestCounters["web_datagrams_out"] === 4);
   expect(web.newestCounters).toMatchObject({
     web_accepted: 2,
+    web_requests: 0,
     web_connections: 2,
     web_unadmitted: 0,
     web_datagrams_in: 4,
@@ -149,7 +150,7 @@ test.each([
 test("health and metrics are what the broker said last, the latter at the private door alone", async () => {
   expect((await fetch(web.url("/metrics", "metrics"))).status).toBe(503);
   await web.order({ kind: "metrics", text: "fly_vault_up 1\n" });
-  await web.order({ kind: "health", ok: true, why: "" });
+  await web.order({ kind: "health", ok: true, why: "ok" });
   await untilStatus(200, "/healthz", "http");
   await untilStatus(200, "/metrics", "metrics");
   const response = await fetch(web.url("/metrics", "metrics"));
@@ -157,6 +158,12 @@ test("health and metrics are what the broker said last, the latter at the privat
   expect(await response.text()).toBe("fly_vault_up 1\n");
   for (const server of ["http", "metrics"] as const)
     expect(await (await fetch(web.url("/healthz", server))).text()).toBe("ok\n");
+  const early = "ok, the list of machines is still to come";
+  await web.order({ kind: "health", ok: true, why: early });
+  await web.order({ kind: "metrics", text: "fly_vault_up 2\n" });
+  while ((await (await fetch(web.url("/metrics", "metrics"))).text()) !== "fly_vault_up 2\n")
+    await Bun.sleep(5);
+  expect(await (await fetch(web.url("/healthz", "http"))).text()).toBe(`${early}\n`);
   await web.order({ kind: "health", ok: false, why: "the relay restarts" });
   await untilStatus(503, "/healthz", "http");
   expect((await fetch(web.url("/nothing", "metrics"))).status).toBe(404);
