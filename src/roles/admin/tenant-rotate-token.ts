@@ -48,7 +48,7 @@ export const tenantRotateToken = defineCommand({
   exitStatus: "0 all have the new token; 3 no such tenant; 8 some do not have it yet",
   run: async ({ flags, positionals }, context) => {
     const tenant = checkTenantId(positionals.tenant);
-    const proxy = flags.proxy && checkProxyAddress(flags.proxy);
+    const proxy = flags.proxy === undefined ? undefined : checkProxyAddress(flags.proxy);
     const waitMs = waitTimeoutMs(flags["wait-timeout-secs"]);
     const file = flags["access-token-file"];
     const given =

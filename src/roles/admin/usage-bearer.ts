@@ -33,14 +33,16 @@ export async function readBearer(
   context: Context,
 ): Promise<Bearer | undefined> {
   const { "bearer-token": word, "bearer-token-file": file } = flags;
-  if (word !== undefined && file !== undefined)
+  const isSaid = word !== undefined && word !== context.env[bearerFlags["bearer-token"].env];
+  if (isSaid && file !== undefined)
     throw new UsageError("--bearer-token and --bearer-token-file exclude each other");
-  if (word !== undefined && word !== context.env[bearerFlags["bearer-token"].env]) {
+  if (isSaid) {
     await context.stderr.write(
       "warning: others can read --bearer-token with ps; use --bearer-token-file\n",
     );
   }
-  const token = word ?? (file === undefined ? undefined : await readSecretFile(file, context));
+  // A file is named for this run, where a variable may be set for all.
+  const token = file === undefined ? word : await readSecretFile(file, context);
   if (token === undefined) return undefined;
   const min = usageLimits.bearerCharactersMin;
   const max = usageLimits.bearerCharactersMax;

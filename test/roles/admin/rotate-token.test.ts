@@ -159,6 +159,7 @@ test("wrong words, and tenants that are not there", async () => {
     [[], 2, "TENANT"],
     [["Acme"], 2, "is no tenant id"],
     [["acme", "--proxy", "here"], 2, "HOST:PORT"],
+    [["acme", "--proxy", ""], 2, "HOST:PORT"],
     [["acme", "--access-token-file", "/nonexistent"], 2, "cannot be read"],
     [["acme"], 3, "FV-ADM-002"],
   ] as const) {

@@ -20,6 +20,16 @@ test("a bearer that could be guessed, or not be sent, is refused", async () => {
   expect((await read({ word: token })).err).toContain("others can read --bearer-token with ps");
   const env = { FLY_VAULT_BEARER_TOKEN: token };
   expect(await read({ word: token }, env)).toEqual({ works: true, err: "" });
+  expect(
+    (
+      await read(
+        { word: "another bearer of the shell", file: "-" },
+        {
+          FLY_VAULT_BEARER_TOKEN: "another bearer of the shell",
+        },
+      )
+    ).works,
+  ).toBe(true);
   const long = "x".repeat(usageLimits.bearerCharactersMax + 1);
   for (const word of ["", "short", `${token} x`, `${token},x`, `${token}é`, long])
     expect(await rejection(read({ word }))).toMatchObject({ code: "FV-CLI-001" });
