@@ -103,6 +103,29 @@ test("nobody: an empty array, and words beside it", async () => {
   expect([exitCode, out, err]).toEqual([0, "[]\n", `no machines of tenants in app "${app}"\n`]);
 });
 
+test("a Fly that refuses: an exit code and no half an answer, over HTTP as well", async () => {
+  const refused = { on: "GET /machines", fault: "403" } as const;
+  const on = await open([
+    { ...refused, nth: 1 },
+    { ...refused, nth: 2 },
+  ]);
+  const once = await on.admin("tenant", "usage-facts", "--json");
+  expect([once.exitCode, once.out]).toEqual([4, ""]);
+  expect(JSON.parse(once.err)).toMatchObject({ error: { code: "FV-API-002" } });
+  const run = on.start("tenant", "usage-facts", "--listen", "127.0.0.1:0");
+  const url = await listening(run.context);
+  expect(run.context.err()).toContain("warning: everybody on this computer can read the facts");
+  const failed = await fetch(url);
+  const { error } = (await failed.json()) as { error: string };
+  expect([failed.status, error]).toEqual([500, expect.stringContaining("spoiled on purpose: 403")]);
+  expect(error).not.toContain(on.fly.apiToken);
+  // The failure is shared, too, so that Fly is not asked again and again.
+  expect((await fetch(url)).status).toBe(500);
+  expect(on.proxy.calls.filter((each) => each === "GET /machines").length).toBe(2);
+  run.context.stop("SIGINT");
+  expect(await run.exit).toBe(0);
+});
+
 test("wrong words: exit 2, a reason, and nothing sent", async () => {
   const on = await open();
   for (const [words, message] of [
