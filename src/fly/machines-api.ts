@@ -91,13 +91,12 @@ export class MachinesApi {
 
   async listMachines(
     metadata: Readonly<Record<string, string>> = {},
-    options: { readonly withDeleted?: boolean; readonly withLeases?: boolean } = {},
+    include: readonly ("include_deleted" | "include_leases")[] = [],
   ): Promise<FlyMachine[]> {
-    const query = Object.fromEntries(
-      Object.entries(metadata).map(([key, value]) => [`metadata.${key}`, value]),
-    );
-    if (options.withDeleted === true) query["include_deleted"] = "true";
-    if (options.withLeases === true) query["include_leases"] = "true";
+    const query = Object.fromEntries([
+      ...Object.entries(metadata).map(([key, value]) => [`metadata.${key}`, value]),
+      ...include.map((name) => [name, "true"]),
+    ]);
     return this.#list("machines", "list machines", machineShape, query);
   }
 

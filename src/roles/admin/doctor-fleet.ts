@@ -35,7 +35,7 @@ export class FleetChecks {
         needs,
         run: async () =>
           this.#listed("machine", async () => {
-            const all = await this.#api.listMachines({}, { withDeleted: true, withLeases: true });
+            const all = await this.#api.listMachines({}, ["include_deleted", "include_leases"]);
             this.#machines = all;
             return all.filter((machine) => !isMachineGone(machine)).length;
           }),

@@ -13,7 +13,7 @@ export function removable(orphans: readonly Orphan[]): Orphan[] {
 
 export async function readFleetView(api: MachinesApi, nowMs: () => number): Promise<FleetView> {
   const [machines, volumes] = await Promise.all([
-    api.listMachines({}, { withDeleted: true, withLeases: true }),
+    api.listMachines({}, ["include_deleted", "include_leases"]),
     api.listVolumes(),
   ]);
   return { machines, volumes, nowMs: nowMs() };

@@ -24,7 +24,7 @@ export async function readUsageSnapshot(
     ...(tenant === undefined ? {} : { [metadataKeys.tenant]: tenant }),
   };
   const [machines, volumes] = await Promise.all([
-    api.listMachines(filter, { withDeleted: true }),
+    api.listMachines(filter, ["include_deleted"]),
     api.listVolumes(),
   ]);
   return {
