@@ -131,10 +131,10 @@ test("a lost answer and a lost race are made good, and somebody's lease is respe
 test("a token of one's own is taken from a file, and given twice changes nothing", async () => {
   const on = await open();
   await create(on, "acme");
-  const file = on.write("token", "words of my own, quite long\n");
+  const file = on.write("token", "words-of-my-own-quite-long\n");
   const first = await rotate(on, "acme", "--access-token-file", file);
   expect([first.exitCode, first.err.includes("may be guessed")]).toEqual([0, true]);
-  expect(await tokens(on)).toEqual(["words of my own, quite long"]);
+  expect(await tokens(on)).toEqual(["words-of-my-own-quite-long"]);
   const again = await rotate(on, "acme", "--access-token-file", file);
   expect([again.out, updates(on)]).toEqual([first.out, 1]);
   expect(again.err).toContain("has the new token already");
