@@ -89,10 +89,14 @@ export class MachinesApi {
     return parseAnswer(appShape, answer, "read app").organization?.slug ?? undefined;
   }
 
-  async listMachines(metadata: Readonly<Record<string, string>> = {}): Promise<FlyMachine[]> {
-    const query = Object.fromEntries(
-      Object.entries(metadata).map(([key, value]) => [`metadata.${key}`, value]),
-    );
+  async listMachines(
+    metadata: Readonly<Record<string, string>> = {},
+    include: readonly ("include_deleted" | "include_leases")[] = [],
+  ): Promise<FlyMachine[]> {
+    const query = Object.fromEntries([
+      ...Object.entries(metadata).map(([key, value]) => [`metadata.${key}`, value]),
+      ...include.map((name) => [name, "true"]),
+    ]);
     return this.#list("machines", "list machines", machineShape, query);
   }
 
