@@ -109,24 +109,18 @@ const closedByServer = async (port: number, first: string, drip: string): Promis
   clearInterval(tap);
 };
 
-// Bun gives a connection ten seconds to bring a request, whatever else it is told: for `make soak`.
-test.skipIf(process.env["FV_SOAK"] !== "1")(
-  "a thousand connections that bring nothing, or too slowly, are closed in 13 seconds",
-  async () => {
-    const on = await open(usageStage());
-    const port = Number(new URL(on.url).port);
-    const begin = performance.now();
-    const begun = "GET /healthz HTTP/1.1\r\nHost: localhost\r\nX: ";
-    const closed = Promise.all([
-      ...Array.from({ length: 1_000 }, async () => closedByServer(port, "", "")),
-      closedByServer(port, begun, "x"),
-    ]);
-    expect((await fetch(`${on.url}/healthz`)).status).toBe(200);
-    await closed;
-    expect(performance.now() - begin).toBeLessThan(13_500);
-  },
-  20_000,
-);
+// Bun gives a connection ten seconds to bring a request, whatever else it is told.
+test("a thousand connections that bring nothing, or too slowly, are closed", async () => {
+  const on = await open(usageStage());
+  const port = Number(new URL(on.url).port);
+  const begun = "GET /healthz HTTP/1.1\r\nHost: localhost\r\nX: ";
+  const closed = Promise.all([
+    ...Array.from({ length: 1_000 }, async () => closedByServer(port, "", "")),
+    closedByServer(port, begun, "x"),
+  ]);
+  expect((await fetch(`${on.url}/healthz`)).status).toBe(200);
+  await closed;
+}, 60_000);
 
 test("a mistake of ours is told as one, without a trace of it", async () => {
   const stage = usageStage();
