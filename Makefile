@@ -3,7 +3,7 @@ SHELL := /bin/bash
 export PATH := $(CURDIR)/node_modules/.bin:$(PATH)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup system rootfs build check fmt test fuzz soak bench demo image clean
+.PHONY: help setup system rootfs build check fmt test fuzz bench demo image clean
 
 help: ## print this list
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /\1\t/' | expand -t 10
@@ -34,9 +34,6 @@ test: setup system rootfs build ## all tests, in under 15 minutes
 
 fuzz: setup ## mutated bytes, lost power, GNU tar: make fuzz SECONDS=600 SEED=1
 	@FV_FUZZ_SECONDS=$(or $(SECONDS),60) FV_SEED=$(SEED) bun test test/fuzz crash-images gnu-tar-agreement
-
-soak: setup system ## all limits of the proxy at once, by real sockets: what memory it takes
-	@FV_SOAK=1 bun test test/roles/proxy/relay-full.test.ts
 
 bench: setup system build ## performance beside the peers, as a table
 	@for file in bench/*.ts; do bun $$file || exit 1; done

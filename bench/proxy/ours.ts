@@ -1,7 +1,7 @@
 import { closeSync, writeSync } from "node:fs";
 import { formatProxyMaster } from "../../src/quic/proxy-master.ts";
 import { encodeRecord } from "../../src/roles/proxy/broker-record.ts";
-import { ownChildEnv } from "../../src/roles/proxy/own-child.ts";
+import { ownChildEnv } from "../../src/roles/proxy/broker/own-child.ts";
 import { encodeRelayPlan, encodeRelaySecrets, relayFds } from "../../src/roles/proxy/relay-plan.ts";
 import { DescriptorReader, openPipe } from "../../src/system/process-pipe.ts";
 import { selfCommand } from "../../src/system/self.ts";

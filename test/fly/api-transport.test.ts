@@ -198,6 +198,13 @@ test("a refused connection is tried again and then said to have done nothing", a
   expect(slept.length).toBe(apiLimits.connectAttemptsMax - 1);
 });
 
+/** How creating fails there. */
+const kindAt = async (base: string): Promise<string> => {
+  const clock = { monotonicMs: () => 0, sleep: async () => undefined, random: () => 0 };
+  const api = new MachinesApi({ base, token: "t", app: "a", userAgent: "x", clock });
+  return (await failure(api.createMachine({ config: {} }))).kind;
+};
+
 test("no such host and no TLS there: nothing was done; a connection reset: nobody knows", async () => {
   const plain = Bun.serve({ hostname: "127.0.0.1", port: 0, fetch: () => new Response() });
   const resetting = Bun.listen({
@@ -205,11 +212,6 @@ test("no such host and no TLS there: nothing was done; a connection reset: nobod
     port: 0,
     socket: { data: (socket) => socket.terminate() },
   });
-  const kindAt = async (base: string): Promise<string> => {
-    const clock = { monotonicMs: () => 0, sleep: async () => undefined, random: () => 0 };
-    const api = new MachinesApi({ base, token: "t", app: "a", userAgent: "x", clock });
-    return (await failure(api.createMachine({ config: {} }))).kind;
-  };
   expect(await kindAt("http://no-such-host.invalid")).toBe("unreachable");
   expect(await kindAt(`https://127.0.0.1:${plain.port}`)).toBe("unreachable");
   expect(await kindAt(`http://127.0.0.1:${resetting.port}`)).toBe("lost");

@@ -39,6 +39,7 @@ export interface ConnectionOptions {
 export interface Connection {
   readonly api: MachinesApi;
   readonly base: string;
+  readonly token: string;
 }
 
 /** The client for one app. Ctrl-C ends its calls, but not those of `api.uninterrupted()`. */
@@ -70,7 +71,7 @@ export async function openConnection(
     ...(context.sleep === undefined ? {} : { clock: clockOf(context, context.sleep) }),
     signal: controller.signal,
   });
-  return { api, base };
+  return { api, base, token };
 }
 
 /** For tests of waiting, which do not wait. */

@@ -1,5 +1,7 @@
 import type { Context } from "../../cli/context.ts";
 import { runProgram } from "../../cli/program.ts";
+import { doctorCommand } from "./doctor.ts";
+import { orphansCommand } from "./orphans.ts";
 import { proxyKeyNew, proxyKeyRetire, proxyKeyRotate } from "./proxy-key-change.ts";
 import { proxyKeyDerive, proxyKeyOpen } from "./proxy-key-derive.ts";
 import { proxyKeyShow } from "./proxy-key-show.ts";
@@ -9,6 +11,8 @@ import { tenantDelete } from "./tenant-delete.ts";
 import { tenantDiff } from "./tenant-diff.ts";
 import { tenantList } from "./tenant-list.ts";
 import { tenantRekey } from "./tenant-rekey.ts";
+import { tenantRotateToken } from "./tenant-rotate-token.ts";
+import { tenantUsageFacts } from "./tenant-usage-facts.ts";
 import { tokenGenerate } from "./token-generate.ts";
 
 export async function main(argv: readonly string[], context: Context): Promise<number> {
@@ -23,6 +27,11 @@ export async function main(argv: readonly string[], context: Context): Promise<n
         tenantList,
         tenantDelete,
         tenantRekey,
+        tenantRotateToken,
+        tenantUsageFacts,
+        doctorCommand,
+        orphansCommand,
+        { ...orphansCommand, name: "tenant orphans", hidden: true },
         tokenGenerate,
         proxyKeyNew,
         proxyKeyRotate,

@@ -14,7 +14,7 @@ import type { TenantOrder } from "./tenant-order.ts";
 import { recoverToken, unknownToken } from "./token-recovery.ts";
 import { localIssuer } from "./vault-block.ts";
 
-interface Setup extends Connection {
+interface Setup extends Pick<Connection, "api" | "base"> {
   readonly context: Context;
   readonly journal: CreationJournal;
   readonly proxy: ProxyAccess | undefined;

@@ -10,7 +10,7 @@ import {
   type RelayRecord,
   requestBytes,
 } from "../../../src/roles/proxy/broker-record.ts";
-import { ownChildEnv } from "../../../src/roles/proxy/own-child.ts";
+import { ownChildEnv } from "../../../src/roles/proxy/broker/own-child.ts";
 import {
   encodeRelayPlan,
   encodeRelaySecrets,
