@@ -1,3 +1,4 @@
+import { counted } from "../../cli/counted.ts";
 import {
   type FlyMachine,
   type FlyVolume,
@@ -5,9 +6,9 @@ import {
   isVolumeGone,
 } from "../../fly/machine-shape.ts";
 import type { MachinesApi } from "../../fly/machines-api.ts";
-import { lastTimeOf } from "./machine-times.ts";
 import { managedBy, metadataKeys } from "./plan.ts";
 import { volumeIds } from "./tenant-summary.ts";
+import { usageTimes } from "./usage-times.ts";
 
 /** All that a tenant has, and a deletion takes away. */
 export interface Doomed {
@@ -84,14 +85,13 @@ function doomedVolumes(
 }
 
 function attachWords(machine: FlyMachine): string {
-  if (isMachineGone(machine)) {
-    const until = lastTimeOf(machine, ["destroyed", "destroying"]) ?? machine.updated_at;
-    return `free; its machine ${machine.id} was destroyed ${until ?? "some time ago"}`;
-  }
-  const since = lastTimeOf(machine, ["started"]);
+  const { startedMs, deletedMs } = usageTimes(machine);
+  if (isMachineGone(machine))
+    return `free; its machine ${machine.id} was destroyed ${timeWords(deletedMs) ?? "some time ago"}`;
+  const since = timeWords(startedMs);
   return `on ${machine.id}, ${since === undefined ? "never started" : `last started ${since}`}`;
 }
 
-function counted(count: number, noun: string): string {
-  return `${count} ${noun}${count === 1 ? "" : "s"}`;
+function timeWords(ms: number | undefined): string | undefined {
+  return ms === undefined ? undefined : new Date(ms).toISOString();
 }
