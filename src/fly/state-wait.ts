@@ -27,8 +27,9 @@ export async function waitForState(
     if (leftMs > 0 && !(await waitOnce(calls, wanted, { leftMs, elapsedMs }))) continue;
     const machine = await look(calls, { leftMs, elapsedMs });
     if (machine === undefined) continue;
-    if (machine.state === wanted.state) return machine;
-    const gaveUp = wanted.failures?.includes(machine.state) === true;
+    const isIt = isOfVersion(machine, wanted.version);
+    if (isIt && machine.state === wanted.state) return machine;
+    const gaveUp = isIt && wanted.failures?.includes(machine.state) === true;
     if (!gaveUp && leftMs > 0) continue;
     throw new MachinesApiError(
       gaveUp ? "refused" : "lost",
@@ -36,6 +37,12 @@ export async function waitForState(
       { action: waitAction },
     );
   }
+}
+
+/** Before an update has come through, the state is still that of the version before. */
+function isOfVersion(machine: FlyMachine, version: string | undefined): boolean {
+  const known = [machine.version, machine.instance_id].filter((each) => (each ?? "") !== "");
+  return version === undefined || known.length === 0 || known.includes(version);
 }
 
 interface WaitTime {

@@ -86,6 +86,21 @@ test("waitForState ends early when the machine went another way", async () => {
   expect(seen[0]?.query.get("state")).toBe("started,failed");
 });
 
+const at = (version: string, state: string) => json(machineJson({ version, state }));
+
+test("waitForState is not content with the state of another version", async () => {
+  const { api } = script([
+    timeout(),
+    at("V0", "started"),
+    timeout(),
+    at("V0", "failed"),
+    timeout(),
+    at("V1", "started"),
+  ]);
+  const wanted = { state: "started", version: "V1", failures: ["failed"] } as const;
+  expect((await api.waitForState(id, wanted, 120_000)).version).toBe("V1");
+});
+
 test("waitForState takes a machine that is not there yet for one that comes", async () => {
   const missing = json({ error: "not found" }, { status: 404 });
   const { api } = script([missing, missing, json({ ok: true }), json(machineJson())]);

@@ -1,5 +1,7 @@
 /** What happens to a call on its way to the API. */
 export type Fault =
+  /** Nothing but what `strike` does, before the call goes on its way. */
+  | "none"
   /** The API does it, and its answer is lost on the way. */
   | "answer-lost"
   /** The API does it, and says 500 all the same. */
@@ -75,7 +77,7 @@ export function openFaultProxy(target: string, rules: readonly FaultRule[] = [])
       const isDone = rule !== undefined && doesArrive(rule.fault);
       if (!isDone) await rule?.strike?.(body);
       if (rule?.fault === "hang") return ended.promise;
-      if (rule !== undefined && !isDone) return refusal(rule.fault);
+      if (rule !== undefined && rule.fault !== "none" && !isDone) return refusal(rule.fault);
       const answer = await fetch(target + url.pathname + url.search, {
         method: request.method,
         headers: request.headers,

@@ -94,6 +94,45 @@ describe("a create that fails leaves nothing behind", () => {
   }, 30_000);
 });
 
+/** Just before that call somebody else takes the first of these away. */
+const vanishing = async (on: string, kind: "machines" | "volumes"): Promise<AdminStage> => {
+  const at: AdminStage = await open();
+  const strike = async (): Promise<void> => {
+    const [{ id } = { id: "" }] = await at[kind]();
+    await fetch(`${at.fly.apiBase}/v1/apps/${app}/${kind}/${id}?force=true`, {
+      method: "DELETE",
+      headers: { authorization: `Bearer ${at.fly.apiToken}` },
+    });
+  };
+  at.rules.push({ on, nth: 1, fault: "none", strike });
+  return at;
+};
+
+describe("what vanishes between two calls", () => {
+  for (const [on, kind] of [
+    ["POST /machines", "volumes"],
+    ["GET /machines/*", "machines"],
+  ] as const)
+    test(`${kind} before ${on}: nothing is made, and nothing left`, async () => {
+      const at = await vanishing(on, kind);
+      const result = await create(at);
+      expect([result.exitCode === 0, result.out]).toEqual([false, ""]);
+      expect([await at.machines(), await at.volumes()]).toEqual([[], []]);
+    }, 30_000);
+
+  for (const [on, kind] of [
+    ["POST /machines/*/cordon", "machines"],
+    ["DELETE /machines/*", "machines"],
+    ["DELETE /volumes/*", "volumes"],
+  ] as const)
+    test(`${kind} before ${on}: is as good as deleted`, async () => {
+      const at = await vanishing(on, kind);
+      await create(at);
+      expect((await at.admin("tenant", "delete", "acme", "--yes")).exitCode).toBe(0);
+      expect([await at.machines(), await at.volumes()]).toEqual([[], []]);
+    }, 30_000);
+});
+
 test("what cannot be removed is named, and the exit code is 8", async () => {
   const at = await open([
     { on: "GET /machines/*", fault: "403" },
