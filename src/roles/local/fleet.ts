@@ -34,6 +34,11 @@ export class Fleet {
     return this.#store.state.apps;
   }
 
+  /** By the clock of the host, in whole milliseconds, as all times of records are. */
+  get nowMs(): number {
+    return Math.floor(this.#host.wallMs());
+  }
+
   /** Takes up what still runs, and starts what ran when fly-local was last stopped in order. */
   recover(): void {
     for (const machine of this.machines) {
@@ -80,7 +85,7 @@ export class Fleet {
       );
     }
     if (this.apps.length >= localLimits.appsMax) throw new ApiError(422, "too many apps");
-    const app = { name, id: numericId(), network, createdAtMs: this.#host.wallMs() };
+    const app = { name, id: numericId(), network, createdAtMs: this.nowMs };
     this.#store.state.apps.push(app);
     this.#store.save();
     return app;
@@ -114,7 +119,7 @@ export class Fleet {
     this.#checkName(asked.app, asked.name);
     const id = newMachineId();
     const config = attachVolumes(asked, this.volumesOf(asked.app), id);
-    const nowMs = this.#host.wallMs();
+    const { nowMs } = this;
     const record: MachineRecord = {
       id,
       app: asked.app,
@@ -183,7 +188,7 @@ export class Fleet {
       ...asked,
       id: newVolumeId(),
       state: "created",
-      createdAtMs: this.#host.wallMs(),
+      createdAtMs: this.nowMs,
     };
     this.#store.state.volumes.push(volume);
     this.#store.save();
@@ -199,7 +204,7 @@ export class Fleet {
       );
     }
     volume.state = "pending_destroy";
-    volume.destroyedAtMs ??= this.#host.wallMs();
+    volume.destroyedAtMs ??= this.nowMs;
     this.#store.save();
     await removeTree(this.#store.volumeDir(volume.id));
   }

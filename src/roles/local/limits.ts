@@ -22,6 +22,8 @@ export const localLimits = {
   eventsMax: 50,
   /** Fly says: rows per page of a list. */
   pageMax: 1_000,
+  /** Fly says: a cursor dies half an hour after the first page. */
+  cursorLifeMs: 30 * 60_000,
   /** We chose: what follows. */
   requestBytesMax: 1 << 20,
   audienceBytesMax: 1_024,
@@ -36,6 +38,8 @@ export const localLimits = {
   metadataKeysMax: 100,
   logBytesMax: 16 << 20,
   upkeepMs: 15_000,
+  /** Longer than the longest wait, so that a client that waits in turns keeps its connection. */
+  keepAliveMs: 90_000,
   restartDelayMs: 1_000,
   restartDelayMsMax: 30_000,
   /** How often a process that is not our child any more is looked for. */
@@ -45,6 +49,14 @@ export const localLimits = {
   signingKeysMax: 3,
   addressAttemptsMax: 50,
   leaseSecondsMax: 3_600,
+  /** Of a fault script. */
+  faultsMax: 1_000,
+  faultCountMax: 1_000_000,
+  faultMsMax: 600_000,
+  faultBytesMax: 64 << 20,
+  strangersLeaseMs: 60_000,
+  /** How many of the last calls are remembered for whoever asks what was called. */
+  callsRemembered: 20_000,
   /** A Unix socket's path has 107 bytes, and ours lie below `STATE/machines/ID/`. */
   stateDirBytesMax: 64,
 } as const;

@@ -5,7 +5,8 @@ import { heldMachine, leaseSeconds, namedMachine, takeLease } from "./lease-rout
 import type { Machine } from "./machine.ts";
 import { parseMachineConfig, stringMap } from "./machine-config.ts";
 import { machineView } from "./machine-view.ts";
-import { pageOf, param, parseBody, queryFlag, queryList } from "./request-input.ts";
+import { cursorHeader, pageOf } from "./paging.ts";
+import { param, parseBody, queryFlag, queryList } from "./request-input.ts";
 import { type Answer, type ApiCall, ok, type Route, route, selfServiceRoute } from "./router.ts";
 
 const machines = "/v1/apps/{app}/machines";
@@ -66,14 +67,14 @@ function listMachines(fleet: Fleet, call: ApiCall): Answer {
         wanted.every(([key, value]) => Object.hasOwn(metadata, key) && metadata[key] === value)
       );
     });
-  const page = pageOf(call, rows, (record) => record.id);
+  const page = pageOf(call, rows, fleet.nowMs);
   const view = {
     summary: queryFlag(call, "summary"),
     leases: queryFlag(call, "include_leases"),
   };
   return ok(
     page.rows.map((record) => machineView(record, view)),
-    page.headers,
+    cursorHeader(page),
   );
 }
 

@@ -3,7 +3,7 @@ import * as v from "valibot";
 import { TokenBucket } from "../../fly/token-bucket.ts";
 import type { Log } from "../../system/log.ts";
 import { ApiError } from "./api-error.ts";
-import { errorResponse, readJson } from "./api-listener.ts";
+import { errorAnswer, parseJson } from "./api-listener.ts";
 import { ulid } from "./identifier.ts";
 import { localLimits } from "./limits.ts";
 import type { MachineRecord } from "./record.ts";
@@ -46,7 +46,8 @@ export function openMachineSocket(
       try {
         return await answer(request, { machine, services, bucket, requestId });
       } catch (error) {
-        return errorResponse(error, requestId, services.log);
+        const { status, json } = errorAnswer(error, requestId, services.log);
+        return Response.json(json, { status, headers: { "fly-request-id": requestId } });
       }
     },
   });
@@ -75,7 +76,7 @@ async function answer(
     if (bucket?.take(services.monotonicMs()) === false) {
       throw new ApiError(429, "rate limit exceeded: too many evidence tokens");
     }
-    const asked = parseBody(evidenceRequest, await readJson(request));
+    const asked = parseBody(evidenceRequest, parseJson(await request.text()));
     const token = await services.evidence(machine, asked.aud);
     return new Response(token, { headers: { ...headers, "content-type": "text/plain" } });
   }
@@ -86,7 +87,7 @@ async function answer(
     params: match.params,
     query: url.searchParams,
     headers: request.headers,
-    body: await readJson(request),
+    body: parseJson(await request.text()),
     signal: request.signal,
   });
   return Response.json(result.json ?? null, { status: result.status, headers });

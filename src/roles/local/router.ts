@@ -13,8 +13,19 @@ export interface ApiCall {
 export interface Answer {
   readonly status: number;
   readonly json?: unknown;
+  /** In place of `json`: a body of another type. */
+  readonly text?: { readonly type: string; readonly body: string };
   readonly headers?: Readonly<Record<string, string>>;
+  /** How the answer gets to the client, where that goes wrong on purpose. */
+  readonly delivery?: Delivery;
 }
+
+export type Delivery =
+  | { readonly kind: "drop" }
+  | { readonly kind: "hang" }
+  | { readonly kind: "cut"; readonly bytes: number }
+  | { readonly kind: "trickle"; readonly everyMs: number }
+  | { readonly kind: "pad"; readonly bytes: number };
 
 /** Which of Fly's request limits a call counts against. */
 export type Pace = "action" | "read" | "none";

@@ -1,3 +1,4 @@
+import { readFileSync } from "node:fs";
 import { homedir } from "node:os";
 import { join, resolve } from "node:path";
 import { defineCommand } from "../../cli/command.ts";
@@ -35,6 +36,7 @@ export const serveCommand = defineCommand({
       summary: "answer 429 to calls that come faster than Fly allows (default: yes)",
     },
     "strict-apps": { summary: "apps must be created first; otherwise using one creates it" },
+    faults: { value: "FILE", summary: "what goes wrong on purpose, as JSON (docs/fly-local.md)" },
     "keep-machines": { summary: "leave machines running when stopped in order, too" },
     json: { summary: "print one JSON line when ready" },
   },
@@ -55,6 +57,7 @@ export const serveCommand = defineCommand({
       evidencePace: evidencePace(flags["evidence-rate"]),
       paced: flags["rate-limit"] !== false,
       strictApps: flags["strict-apps"],
+      faults: flags.faults === undefined ? undefined : readFaults(flags.faults),
       log: jsonLog({
         role: "fly-local",
         level: global.verbose > 0 ? "debug" : global.quiet ? "error" : "info",
@@ -121,6 +124,19 @@ function stateDirOf(flag: string | undefined, env: Context["env"]): string {
     because: `Unix sockets lie below it, and their paths have 107 bytes; ${localLimits.stateDirBytesMax} are left for the folder`,
     fix: "pass a shorter --state-dir",
   });
+}
+
+/** Its members are looked at when the calls are known that it may name. */
+function readFaults(path: string): unknown {
+  try {
+    const text = readFileSync(path, "utf8");
+    if (text.length > localLimits.requestBytesMax) throw new Error("it is too long");
+    return JSON.parse(text);
+  } catch (error) {
+    throw new Failure("FV-CLI-001", `--faults ${path} cannot be read`, {
+      because: error instanceof Error ? error.message : String(error),
+    });
+  }
 }
 
 /** Only loopback: machines run as this user, and whoever holds the token may start them. */

@@ -3,10 +3,16 @@ import { mkdirSync } from "node:fs";
 import { join } from "node:path";
 import { Failure } from "../../cli/failure.ts";
 import type { Log } from "../../system/log.ts";
+import { ApiError } from "./api-error.ts";
 import { answerRequest } from "./api-listener.ts";
 import { appRoutes } from "./app-routes.ts";
+import { CallLog } from "./call-log.ts";
+import { faultReach, machineNames } from "./fault-reach.ts";
+import { faultRoutes } from "./fault-routes.ts";
+import { Faults } from "./faults.ts";
 import { Fleet } from "./fleet.ts";
 import { Host } from "./host.ts";
+import { type HttpCall, type HttpListener, listenHttp } from "./http-listener.ts";
 import { Issuer } from "./issuer.ts";
 import { issuerRoutes } from "./issuer-routes.ts";
 import { leaseRoutes } from "./lease-routes.ts";
@@ -15,7 +21,7 @@ import { machineRoutes } from "./machine-routes.ts";
 import { machineRunRoutes } from "./machine-run-routes.ts";
 import { metadataRoutes } from "./metadata-routes.ts";
 import { Pacing } from "./pacing.ts";
-import type { Route } from "./router.ts";
+import type { Answer, ApiCall, Match, Route } from "./router.ts";
 import { SigningKeys } from "./signing-key.ts";
 import { lockState } from "./state-lock.ts";
 import { readIfThere, StateStore, writePrivate } from "./state-store.ts";
@@ -33,6 +39,8 @@ export interface LocalOptions {
   readonly evidencePace: { readonly perSecond: number; readonly burst: number } | undefined;
   readonly paced: boolean;
   readonly strictApps: boolean;
+  /** What goes wrong on purpose from the start, as `parseFaultScript` reads it. */
+  readonly faults?: unknown;
   readonly log: Log;
   readonly wallMs: () => number;
   readonly monotonicMs: () => number;
@@ -43,6 +51,9 @@ export interface LocalServer {
   readonly issuer: string;
   readonly apiToken: string;
   readonly machineCount: number;
+  /** What goes wrong on purpose; may be changed while it runs. */
+  readonly faults: Faults;
+  readonly calls: CallLog;
   /** Ends the listener. Machines are stopped in order, or left running. */
   close(options: { readonly keepMachines: boolean }): Promise<void>;
 }
@@ -95,17 +106,25 @@ async function startLocked(
     ...volumeRoutes(fleet, options),
     ...issuerRoutes(keys),
   );
+  const faults = new Faults(routes);
+  const calls = new CallLog();
+  routes.push(...faultRoutes(faults, calls));
+  installFaults(faults, options.faults);
   const services = {
     ...options,
+    faults,
+    calls,
+    machineNames: (match: Match, body: unknown) => machineNames(fleet, match, body),
+    faultReach: (match: Match, call: ApiCall) => faultReach(fleet, match, call, options.wallMs()),
     routes,
     apiToken,
     issuer: currentIssuer,
     pacing: options.paced ? new Pacing(options.monotonicMs) : undefined,
   };
-  const server = listen(options, store.state.port, async (request) => {
-    return answerRequest(request, services);
-  });
-  store.state.port = server.port ?? 0;
+  const server = await listen(options, store.state.port, async (call) =>
+    answerRequest(call, services),
+  );
+  store.state.port = server.port;
   const apiBase = `http://${options.hostname}:${server.port}`;
   issuer = new Issuer({ ...options, apiBase, org: store.state.org, keys });
   fleet.recover();
@@ -118,11 +137,13 @@ async function startLocked(
     apiBase,
     issuer: issuer.url,
     apiToken,
+    faults,
+    calls,
     machineCount: fleet.machines.filter((machine) => machine.isRunning).length,
     async close({ keepMachines }) {
       clearInterval(upkeep);
       // First, so that nobody starts what is about to be stopped.
-      await server.stop(true);
+      await server.close();
       if (!keepMachines) await fleet.stopAll();
       host.closeSockets();
       unlock();
@@ -130,26 +151,17 @@ async function startLocked(
   };
 }
 
-type Listener = ReturnType<typeof Bun.serve>;
-
 /** On the port that was asked for; without one, on that of the last run, since the issuer's URL holds it. */
-function listen(
+async function listen(
   options: LocalOptions,
   lastPort: number | undefined,
-  fetch: (request: Request) => Promise<Response>,
-): Listener {
+  handle: (call: HttpCall) => Promise<Answer>,
+): Promise<HttpListener> {
   const ports = options.port === 0 ? [lastPort ?? 0, 0] : [options.port];
   let problem: unknown;
   for (const port of ports) {
     try {
-      return Bun.serve({
-        hostname: options.hostname,
-        port,
-        maxRequestBodySize: localLimits.requestBytesMax,
-        // Longer than the longest wait.
-        idleTimeout: localLimits.waitSecondsMax + 30,
-        fetch,
-      });
+      return await listenHttp({ hostname: options.hostname, port, handle });
     } catch (error) {
       problem = error;
     }
@@ -158,6 +170,16 @@ function listen(
     because: problem instanceof Error ? problem.message : String(problem),
     fix: "another fly-local may hold the port; pass --listen with another one",
   });
+}
+
+function installFaults(faults: Faults, script: unknown): void {
+  if (script === undefined) return;
+  try {
+    faults.installUnknown(script);
+  } catch (error) {
+    if (!(error instanceof ApiError)) throw error;
+    throw new Failure("FV-CLI-001", "the fault script is wrong", { because: error.message });
+  }
 }
 
 /** Made once and kept in a file of its own, for scripts to read. */

@@ -1,6 +1,7 @@
 import * as v from "valibot";
 import type { Fleet } from "./fleet.ts";
-import { pageOf, param, parseBody } from "./request-input.ts";
+import { cursorHeader, pageOf } from "./paging.ts";
+import { param, parseBody } from "./request-input.ts";
 import { type Route, route } from "./router.ts";
 import { volumeView } from "./machine-view.ts";
 
@@ -18,8 +19,8 @@ export function volumeRoutes(fleet: Fleet, options: { readonly region: string })
   return [
     route("GET", volumes, "action", (call) => {
       const app = fleet.app(param(call, "app"));
-      const page = pageOf(call, fleet.volumesOf(app.name), (volume) => volume.id);
-      return { status: 200, json: page.rows.map(volumeView), headers: page.headers };
+      const page = pageOf(call, fleet.volumesOf(app.name), fleet.nowMs);
+      return { status: 200, json: page.rows.map(volumeView), headers: cursorHeader(page) };
     }),
     route("POST", volumes, "action", (call) => {
       const app = fleet.app(param(call, "app"));
