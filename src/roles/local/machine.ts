@@ -223,7 +223,6 @@ export class Machine {
   #replaced(): void {
     if (this.record.state !== "replacing") return;
     const ranBefore = this.record.events.some(({ type }) => type === "start");
-    this.#event("update", ranBefore ? "stopped" : "created", "flyd");
     this.#move(ranBefore ? "stopped" : "created");
     if (this.#launchNext) this.start("flyd");
   }
