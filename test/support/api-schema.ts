@@ -58,6 +58,9 @@ const departures: readonly { readonly at: RegExp; readonly may: (value: unknown)
   { at: /^regions answer\.(?:Regions|Nearest)$/, may: () => true },
 ];
 
+/** Older spellings, which Fly's own client still uses. */
+const flyctlQueries: ReadonlySet<string> = new Set(["ttl", "kill"]);
+
 /** Every call that is described, as `GET /v1/apps/{}`. */
 export const describedCalls: readonly string[] = Object.entries(description.paths).flatMap(
   ([path, operations]) =>
@@ -81,7 +84,9 @@ export function requestProblems(
   const parameters = (found.parameters ?? []).filter((each) => each.in === "query");
   const names = new Set(parameters.map(({ name }) => name));
   const known = (name: string): boolean =>
-    names.has(name) || (name.startsWith("metadata.") && names.has("metadata.{key}"));
+    names.has(name) ||
+    flyctlQueries.has(name) ||
+    (name.startsWith("metadata.") && names.has("metadata.{key}"));
   const strange = [...query].filter((name) => !known(name)).map((name) => `query ${name}`);
   const expected = schemaOf(found.requestBody?.content);
   if (body === undefined || expected === undefined) return strange;

@@ -291,7 +291,12 @@ export class Machine {
       requested,
       restarting,
     });
-    this.#event("exit", "stopped", "flyd", exitRequest(exit, { requested, restarting }, record));
+    this.#event(
+      "exit",
+      "stopped",
+      "flyd",
+      exitRequest(exit, { requested, restarting, atMs: this.nowMs }, record),
+    );
     if (record.state === "destroying") return;
     if (record.state === "replacing") this.#replaced();
     else if (restarting) this.#restartLater();
@@ -367,7 +372,7 @@ async function endWithin(
 
 function exitRequest(
   exit: MachineExit,
-  why: { readonly requested: boolean; readonly restarting: boolean },
+  why: { readonly requested: boolean; readonly restarting: boolean; readonly atMs: number },
   record: MachineRecord,
 ): Record<string, unknown> {
   return {
@@ -375,6 +380,8 @@ function exitRequest(
       exit_code: exit.exitCode ?? null,
       guest_exit_code: exit.exitCode ?? 0,
       guest_signal: exit.signal ?? null,
+      signal: exit.signal ?? null,
+      exited_at: new Date(why.atMs).toISOString(),
       oom_killed: false,
       requested_stop: why.requested,
       restarting: why.restarting,

@@ -47,6 +47,7 @@ export class SimulatedHost implements LocalHost {
   readonly settle = (): void => undefined;
   readonly keepSocket = (): void => undefined;
   readonly closeSockets = (): void => undefined;
+  readonly pollChecks = (): void => undefined;
   readonly trimLog = (): void => undefined;
 
   /** In the form of Fly's private network. Nobody answers there. */

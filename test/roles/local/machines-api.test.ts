@@ -234,6 +234,16 @@ test("calls that come too fast get 429, per action and machine", async () => {
     expect((await paced.call("POST", `${machines}/${id}/uncordon`)).status).toBe(200);
     nowMs += 1_000;
     expect([await cordon(), await cordon()]).toEqual([200, 429]);
+    // Reading one machine has more room; all else is like a change.
+    const statuses = async (path: string, calls: number) =>
+      Promise.all(
+        Array.from({ length: calls }, async () => (await paced.call("GET", path)).status),
+      );
+    const refused = async (path: string, calls: number) =>
+      (await statuses(path, calls)).filter((status) => status === 429).length;
+    expect(await refused(`${machines}/${id}`, 12)).toBe(2);
+    expect(await refused(`${machines}/${id}/events`, 5)).toBe(2);
+    expect(await refused(machines, 4)).toBe(1);
   } finally {
     await paced.close();
   }
