@@ -71,6 +71,7 @@ export class Machine {
       if (record.state === "stopping") this.stop();
       if (record.state === "suspending") this.#freeze(process);
       if (record.state === "replacing") this.#replace(true);
+      if (record.state === "starting") void process.ready?.then(() => this.#started(process));
       return;
     }
     const wasRunning = record.process !== undefined;
