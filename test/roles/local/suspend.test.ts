@@ -181,11 +181,8 @@ test("a process that cannot stop just now does not hold up the others", async ()
     expect(frozen.length).toBe(2);
     expect([isStopped(root), isAlive(root)]).toEqual([false, true]);
     thaw(frozen);
-    // Until the child reads, there is nobody to open it for.
-    await eventually(async () => {
-      const written = await Bun.write(fifo, "").catch(() => undefined);
-      return written !== undefined;
-    });
+    // Waits until the reader is there.
+    await Bun.spawn(["sh", "-c", ': > "$0"', fifo]).exited;
     expect(await child.exited).toBe(0);
     expect(await new Response(child.stdout).text()).toBe("ready\nspawned\n");
   } finally {
