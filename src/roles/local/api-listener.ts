@@ -1,60 +1,135 @@
 import { createHash, timingSafeEqual } from "node:crypto";
 import type { Log } from "../../system/log.ts";
 import { ApiError } from "./api-error.ts";
+import type { CallLog } from "./call-log.ts";
+import { faultyAnswer, type FaultReach } from "./fault-answer.ts";
+import type { Faults } from "./faults.ts";
+import type { HttpCall } from "./http-listener.ts";
 import { ulid } from "./identifier.ts";
 import type { Issuer } from "./issuer.ts";
-import { localLimits } from "./limits.ts";
 import type { Pacing } from "./pacing.ts";
-import { type Answer, findRoute, type Route } from "./router.ts";
+import { asInstance, type InstanceChoice, pinningCookie } from "./replicas.ts";
+import { type Answer, type ApiCall, findRoute, type Match, type Route } from "./router.ts";
 
-export interface ApiServices {
+/** What every call is led past, whichever way it came. */
+export interface CallServices {
+  readonly faults: Faults;
+  readonly calls: CallLog;
+  /** The names by which a fault may know the machine of a call. */
+  readonly machineNames: (match: Match, body: unknown) => readonly string[];
+  readonly faultReach: (match: Match, call: ApiCall) => FaultReach;
+  readonly log: Log;
+  readonly wallMs: () => number;
+}
+
+export interface ApiServices extends CallServices {
   readonly routes: readonly Route[];
   readonly apiToken: string;
   readonly issuer: () => Issuer;
   /** Absent when calls may come as fast as they like. */
   readonly pacing: Pacing | undefined;
-  readonly log: Log;
-  readonly wallMs: () => number;
+  /** Absent when all see everything at once. */
+  readonly instances: InstanceChoice | undefined;
 }
 
 /** One HTTP request to one answer, for everybody who holds the API token; the issuer's pages are for all. */
-export async function answerRequest(request: Request, services: ApiServices): Promise<Response> {
+export async function answerRequest(http: HttpCall, services: ApiServices): Promise<Answer> {
   const requestId = `${ulid(services.wallMs())}-local`;
-  const url = new URL(request.url);
+  const headers = { "fly-request-id": requestId };
   try {
-    const page = issuerPage(request.method, url.pathname, services.issuer());
+    const page = issuerPage(http.method, http.url.pathname, services.issuer());
     if (page !== undefined)
-      return Response.json(page, { headers: { "cache-control": "no-store" } });
-    requireToken(request.headers.get("authorization"), services.apiToken);
-    const match = findRoute(services.routes, request.method, url.pathname);
-    services.pacing?.check(match);
-    const answer = await match.route.handle({
-      params: match.params,
-      query: url.searchParams,
-      headers: request.headers,
-      body: await readJson(request),
-      signal: request.signal,
-    });
-    return toResponse(answer, requestId);
+      return { status: 200, json: page, headers: { ...headers, "cache-control": "no-store" } };
+    requireToken(http.headers.get("authorization"), services.apiToken);
+    const match = findRoute(services.routes, http.method, http.url.pathname);
+    const answer = await answerByInstance(match, http, services);
+    return { ...answer, headers: { ...headers, ...answer.headers } };
   } catch (error) {
-    return errorResponse(error, requestId, services.log);
+    return { ...errorAnswer(error, requestId, services.log), headers };
   }
 }
 
-export function errorResponse(error: unknown, requestId: string, log: Log): Response {
+/** A client that wrote is pinned to the instance that took the write. */
+async function answerByInstance(
+  match: Match,
+  http: HttpCall,
+  services: ApiServices,
+): Promise<Answer> {
+  if (services.instances === undefined) return answerCall(match, http, services, 0);
+  const instance = services.instances.choose(http.headers.get("cookie"));
+  const answer = await asInstance(instance, async () =>
+    answerCall(match, http, services, instance),
+  );
+  if (match.route.method === "GET") return answer;
+  return { ...answer, headers: { ...answer.headers, "set-cookie": pinningCookie(instance) } };
+}
+
+async function answerCall(
+  match: Match,
+  http: HttpCall,
+  services: ApiServices,
+  instance: number,
+): Promise<Answer> {
+  const call: ApiCall = {
+    params: match.params,
+    query: http.url.searchParams,
+    headers: http.headers,
+    body: parseJson(http.body),
+    signal: http.signal,
+    reader: { instance, agoMs: 0 },
+  };
+  if (match.route.path.startsWith("/local/")) return match.route.handle(call);
+  return carryOut(match, call, services, () => services.pacing?.check(match));
+}
+
+/** The call, with what is to go wrong with it; it is remembered, even if `admit` refuses it. */
+export async function carryOut(
+  match: Match,
+  call: ApiCall,
+  services: CallServices,
+  admit: () => void,
+): Promise<Answer> {
+  let fault: string | undefined;
+  let status = 500;
+  try {
+    admit();
+    const action = services.faults.take(match, services.machineNames(match, call.body));
+    fault = action?.kind;
+    const answer =
+      action === undefined
+        ? await match.route.handle(call)
+        : await faultyAnswer(action, services.faultReach(match, call));
+    const isSent = answer.delivery?.kind !== "drop" && answer.delivery?.kind !== "hang";
+    status = isSent ? answer.status : 0;
+    return answer;
+  } catch (error) {
+    if (error instanceof ApiError) ({ status } = error);
+    throw error;
+  } finally {
+    services.calls.add({
+      atMs: services.wallMs(),
+      method: match.route.method,
+      route: match.route.path,
+      params: match.params,
+      status,
+      ...(fault === undefined ? {} : { fault }),
+    });
+  }
+}
+
+export function errorAnswer(error: unknown, requestId: string, log: Log): Answer {
   if (!(error instanceof ApiError)) {
     const message = error instanceof Error ? `${error.name}: ${error.message}` : String(error);
     log("error", "request-failed", { requestId, error: message });
   }
   const known = error instanceof ApiError ? error : new ApiError(500, "internal error", "unknown");
-  return toResponse({ status: known.status, json: known.body() }, requestId);
+  return { status: known.status, json: known.body() };
 }
 
-/** Undefined for an empty body. The size was limited by the listener. */
-export async function readJson(request: Request): Promise<unknown> {
-  const text = await request.text();
+/** Undefined for an empty body. */
+export function parseJson(text: string | undefined): unknown {
+  if (text === undefined) throw new ApiError(413, "body too large");
   if (text.trim() === "") return undefined;
-  if (text.length > localLimits.requestBytesMax) throw new ApiError(413, "body too large");
   try {
     return JSON.parse(text);
   } catch {
@@ -83,10 +158,4 @@ function requireToken(header: string | null, expected: string): void {
 
 function digest(text: string): Buffer {
   return createHash("sha256").update(text).digest();
-}
-
-function toResponse(answer: Answer, requestId: string): Response {
-  const headers = { ...answer.headers, "fly-request-id": requestId };
-  if (answer.json === undefined) return new Response(null, { status: answer.status, headers });
-  return Response.json(answer.json, { status: answer.status, headers });
 }

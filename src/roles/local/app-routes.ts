@@ -1,6 +1,7 @@
 import * as v from "valibot";
 import { ApiError } from "./api-error.ts";
 import type { Fleet } from "./fleet.ts";
+import { pageOf } from "./paging.ts";
 import { param, parseBody } from "./request-input.ts";
 import type { AppRecord } from "./record.ts";
 import { type Route, route } from "./router.ts";
@@ -21,7 +22,7 @@ export function appRoutes(
     internal_numeric_id: app.id,
     machine_count: fleet.machinesOf(app.name).filter((each) => each.record.state !== "destroyed")
       .length,
-    volume_count: fleet.volumesOf(app.name).filter((each) => each.state === "created").length,
+    volume_count: fleet.volumes.of(app.name).filter((each) => each.state === "created").length,
     network: app.network,
     status: "deployed",
     organization: { name: org.slug, slug: org.slug, internal_numeric_id: org.id },
@@ -34,8 +35,11 @@ export function appRoutes(
   return [
     route("GET", "/v1/apps", "action", (call) => {
       checkOrg(call.query.get("org_slug"));
-      const apps = fleet.apps.map(view);
-      return { status: 200, json: { apps, total_apps: apps.length } };
+      const rows = fleet.apps.map((app) => ({ id: app.name, createdAtMs: app.createdAtMs, app }));
+      const page = pageOf(call, rows, fleet.nowMs);
+      const apps = page.rows.map(({ app }) => view(app));
+      const next = page.next === undefined ? {} : { next_cursor: page.next };
+      return { status: 200, json: { apps, total_apps: rows.length, ...next } };
     }),
     route("POST", "/v1/apps", "action", (call) => {
       const asked = parseBody(createRequest, call.body);
@@ -43,7 +47,11 @@ export function appRoutes(
       const app = fleet.createApp(asked.name, asked.network ?? "default");
       return { status: 201, json: { id: app.name, created_at: Math.floor(app.createdAtMs) } };
     }),
-    route("GET", "/v1/apps/{app}", "read", (call) => ({
+    route("DELETE", "/v1/apps/{app}", "action", async (call) => {
+      await fleet.destroyApp(fleet.existingApp(param(call, "app")).name);
+      return { status: 202 };
+    }),
+    route("GET", "/v1/apps/{app}", "action", (call) => ({
       status: 200,
       json: view(fleet.existingApp(param(call, "app"))),
     })),

@@ -1,28 +1,51 @@
 import { ApiError } from "./api-error.ts";
-import { newMachineId, newMachineName, newVolumeId, numericId, ulid } from "./identifier.ts";
+import { type Capacity, checkRoomFor, roomIn } from "./capacity.ts";
+import type { CheckView } from "./health-checks.ts";
+import { newMachineId, newMachineName, numericId, ulid } from "./identifier.ts";
 import { localLimits } from "./limits.ts";
-import { unusedLoopbackAddress } from "./loopback-address.ts";
 import { Machine, type MachineHost } from "./machine.ts";
 import type { MachineConfig } from "./machine-config.ts";
-import { attachVolumes } from "./mount-volumes.ts";
+import { remounted } from "./mount-volumes.ts";
+import { placeFor } from "./placement.ts";
 import type { AppRecord, MachineRecord, VolumeRecord } from "./record.ts";
 import { removeTree } from "./remove-tree.ts";
+import type { Reader, Replicas } from "./replicas.ts";
 import type { StateStore } from "./state-store.ts";
+import { Volumes } from "./volumes.ts";
+
+export interface FleetReplicas {
+  readonly machines: Replicas<MachineRecord>;
+  readonly volumes: Replicas<VolumeRecord>;
+}
 
 /** All apps, machines and volumes of this small Fly. */
 export class Fleet {
   readonly #store: StateStore;
   readonly #host: MachineHost;
   readonly #strictApps: boolean;
+  readonly #capacity: Capacity;
+  readonly #replicas: FleetReplicas;
   readonly #machines = new Map<string, Machine>();
+  readonly volumes: Volumes;
 
-  constructor(store: StateStore, host: MachineHost, options: { readonly strictApps: boolean }) {
+  constructor(
+    store: StateStore,
+    host: MachineHost,
+    options: {
+      readonly strictApps: boolean;
+      readonly capacity: Capacity;
+      readonly replicas: FleetReplicas;
+    },
+  ) {
     this.#store = store;
     this.#host = host;
     this.#strictApps = options.strictApps;
+    this.#capacity = options.capacity;
+    this.#replicas = options.replicas;
+    this.volumes = new Volumes(store, options.replicas.volumes, () => this.nowMs);
     this.#dropOldTombstones();
     for (const record of store.state.machines) {
-      this.#machines.set(record.id, new Machine(record, host));
+      this.#add(record);
     }
   }
 
@@ -32,6 +55,11 @@ export class Fleet {
 
   get apps(): readonly AppRecord[] {
     return this.#store.state.apps;
+  }
+
+  /** By the clock of the host, in whole milliseconds, as all times of records are. */
+  get nowMs(): number {
+    return Math.floor(this.#host.wallMs());
   }
 
   /** Takes up what still runs, and starts what ran when fly-local was last stopped in order. */
@@ -80,10 +108,51 @@ export class Fleet {
       );
     }
     if (this.apps.length >= localLimits.appsMax) throw new ApiError(422, "too many apps");
-    const app = { name, id: numericId(), network, createdAtMs: this.#host.wallMs() };
+    const app = { name, id: numericId(), network, createdAtMs: this.nowMs };
     this.#store.state.apps.push(app);
     this.#store.save();
     return app;
+  }
+
+  /** Remembers for so long how things were, for those who are to be told old news. */
+  rememberFor(ms: number): void {
+    const { machines, volumes } = this.#store.state;
+    this.#replicas.machines.keep(ms, machines);
+    this.#replicas.volumes.keep(ms, volumes);
+  }
+
+  seenMachines(app: string, reader: Reader): MachineRecord[] {
+    return this.machinesOf(app)
+      .map(({ record }) => this.#replicas.machines.seen(record, reader))
+      .filter((record) => record !== undefined);
+  }
+
+  /** 404 as well for one that this reader has not heard of yet. */
+  seenMachine(machine: Machine, reader: Reader): MachineRecord {
+    const record = this.#replicas.machines.seen(machine.record, reader);
+    if (record === undefined) throw new ApiError(404, `machine ${machine.record.id} not found`);
+    return record;
+  }
+
+  checksOf(record: MachineRecord): readonly CheckView[] {
+    return this.#host.checks(record);
+  }
+
+  roomIn(region: string): number {
+    return roomIn(region, this.#capacity, this.#store.state.machines);
+  }
+
+  /** 409 when the machine rests and its host has no room to start it. */
+  checkRoomFor(machine: Machine): void {
+    checkRoomFor(machine.record, this.#capacity, this.#store.state.machines);
+  }
+
+  /** Takes the app's machines and volumes along. */
+  async destroyApp(name: string): Promise<void> {
+    for (const machine of this.machinesOf(name)) await this.destroyMachine(machine, true);
+    for (const volume of this.volumes.of(name)) await this.volumes.destroy(volume);
+    this.#store.state.apps = this.apps.filter((app) => app.name !== name);
+    this.#store.save();
   }
 
   machinesOf(app: string): Machine[] {
@@ -101,25 +170,28 @@ export class Fleet {
   async createMachine(asked: {
     readonly app: string;
     readonly name: string | undefined;
-    readonly region: string;
+    /** In the order of preference. */
+    readonly regions: readonly string[];
     readonly config: MachineConfig;
+    readonly launch: boolean;
   }): Promise<Machine> {
     const live = this.machines.filter((machine) => machine.record.state !== "destroyed");
     if (live.length >= localLimits.machinesMax) {
       throw new ApiError(422, "machine limit reached", "insufficient_capacity");
     }
     this.#checkName(asked.app, asked.name);
-    const address = await unusedLoopbackAddress(new Set(live.map((each) => each.record.address)));
+    const address = await this.#host.newAddress(new Set(live.map((each) => each.record.address)));
     // Nothing is awaited from here on: two requests never get the same name or volume.
     this.#checkName(asked.app, asked.name);
     const id = newMachineId();
-    const config = attachVolumes(asked, this.volumesOf(asked.app), id);
-    const nowMs = this.#host.wallMs();
+    const region = placeFor(asked, this.volumes.of(asked.app), (code) => this.roomIn(code));
+    const config = this.volumes.attach(asked.app, { region, config: asked.config }, id);
+    const { nowMs } = this;
     const record: MachineRecord = {
       id,
       app: asked.app,
       name: asked.name ?? newMachineName(),
-      region: asked.region,
+      region,
       state: "created",
       version: ulid(nowMs),
       address,
@@ -139,69 +211,44 @@ export class Fleet {
         },
       ],
     };
-    const machine = new Machine(record, this.#host);
-    this.#machines.set(id, machine);
+    const machine = this.#add(record);
     this.#store.state.machines.push(record);
-    this.#store.save();
+    this.#host.changed(record);
     return machine;
   }
 
   async destroyMachine(machine: Machine, force: boolean): Promise<void> {
     await machine.destroy(force);
-    this.detach(machine.record.id);
-    await removeTree(this.#store.machineDir(machine.record.id));
     this.#dropOldTombstones();
     this.#store.save();
   }
 
-  detach(machineId: string): void {
-    for (const volume of this.#store.state.volumes) {
-      if (volume.machineId === machineId) delete volume.machineId;
-    }
+  /**
+   * To another host, as Fly does it for its own reasons: the volumes get new ids, the machine a new
+   * address, and who reads its events sees it made a second time.
+   */
+  async migrateMachine(machine: Machine): Promise<void> {
+    const { record } = machine;
+    const address = await this.#host.newAddress(new Set([record.address]));
+    await machine.moveHost(() => {
+      const forks = this.volumes
+        .of(record.app)
+        .filter(({ machineId }) => machineId === record.id)
+        .map((volume) => [volume.id, this.volumes.fork(volume).id] as const);
+      record.address = address;
+      record.config = remounted(record.config, new Map(forks));
+    });
   }
 
-  volumesOf(app: string): VolumeRecord[] {
-    return this.#store.state.volumes.filter((volume) => volume.app === app);
-  }
-
-  volume(app: string, id: string): VolumeRecord {
-    const volume = this.volumesOf(app).find((candidate) => candidate.id === id);
-    if (volume === undefined) throw new ApiError(404, `volume ${id} not found`);
-    return volume;
-  }
-
-  createVolume(
-    asked: Pick<
-      VolumeRecord,
-      "app" | "name" | "region" | "sizeGb" | "encrypted" | "snapshotRetention"
-    >,
-  ): VolumeRecord {
-    if (this.#store.state.volumes.length >= localLimits.volumesMax) {
-      throw new ApiError(422, "volume limit reached", "insufficient_capacity");
-    }
-    const volume: VolumeRecord = {
-      ...asked,
-      id: newVolumeId(),
-      state: "created",
-      createdAtMs: this.#host.wallMs(),
-    };
-    this.#store.state.volumes.push(volume);
-    this.#store.save();
-    return volume;
-  }
-
-  /** The bytes go at once, the entry lingers in lists for a day, as on Fly. */
-  async destroyVolume(volume: VolumeRecord): Promise<void> {
-    if (volume.machineId !== undefined) {
-      throw new ApiError(
-        412,
-        `failed_precondition: volume ${volume.id} is attached to machine ${volume.machineId}`,
-      );
-    }
-    volume.state = "pending_destroy";
-    volume.destroyedAtMs ??= this.#host.wallMs();
-    this.#store.save();
-    await removeTree(this.#store.volumeDir(volume.id));
+  #add(record: MachineRecord): Machine {
+    const machine = new Machine(record, this.#host, async () => {
+      this.volumes.detach(record.id);
+      await removeTree(this.#store.machineDir(record.id)).catch((error: unknown) => {
+        this.#host.log("warn", "disk-not-removed", { machine: record.id, error: String(error) });
+      });
+    });
+    this.#machines.set(record.id, machine);
+    return machine;
   }
 
   #checkName(app: string, name: string | undefined): void {

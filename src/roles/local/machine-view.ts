@@ -1,11 +1,17 @@
+import type { CheckView } from "./health-checks.ts";
 import type { EventRecord, MachineRecord, VolumeRecord } from "./record.ts";
 import { imageDigest } from "./signing-key.ts";
 import { textOf } from "./machine-config.ts";
 
 /** A machine as the API shows it. */
 export function machineView(
-  record: MachineRecord,
-  options: { readonly summary?: boolean; readonly leases?: boolean } = {},
+  record: Omit<MachineRecord, "state"> & { readonly state: string },
+  options: {
+    readonly summary?: boolean;
+    /** With its lease, if it has one at this time. */
+    readonly leaseAtMs?: number | undefined;
+    readonly checks?: readonly CheckView[];
+  } = {},
 ): Record<string, unknown> {
   const view = {
     id: record.id,
@@ -19,14 +25,14 @@ export function machineView(
     created_at: timeOf(record.createdAtMs),
     updated_at: timeOf(record.updatedAtMs),
     cordoned: record.cordoned,
-    ...(options.leases === true && record.lease !== undefined ? { lease: leaseView(record) } : {}),
+    ...leaseView(record.lease, options.leaseAtMs),
   };
   if (options.summary === true) return view;
   return {
     ...view,
     config: record.config,
     events: record.events.map((event) => eventView(event)),
-    checks: [],
+    checks: options.checks ?? [],
     host_status: "ok",
   };
 }
@@ -58,19 +64,20 @@ export function volumeView(record: VolumeRecord): Record<string, unknown> {
     bytes_used: 0,
     fstype: "ext4",
     snapshot_retention: record.snapshotRetention,
-    auto_backup_enabled: false,
+    auto_backup_enabled: record.autoBackup ?? true,
     host_status: "ok",
     type: "local",
   };
 }
 
-function leaseView({ lease, version }: MachineRecord): Record<string, unknown> {
-  return {
-    owner: lease?.owner,
-    description: lease?.description,
-    expires_at: Math.floor((lease?.expiresAtMs ?? 0) / 1_000),
-    version,
-  };
+/** Without the nonce, which is its holder's alone. */
+function leaseView(
+  lease: MachineRecord["lease"],
+  atMs: number | undefined,
+): { readonly lease?: Record<string, unknown> } {
+  if (lease === undefined || atMs === undefined || lease.expiresAtMs <= atMs) return {};
+  const { owner, description, expiresAtMs } = lease;
+  return { lease: { owner, description, expires_at: Math.floor(expiresAtMs / 1_000) } };
 }
 
 /** `registry/repository:tag@digest`, with Docker's rule for what is a registry. */
@@ -90,6 +97,6 @@ function imageView(image: string): Record<string, unknown> {
   };
 }
 
-function timeOf(ms: number): string {
+export function timeOf(ms: number): string {
   return new Date(ms).toISOString();
 }

@@ -1,20 +1,37 @@
 import type { Log } from "../../system/log.ts";
 import { ApiError } from "./api-error.ts";
+import type { CheckView } from "./health-checks.ts";
 import { ulid } from "./identifier.ts";
 import { localLimits } from "./limits.ts";
 import { restartPlan, stopPlan, suspendObstacle } from "./machine-config.ts";
-import { adoptMachineProcess, type MachineExit, type MachineProcess } from "./machine-process.ts";
+import { endWithin, exitRequest, lostExit } from "./machine-exit.ts";
+import type { MachineExit, MachineProcess } from "./machine-process.ts";
 import { thaw } from "./process-freeze.ts";
-import { StateWaiters, type WaitOutcome } from "./state-waiters.ts";
+import {
+  isReached,
+  isSettled,
+  StateWaiters,
+  type WaitOutcome,
+  type WaitWish,
+} from "./state-waiters.ts";
 import type { EventRecord, MachineRecord, MachineState } from "./record.ts";
 
 /** What a machine needs from the host it lives on. */
 export interface MachineHost {
   /** Makes folders and socket ready and starts the process. */
   readonly launch: (record: MachineRecord) => MachineProcess;
+  /** The process that the record tells of, if it still runs. */
+  readonly adopt: (record: MachineRecord) => MachineProcess | undefined;
   /** After the process has gone for good: takes the socket away. */
   readonly settle: (record: MachineRecord) => void;
-  readonly save: () => void;
+  /** An address for a new machine, none of these. */
+  readonly newAddress: (taken: ReadonlySet<string>) => Promise<string>;
+  /** How its health checks stand. */
+  readonly checks: (record: MachineRecord) => readonly CheckView[];
+  /** The record is other than it was. */
+  readonly changed: (record: MachineRecord) => void;
+  /** How long to rest before the next restart, after so many. */
+  readonly restartDelayMs: (restarts: number) => number;
   readonly log: Log;
   readonly wallMs: () => number;
 }
@@ -23,15 +40,24 @@ export interface MachineHost {
 export class Machine {
   readonly record: MachineRecord;
   readonly #host: MachineHost;
+  readonly #cleanUp: () => Promise<void>;
   readonly #waiters = new StateWaiters();
   #process: MachineProcess | undefined;
   #restartTimer: NodeJS.Timeout | undefined;
   /** Set while a stop is under way; resolves when the process has gone. */
   #stopping: Promise<void> | undefined;
+  /** While an update waits for the old process to go: whether the new version is then started. */
+  #launchNext = false;
 
-  constructor(record: MachineRecord, host: MachineHost) {
+  /** `cleanUp` takes away what a machine leaves when it is destroyed. */
+  constructor(record: MachineRecord, host: MachineHost, cleanUp: () => Promise<void>) {
     this.record = record;
     this.#host = host;
+    this.#cleanUp = cleanUp;
+  }
+
+  get nowMs(): number {
+    return Math.floor(this.#host.wallMs());
   }
 
   get isRunning(): boolean {
@@ -41,32 +67,33 @@ export class Machine {
   /** After fly-local came back: take up the process again, or find out that it has gone. */
   adopt(): void {
     const { record } = this;
-    const process =
-      record.process === undefined
-        ? undefined
-        : adoptMachineProcess(record.process, record.frozen ?? []);
+    const process = this.#host.adopt(record);
     if (process !== undefined) {
       this.#host.log("info", "machine-adopted", { machine: record.id, pid: process.identity.pid });
       this.#watch(process);
       // Only the old fly-local knew when the grace would be over.
       if (record.state === "stopping") this.stop();
       if (record.state === "suspending") this.#freeze(process);
+      if (record.state === "replacing") this.#replace(true);
+      if (record.state === "starting") void process.ready?.then(() => this.#started(process));
       return;
     }
     const wasRunning = record.process !== undefined;
     delete record.process;
     if (wasRunning) this.#event("exit", "stopped", "flyd", lostExit);
     delete record.frozen;
+    const wasReplaced = record.state === "replacing";
     const needsProcess =
       ["started", "suspended"].includes(record.state) || !isSettled(record.state);
     if (needsProcess && record.state !== "destroying") this.#move("stopped");
+    if (wasReplaced) this.start("flyd");
   }
 
   start(source: EventRecord["source"] = "user"): MachineState {
     const before = this.record.state;
     if (before === "suspended" && this.#process !== undefined) return this.#resume(source);
-    if (this.#process !== undefined && before !== "stopping") return before;
-    if (this.#process !== undefined || before === "destroying" || before === "destroyed") {
+    if (this.#process !== undefined && !passing.has(before)) return before;
+    if (this.#process !== undefined || passing.has(before) || before === "destroyed") {
       throw new ApiError(412, `failed_precondition: machine still ${before}, refusing to start`);
     }
     this.#clearRestart();
@@ -81,6 +108,7 @@ export class Machine {
   stop(asked: { signal?: string | undefined; timeout?: string | number | undefined } = {}): void {
     const plan = stopPlan(this.record.config, asked);
     this.#clearRestart();
+    this.#launchNext = false;
     const process = this.#process;
     if (process === undefined) {
       if (this.record.state === "restarting") this.#move("stopped");
@@ -140,44 +168,80 @@ export class Machine {
     await this.#process?.kill();
     await this.stopped();
     this.#host.settle(this.record);
+    await this.#cleanUp();
     this.#event("destroy", "destroyed", "flyd");
     this.#move("destroyed");
   }
 
   /**
-   * New configuration or not, a new version. Then the machine starts, whatever it did before, unless
-   * that is not wanted.
+   * New configuration or not, a new version. The old process goes first, then the machine starts,
+   * whatever it did before, unless that is not wanted. Returns at once, as Fly does.
    */
-  async update(config: Record<string, unknown>, skipLaunch: boolean): Promise<void> {
-    if (["destroying", "destroyed"].includes(this.record.state))
-      throw new ApiError(412, `failed_precondition: machine is ${this.record.state}`);
-    this.stop();
-    await this.stopped();
-    this.record.config = config;
-    this.record.version = ulid(this.#host.wallMs());
-    this.#event("update", "stopped", "user");
-    this.#move(this.record.state === "created" ? "created" : "stopped");
-    if (!skipLaunch) this.start("flyd");
+  update(config: Record<string, unknown>, skipLaunch: boolean): void {
+    const { record } = this;
+    if (["destroying", "destroyed"].includes(record.state))
+      throw new ApiError(412, `failed_precondition: machine is ${record.state}`);
+    // With the old configuration, which says how it is stopped.
+    if (record.state !== "replacing") this.stop();
+    this.#newVersion(config);
+    this.#event("update", "replacing", "user");
+    this.#move("replacing");
+    this.#replace(!skipLaunch);
   }
 
-  async waitFor(
-    wanted: { readonly states: readonly string[]; readonly version: string | undefined },
-    timeoutMs: number,
-    signal: AbortSignal,
-  ): Promise<WaitOutcome> {
-    return this.#waiters.wait(() => this.#satisfies(wanted), timeoutMs, signal);
+  /** Stops, has its record changed, and starts again if it was started. */
+  async moveHost(change: () => void): Promise<void> {
+    const wasStarted = this.record.state === "started";
+    this.stop();
+    await this.stopped();
+    change();
+    this.#event("launch", "created", "flyd");
+    this.touch();
+    if (wasStarted) this.start("flyd");
+  }
+
+  async waitFor(wanted: WaitWish, timeoutMs: number, signal: AbortSignal): Promise<WaitOutcome> {
+    return this.#waiters.wait(() => isReached(this.record, wanted), timeoutMs, signal);
   }
 
   /** A change of record that is no change of state. */
   touch(): void {
-    this.record.updatedAtMs = this.#host.wallMs();
-    this.#host.save();
+    this.record.updatedAtMs = this.nowMs;
+    this.#host.changed(this.record);
   }
 
-  #satisfies(wanted: { readonly states: readonly string[]; readonly version: string | undefined }) {
-    const { state, version } = this.record;
-    if (wanted.version !== undefined && wanted.version !== version) return false;
-    return wanted.states.includes(state) || (wanted.states.includes("settled") && isSettled(state));
+  #newVersion(config: Record<string, unknown>): void {
+    const { record } = this;
+    record.versions = [
+      { version: record.version, config: record.config },
+      ...(record.versions ?? []),
+    ];
+    record.versions.splice(localLimits.versionsMax);
+    record.config = config;
+    record.version = ulid(this.#host.wallMs());
+  }
+
+  #replace(launch: boolean): void {
+    this.#launchNext = launch;
+    const process = this.#process;
+    if (process === undefined) {
+      if (!launch) this.#replaced();
+      // After the answer, in which the machine has not started yet.
+      else setTimeout(() => this.#replaced(), 0);
+      return;
+    }
+    if (this.#stopping !== undefined) return;
+    const plan = stopPlan(this.record.config);
+    process.signal(plan.signal);
+    this.#stopping = endWithin(process, plan.graceMs, () => undefined);
+  }
+
+  /** The old version has gone. */
+  #replaced(): void {
+    if (this.record.state !== "replacing") return;
+    const ranBefore = this.record.events.some(({ type }) => type === "start");
+    this.#move(ranBefore ? "stopped" : "created");
+    if (this.#launchNext) this.start("flyd");
   }
 
   #freeze(process: MachineProcess): void {
@@ -210,6 +274,15 @@ export class Machine {
     }
     record.process = process.identity;
     this.#watch(process);
+    if (process.ready === undefined) this.#started(process);
+    else {
+      this.#host.changed(record);
+      void process.ready.then(() => this.#started(process));
+    }
+  }
+
+  #started(process: MachineProcess): void {
+    if (this.#process !== process || this.#stopping !== undefined) return;
     this.#event("start", "started", "flyd");
     this.#move("started");
   }
@@ -235,9 +308,15 @@ export class Machine {
       requested,
       restarting,
     });
-    this.#event("exit", "stopped", "flyd", exitRequest(exit, { requested, restarting }, record));
+    this.#event(
+      "exit",
+      "stopped",
+      "flyd",
+      exitRequest(exit, { requested, restarting, atMs: this.nowMs }, record),
+    );
     if (record.state === "destroying") return;
-    if (restarting) this.#restartLater();
+    if (record.state === "replacing") this.#replaced();
+    else if (restarting) this.#restartLater();
     else if (!requested && record.config["auto_destroy"] === true) void this.destroy(true);
     else this.#move("stopped");
   }
@@ -253,10 +332,7 @@ export class Machine {
 
   #restartLater(): void {
     const { record } = this;
-    const delayMs = Math.min(
-      localLimits.restartDelayMs * 2 ** record.restarts,
-      localLimits.restartDelayMsMax,
-    );
+    const delayMs = this.#host.restartDelayMs(record.restarts);
     record.restarts += 1;
     this.#move("restarting");
     this.#restartTimer = setTimeout(() => this.#launch(), delayMs);
@@ -273,13 +349,13 @@ export class Machine {
     source: EventRecord["source"],
     request?: Record<string, unknown>,
   ): void {
-    const nowMs = this.#host.wallMs();
+    const { nowMs } = this;
     this.record.events.unshift({
       id: ulid(nowMs),
       type,
       status,
       source,
-      timestamp: Math.floor(nowMs),
+      timestamp: nowMs,
       ...(request === undefined ? {} : { request }),
     });
     this.record.events.splice(localLimits.eventsMax);
@@ -292,41 +368,5 @@ export class Machine {
   }
 }
 
-/** The states in which a machine rests. */
-export function isSettled(state: MachineState): boolean {
-  return ["created", "started", "stopped", "suspended", "failed", "destroyed"].includes(state);
-}
-
-/** Nobody saw how the process ended. */
-const lostExit = { exit_event: { exit_code: null, requested_stop: false, restarting: false } };
-
-async function endWithin(
-  process: MachineProcess,
-  graceMs: number,
-  onKill: () => void,
-): Promise<void> {
-  const timer = setTimeout(() => {
-    onKill();
-    void process.kill();
-  }, graceMs);
-  await process.exited;
-  clearTimeout(timer);
-}
-
-function exitRequest(
-  exit: MachineExit,
-  why: { readonly requested: boolean; readonly restarting: boolean },
-  record: MachineRecord,
-): Record<string, unknown> {
-  return {
-    exit_event: {
-      exit_code: exit.exitCode ?? null,
-      guest_exit_code: exit.exitCode ?? 0,
-      guest_signal: exit.signal ?? null,
-      oom_killed: false,
-      requested_stop: why.requested,
-      restarting: why.restarting,
-    },
-    restart_count: record.restarts,
-  };
-}
+/** On the way to something else: no time to start. */
+const passing: ReadonlySet<MachineState> = new Set(["stopping", "replacing", "destroying"]);

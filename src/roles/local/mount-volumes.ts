@@ -2,7 +2,7 @@ import { ApiError } from "./api-error.ts";
 import { type MachineConfig, type Mount, mountsOf } from "./machine-config.ts";
 import type { VolumeRecord } from "./record.ts";
 
-interface Wanted {
+export interface Wanted {
   readonly region: string;
   readonly config: MachineConfig;
 }
@@ -12,9 +12,9 @@ export function attachVolumes(
   wanted: Wanted,
   volumes: readonly VolumeRecord[],
   machineId: string,
-): MachineConfig {
+): { readonly config: MachineConfig; readonly attached: readonly VolumeRecord[] } {
   const mounts = mountsOf(wanted.config);
-  if (mounts.length === 0) return wanted.config;
+  if (mounts.length === 0) return { config: wanted.config, attached: [] };
   const found = mounts.map((mount) => findVolume(mount, wanted.region, volumes));
   for (const volume of found) volume.machineId = machineId;
   const raw = wanted.config["mounts"];
@@ -22,7 +22,24 @@ export function attachVolumes(
   const named = entries.map((entry, index) =>
     Object.assign({}, entry, { volume: found[index]?.id, name: found[index]?.name }),
   );
-  return { ...wanted.config, mounts: named };
+  return { config: { ...wanted.config, mounts: named }, attached: found };
+}
+
+/** Whether the mount could mean this volume, in use or not. */
+export function fits(mount: Mount, region: string, volume: VolumeRecord): boolean {
+  const named =
+    mount.volume === undefined ? volume.name === mount.name : volume.id === mount.volume;
+  return named && volume.state === "created" && volume.region === region;
+}
+
+/** The configuration with the volumes' new ids in its mounts. */
+export function remounted(config: MachineConfig, ids: ReadonlyMap<string, string>): MachineConfig {
+  const raw = config["mounts"];
+  if (!Array.isArray(raw)) return config;
+  const mounts = mountsOf(config).map(({ volume = "" }, index) =>
+    Object.assign({}, raw[index], { volume: ids.get(volume) ?? volume }),
+  );
+  return { ...config, mounts };
 }
 
 /** By id, else any free one of that name. */

@@ -1,6 +1,5 @@
 import * as v from "valibot";
 import { ApiError } from "./api-error.ts";
-import { localLimits } from "./limits.ts";
 import type { ApiCall } from "./router.ts";
 
 /** The body in the shape the call needs; 400 names the member that is wrong. */
@@ -41,28 +40,4 @@ export function queryList(call: ApiCall, name: string): string[] {
     .flatMap((value) => value.split(","))
     .map((value) => value.trim())
     .filter((value) => value !== "");
-}
-
-export interface Page<T> {
-  readonly rows: readonly T[];
-  readonly headers: Readonly<Record<string, string>>;
-}
-
-/** A list is cut into pages only for those who ask for `limit`; the cursor names the last row. */
-export function pageOf<T>(call: ApiCall, rows: readonly T[], idOf: (row: T) => string): Page<T> {
-  const limit = queryInteger(call, "limit", { min: 1, max: localLimits.pageMax });
-  const cursor = call.query.get("cursor");
-  const after = cursor === null ? undefined : Buffer.from(cursor, "base64url").toString();
-  const position = after === undefined ? -1 : rows.findIndex((row) => idOf(row) === after);
-  if (after !== undefined && position === -1) {
-    throw new ApiError(400, "invalid_argument: cursor");
-  }
-  const start = position + 1;
-  const page = rows.slice(start, limit === undefined ? undefined : start + limit);
-  const last = page.at(-1);
-  if (last === undefined || start + page.length >= rows.length) return { rows: page, headers: {} };
-  return {
-    rows: page,
-    headers: { "fly-next-cursor": Buffer.from(idOf(last)).toString("base64url") },
-  };
 }

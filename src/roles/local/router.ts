@@ -1,4 +1,5 @@
 import { ApiError } from "./api-error.ts";
+import type { Reader } from "./replicas.ts";
 
 export interface ApiCall {
   readonly params: Readonly<Record<string, string>>;
@@ -6,6 +7,8 @@ export interface ApiCall {
   readonly headers: Headers;
   /** Parsed JSON; undefined when there was no body. */
   readonly body: unknown;
+  /** Whose view of things the answer gives. */
+  readonly reader: Reader;
   /** Aborted when the client has gone. */
   readonly signal: AbortSignal;
 }
@@ -13,10 +16,21 @@ export interface ApiCall {
 export interface Answer {
   readonly status: number;
   readonly json?: unknown;
+  /** In place of `json`: a body of another type. */
+  readonly text?: { readonly type: string; readonly body: string };
   readonly headers?: Readonly<Record<string, string>>;
+  /** How the answer gets to the client, where that goes wrong on purpose. */
+  readonly delivery?: Delivery;
 }
 
-/** Which of Fly's request limits a call counts against. */
+export type Delivery =
+  | { readonly kind: "drop" }
+  | { readonly kind: "hang" }
+  | { readonly kind: "cut"; readonly bytes: number }
+  | { readonly kind: "trickle"; readonly everyMs: number }
+  | { readonly kind: "pad"; readonly bytes: number };
+
+/** Which of Fly's request limits a call counts against; only reading one machine is `read`. */
 export type Pace = "action" | "read" | "none";
 
 export interface Route {
@@ -46,6 +60,9 @@ export interface Match {
   readonly route: Route;
   readonly params: Readonly<Record<string, string>>;
 }
+
+/** The one call that only machines have, at their sockets. */
+export const evidencePath = "/v1/tokens/oidc";
 
 /** The route of a request; a known path with another method is 405, anything else 404. */
 export function findRoute(routes: readonly Route[], method: string, path: string): Match {

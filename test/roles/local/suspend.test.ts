@@ -8,8 +8,8 @@ import {
   isAlive,
   isStopped,
   type ProcessIdentity,
+  sendSignal,
 } from "../../../src/roles/local/process-table.ts";
-import { apiShapes, schemaProblems } from "../../support/api-schema.ts";
 import { eventually, type Json, openStage, script, type Stage } from "./stage.ts";
 
 let stage: Stage;
@@ -53,7 +53,6 @@ test("a suspended machine stands still with all it started, and goes on where it
   await Bun.sleep(100);
   expect(await counts(id)).toEqual(before);
   const suspended = await read(id);
-  expect(schemaProblems(suspended, apiShapes.machine)).toEqual([]);
   expect(suspended.events.map((each: Json) => each.status).slice(0, 2)).toEqual([
     "suspended",
     "suspending",
@@ -82,7 +81,8 @@ test("stop, update and delete drop what it was suspended with", async () => {
   const { config, version } = await read(updated);
   const wish = { config, current_version: version, skip_launch: true };
   const answer = await stage.call("POST", `${machines}/${updated}`, wish);
-  expect([answer.json.state, answer.json.version === version]).toEqual(["stopped", false]);
+  expect([answer.json.state, answer.json.version === version]).toEqual(["replacing", false]);
+  await stage.reach(updated, "stopped");
 
   const gone = await counting();
   await post(gone, "suspend");
@@ -120,7 +120,7 @@ test("a machine can suspend itself, and one that is killed meanwhile is stopped"
   const state = await Bun.file(join(stage.dir, "state.json")).json();
   const { process: root, frozen } = state.machines.find((each: Json) => each.id === id);
   expect(frozen.length).toBeGreaterThanOrEqual(2);
-  process.kill(root.pid, "SIGKILL");
+  sendSignal(root, "SIGKILL");
   await stage.reach(id, "stopped");
   expect(frozen.some(isAlive)).toBe(false);
 });
@@ -154,7 +154,7 @@ test("what was stopped before stays so", async () => {
     const { value } = await child.stdout.getReader().read();
     const job = identity(Number(new TextDecoder().decode(value)));
     const root = identity(child.pid);
-    process.kill(job.pid, "SIGSTOP");
+    sendSignal(job, "SIGSTOP");
     await eventually(() => isStopped(job));
     const frozen = freeze(root);
     expect(frozen.map(({ pid }) => pid)).toEqual([root.pid]);
@@ -163,7 +163,7 @@ test("what was stopped before stays so", async () => {
     await eventually(() => !isStopped(root));
     expect(isStopped(job)).toBe(true);
   } finally {
-    for (const { pid } of members()) process.kill(pid, "SIGKILL");
+    for (const member of members()) sendSignal(member, "SIGKILL");
     await child.exited;
   }
 });
@@ -187,7 +187,7 @@ test("a process that cannot stop just now does not hold up the others", async ()
     expect(await new Response(child.stdout).text()).toBe("ready\nspawned\n");
   } finally {
     if (child.exitCode === null)
-      for (const { pid } of family(identity(child.pid))) process.kill(pid, "SIGKILL");
+      for (const member of family(identity(child.pid))) sendSignal(member, "SIGKILL");
   }
 });
 
