@@ -3,10 +3,12 @@ import { fileURLToPath } from "node:url";
 import * as v from "valibot";
 
 /**
- * Writes src/fly/api-types.ts from the Machines API's description: bun build/api-description.ts OPENAPI.json
+ * Writes src/fly/api-types.ts from the Machines API's description, test/vectors/machines-openapi.json:
  *
- * Fly publishes that file at https://docs.fly.io/api/machines/openapi.json. It is no part of any build:
- * what it makes is committed, and made anew by hand when the description has changed.
+ *     bun build/api-description.ts [OPENAPI.json [OUTPUT.ts]]
+ *
+ * Fly publishes that file at https://docs.fly.io/api/machines/openapi.json. This is no part of any
+ * build: what it makes is committed, and made anew by hand when the description has changed.
  */
 interface Schema {
   readonly $ref?: string | undefined;
@@ -50,8 +52,10 @@ const roots = [
   "WaitMachineResponse",
 ];
 
-const [input] = process.argv.slice(2);
-if (input === undefined) throw new Error("usage: bun build/api-description.ts OPENAPI.json");
+const [
+  input = inTree("test/vectors/machines-openapi.json"),
+  output = inTree("src/fly/api-types.ts"),
+] = process.argv.slice(2);
 const { info, components } = v.parse(description, JSON.parse(readFileSync(input, "utf8")));
 const { schemas } = components;
 
@@ -69,9 +73,12 @@ const lines = [
   "};",
   "",
 ];
-const output = fileURLToPath(new URL("../src/fly/api-types.ts", import.meta.url));
 await Bun.write(output, lines.join("\n"));
 Bun.spawnSync(["bun", "fmt", output]);
+
+function inTree(path: string): string {
+  return fileURLToPath(new URL(`../${path}`, import.meta.url));
+}
 
 function reachable(from: readonly string[]): string[] {
   const seen = new Set<string>();
