@@ -8,6 +8,8 @@ export interface Context {
   readonly monotonicMs: () => number;
   /** Wall clock, milliseconds since 1970. */
   readonly wallMs: () => number;
+  /** Waits so many milliseconds; absent where nothing but the real clock will do. */
+  readonly sleep?: (ms: number, signal: AbortSignal | undefined) => Promise<void>;
   readonly randomBytes: (length: number) => Uint8Array;
   /** Runs when the user asks to stop (SIGINT, SIGTERM, SIGHUP); returns the way to unsubscribe. */
   readonly onStop: (listener: (signal: "SIGINT" | "SIGTERM" | "SIGHUP") => void) => () => void;

@@ -258,8 +258,9 @@ export const explanations: Readonly<Record<FailureCode, Explanation>> = {
     remedy: "`fly-vault-admin tenant list` lists those there are.",
   },
   "FV-ADM-003": {
-    meaning: "A tenant of that name has machines already.",
-    remedy: "Choose another name, or delete it first.",
+    meaning:
+      "A tenant of that name has machines already, or was begun with another template or token.",
+    remedy: "Choose another name, change it with `tenant apply`, or delete it first.",
   },
   "FV-ADM-004": {
     meaning: "Some of the machines or volumes were done, others failed; each is listed.",
@@ -274,6 +275,21 @@ export const explanations: Readonly<Record<FailureCode, Explanation>> = {
       "`new` replaces no key file, `rotate` needs one with one master, `retire` one with two.",
     remedy:
       "`fly-vault-admin proxy-key show --key-file FILE` tells what is in it. Nothing was changed.",
+  },
+  "FV-ADM-010": {
+    meaning:
+      "Fly started the machine, and its first process ended soon after; how it ended is in the cause.",
+    remedy: "Look at the image, at `init` and at the environment in the template.",
+  },
+  "FV-ADM-011": {
+    meaning:
+      "Name, region and volume of a machine are fixed when it is made; the template wants others. Nothing was changed.",
+    remedy: "Put the old values back into the template, or make the tenant anew.",
+  },
+  "FV-ADM-012": {
+    meaning:
+      "The template wants a volume made, and one of that name is there that no machine uses. A run that was killed elsewhere may have made it; or it holds data of somebody.",
+    remedy: "Remove it, mount it by its id, or say --new-volumes to leave it alone.",
   },
   "FV-PRX-001": {
     meaning:

@@ -47,6 +47,18 @@ export class MachinesApiError extends Error {
   }
 }
 
+/** Our own word that a machine did not get into a state, rather than a call that went wrong. */
+export function isStateWord(error: unknown): error is MachinesApiError {
+  return (
+    error instanceof MachinesApiError &&
+    error.action === waitAction &&
+    error.status === undefined &&
+    (error.kind === "lost" || error.kind === "refused")
+  );
+}
+
+export const waitAction = "wait for machine";
+
 const capacityWords =
   /insufficient|capacity|could not reserve|governor policy|temporarily disabled|unable to find a host/iu;
 

@@ -74,6 +74,8 @@ export class ApiTransport {
       const { error, retryAfterMs } = outcome;
       if (attempt >= Math.min(attemptsMax(error), this.#attemptsMax) || !mayRepeat(error, request))
         throw error;
+      // Nobody would know what it waits for.
+      if ((retryAfterMs ?? 0) > apiLimits.retryAfterMsMax) throw error;
       await this.#clock.sleep(this.#delayMs(attempt, retryAfterMs), request.signal);
     }
   }
@@ -86,6 +88,7 @@ export class ApiTransport {
     const timeout = AbortSignal.timeout(apiLimits.callTimeoutMs + (request.extraTimeoutMs ?? 0));
     const signal =
       request.signal === undefined ? timeout : AbortSignal.any([timeout, request.signal]);
+    let requestId: string | undefined;
     try {
       const response = await fetch(url, {
         method: request.method,
@@ -95,13 +98,14 @@ export class ApiTransport {
         redirect: "manual",
         signal,
       });
+      requestId = response.headers.get("fly-request-id") ?? undefined;
       this.#cookies.take(response.headers);
       const bytes = await readBounded(response, apiLimits.answerBytesMax);
       return this.#outcome(request, response, bytes);
     } catch (error) {
       return {
         kind: "error",
-        error: this.#transportError(error, request),
+        error: this.#transportError(error, { action: request.action, requestId }),
         retryAfterMs: undefined,
       };
     }
@@ -139,21 +143,24 @@ export class ApiTransport {
     const { words, reason } = errorWords(json, text);
     const message = redact(words, this.#token).slice(0, apiLimits.quotedCharactersMax);
     const kind = errorKind(response.status, reason, words);
-    return failed(
-      new MachinesApiError(kind, message, about),
-      retryAfter(response.headers.get("retry-after")),
-    );
+    const retryAfterMs = retryAfter(response.headers.get("retry-after"));
+    const isLong = (retryAfterMs ?? 0) > apiLimits.retryAfterMsMax;
+    const later = isLong ? `; it asks to come back after ${(retryAfterMs ?? 0) / 1_000} s` : "";
+    return failed(new MachinesApiError(kind, message + later, about), retryAfterMs);
   }
 
   /** Refused connections and unknown names never reached Fly; anything else may have. */
-  #transportError(error: unknown, request: ApiRequest): MachinesApiError {
+  #transportError(
+    error: unknown,
+    about: { readonly action: string; readonly requestId: string | undefined },
+  ): MachinesApiError {
     const code = error instanceof Error && "code" in error ? String(error.code) : "";
-    const never = /ConnectionRefused|ECONNREFUSED|ENOTFOUND|DNS|FailedToOpenSocket|CERT|TLS|SSL/iu;
     const message = error instanceof Error ? error.message : String(error);
+    const isBefore = neverSent.test(code) || /handshake/iu.test(message);
     return new MachinesApiError(
-      never.test(code) ? "unreachable" : "lost",
+      isBefore ? "unreachable" : "lost",
       redact(message, this.#token),
-      { action: request.action },
+      about,
     );
   }
 
@@ -163,6 +170,10 @@ export class ApiTransport {
     return (retryAfterMs ?? 0) + Math.ceil(this.#clock.random() * ceiling);
   }
 }
+
+/** No address, no way there, nobody listening, or not who it should be. */
+const neverSent =
+  /ConnectionRefused|ECONNREFUSED|ENOTFOUND|EAI_|EHOSTUNREACH|ENETUNREACH|DNS|FailedToOpenSocket|CERT|VERIFY|TLS|SSL/iu;
 
 type Outcome =
   | { readonly kind: "answer"; readonly answer: ApiAnswer }
@@ -218,5 +229,5 @@ function parseJson(text: string): unknown {
 /** Seconds; a date is not worth the trouble. */
 function retryAfter(header: string | null): number | undefined {
   if (header === null || !/^\d{1,6}$/u.test(header)) return undefined;
-  return Math.min(Number(header) * 1_000, apiLimits.retryAfterMsMax);
+  return Number(header) * 1_000;
 }

@@ -1,9 +1,27 @@
 import * as v from "valibot";
+import type { ApiSchemas } from "./api-types.ts";
 
 /**
  * The members of Fly's answers that we rely on. All others are kept as they came: an update must
- * send back a whole configuration, with what Fly has invented since.
+ * send back a whole configuration, with what Fly has invented since. The compiler holds the names
+ * and types against Fly's own description.
  */
+type Described<N extends keyof ApiSchemas> = {
+  readonly [K in keyof ApiSchemas[N]]?: v.GenericSchema<unknown, Lenient<ApiSchemas[N][K]>>;
+};
+
+/** Anything may be null or missing, and words may be others than those described. */
+type Lenient<T> =
+  | (T extends string
+      ? string
+      : T extends readonly (infer E)[]
+        ? readonly Lenient<E>[]
+        : T extends object
+          ? { readonly [K in keyof T]?: Lenient<T[K]> }
+          : T)
+  | null
+  | undefined;
+
 const text = v.nullish(v.string());
 
 const mountShape = v.looseObject({
@@ -11,14 +29,14 @@ const mountShape = v.looseObject({
   path: text,
   name: text,
   size_gb: v.nullish(v.number()),
-});
+} satisfies Described<"fly.MachineMount">);
 
 const configShape = v.looseObject({
   image: text,
   env: v.nullish(v.record(v.string(), v.string())),
   metadata: v.nullish(v.record(v.string(), v.string())),
   mounts: v.nullish(v.array(mountShape)),
-});
+} satisfies Described<"fly.MachineConfig">);
 
 export const machineShape = v.looseObject({
   id: v.pipe(v.string(), v.regex(/^[\w-]{1,64}$/u)),
@@ -40,14 +58,14 @@ export const machineShape = v.looseObject({
   host_status: text,
   /** Of the lease that was asked for with the creation. */
   nonce: text,
-});
+} satisfies Described<"Machine">);
 
 /** All that a list with `summary` is asked for. */
 export const machineSummaryShape = v.looseObject({
   id: machineShape.entries.id,
   state: v.string(),
   private_ip: text,
-});
+} satisfies Described<"Machine">);
 
 export const volumeShape = v.looseObject({
   id: v.pipe(v.string(), v.regex(/^[\w-]{1,64}$/u)),
@@ -57,11 +75,11 @@ export const volumeShape = v.looseObject({
   size_gb: v.nullish(v.number()),
   attached_machine_id: text,
   created_at: text,
-});
+} satisfies Described<"Volume">);
 
 export const appShape = v.looseObject({
   organization: v.nullish(v.looseObject({ slug: text })),
-});
+} satisfies Described<"App">);
 
 export const startShape = v.looseObject({ status: text, message: text });
 

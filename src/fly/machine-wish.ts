@@ -1,8 +1,9 @@
+import type { ApiSchemas } from "./api-types.ts";
+
 /** What callers ask of the Machines API, in the names of its description. */
-export interface VolumeWish {
-  readonly name: string;
-  readonly region: string;
-  readonly size_gb: number;
+export interface VolumeWish extends Required<
+  Pick<ApiSchemas["CreateVolumeRequest"], "name" | "region" | "size_gb">
+> {
   /** The size of the machine to come, so that Fly picks a host with room for both. */
   readonly compute?: unknown;
 }

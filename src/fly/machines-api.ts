@@ -1,8 +1,9 @@
 import * as v from "valibot";
 import { ignoreNotFound, parseAnswer } from "./api-answer.ts";
 import { type ApiClock, systemClock } from "./api-clock.ts";
-import { MachinesApiError } from "./api-error.ts";
+import { MachinesApiError, waitAction } from "./api-error.ts";
 import { apiLimits } from "./api-limits.ts";
+import { readPages } from "./api-pages.ts";
 import {
   type ApiAnswer,
   type ApiObserver,
@@ -27,6 +28,7 @@ import type {
   VolumeWish,
   WantedState,
 } from "./machine-wish.ts";
+import { type WaitCalls, waitForState } from "./state-wait.ts";
 
 interface ClientOptions {
   readonly app: string;
@@ -166,6 +168,23 @@ export class MachinesApi {
     return parseAnswer(machineShape, answer, "update machine");
   }
 
+  /** Merged into what is there, null takes a key away; neither version nor what runs is touched. */
+  async changeMetadata(
+    id: string,
+    metadata: Readonly<Record<string, string | null>>,
+    options: ChangeOptions = {},
+  ): Promise<void> {
+    await this.#call({
+      method: "PATCH",
+      path: `${this.#path("machines", id)}/metadata`,
+      body: { metadata },
+      action: "change metadata",
+      id,
+      repeatable: true,
+      leaseNonce: options.leaseNonce,
+    });
+  }
+
   async startMachine(id: string, options: ChangeOptions = {}): Promise<void> {
     const answer = await this.#change("POST", "start", id, options);
     const started = v.is(startShape, answer.json) ? answer.json : undefined;
@@ -256,72 +275,27 @@ export class MachinesApi {
    * Not there yet counts as waiting for a while after the creation.
    */
   async waitForState(id: string, wanted: WantedState, timeoutMs: number): Promise<FlyMachine> {
-    const startMs = this.#clock.monotonicMs();
-    for (;;) {
-      const elapsedMs = this.#clock.monotonicMs() - startMs;
-      const leftMs = timeoutMs - elapsedMs;
-      if (leftMs > 0 && !(await this.#waitOnce(id, wanted, { leftMs, elapsedMs }))) continue;
-      const machine = await this.#look(id, { leftMs, elapsedMs });
-      if (machine === undefined) continue;
-      if (machine.state === wanted.state) return machine;
-      const gaveUp = wanted.failures?.includes(machine.state) === true;
-      if (!gaveUp && leftMs > 0) continue;
-      throw new MachinesApiError(
-        gaveUp ? "refused" : "lost",
-        `machine ${id} is ${machine.state} after ${Math.round(elapsedMs / 1_000)} s, not ${wanted.state}`,
-        { action: "wait for machine" },
-      );
-    }
+    const calls: WaitCalls = {
+      clock: this.#clock,
+      pause: async (ms) => this.pause(ms),
+      read: async () => this.readMachine(id),
+      wait: async (query, seconds) => this.#wait(id, query, seconds),
+    };
+    return waitForState(calls, id, wanted, timeoutMs);
   }
 
-  /** Undefined when that came to nothing and there is time for another look. */
-  async #look(id: string, time: WaitTime): Promise<FlyMachine | undefined> {
-    try {
-      return await this.readMachine(id);
-    } catch (error) {
-      if (time.leftMs <= 0) throw error;
-      await this.#pauseIfPassing(error, time);
-      return undefined;
-    }
-  }
-
-  async #waitOnce(id: string, wanted: WantedState, time: WaitTime): Promise<boolean> {
-    const seconds = Math.min(
-      apiLimits.waitChunkSeconds,
-      Math.max(1, Math.ceil(time.leftMs / 1_000)),
-    );
-    try {
-      await this.#call({
-        method: "GET",
-        path: `${this.#path("machines", id)}/wait`,
-        query: {
-          // Failures too: they end the wait early.
-          state: [wanted.state, ...(wanted.failures ?? []).filter(isWaitable)].join(","),
-          timeout: String(seconds),
-          ...(wanted.version === undefined ? {} : { version: wanted.version }),
-        },
-        action: "wait for machine",
-        id,
-        pace: "read",
-        // Asked again here, under our own deadline.
-        repeatable: false,
-        extraTimeoutMs: seconds * 1_000,
-      });
-      return true;
-    } catch (error) {
-      // Time to look: it may have gone another way.
-      if (error instanceof MachinesApiError && error.status === 408) return true;
-      await this.#pauseIfPassing(error, time);
-      return false;
-    }
-  }
-
-  /** Before another try, if that may help; else throws the error. */
-  async #pauseIfPassing(error: unknown, { elapsedMs }: WaitTime): Promise<void> {
-    if (!(error instanceof MachinesApiError)) throw error;
-    const fresh = error.kind === "not-found" && elapsedMs < apiLimits.freshMs;
-    if (!fresh && !error.isOutcomeUnknown) throw error;
-    await this.#clock.sleep(apiLimits.freshPollMs, this.#signal);
+  async #wait(id: string, query: Readonly<Record<string, string>>, seconds: number): Promise<void> {
+    await this.#call({
+      method: "GET",
+      path: `${this.#path("machines", id)}/wait`,
+      query: { ...query, timeout: String(seconds) },
+      action: waitAction,
+      id,
+      pace: "read",
+      // Asked again by whoever waits, under a deadline of its own.
+      repeatable: false,
+      extraTimeoutMs: seconds * 1_000,
+    });
   }
 
   async #change(
@@ -347,35 +321,14 @@ export class MachinesApi {
     return (await Array.fromAsync(this.#pages(...what))).flat();
   }
 
-  /** A page may be empty with more to come; a cursor that repeats would never end. */
-  async *#pages<S extends v.GenericSchema>(
+  #pages<S extends v.GenericSchema>(
     kind: "machines" | "volumes",
     action: string,
     shape: S,
     filter: Readonly<Record<string, string>>,
   ): AsyncGenerator<v.InferOutput<S>[]> {
-    const seen = new Set<string>();
-    for (let cursor: string | undefined; ;) {
-      const answer = await this.#call({
-        method: "GET",
-        path: this.#path(kind),
-        query: {
-          limit: String(apiLimits.pageSize),
-          ...filter,
-          ...(cursor === undefined ? {} : { cursor }),
-        },
-        action,
-        id: this.app,
-        repeatable: true,
-      });
-      yield parseAnswer(v.array(shape), answer, action);
-      cursor = answer.headers.get("fly-next-cursor") ?? undefined;
-      if (cursor === undefined || cursor === "") return;
-      if (seen.has(cursor) || seen.size >= apiLimits.pagesMax) {
-        throw new MachinesApiError("malformed", "the list's pages do not end", { action });
-      }
-      seen.add(cursor);
-    }
+    const list = { path: this.#path(kind), action, id: this.app, filter };
+    return readPages(list, shape, async (request) => this.#call(request));
   }
 
   async #call(request: ApiRequest): Promise<ApiAnswer> {
@@ -386,14 +339,4 @@ export class MachinesApi {
     const app = `/v1/apps/${encodeURIComponent(this.app)}/${kind}`;
     return id === undefined ? app : `${app}/${encodeURIComponent(id)}`;
   }
-}
-
-interface WaitTime {
-  readonly leftMs: number;
-  readonly elapsedMs: number;
-}
-
-/** `stopped` is not asked for: a machine may rest there for a moment before its first start. */
-function isWaitable(state: string): boolean {
-  return state === "failed" || state === "destroyed";
 }

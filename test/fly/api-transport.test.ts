@@ -65,14 +65,16 @@ test("reads are repeated after 500, 502, 503, 504 and 429, with growing jittered
   expect(slept).toEqual([400, 800, 1_600, 3_200]);
 });
 
-test("Retry-After is obeyed, up to a limit", async () => {
+test("Retry-After is obeyed, and a long one is told rather than waited for", async () => {
   const { api, slept } = script([
+    status(429, "", { "retry-after": "0" }),
     status(429, "", { "retry-after": "5" }),
-    status(429, "", { "retry-after": "3600" }),
-    json(machineJson()),
+    status(429, "", { "retry-after": String(apiLimits.retryAfterMsMax / 1_000) }),
+    status(429, '{"error":"slow down"}', { "retry-after": "3600" }),
   ]);
-  await api.readMachine(id);
-  expect(slept).toEqual([5_400, apiLimits.retryAfterMsMax + 800]);
+  const error = await failure(api.readMachine(id));
+  expect(slept).toEqual([400, 5_800, apiLimits.retryAfterMsMax + 1_600]);
+  expect(error.message).toBe("slow down; it asks to come back after 3600 s");
 });
 
 test("a read gives up after so many attempts, and names status, request id and words", async () => {
@@ -196,13 +198,34 @@ test("a refused connection is tried again and then said to have done nothing", a
   expect(slept.length).toBe(apiLimits.connectAttemptsMax - 1);
 });
 
+/** How creating fails there. */
+const kindAt = async (base: string): Promise<string> => {
+  const clock = { monotonicMs: () => 0, sleep: async () => undefined, random: () => 0 };
+  const api = new MachinesApi({ base, token: "t", app: "a", userAgent: "x", clock });
+  return (await failure(api.createMachine({ config: {} }))).kind;
+};
+
+test("no such host and no TLS there: nothing was done; a connection reset: nobody knows", async () => {
+  const plain = Bun.serve({ hostname: "127.0.0.1", port: 0, fetch: () => new Response() });
+  const resetting = Bun.listen({
+    hostname: "127.0.0.1",
+    port: 0,
+    socket: { data: (socket) => socket.terminate() },
+  });
+  expect(await kindAt("http://no-such-host.invalid")).toBe("unreachable");
+  expect(await kindAt(`https://127.0.0.1:${plain.port}`)).toBe("unreachable");
+  expect(await kindAt(`http://127.0.0.1:${resetting.port}`)).toBe("lost");
+  await plain.stop(true);
+  resetting.stop(true);
+});
+
 test("a connection cut in the middle leaves the outcome unknown", async () => {
   const server = Bun.listen({
     hostname: "127.0.0.1",
     port: 0,
     socket: {
       data: (socket) => {
-        socket.write("HTTP/1.1 200 OK\r\ncontent-length: 100\r\n\r\n{");
+        socket.write("HTTP/1.1 200 OK\r\nfly-request-id: R1\r\ncontent-length: 100\r\n\r\n{");
         socket.end();
       },
     },
@@ -213,7 +236,8 @@ test("a connection cut in the middle leaves the outcome unknown", async () => {
     app: "a",
     userAgent: "x",
   });
-  expect((await failure(api.createMachine({ config: {} }))).isOutcomeUnknown).toBe(true);
+  const error = await failure(api.createMachine({ config: {} }));
+  expect([error.isOutcomeUnknown, error.requestId]).toEqual([true, "R1"]);
   server.stop(true);
 });
 

@@ -86,6 +86,21 @@ test("waitForState ends early when the machine went another way", async () => {
   expect(seen[0]?.query.get("state")).toBe("started,failed");
 });
 
+const at = (version: string, state: string) => json(machineJson({ version, state }));
+
+test("waitForState is not content with the state of another version", async () => {
+  const { api } = script([
+    timeout(),
+    at("V0", "started"),
+    timeout(),
+    at("V0", "failed"),
+    timeout(),
+    at("V1", "started"),
+  ]);
+  const wanted = { state: "started", version: "V1", failures: ["failed"] } as const;
+  expect((await api.waitForState(id, wanted, 120_000)).version).toBe("V1");
+});
+
 test("waitForState takes a machine that is not there yet for one that comes", async () => {
   const missing = json({ error: "not found" }, { status: 404 });
   const { api } = script([missing, missing, json({ ok: true }), json(machineJson())]);
@@ -173,4 +188,17 @@ test("a lease's nonce is found in Fly's answer, and in that of Fly's description
   expect(await api.takeLease(id, 120)).toBe("n2");
   const odd = await api.takeLease(id, 120).catch((problem: unknown) => problem);
   expect(odd).toMatchObject({ kind: "malformed" });
+});
+
+test("metadata is merged, and again after an answer was lost; deleted machines are listed when asked", async () => {
+  const { api, seen } = script([
+    new Response(null, { status: 504 }),
+    new Response(null, { status: 204 }),
+    json([machineJson({ state: "destroyed" })]),
+  ]);
+  await api.changeMetadata(id, { a: "1", b: null });
+  expect(seen.map(({ method }) => method)).toEqual(["PATCH", "PATCH"]);
+  expect(JSON.parse(seen[1]?.body ?? "")).toEqual({ metadata: { a: "1", b: null } });
+  expect((await api.listMachines({}, ["include_deleted"])).length).toBe(1);
+  expect(seen[2]?.query.get("include_deleted")).toBe("true");
 });

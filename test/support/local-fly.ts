@@ -62,7 +62,13 @@ export async function startLocalFly(options: LocalFlyOptions = {}): Promise<Loca
     "api_base" | "issuer" | "org" | "api_token",
     string
   >;
-  const env = { FLY_API_BASE: api_base, FLY_API_TOKEN: api_token, FLY_APP: app };
+  const env = {
+    FLY_API_BASE: api_base,
+    FLY_API_TOKEN: api_token,
+    FLY_APP: app,
+    FLY_VAULT_HOME: join(folder, "home"),
+    FLY_VAULT_STAY_SECS: "0",
+  };
 
   const admin = async (argv: readonly string[], given: RunOptions = {}): Promise<RunResult> =>
     run("fly-vault-admin", argv, { ...given, env: { ...env, ...given.env } });

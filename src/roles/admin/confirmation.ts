@@ -1,4 +1,5 @@
 import type { Context } from "../../cli/context.ts";
+import { Interrupted } from "./connection.ts";
 
 /** Whether there is a person to ask: at a terminal, and not told to leave them alone. */
 export function canAsk({ env, stdin, stderr }: Context): boolean {
@@ -6,14 +7,18 @@ export function canAsk({ env, stdin, stderr }: Context): boolean {
   return stdin.isTty && stderr.isTty && !told;
 }
 
-/** Has a word typed; anything else, an end of input or Ctrl-C too, is a no. */
+/** Has a word typed; anything else, an end of input too, is a no. Ctrl-C rejects with `Interrupted`. */
 export async function hasTyped(context: Context, question: string, word: string): Promise<boolean> {
   await context.stderr.write(question);
-  const stopped = Promise.withResolvers<undefined>();
-  const unsubscribe = context.onStop(() => stopped.resolve(undefined));
-  const lines = readLine(context);
+  const stopped = Promise.withResolvers<never>();
+  const unsubscribe = context.onStop((signal) => stopped.reject(new Interrupted(signal)));
   try {
-    return (await Promise.race([lines, stopped.promise])) === word;
+    const line = await Promise.race([readLine(context), stopped.promise]);
+    if (line === undefined) await context.stderr.write("\n");
+    return line === word;
+  } catch (error) {
+    await context.stderr.write("\n");
+    throw error;
   } finally {
     unsubscribe();
   }

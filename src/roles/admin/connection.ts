@@ -2,6 +2,7 @@ import { readFile } from "node:fs/promises";
 import type { Context } from "../../cli/context.ts";
 import { Failure } from "../../cli/failure.ts";
 import { version } from "../../cli/program.ts";
+import { type ApiClock, systemClock } from "../../fly/api-clock.ts";
 import {
   apiBaseRule,
   appNameRule,
@@ -67,9 +68,15 @@ export async function openConnection(
     token,
     app,
     userAgent: `fly-vault-admin/${version}`,
+    ...(context.sleep === undefined ? {} : { clock: clockOf(context, context.sleep) }),
     signal: controller.signal,
   });
   return { api, base, token };
+}
+
+/** For tests of waiting, which do not wait. */
+function clockOf({ monotonicMs }: Context, sleep: ApiClock["sleep"]): ApiClock {
+  return { ...systemClock, monotonicMs, sleep };
 }
 
 /** The user asked to stop while a call was under way. */

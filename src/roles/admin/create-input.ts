@@ -1,16 +1,16 @@
 import type { Context } from "../../cli/context.ts";
 import { Failure } from "../../cli/failure.ts";
-import { generateToken, tokenStrength } from "../../fly/token.ts";
+import { tokenStrength } from "../../fly/token.ts";
 import { readSecretFile } from "./connection.ts";
 
-/** The tenant's token: as given, else a new one. Weak ones work and are warned about. */
+/** The tenant's token, if one is given. Weak ones work and are warned about. */
 export async function readAccessToken(
   flags: {
     readonly "access-token": string | undefined;
     readonly "access-token-file": string | undefined;
   },
   context: Context,
-): Promise<string> {
+): Promise<string | undefined> {
   const { "access-token": word, "access-token-file": file } = flags;
   if (word !== undefined && file !== undefined) {
     throw new Failure("FV-CLI-001", "--access-token and --access-token-file exclude each other");
@@ -21,7 +21,9 @@ export async function readAccessToken(
     );
   }
   const given = word ?? (file === undefined ? undefined : await readSecretFile(file, context));
-  if (given === undefined) return generateToken(context.randomBytes(32));
+  if (given === undefined) return undefined;
+  if (/[\s\p{Cc}]/u.test(given))
+    throw new Failure("FV-CLI-001", "the access token has a blank or a control character in it");
   const strength = tokenStrength(given);
   if (strength === "empty" || strength === "mistyped") {
     throw new Failure("FV-CLI-001", `the access token is ${strength}`, {

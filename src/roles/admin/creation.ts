@@ -1,7 +1,8 @@
 import { MachinesApiError } from "../../fly/api-error.ts";
-import { type FlyMachine, type FlyVolume, isVolumeGone } from "../../fly/machine-shape.ts";
+import type { FlyMachine, FlyVolume } from "../../fly/machine-shape.ts";
 import type { MachinesApi } from "../../fly/machines-api.ts";
 import { metadataKeys } from "./plan.ts";
+import type { VolumeClaims } from "./volume-claims.ts";
 
 /**
  * Something that is being made. Creating is not repeatable on Fly: when a call breaks off, what it may
@@ -30,23 +31,16 @@ export function machineCreation(
 }
 
 /** Volumes carry no metadata: one that is new, free and of our name is the one that was asked for. */
-export async function volumeCreation(
-  api: MachinesApi,
+export function volumeCreation(
   wish: Parameters<MachinesApi["createVolume"]>[0],
-): Promise<Creation<FlyVolume>> {
-  const before = new Set((await api.listVolumes()).map((volume) => volume.id));
+  claims: VolumeClaims,
+): Creation<FlyVolume> {
   return {
     words: `volume named ${wish.name}`,
-    create: async (client) => client.createVolume(wish),
-    find: async (client) => {
-      const volumes = await client.listVolumes();
-      return volumes.find(
-        (volume) =>
-          !before.has(volume.id) &&
-          volume.name === wish.name &&
-          !isVolumeGone(volume) &&
-          (volume.attached_machine_id ?? "") === "",
-      );
+    create: async (api) => api.createVolume(wish),
+    find: async (api) => {
+      const volumes = await api.listVolumes();
+      return volumes.find((volume) => claims.isNew(volume, wish));
     },
   };
 }
@@ -56,11 +50,16 @@ export async function createOnce<T>(creation: Creation<T>, api: MachinesApi): Pr
   try {
     return await creation.create(api);
   } catch (error) {
-    if (!(error instanceof MachinesApiError) || !error.isOutcomeUnknown) throw error;
+    if (!(error instanceof MachinesApiError) || !mayBeMade(error)) throw error;
     const found = await lookFor(creation, api, [500, 1_500]);
     if (found === undefined) throw error;
     return found;
   }
+}
+
+/** A name that is taken may have been taken by this very call, tried again on its way. */
+function mayBeMade(error: MachinesApiError): boolean {
+  return error.isOutcomeUnknown || error.kind === "conflict";
 }
 
 /** What Fly took on may show up late, so it is looked for after each of these pauses. */

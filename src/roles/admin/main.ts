@@ -5,8 +5,10 @@ import { orphansCommand } from "./orphans.ts";
 import { proxyKeyNew, proxyKeyRetire, proxyKeyRotate } from "./proxy-key-change.ts";
 import { proxyKeyDerive, proxyKeyOpen } from "./proxy-key-derive.ts";
 import { proxyKeyShow } from "./proxy-key-show.ts";
+import { tenantApply } from "./tenant-apply.ts";
 import { tenantCreate } from "./tenant-create.ts";
 import { tenantDelete } from "./tenant-delete.ts";
+import { tenantDiff } from "./tenant-diff.ts";
 import { tenantList } from "./tenant-list.ts";
 import { tenantRekey } from "./tenant-rekey.ts";
 import { tenantRotateToken } from "./tenant-rotate-token.ts";
@@ -20,6 +22,8 @@ export async function main(argv: readonly string[], context: Context): Promise<n
       summary: "Manages tenants' machines through the Fly Machines API",
       commands: [
         tenantCreate,
+        tenantApply,
+        tenantDiff,
         tenantList,
         tenantDelete,
         tenantRekey,

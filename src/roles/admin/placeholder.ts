@@ -1,3 +1,5 @@
+import { didYouMean } from "../../cli/nearest.ts";
+
 /** Why a text could not be filled in. */
 export class PlaceholderError extends Error {
   override readonly name = "PlaceholderError";
@@ -22,7 +24,8 @@ export function fillPlaceholders(
     const value = values.get(name);
     if (value === undefined) {
       const known = [...values.keys()].map((each) => `{{${each}}}`).join(", ");
-      throw new PlaceholderError(`{{${name}}} has no value; there are ${known}`);
+      const meant = didYouMean(name, values.keys());
+      throw new PlaceholderError(`{{${name}}} has no value${meant}; there are ${known}`);
     }
     used.add(name);
     filled += rest.slice(0, open) + value;

@@ -4,14 +4,27 @@ import { parse, TomlError } from "smol-toml";
 import * as v from "valibot";
 import { Failure } from "../../cli/failure.ts";
 import { didYouMean } from "../../cli/nearest.ts";
+import { appNameRule, isAppName } from "../../fly/api-target.ts";
 import { tomlPosition } from "../../cli/toml-position.ts";
 import { fillPlaceholders, PlaceholderError } from "./placeholder.ts";
 
 const templateBytesMax = 256 << 10;
+const depthMax = 32;
+
+const regionRule =
+  "is no region: three letters as iad, any, or apac, eu, na, sa, us; several with commas";
+
+/** Filled in, it is checked again. */
+function isRegion(text: string): boolean {
+  return (
+    text.includes("{{") ||
+    /^(?:[a-z]{3}|any|apac|eu|na|sa|us)(?:,(?:[a-z]{3}|any|apac|eu|na|sa|us))*$/u.test(text)
+  );
+}
 
 const machineSchema = v.strictObject({
   name: v.optional(v.string()),
-  region: v.optional(v.string()),
+  region: v.optional(v.pipe(v.string(), v.check(isRegion, regionRule))),
   config: v.record(v.string(), v.unknown()),
   lease_ttl: v.optional(v.pipe(v.number(), v.integer(), v.minValue(1))),
   skip_launch: v.optional(v.boolean()),
@@ -21,7 +34,7 @@ const machineSchema = v.strictObject({
 
 const templateSchema = v.strictObject({
   version: v.literal(1),
-  app: v.pipe(v.string(), v.minLength(1)),
+  app: v.pipe(v.string(), v.check(isAppName, `is no app name: ${appNameRule}`)),
   machine_count: v.optional(v.pipe(v.number(), v.integer(), v.minValue(1), v.maxValue(100)), 1),
   machine: machineSchema,
   metadata: v.optional(v.record(v.string(), v.string()), {}),
@@ -45,11 +58,15 @@ export class Template {
   static read(path: string): Template {
     const source = readSource(path);
     const input = parseToml(path, source);
+    const odd = oddPlace(input, 1);
+    if (odd !== undefined) throw new Failure("FV-ADM-001", complaint({ path, source, ...odd }));
     const result = v.safeParse(templateSchema, input);
     if (result.success) return new Template(path, source, result.output);
-    const [issue] = result.issues;
+    // A key that is missing was mostly written in another way.
+    const strange = result.issues.find(({ expected }) => expected === "never");
+    const issue = strange ?? result.issues[0];
     const keys = (issue.path ?? []).map((item) => String(item.key));
-    throw templateFailure({ path, source, keys, problem: problemOf(issue) });
+    throw new Failure("FV-ADM-001", complaint({ path, source, keys, problem: problemOf(issue) }));
   }
 
   get name(): string {
@@ -63,13 +80,23 @@ export class Template {
   ): { readonly machine: TemplateMachine; readonly metadata: Readonly<Record<string, string>> } {
     const machine = this.#fillValue(this.document.machine, ["machine"], { values, used });
     const metadata = this.#fillValue(this.document.metadata, ["metadata"], { values, used });
+    const filled = v.safeParse(machineSchema, machine);
+    if (!filled.success) {
+      const keys = (filled.issues[0].path ?? []).map((item) => String(item.key));
+      throw this.failure(["machine", ...keys], problemOf(filled.issues[0]));
+    }
     // Filling changes strings only, so the shapes stay.
-    return { machine: machine as TemplateMachine, metadata: metadata as Record<string, string> };
+    return { machine: filled.output, metadata: metadata as Record<string, string> };
   }
 
-  /** A complaint about one value of this file. */
+  /** What is wrong with one value of this file. */
   failure(keys: readonly string[], problem: string): Failure {
-    return templateFailure({ path: this.path, source: this.#source, keys, problem });
+    return new Failure("FV-ADM-001", this.complaint(keys, problem));
+  }
+
+  /** The same as a line of text, for what is only odd. */
+  complaint(keys: readonly string[], problem: string): string {
+    return complaint({ path: this.path, source: this.#source, keys, problem });
   }
 
   #fillValue(
@@ -106,13 +133,22 @@ function readSource(path: string): string {
     source = new TextDecoder("utf-8", { fatal: true }).decode(readFileSync(path));
   } catch (error) {
     throw new Failure("FV-ADM-001", `the template "${path}" cannot be read`, {
-      because: error instanceof Error ? error.message : String(error),
+      because: reasonOf(error),
     });
   }
   if (source.length <= templateBytesMax) return source;
   throw new Failure("FV-ADM-001", `the template "${path}" is too long`, {
     because: `${source.length} characters; ${templateBytesMax} are allowed`,
   });
+}
+
+function reasonOf(error: unknown): string {
+  const code = error instanceof Error && "code" in error ? error.code : undefined;
+  if (code === "ENOENT") return "there is no such file";
+  if (code === "EISDIR") return "it is a directory";
+  if (code === "EACCES") return "you may not read it";
+  if (error instanceof TypeError) return "it is not UTF-8";
+  return error instanceof Error ? error.message : String(error);
 }
 
 function parseToml(path: string, source: string): unknown {
@@ -127,15 +163,30 @@ function parseToml(path: string, source: string): unknown {
   }
 }
 
-function templateFailure(about: {
+/** What no template needs and some code would trip over: a key that vanishes, a bottomless table. */
+function oddPlace(
+  value: unknown,
+  depth: number,
+): { readonly keys: readonly string[]; readonly problem: string } | undefined {
+  if (typeof value !== "object" || value === null) return undefined;
+  if (depth > depthMax) return { keys: [], problem: `is nested deeper than ${depthMax}` };
+  for (const [key, entry] of Object.entries(value) as [string, unknown][]) {
+    if (key === "__proto__") return { keys: [key], problem: "no key can have this name" };
+    const inner = oddPlace(entry, depth + 1);
+    if (inner !== undefined) return { ...inner, keys: [key, ...inner.keys] };
+  }
+  return undefined;
+}
+
+function complaint(about: {
   readonly path: string;
   readonly source: string;
   readonly keys: readonly string[];
   readonly problem: string;
-}): Failure {
+}): string {
   const line = tomlPosition(about.source, about.keys);
   const where = line === undefined ? about.path : `${about.path}:${line}`;
-  return new Failure("FV-ADM-001", `${where}: ${about.keys.join(".")}: ${about.problem}`);
+  return `${where}: ${about.keys.join(".")}: ${about.problem}`;
 }
 
 /** Valibot's words for a key too many or too few are about its own types; these are about the file. */

@@ -1,65 +1,85 @@
 import { defineCommand } from "../../cli/command.ts";
 import type { Context } from "../../cli/context.ts";
 import { Failure } from "../../cli/failure.ts";
+import { UsageError } from "../../cli/usage-error.ts";
 import { MachinesApiError } from "../../fly/api-error.ts";
-import { type FlyMachine, type FlyVolume, isVolumeGone } from "../../fly/machine-shape.ts";
+import type { FlyMachine } from "../../fly/machine-shape.ts";
 import type { MachinesApi } from "../../fly/machines-api.ts";
 import { apiErrorLine } from "./api-failure.ts";
+import { canAsk, hasTyped } from "./confirmation.ts";
 import { connectionFlags, openConnection, runOnApi } from "./connection.ts";
-import { checkTenantId, managedMachines, managedMachinesForSure } from "./tenant-id.ts";
+import { CreationJournal } from "./creation-journal.ts";
+import { countWords, type Doomed, findDoomed, isNothing, renderDoomed } from "./deletion-plan.ts";
+import { removeMachine } from "./machine-removal.ts";
+import { checkTenantId } from "./tenant-id.ts";
 import { deleteVolumeWhenFree } from "./volume-removal.ts";
-
-/** Longer than the longest grace a machine can have. */
-const stopTimeoutMs = 330_000;
 
 export const tenantDelete = defineCommand({
   name: "tenant delete",
   summary: "Remove a tenant: its machines, and its volumes with all data",
-  description: "Prints the plan first. Without --yes nothing more happens.",
+  description:
+    "Prints the plan first. On a terminal the tenant's name must then be typed; elsewhere nothing " +
+    "more happens without --yes or --confirm. Volumes of machines that are gone already are found, " +
+    "too, so a run that was killed is gone on with by the same command.",
   flags: {
-    yes: { short: "y", summary: "do it" },
+    yes: { short: "y", summary: "do it, and do not ask" },
+    confirm: { value: "TENANT", summary: "the same as typing the name" },
     ...connectionFlags,
   },
   positionals: { tenant: { name: "TENANT" } },
-  examples: ["fly-vault-admin tenant delete acme --yes"],
-  exitStatus: "0 all gone; 2 without --yes; 3 no such tenant; 8 something is left",
+  examples: [
+    "fly-vault-admin tenant delete acme",
+    "fly-vault-admin tenant delete acme --confirm acme",
+  ],
+  exitStatus:
+    "0 all gone; 2 nobody confirmed it; 3 no such tenant; 8 something is left, run it again",
   run: async ({ flags, positionals }, context) => {
     const tenant = checkTenantId(positionals.tenant);
+    if (flags.confirm !== undefined && flags.confirm !== tenant)
+      throw new UsageError(`--confirm says "${flags.confirm}", and the tenant is "${tenant}"`);
     return runOnApi(context, async () => {
-      const { api } = await openConnection(flags, context);
-      const machines = await managedMachinesForSure(api, tenant);
-      if (machines.length === 0) {
+      const { api, base } = await openConnection(flags, context);
+      const doomed = await findDoomed(api, tenant);
+      if (isNothing(doomed)) {
         throw new Failure("FV-ADM-002", `no tenant "${tenant}" in app "${api.app}"`, {
           fix: "fly-vault-admin tenant list",
         });
       }
-      const volumes = await volumesOf(api, machines);
-      await context.stdout.write(renderPlan(tenant, machines, volumes));
-      if (!flags.yes) {
-        throw new Failure("FV-ADM-005", `refusing to delete tenant "${tenant}" without --yes`, {
-          because: "all data on the volumes above would be lost",
-        });
-      }
-      await deleteAll(api, { tenant, machines, volumes }, context);
+      await context.stdout.write(renderDoomed(doomed));
+      if (!flags.yes && flags.confirm === undefined) await confirm(doomed, context);
+      const journal = await CreationJournal.open(context, { base, app: api.app, tenant });
+      await journal.close();
+      await deleteAll(api, doomed, context);
       await context.stdout.write(`tenant ${tenant} is deleted\n`);
       return 0;
     });
   },
 });
 
-interface Doomed {
-  readonly tenant: string;
-  readonly machines: readonly FlyMachine[];
-  readonly volumes: readonly FlyVolume[];
+async function confirm(doomed: Doomed, context: Context): Promise<void> {
+  const { tenant } = doomed;
+  const question = `type "${tenant}" to delete ${countWords(doomed)}: `;
+  const isAsked = canAsk(context);
+  if (isAsked && (await hasTyped(context, question, tenant))) return;
+  if (isAsked) {
+    throw new Failure("FV-ADM-005", `tenant "${tenant}" was not deleted`, {
+      because: "its name was not typed; nothing was done",
+    });
+  }
+  throw new Failure("FV-ADM-005", `refusing to delete tenant "${tenant}" without --yes`, {
+    because: "no terminal to ask on, and all data on the volumes above would be lost",
+    fix: `fly-vault-admin tenant delete ${tenant} --confirm ${tenant}`,
+  });
 }
 
 /** Goes as far as it can; what could not be done is said at the end, and done by running it again. */
 async function deleteAll(api: MachinesApi, doomed: Doomed, context: Context): Promise<void> {
   const problems: string[] = [];
+  const note = async (line: string): Promise<void> => context.stderr.write(`${line}\n`);
   const attempt = async (what: string, work: () => Promise<void>): Promise<boolean> => {
     try {
       await work();
-      await context.stderr.write(`removed ${what}\n`);
+      await note(`removed ${what}`);
       return true;
     } catch (error) {
       if (!(error instanceof MachinesApiError)) throw error;
@@ -69,79 +89,36 @@ async function deleteAll(api: MachinesApi, doomed: Doomed, context: Context): Pr
   };
   const kept = new Set<string>();
   for (const machine of doomed.machines) {
-    const gone = await attempt(`machine ${machine.id}`, async () => removeMachine(api, machine));
-    if (!gone) kept.add(machine.id);
+    const work = async (): Promise<void> => removeMachine(api, machine, note);
+    if (!(await attempt(`machine ${machine.id}`, work))) kept.add(machine.id);
   }
-  for (const volume of doomed.volumes) {
+  for (const { volume, machine } of doomed.volumes) {
     // Its machine holds on to it.
-    if (kept.has(volume.attached_machine_id ?? "")) continue;
-    await attempt(`volume ${volume.id}`, async () => {
-      await deleteVolumeWhenFree(api, volume.id);
-    });
+    if (kept.has(machine.id)) continue;
+    await attempt(`volume ${volume.id}`, async () => deleteVolumeWhenFree(api, volume.id));
   }
-  const left = [
-    ...(await managedMachines(api, doomed.tenant)).map((each) => `machine ${each.id}`),
-    ...(await remainingVolumes(api, doomed.volumes)).map((each) => `volume ${each.id}`),
-  ];
+  const left = await remaining(api, doomed);
   if (left.length === 0) return;
   throw new Failure("FV-ADM-004", `tenant "${doomed.tenant}" is only partly deleted`, {
     because: `left: ${left.join(", ")}${problems.length === 0 ? "" : `; ${problems.join("; ")}`}`,
-    fix: "run the same command again; volumes without a machine: fly volume destroy ID",
+    fix: "run the same command again; it goes on where this stopped",
   });
 }
 
-/** Cordoned first, so that nothing new arrives; stopped in order, so that nothing is lost. */
-async function removeMachine(api: MachinesApi, machine: FlyMachine): Promise<void> {
-  await api.cordonMachine(machine.id);
-  if (!["stopped", "created", "failed", "suspended"].includes(machine.state)) {
-    await api.stopMachine(machine.id);
-    const version = machine.version ?? machine.instance_id ?? undefined;
-    await api.waitForState(machine.id, { state: "stopped", version }, stopTimeoutMs);
+/**
+ * Lists may lag behind what was done, so only what stays in them is left; and behind what was there, so
+ * that it may be more than the plan had.
+ */
+async function remaining(api: MachinesApi, doomed: Doomed): Promise<string[]> {
+  let left: string[] = [];
+  for (const pauseMs of [0, 1_000, 3_000]) {
+    await api.pause(pauseMs);
+    const now = await findDoomed(api, doomed.tenant);
+    left = [
+      ...now.machines.map(({ id }: FlyMachine) => `machine ${id}`),
+      ...now.volumes.map(({ volume }) => `volume ${volume.id}`),
+    ];
+    if (left.length === 0) return [];
   }
-  await api.deleteMachine(machine.id);
-}
-
-/** Those the machines mount, and those that say they are attached to one of them. */
-async function volumesOf(api: MachinesApi, machines: readonly FlyMachine[]): Promise<FlyVolume[]> {
-  const ids = new Set(machines.map((machine) => machine.id));
-  const mounted = new Set(
-    machines
-      .flatMap((machine) => (machine.config ?? machine.incomplete_config)?.mounts ?? [])
-      .map((mount) => mount.volume),
-  );
-  const volumes = await api.listVolumes();
-  return volumes.filter(
-    (volume) =>
-      !isVolumeGone(volume) &&
-      (mounted.has(volume.id) || ids.has(volume.attached_machine_id ?? "")),
-  );
-}
-
-async function remainingVolumes(
-  api: MachinesApi,
-  volumes: readonly FlyVolume[],
-): Promise<FlyVolume[]> {
-  if (volumes.length === 0) return [];
-  const ids = new Set(volumes.map((volume) => volume.id));
-  const now = await api.listVolumes();
-  return now.filter((volume) => ids.has(volume.id) && !isVolumeGone(volume));
-}
-
-function renderPlan(
-  tenant: string,
-  machines: readonly FlyMachine[],
-  volumes: readonly FlyVolume[],
-): string {
-  const lines = [
-    `tenant ${tenant}: ${machines.length} machine(s), ${volumes.length} volume(s) to delete`,
-    ...machines.map(
-      ({ id, name, state, region }) =>
-        `  machine ${id}  ${name ?? "-"}  ${state}  ${region ?? "-"}`,
-    ),
-    ...volumes.map(
-      ({ id, name, size_gb: size, region }) =>
-        `  volume  ${id}  ${name ?? "-"}  ${size ?? "?"} GB  ${region ?? "-"}`,
-    ),
-  ];
-  return `${lines.join("\n")}\n`;
+  return left;
 }

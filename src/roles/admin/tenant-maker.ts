@@ -1,10 +1,15 @@
 import { MachinesApiError } from "../../fly/api-error.ts";
-import type { FlyMachine, FlyVolume } from "../../fly/machine-shape.ts";
+import { type FlyMachine, type FlyVolume, isMachineGone } from "../../fly/machine-shape.ts";
 import type { MachinesApi } from "../../fly/machines-api.ts";
 import { apiErrorLine } from "./api-failure.ts";
+import { isUnfinished } from "./begun-tenant.ts";
 import { createOnce, type Creation, lookFor, machineCreation, volumeCreation } from "./creation.ts";
+import type { CreationJournal } from "./creation-journal.ts";
 import { putKeys, startWhenReady } from "./machine-rekey.ts";
-import type { PlannedMachine } from "./plan.ts";
+import { type Settling, waitUntilRunning } from "./machine-settling.ts";
+import { metadataKeys, type PlannedMachine } from "./plan.ts";
+import { volumeIds } from "./tenant-summary.ts";
+import type { VolumeClaims } from "./volume-claims.ts";
 import { deleteVolumeWhenFree } from "./volume-removal.ts";
 
 export interface MadeMachine {
@@ -12,26 +17,31 @@ export interface MadeMachine {
   readonly machine: FlyMachine;
 }
 
+interface MakerOptions {
+  readonly api: MachinesApi;
+  readonly note: (line: string) => Promise<void>;
+  readonly journal: CreationJournal;
+  readonly claims: VolumeClaims;
+  /** The admission keys of a machine, which can be made only once its id is known. */
+  readonly keysOf: ((machineId: string) => string) | undefined;
+}
+
 /** Makes what a plan says, and remembers every piece of it, so that it can be taken away again. */
 export class TenantMaker {
   readonly #api: MachinesApi;
-  readonly #note: (line: string) => Promise<void>;
-  readonly #keysOf: ((machineId: string) => string) | undefined;
+  readonly #options: MakerOptions;
+  /** In the plan's order; those of an earlier run, too. */
   readonly #machines: MadeMachine[] = [];
-  readonly #volumes: FlyVolume[] = [];
+  readonly #madeMachines: FlyMachine[] = [];
+  readonly #madeVolumes: FlyVolume[] = [];
+  readonly #foundVolumes: FlyVolume[] = [];
   /** Being made just now: they may come to be although the call broke off. */
   #openMachine: Creation<FlyMachine> | undefined;
   #openVolume: Creation<FlyVolume> | undefined;
 
-  constructor(options: {
-    readonly api: MachinesApi;
-    readonly note: (line: string) => Promise<void>;
-    /** The admission keys of a machine, which can be made only once its id is known. */
-    readonly keysOf?: ((machineId: string) => string) | undefined;
-  }) {
+  constructor(options: MakerOptions) {
     this.#api = options.api;
-    this.#note = options.note;
-    this.#keysOf = options.keysOf;
+    this.#options = options;
   }
 
   get machines(): readonly MadeMachine[] {
@@ -39,50 +49,41 @@ export class TenantMaker {
   }
 
   async make(planned: PlannedMachine): Promise<void> {
+    const { journal, keysOf } = this.#options;
+    const what = `machine ${planned.index}`;
     const mounted = await this.#makeVolumes(planned);
     // It must not run, and answer everybody, before it has its key.
-    const early = this.#keysOf === undefined ? {} : { skip_launch: true };
+    const early = keysOf === undefined ? {} : { skip_launch: true };
     const wish = { ...planned.machine, ...mounted, ...early };
-    const creation = machineCreation(wish, planned.launchId);
+    const creation = machineCreation(markedUnfinished(wish), planned.launchId);
+    await journal.ask(what);
     this.#openMachine = creation;
     const machine = await this.#settled(creation, () => {
       this.#openMachine = undefined;
     });
-    const place = this.#machines.push({ planned, machine }) - 1;
+    this.#madeMachines.push(machine);
+    await journal.answered();
     const where = [machine.region, machine.private_ip].filter((each) => (each ?? "") !== "");
-    await this.#note(
+    await this.#options.note(
       `made machine ${machine.id} (${machine.name ?? "no name"}) in ${where.join(" at ")}`,
     );
-    if (this.#keysOf === undefined) return;
-    const keyed = await this.#finish({ planned, machine }, this.#keysOf(machine.id));
-    this.#machines[place] = { planned, machine: keyed };
+    await this.#finish(planned, machine);
   }
 
-  /** From made to started, with its keys. */
-  async #finish({ planned, machine }: MadeMachine, keys: string): Promise<FlyMachine> {
-    const { id, nonce } = machine;
-    const lease = typeof nonce === "string" ? { leaseNonce: nonce } : {};
-    const keyed = await putKeys(this.#api, machine, keys, { ...lease, skipLaunch: true });
-    await this.#note(`gave machine ${id} its admission key`);
-    if (planned.machine.skip_launch !== true) await startWhenReady(this.#api, id, lease);
-    return { ...keyed, nonce };
+  /** Takes on a machine that an earlier run made, and does what that run did not. */
+  async adopt(planned: PlannedMachine, machine: FlyMachine): Promise<void> {
+    await this.#options.note(`machine ${machine.id} is there from an earlier run`);
+    await this.#finish(planned, machine);
+    const isLaunched = planned.machine.skip_launch !== true;
+    if (isLaunched && this.#options.keysOf === undefined && resting.has(machine.state))
+      await startWhenReady(this.#api, machine.id, {});
   }
 
-  /** Waits until all run; a machine that was not to be launched is not waited for. */
-  async waitForStart(timeoutMs: number): Promise<void> {
+  /** Waits until all run, and stay so; a machine that was not to be launched is not waited for. */
+  async waitForStart(settling: Settling): Promise<void> {
     const launched = this.#machines.filter(({ planned }) => planned.machine.skip_launch !== true);
     await Promise.all(
-      launched.map(async ({ machine }) =>
-        this.#api.waitForState(
-          machine.id,
-          {
-            state: "started",
-            failures: ["stopped", "failed", "destroyed"],
-            version: machine.version ?? machine.instance_id ?? undefined,
-          },
-          timeoutMs,
-        ),
-      ),
+      launched.map(async ({ machine }) => waitUntilRunning(this.#api, machine, settling)),
     );
   }
 
@@ -94,24 +95,58 @@ export class TenantMaker {
     }
   }
 
-  /** Takes away what this run made. Returns what could not be taken away, one line each. */
+  /** From now on they are a tenant's machines like any other. */
+  async markFinished(): Promise<void> {
+    for (const { machine } of this.#machines)
+      await this.#api.changeMetadata(machine.id, { [metadataKeys.unfinished]: null });
+  }
+
+  /** Takes away what this run made. Returns what is left, one line each. */
   async undo(): Promise<string[]> {
     const api = this.#api.uninterrupted();
     const left: string[] = [];
-    const machines = this.#machines.map((made) => made.machine);
+    const machines = [...this.#madeMachines];
     machines.push(...(await this.#found(this.#openMachine, api, left)));
-    this.#volumes.push(...(await this.#found(this.#openVolume, api, left)));
+    const volumes = [...this.#madeVolumes];
+    volumes.push(...(await this.#found(this.#openVolume, api, left)));
+    const kept = new Set<string>();
     for (const { id, nonce } of machines) {
+      const finished = await finishedByOthers(api, id);
+      if (finished !== undefined) {
+        left.push(`machine ${id}, which another run has finished meanwhile`);
+        for (const volume of volumeIds(finished)) kept.add(volume);
+        continue;
+      }
       await this.#remove(`machine ${id}`, left, async () =>
         api.deleteMachine(id, typeof nonce === "string" ? { leaseNonce: nonce } : {}),
       );
     }
-    for (const { id, name } of this.#volumes) {
-      await this.#remove(`volume ${id} (${name ?? "no name"})`, left, async () =>
-        deleteVolumeWhenFree(api, id),
+    for (const volume of volumes) {
+      if (kept.has(volume.id)) continue;
+      await this.#remove(volumeWords(volume), left, async () =>
+        deleteVolumeWhenFree(api, volume.id),
       );
     }
+    const own = new Set(machines.map(({ id }) => id));
+    const adopted = this.#machines.filter(({ machine }) => !own.has(machine.id));
+    left.push(...adopted.map(({ machine }) => `machine ${machine.id}, of an earlier run`));
+    left.push(...this.#foundVolumes.map((each) => `${volumeWords(each)}, of an earlier run`));
     return left;
+  }
+
+  /** From made to started, with its keys. */
+  async #finish(planned: PlannedMachine, machine: FlyMachine): Promise<void> {
+    const { keysOf, note } = this.#options;
+    const place = this.#machines.push({ planned, machine }) - 1;
+    if (keysOf === undefined) return;
+    const { id, nonce } = machine;
+    const lease = typeof nonce === "string" ? { leaseNonce: nonce } : {};
+    const skipLaunch = { ...lease, skipLaunch: true };
+    const keyed = await putKeys(this.#api, machine, keysOf(id), skipLaunch);
+    await note(`gave machine ${id} its admission key`);
+    this.#machines[place] = { planned, machine: { ...keyed, nonce } };
+    if (planned.machine.skip_launch !== true && resting.has(keyed.state))
+      await startWhenReady(this.#api, id, lease);
   }
 
   async #makeVolumes(planned: PlannedMachine): Promise<Partial<PlannedMachine["machine"]>> {
@@ -120,20 +155,48 @@ export class TenantMaker {
     if (planned.volumes.length === 0 || !Array.isArray(mounts)) return {};
     const named: unknown[] = [...mounts];
     let region = wishedRegion;
-    for (const { mount, name, region: volumeRegion, sizeGb } of planned.volumes) {
-      const wish = { name, region: volumeRegion, size_gb: sizeGb, compute: config["guest"] };
-      const creation = await volumeCreation(this.#api, wish);
-      this.#openVolume = creation;
-      const volume = await this.#settled(creation, () => {
-        this.#openVolume = undefined;
-      });
-      this.#volumes.push(volume);
-      await this.#note(`made volume ${volume.id} (${name}, ${sizeGb} GB)`);
-      named[mount] = Object.assign({}, named[mount], { volume: volume.id });
+    for (const wanted of planned.volumes) {
+      const volume = (await this.#claim(wanted)) ?? (await this.#makeVolume(wanted, config));
+      named[wanted.mount] = Object.assign({}, named[wanted.mount], { volume: volume.id });
       region = volume.region ?? region;
     }
     const filled = { ...config, mounts: named };
     return region === undefined ? { config: filled } : { config: filled, region };
+  }
+
+  /** One that an earlier run made. What it asked for last may show up late. */
+  async #claim(wanted: PlannedMachine["volumes"][number]): Promise<FlyVolume | undefined> {
+    const { claims, journal, note } = this.#options;
+    const pausesMs = journal.asked === volumeCall(wanted) ? latePausesMs : [0];
+    for (const pauseMs of pausesMs) {
+      await this.#api.pause(pauseMs);
+      const volume = claims.claim(wanted, await this.#api.listVolumes());
+      if (volume === undefined) continue;
+      this.#foundVolumes.push(volume);
+      await note(`${volumeWords(volume)} is there from an earlier run`);
+      return volume;
+    }
+    return undefined;
+  }
+
+  async #makeVolume(
+    wanted: PlannedMachine["volumes"][number],
+    config: Readonly<Record<string, unknown>>,
+  ): Promise<FlyVolume> {
+    const { claims, journal, note } = this.#options;
+    const { name, region, sizeGb } = wanted;
+    const wish = { name, region, size_gb: sizeGb, compute: config["guest"] };
+    const creation = volumeCreation(wish, claims);
+    await journal.ask(volumeCall(wanted));
+    this.#openVolume = creation;
+    const volume = await this.#settled(creation, () => {
+      this.#openVolume = undefined;
+    });
+    claims.take(volume);
+    this.#madeVolumes.push(volume);
+    await journal.answered();
+    await note(`made volume ${volume.id} (${name}, ${sizeGb} GB)`);
+    return volume;
   }
 
   /** Closes the creation when it is known what came of it; else it stays open for `undo`. */
@@ -155,7 +218,7 @@ export class TenantMaker {
   ): Promise<T[]> {
     if (creation === undefined) return [];
     try {
-      const found = await lookFor(creation, api, [500, 2_000, 5_000]);
+      const found = await lookFor(creation, api, latePausesMs);
       return found === undefined ? [] : [found];
     } catch (error) {
       left.push(`perhaps a ${creation.words}: ${apiErrorLine(error)}`);
@@ -166,9 +229,38 @@ export class TenantMaker {
   async #remove(what: string, left: string[], work: () => Promise<void>): Promise<void> {
     try {
       await work();
-      await this.#note(`removed ${what}`);
+      await this.#options.note(`removed ${what}`);
     } catch (error) {
       left.push(`${what}: ${apiErrorLine(error)}`);
     }
   }
 }
+
+/** Another run may have gone on with it, and shown its token to somebody. */
+async function finishedByOthers(api: MachinesApi, id: string): Promise<FlyMachine | undefined> {
+  try {
+    const machine = await api.readMachine(id);
+    return isMachineGone(machine) || isUnfinished(machine) ? undefined : machine;
+  } catch (error) {
+    if (error instanceof MachinesApiError) return undefined;
+    throw error;
+  }
+}
+
+function markedUnfinished(wish: PlannedMachine["machine"]): PlannedMachine["machine"] {
+  const metadata = Object(wish.config["metadata"]);
+  const marked = { ...metadata, [metadataKeys.unfinished]: "true" };
+  return { ...wish, config: { ...wish.config, metadata: marked } };
+}
+
+function volumeWords({ id, name }: FlyVolume): string {
+  return `volume ${id} (${name ?? "no name"})`;
+}
+
+function volumeCall({ name, region }: PlannedMachine["volumes"][number]): string {
+  return `volume ${name} in ${region}`;
+}
+
+const resting: ReadonlySet<string> = new Set(["created", "stopped", "failed", "suspended"]);
+/** How long what was asked for may take to show up in lists. */
+const latePausesMs = [500, 2_000, 5_000];

@@ -37,7 +37,7 @@ function nameOf(machine: FlyMachine, isOnly: boolean): string {
 }
 
 /** The end of the launch id: from 1, by which a tenant's machines are told apart. */
-function numberOf(machine: FlyMachine): number {
+export function numberOf(machine: FlyMachine): number {
   const launchId = machine.config?.metadata?.[metadataKeys.launch] ?? "";
   return Number(/-(\d{1,3})$/u.exec(launchId)?.[1] ?? "1");
 }

@@ -29,6 +29,12 @@ describe("a call that was done although it failed makes nothing twice", () => {
   }
 });
 
+test("a name that is taken by what was just made is no conflict", async () => {
+  const at = await open([{ on: "POST /machines", nth: 1, fault: "done-but-422-name_taken" }]);
+  expect((await create(at)).exitCode).toBe(0);
+  expect((await at.machines()).length).toBe(1);
+});
+
 test("a volume of the same name that was there before is not taken for the new one", async () => {
   const at = await open([{ on: "POST /volumes", nth: 1, fault: "done-but-500" }]);
   const old = await fetch(`${at.fly.apiBase}/v1/apps/${app}/volumes`, {
@@ -37,7 +43,10 @@ test("a volume of the same name that was there before is not taken for the new o
     headers: { authorization: `Bearer ${at.fly.apiToken}` },
   });
   const { id } = (await old.json()) as { id: string };
-  const made = await create(at);
+  const refused = await create(at);
+  expect([refused.exitCode, refused.err.includes(`${id} (1 GiB in ord, made `)]).toEqual([7, true]);
+  expect((await at.volumes()).length).toBe(1);
+  const made = await create(at, "--new-volumes");
   expect(made.exitCode).toBe(0);
   expect(made.err).not.toContain(id);
   expect((await at.volumes()).length).toBe(2);
@@ -49,7 +58,7 @@ describe("a create that fails leaves nothing behind", () => {
     ["POST /machines", "403", 4],
     ["POST /machines", "409", 7],
     ["POST /machines", "not-done-500", 6],
-    ["GET /machines/*/wait", "403", 4],
+    ["GET /machines/*", "403", 4],
   ];
   for (const [on, fault, exitCode] of faults) {
     test(`${on}: ${fault}`, async () => {
@@ -85,9 +94,48 @@ describe("a create that fails leaves nothing behind", () => {
   }, 30_000);
 });
 
+/** Just before that call somebody else takes the first of these away. */
+const vanishing = async (on: string, kind: "machines" | "volumes"): Promise<AdminStage> => {
+  const at: AdminStage = await open();
+  const strike = async (): Promise<void> => {
+    const [{ id } = { id: "" }] = await at[kind]();
+    await fetch(`${at.fly.apiBase}/v1/apps/${app}/${kind}/${id}?force=true`, {
+      method: "DELETE",
+      headers: { authorization: `Bearer ${at.fly.apiToken}` },
+    });
+  };
+  at.rules.push({ on, nth: 1, fault: "none", strike });
+  return at;
+};
+
+describe("what vanishes between two calls", () => {
+  for (const [on, kind] of [
+    ["POST /machines", "volumes"],
+    ["GET /machines/*", "machines"],
+  ] as const)
+    test(`${kind} before ${on}: nothing is made, and nothing left`, async () => {
+      const at = await vanishing(on, kind);
+      const result = await create(at);
+      expect([result.exitCode === 0, result.out]).toEqual([false, ""]);
+      expect([await at.machines(), await at.volumes()]).toEqual([[], []]);
+    }, 30_000);
+
+  for (const [on, kind] of [
+    ["POST /machines/*/cordon", "machines"],
+    ["DELETE /machines/*", "machines"],
+    ["DELETE /volumes/*", "volumes"],
+  ] as const)
+    test(`${kind} before ${on}: is as good as deleted`, async () => {
+      const at = await vanishing(on, kind);
+      await create(at);
+      expect((await at.admin("tenant", "delete", "acme", "--yes")).exitCode).toBe(0);
+      expect([await at.machines(), await at.volumes()]).toEqual([[], []]);
+    }, 30_000);
+});
+
 test("what cannot be removed is named, and the exit code is 8", async () => {
   const at = await open([
-    { on: "GET /machines/*/wait", fault: "403" },
+    { on: "GET /machines/*", fault: "403" },
     { on: "DELETE /machines/*", fault: "403" },
     { on: "DELETE /volumes/*", fault: "403" },
   ]);

@@ -159,19 +159,13 @@ test("somebody else's lease is respected", async () => {
 });
 
 test("Ctrl-C gives the lease back, and the next run goes on", async () => {
-  const interrupts: (() => void)[] = [];
-  const on = await open([
-    {
-      on: "GET /machines/*/wait",
-      nth: 2,
-      fault: "answer-lost",
-      strike: () => interrupts.pop()?.(),
-    },
-  ]);
+  const on = await open();
   await create(on, "acme");
-  const words = ["tenant", "rekey", "acme", "--key-file", keyFile(on)];
-  const run = on.start(...words);
-  interrupts.push(() => run.context.stop("SIGINT"));
+  const call = "GET /machines/*/wait";
+  const nth = on.proxy.calls.filter((each) => each === call).length + 1;
+  const strike = (): void => run.context.stop("SIGINT");
+  on.rules.push({ on: call, nth, fault: "answer-lost", strike });
+  const run = on.start("tenant", "rekey", "acme", "--key-file", keyFile(on));
   expect(await run.exit).toBe(130);
   expect(on.proxy.calls.at(-1)).toBe("DELETE /machines/*/lease");
   expect((await rekey(on, "acme")).exitCode).toBe(0);

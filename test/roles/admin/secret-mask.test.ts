@@ -27,3 +27,14 @@ test("keys of ours are masked wherever they stand, and of two each", () => {
     note: ["***,***", "(***)", "fva1 is a prefix"],
   });
 });
+
+test("tokens of ours and of Fly, and passwords in URLs, are masked wherever they stand", () => {
+  const value = {
+    init: { cmd: ["--token", "fvt1_abc-DEF_123456", "FlyV1 fm2_lJPE+/w==,fm2_x"] },
+    env: { UPSTREAM: "postgres://app:hunter2@db.internal:5432/x", PLAIN: "http://host/a:b@c" },
+  };
+  expect(maskSecrets(value)).toEqual({
+    init: { cmd: ["--token", "***", "FlyV1 ***,***"] },
+    env: { UPSTREAM: "postgres://app:***@db.internal:5432/x", PLAIN: "http://host/a:b@c" },
+  });
+});

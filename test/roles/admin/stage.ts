@@ -15,6 +15,9 @@ export interface AdminStage {
   readonly template: string;
   readonly fly: LocalServer;
   readonly proxy: FaultProxy;
+  /** What goes wrong; may be changed at any time. */
+  readonly rules: FaultRule[];
+  readonly env: Readonly<Record<string, string>>;
   admin(...words: readonly string[]): Promise<Ran>;
   /** Starts, and leaves the context to whoever wants to interrupt. */
   start(...words: readonly string[]): {
@@ -24,7 +27,7 @@ export interface AdminStage {
   /** Machines and volumes that are there, straight from the API. */
   machines(): Promise<Row[]>;
   volumes(): Promise<Row[]>;
-  write(name: string, text: string): string;
+  write(name: string, text: string | Uint8Array): string;
   close(): Promise<void>;
 }
 
@@ -47,7 +50,7 @@ interface Row {
 }
 
 export async function openAdminStage(
-  rules: readonly FaultRule[] = [],
+  wanted: readonly FaultRule[] = [],
   options: { readonly entrypoint?: readonly string[] } = {},
 ): Promise<AdminStage> {
   const dir = mkdtempSync(join(tmpdir(), "fva-"));
@@ -65,15 +68,22 @@ export async function openAdminStage(
     wallMs: () => Date.now(),
     monotonicMs: () => performance.now(),
   });
+  const rules = [...wanted];
   const proxy = openFaultProxy(fly.apiBase, rules);
-  const write = (name: string, text: string): string => {
+  const write = (name: string, text: string | Uint8Array): string => {
     const path = join(dir, name);
     writeFileSync(path, text);
     return path;
   };
-  const env = { FLY_API_BASE: proxy.base, FLY_API_TOKEN: fly.apiToken, FLY_APP: app };
+  const env = {
+    FLY_API_BASE: proxy.base,
+    FLY_API_TOKEN: fly.apiToken,
+    FLY_APP: app,
+    FLY_VAULT_HOME: join(dir, "home"),
+    FLY_VAULT_STAY_SECS: "0",
+  };
   const start: AdminStage["start"] = (...words) => {
-    const context = memoryContext({ env, columns: 100 });
+    const context = withoutWaiting(memoryContext({ env, columns: 100 }));
     return { context, exit: main(words, context) };
   };
   const rows = async (kind: string): Promise<Row[]> => {
@@ -87,6 +97,8 @@ export async function openAdminStage(
     template: write("tenant.template.toml", templateText),
     fly,
     proxy,
+    rules,
+    env,
     admin: async (...words) => {
       const { context, exit } = start(...words);
       return { exitCode: await exit, out: context.out(), err: context.err() };
@@ -99,6 +111,19 @@ export async function openAdminStage(
       await proxy.close();
       await fly.close({ keepMachines: false });
       rmSync(dir, { recursive: true, force: true });
+    },
+  };
+}
+
+/** Pauses take no time, and yet the clock says they did. */
+export function withoutWaiting(context: MemoryContext): MemoryContext {
+  let sleptMs = 0;
+  return {
+    ...context,
+    monotonicMs: () => performance.now() + sleptMs,
+    sleep: async (ms, signal) => {
+      signal?.throwIfAborted();
+      sleptMs += ms;
     },
   };
 }

@@ -1,5 +1,5 @@
 import { afterEach, beforeEach, describe, expect, test } from "bun:test";
-import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import fc from "fast-check";
@@ -74,6 +74,12 @@ role = "{{role}}"
       },
     },
   });
+});
+
+test("the template of docs/tenants.md is one", () => {
+  const text = readFileSync(new URL("../../../docs/tenants.md", import.meta.url), "utf8");
+  const example = /```toml\n(.*?)```/s.exec(text)?.[1] ?? "";
+  expect(plan(example)).toMatchObject({ usesToken: true, warnings: [] });
 });
 
 test("the machine is told the vault's name and, of the time to stop, how much is the workload's", () => {

@@ -60,12 +60,11 @@ test("the machine gets its key before it ever runs, and the entry leads to the p
     admission_key: key,
     access_token: machine?.config.env["ACCESS_TOKEN"] ?? "",
   });
-  expect(on.proxy.calls.filter((call) => /POST|wait/.test(call))).toEqual([
+  expect(on.proxy.calls.filter((call) => call.startsWith("POST"))).toEqual([
     "POST /volumes",
     "POST /machines",
     "POST /machines/*",
     "POST /machines/*/start",
-    "GET /machines/*/wait",
   ]);
 });
 
@@ -182,4 +181,25 @@ test("wrong words: exit 2, a reason, and nothing sent", async () => {
     expect(err).toContain(message);
   }
   expect(on.proxy.calls).toEqual([]);
+});
+
+test("an apply keeps the admission key, and makes no machine without one beside it", async () => {
+  const on = await open();
+  await behind(on);
+  const [before] = await on.machines();
+  const key = before?.config.env["VAULT_ADMISSION_KEY"];
+  const changed = on.write("t.toml", `${templateText}LEVEL = "debug"\n`);
+  const applied = await on.admin("tenant", "apply", "acme", "-f", changed);
+  expect([applied.exitCode, applied.err.includes("fva1_")]).toEqual([0, false]);
+  const [after] = await on.machines();
+  expect(after?.config.env).toEqual({ ...before?.config.env, LEVEL: "debug" });
+  expect(key).toBe(keysOf(keyText, after?.id ?? ""));
+  const two = on.write("two.toml", templateText.replace("machine_count = 1", "machine_count = 2"));
+  const keyless = await on.admin("tenant", "apply", "acme", "-f", two);
+  expect([keyless.exitCode, keyless.err.includes("has admission keys")]).toEqual([2, true]);
+  expect((await on.machines()).length).toBe(1);
+  const words = ["--proxy", door, "--key-file", keyFile(on)];
+  expect((await on.admin("tenant", "apply", "acme", "-f", two, ...words)).exitCode).toBe(0);
+  for (const { id, state, config } of await on.machines())
+    expect([state, config.env["VAULT_ADMISSION_KEY"]]).toEqual(["started", keysOf(keyText, id)]);
 });

@@ -62,7 +62,7 @@ test("--json says the same for programs", async () => {
 test("what could not be shown is taken away again: its token is known to nobody", async () => {
   const on = await open();
   const context = memoryContext({
-    env: { FLY_API_BASE: on.proxy.base, FLY_API_TOKEN: on.fly.apiToken },
+    env: on.env,
     onOut: async () =>
       Promise.reject(new Failure("FV-SYS-001", "standard output cannot be written")),
   });
@@ -144,6 +144,52 @@ test("several machines get an entry each; list shows them short, wide and as JSO
   expect(shown.out).toContain("fvt1_");
 });
 
+test("machines of several images are told as drift, and JSON names what the first one named", async () => {
+  const on = await open();
+  const two = templateText.replace("machine_count = 1", "machine_count = 2");
+  await on.admin("tenant", "create", "acme", "--template", on.write("two.toml", two));
+  const [first] = await on.machines();
+  await fetch(`${on.fly.apiBase}/v1/apps/${app}/machines/${first?.id}`, {
+    method: "POST",
+    headers: { authorization: `Bearer ${on.fly.apiToken}` },
+    body: JSON.stringify({ config: { ...first?.config, image: "another:1" } }),
+  });
+  expect((await on.admin("tenant", "list")).out).toMatch(/^acme +2\/2\/0 +ord +drift\(2\) /m);
+  const [tenant] = JSON.parse((await on.admin("tenant", "list", "--json")).out);
+  expect(Object.keys(tenant)).toEqual([
+    "tenant_id",
+    "total",
+    "started",
+    "stopped",
+    "other",
+    "regions",
+    "image",
+    "last_updated_at",
+    "machines",
+  ]);
+  expect(Object.keys(tenant.machines[0])).toEqual([
+    "id",
+    "name",
+    "state",
+    "region",
+    "instance_id",
+    "private_ip",
+    "created_at",
+    "updated_at",
+    "image",
+    "image_ref",
+    "volumes",
+    "usage_fact",
+    "config",
+    "checks",
+  ]);
+  expect(Object.keys(tenant.machines[0].image_ref)).toContainValues([
+    "repository",
+    "tag",
+    "digest",
+  ]);
+});
+
 test("an app without tenants is no error, and says so on stderr", async () => {
   const on = await open();
   const { exitCode, out, err } = await on.admin("tenant", "list");
@@ -157,7 +203,7 @@ test("delete shows the plan, refuses without --yes, and removes everything with 
   await on.admin("tenant", "create", "other", "--template", on.template);
   const refused = await on.admin("tenant", "delete", "acme");
   expect(refused.exitCode).toBe(2);
-  expect(refused.out).toContain("1 machine(s), 1 volume(s) to delete");
+  expect(refused.out).toContain("tenant acme: 1 machine and 1 volume (1 GiB) to delete");
   expect(refused.err).toContain("without --yes");
   expect((await on.machines()).length).toBe(2);
   const done = await on.admin("tenant", "delete", "acme", "--yes");

@@ -1,0 +1,164 @@
+import { afterEach, describe, expect, test } from "bun:test";
+import { chmodSync, mkdirSync, readdirSync, readFileSync, statSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { main } from "../../../src/roles/admin/main.ts";
+import { memoryContext } from "../../support/memory-context.ts";
+import { type AdminStage, openAdminStage, templateText, withoutWaiting } from "./stage.ts";
+
+let stage: AdminStage | undefined;
+const open = async (...given: Parameters<typeof openAdminStage>): Promise<AdminStage> => {
+  stage = await openAdminStage(...given);
+  return stage;
+};
+afterEach(async () => {
+  await stage?.close();
+  stage = undefined;
+}, 15_000);
+
+const create = async (on: AdminStage, template: string, ...words: readonly string[]) =>
+  on.admin("tenant", "create", "acme", "--template", template, ...words);
+const counts = async (on: AdminStage) => [
+  (await on.machines()).length,
+  (await on.volumes()).length,
+];
+const journals = (on: AdminStage): string[] => {
+  const folder = join(on.dir, "home", "admin", "creations");
+  return readdirSync(folder).map((name) => join(folder, name));
+};
+
+/** What is said of a machine whose first process is this. */
+const ends = async (script: string, policy: string) => {
+  const on = await open([], { entrypoint: ["/bin/sh", "-c", script] });
+  const text = `${templateText}[machine.config.restart]\npolicy = "${policy}"\n`;
+  const result = await create(on, on.write("t.toml", text), "--stay-secs", "1");
+  expect(await counts(on)).toEqual([0, 0]);
+  expect([result.exitCode, result.out]).toEqual([1, ""]);
+  expect(result.err).toContain("did not stay started");
+  await on.close();
+  return result.err;
+};
+
+describe("a machine that does not stay started was not made", () => {
+  test("whatever its restart policy, and its end is told", async () => {
+    expect(await ends("exit 3", "no")).toContain("exit code 3");
+    expect(await ends("exit 0", "no")).toContain("exit code 0");
+    expect(await ends("exit 4", "always")).toContain("exit code 4");
+    expect(await ends("sleep 0.3; exit 5", "no")).toContain("exit code 5");
+    expect(await ends("kill -9 $$", "no")).toMatch(/SIGKILL|signal 9/);
+  }, 30_000);
+
+  test("one that runs is made, as soon as the time is over", async () => {
+    const on = await open();
+    expect((await create(on, on.template, "--stay-secs", "1")).exitCode).toBe(0);
+  });
+});
+
+test("the token may come from standard input, and then is in no list of processes", async () => {
+  const on = await open();
+  const stdin = [new TextEncoder().encode("typed-or-piped\n")];
+  const context = withoutWaiting(memoryContext({ env: on.env, stdin }));
+  const words = ["tenant", "create", "acme", "--template", on.template, "--access-token-file", "-"];
+  expect(await main(words, context)).toBe(0);
+  expect((await on.machines())[0]?.config.env["ACCESS_TOKEN"]).toBe("typed-or-piped");
+});
+
+describe("what is noted here while a tenant is made", () => {
+  test("holds no secret, is for the owner alone, and is gone at the end", async () => {
+    const texts: string[] = [];
+    const on: AdminStage = await open([
+      { on: "POST /machines", nth: 1, fault: "429", strike: () => note() },
+    ]);
+    const note = (): void => {
+      for (const path of journals(on)) {
+        texts.push(readFileSync(path, "utf8"));
+        expect(statSync(path).mode & 0o777).toBe(0o600);
+      }
+    };
+    await create(on, on.template);
+    expect(JSON.parse(texts[0] ?? "")).toMatchObject({ version: 1, asked: "machine 1" });
+    expect(texts[0]).not.toContain((await on.machines())[0]?.config.env["ACCESS_TOKEN"] ?? "");
+    expect(journals(on)).toEqual([]);
+  });
+
+  test("cannot be noted: says so, and nothing is made", async () => {
+    const on = await open();
+    writeFileSync(join(on.dir, "home"), "a file where the folder should be");
+    const result = await create(on, on.template);
+    expect([result.exitCode, result.err.includes("FLY_VAULT_HOME")]).toEqual([1, true]);
+    expect(await counts(on)).toEqual([0, 0]);
+  });
+
+  test("is not believed when it is damaged, of another version, old, or could be written by others", async () => {
+    const on = await open([
+      { on: "POST /machines", nth: 1, fault: "not-done-500" },
+      { on: "DELETE /volumes/*", nth: 1, fault: "403" },
+    ]);
+    expect((await create(on, on.template)).exitCode).toBe(8);
+    const [path = ""] = journals(on);
+    const whole = readFileSync(path, "utf8");
+    const record = JSON.parse(whole);
+    const spoiled = [
+      "",
+      "{",
+      whole.slice(0, 40),
+      JSON.stringify({ ...record, version: 2 }),
+      JSON.stringify({ ...record, begun_at_ms: Date.now() - 90_000_000 }),
+      JSON.stringify({ ...record, begun_at_ms: Date.now() + 90_000_000 }),
+      JSON.stringify({ ...record, run_id: "../x" }),
+    ];
+    for (const text of spoiled) {
+      writeFileSync(path, text);
+      const result = await create(on, on.template);
+      expect([text, result.exitCode, result.err.includes("FV-ADM-012")]).toEqual([text, 7, true]);
+    }
+    writeFileSync(path, whole);
+    chmodSync(path, 0o666);
+    expect((await create(on, on.template)).exitCode).toBe(7);
+    writeFileSync(path, whole, { mode: 0o600 });
+    const goesOn = await create(on, on.template);
+    expect([goesOn.exitCode, goesOn.err.includes("is there from an earlier run")]).toEqual([
+      0,
+      true,
+    ]);
+    expect(await counts(on)).toEqual([1, 1]);
+  });
+
+  test("a folder in its place is a failure of the system, not of ours", async () => {
+    const on = await open([
+      { on: "POST /machines", nth: 1, fault: "not-done-500" },
+      { on: "DELETE /volumes/*", nth: 1, fault: "403" },
+    ]);
+    await create(on, on.template);
+    const [path = ""] = journals(on);
+    await Bun.file(path).delete();
+    mkdirSync(path);
+    const { exitCode, err } = await create(on, on.template);
+    expect([exitCode, err.includes("FLY_VAULT_HOME")]).toEqual([1, true]);
+  });
+});
+
+test("what another run has finished and shown meanwhile is not taken away", async () => {
+  const others: string[] = [];
+  const strike = async (): Promise<void> => {
+    others.push((await create(on, on.template)).out);
+  };
+  const on = await open([{ on: "GET /machines/*", nth: 1, fault: "403", strike }]);
+  const result = await create(on, on.template);
+  expect([result.exitCode, result.out, others[0]?.includes("[vault.acme]")]).toEqual([8, "", true]);
+  expect(result.err).toContain("which another run has finished meanwhile");
+  expect(await counts(on)).toEqual([1, 1]);
+});
+
+test("two machines of one number are more than can be gone on with", async () => {
+  const on = await open([{ on: "PATCH /machines/*/metadata", fault: "403" }]);
+  await create(on, on.template);
+  const [machine] = await on.machines();
+  await fetch(`${on.fly.apiBase}/v1/apps/vault-tenants/machines`, {
+    method: "POST",
+    headers: { authorization: `Bearer ${on.fly.apiToken}` },
+    body: JSON.stringify({ config: { ...machine?.config, mounts: [] } }),
+  });
+  const result = await create(on, on.template);
+  expect([result.exitCode, result.err.includes("are both number 1")]).toEqual([7, true]);
+  expect((await on.machines()).length).toBe(2);
+});
