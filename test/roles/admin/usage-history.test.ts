@@ -346,7 +346,7 @@ test("the document fits its schema", () => {
   );
   history.observe(snapshot, undefined);
   const window = { sinceMs: at(0), untilMs: at(90) };
-  const document = usageDocument(snapshot, history, { app, window });
+  const document = usageDocument(snapshot, history, { app, window, tenant: undefined });
   expect(schemaOfUsageFacts.problems(document)).toEqual([]);
   expect(document).toMatchObject({
     data: {
