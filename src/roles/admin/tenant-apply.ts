@@ -5,6 +5,7 @@ import { UsageError } from "../../cli/usage-error.ts";
 import { MachinesApiError } from "../../fly/api-error.ts";
 import type { FlyMachine } from "../../fly/machine-shape.ts";
 import type { MachinesApi } from "../../fly/machines-api.ts";
+import { generateToken } from "../../fly/token.ts";
 import { admissionKeyVariable } from "./admission-keys.ts";
 import { apiErrorLine } from "./api-failure.ts";
 import { findBegun, isUnfinished } from "./begun-tenant.ts";
@@ -92,7 +93,7 @@ export const tenantApply = defineCommand({
         await context.stderr.write(`tenant ${tenant} is as the template wants it\n`);
       if (flags["dry-run"] || isAsWanted(comparison)) return 0;
       await changeAll(api, comparison, { tenant, settling, context });
-      const { accessToken = "" } = comparison;
+      const { accessToken = generateToken(context.randomBytes(32)) } = comparison;
       const begun = machines.filter(isUnfinished);
       if (indices.size > 0) await addMachines(order, { indices, accessToken }, begun, setup);
       return 0;
@@ -130,9 +131,9 @@ async function changeAll(
   options: { readonly tenant: string; readonly settling: Settling; readonly context: Context },
 ): Promise<void> {
   const changing = machines.filter(({ differences }) => differences.length > 0);
-  for (const [at, { machine, planned }] of changing.entries()) {
+  for (const [at, { machine, plannedFor }] of changing.entries()) {
     try {
-      const words = await applyTemplate(api, machine.id, planned, options.settling);
+      const words = await applyTemplate(api, machine.id, plannedFor, options.settling);
       await options.context.stderr.write(`machine ${machine.id} ${words}\n`);
     } catch (error) {
       if (at === 0 || !(error instanceof MachinesApiError || error instanceof Failure)) throw error;

@@ -21,6 +21,8 @@ export interface TenantComparison {
 interface MachineComparison {
   readonly machine: FlyMachine;
   readonly planned: PlannedMachine;
+  /** The same for the machine as it is later, with the token that it has then. */
+  readonly plannedFor: (machine: FlyMachine) => PlannedMachine;
   readonly accessToken: string;
   readonly differences: readonly Difference[];
 }
@@ -41,12 +43,19 @@ export function compareTenant(
     if (machine === undefined || isUnfinished(machine)) missing.push(drafted);
     if (machine === undefined) continue;
     const accessToken = tokenOf(order, drafted, machine);
-    const planned = order.plan(accessToken, noRun).machines[at] ?? drafted;
+    const plannedWith = (token: string): PlannedMachine =>
+      order.plan(token, noRun).machines[at] ?? drafted;
+    const plannedFor = (seen: FlyMachine): PlannedMachine =>
+      plannedWith(tokenOf(order, drafted, seen));
+    const planned = plannedWith(accessToken);
     const differences = machineDifferences(planned, machine, volumes);
-    compared.push({ machine, planned, accessToken, differences });
+    compared.push({ machine, planned, plannedFor, accessToken, differences });
   }
-  const accessToken = order.accessToken ?? compared[0]?.accessToken;
-  return { machines: compared, missing, surplus: [...numbered.values()], accessToken };
+  const surplus = [...numbered.values()];
+  const others = surplus.map((machine) => draft[0] && recoverToken(draft[0], machine));
+  const accessToken =
+    order.accessToken ?? compared[0]?.accessToken ?? others.find((token) => token !== undefined);
+  return { machines: compared, missing, surplus, accessToken };
 }
 
 export function isAsWanted({ machines, missing }: TenantComparison): boolean {

@@ -242,3 +242,44 @@ test("a change after which the machine does not stay started is exit 1, and says
   expect(ended.err).toContain("exit code 3");
   expect(on.proxy.calls.at(-1)).toBe("DELETE /machines/*/lease");
 });
+
+test("a token that is changed while the template is applied is not put back", async () => {
+  const on = await open();
+  await apply(on, on.template);
+  const rotated: number[] = [];
+  const strike = async (): Promise<void> => {
+    rotated.push((await on.admin("tenant", "rotate-token", "acme")).exitCode);
+  };
+  on.rules.push({ on: "POST /machines/*/lease", nth: 1, fault: "none", strike });
+  const [before] = await on.machines();
+  const result = await apply(on, on.write("t.toml", withEnv('LEVEL = "debug"')));
+  const [after] = await on.machines();
+  expect([result.exitCode, rotated, after?.config.env["LEVEL"]]).toEqual([0, [0], "debug"]);
+  const token = after?.config.env["ACCESS_TOKEN"] ?? "";
+  expect([token.startsWith("fvt1_"), token === before?.config.env["ACCESS_TOKEN"]]).toEqual([
+    true,
+    false,
+  ]);
+});
+
+test("a machine made beside those that the template has no more gets their token", async () => {
+  const on = await open();
+  await apply(
+    on,
+    on.write("two.toml", templateText.replace("machine_count = 1", "machine_count = 2")),
+  );
+  const [one, two] = (await on.machines()).toSorted((a, b) => (a.name < b.name ? -1 : 1));
+  await fetch(`${on.fly.apiBase}/v1/apps/vault-tenants/machines/${one?.id}?force=true`, {
+    method: "DELETE",
+    headers: { authorization: `Bearer ${on.fly.apiToken}` },
+  });
+  const made = await apply(on, on.template, "--new-volumes");
+  expect([made.exitCode, made.err]).toEqual([0, expect.stringContaining("made machine")]);
+  const machines = await on.machines();
+  const tokens = machines
+    .filter(({ state }) => state === "started")
+    .map(({ config }) => config.env["ACCESS_TOKEN"]);
+  const token = two?.config.env["ACCESS_TOKEN"] ?? "";
+  expect([token.startsWith("fvt1_"), tokens]).toEqual([true, [token, token]]);
+  expect(made.out).toContain(token);
+});
