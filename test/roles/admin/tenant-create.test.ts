@@ -162,3 +162,16 @@ test("two machines of one number are more than can be gone on with", async () =>
   expect([result.exitCode, result.err.includes("are both number 1")]).toEqual([7, true]);
   expect((await on.machines()).length).toBe(2);
 });
+
+test("what a call that broke off may have made is not looked for among others' machines", async () => {
+  const on = await open();
+  await on.admin("tenant", "create", "zeta", "--template", on.template);
+  on.rules.push(
+    { on: "GET /machines", fault: "unfiltered-list" },
+    { on: "POST /machines", fault: "not-done-500" },
+  );
+  const result = await create(on, on.template);
+  expect([result.exitCode, result.out]).toEqual([6, ""]);
+  expect((await on.machines()).map(({ name }) => name)).toEqual(["tenant-zeta-1"]);
+  expect((await on.volumes()).map(({ name }) => name)).toEqual(["tvol_zeta_1"]);
+});

@@ -141,6 +141,16 @@ test("a volume that somebody else's machine mounts now is left alone", async () 
   expect([gone.exitCode, await counts(on)]).toEqual([3, [1, 1]]);
 });
 
+test("of a list that has everybody's machines only the tenant's own are deleted", async () => {
+  const on = await open();
+  for (const tenant of ["acme", "acme_1", "zeta"]) await create(on, tenant);
+  on.rules.push({ on: "GET /machines", fault: "unfiltered-list" });
+  const gone = await on.admin("tenant", "delete", "acme", "--yes");
+  expect([gone.exitCode, await counts(on)]).toEqual([0, [2, 2]]);
+  const tenants = (await on.machines()).map(({ config }) => config.metadata["fly_vault.tenant_id"]);
+  expect(tenants.toSorted()).toEqual(["acme_1", "zeta"]);
+});
+
 test("a machine that somebody else stops, or removes, meanwhile is no failure", async () => {
   for (const [method, path] of [
     ["POST", "/stop"],
