@@ -1,5 +1,6 @@
+import { Failure } from "../../cli/failure.ts";
 import { MachinesApiError } from "../../fly/api-error.ts";
-import type { FlyMachine, FlyVolume } from "../../fly/machine-shape.ts";
+import { type FlyMachine, type FlyVolume, isMachineGone } from "../../fly/machine-shape.ts";
 import type { MachinesApi } from "../../fly/machines-api.ts";
 import { metadataKeys } from "./plan.ts";
 import type { VolumeClaims } from "./volume-claims.ts";
@@ -15,7 +16,10 @@ export interface Creation<T> {
   readonly find: (api: MachinesApi) => Promise<T | undefined>;
 }
 
-/** Found again by the launch id in its metadata, which no other machine has. */
+/**
+ * Found again by the launch id in its metadata. A run that goes on with this one at the same time uses
+ * that, too: what it made has a token that was never shown here, and is not ours.
+ */
 export function machineCreation(
   wish: Parameters<MachinesApi["createMachine"]>[0],
   launchId: string,
@@ -24,8 +28,11 @@ export function machineCreation(
     words: `machine with metadata ${metadataKeys.launch}=${launchId}`,
     create: async (api) => api.createMachine(wish),
     find: async (api) => {
-      const [machine] = await api.listMachines({ [metadataKeys.launch]: launchId });
-      return machine;
+      const machines = await api.listMachines({ [metadataKeys.launch]: launchId });
+      const living = machines.filter((machine) => !isMachineGone(machine));
+      const own = living.find((machine) => hasVariables(machine, wish.config["env"]));
+      if (own === undefined && living[0] !== undefined) throw otherRun(living[0]);
+      return own;
     },
   };
 }
@@ -43,6 +50,17 @@ export function volumeCreation(
       return volumes.find((volume) => claims.isNew(volume, wish));
     },
   };
+}
+
+function hasVariables({ config }: FlyMachine, env: unknown): boolean {
+  return Object.entries(Object(env)).every(([name, value]) => config?.env?.[name] === value);
+}
+
+function otherRun({ id }: FlyMachine): Failure {
+  return new Failure("FV-ADM-003", "another run is making this tenant", {
+    because: `it has made machine ${id}, with a token of its own`,
+    fix: "wait until it has ended; if it has not finished, run the same command again",
+  });
 }
 
 /** Asks once; when nobody can say what came of it, looks. */

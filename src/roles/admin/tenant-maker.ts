@@ -1,3 +1,4 @@
+import { Failure } from "../../cli/failure.ts";
 import { MachinesApiError } from "../../fly/api-error.ts";
 import { type FlyMachine, type FlyVolume, isMachineGone } from "../../fly/machine-shape.ts";
 import type { MachinesApi } from "../../fly/machines-api.ts";
@@ -121,13 +122,19 @@ export class TenantMaker {
         api.deleteMachine(id, typeof nonce === "string" ? { leaseNonce: nonce } : {}),
       );
     }
+    const own = new Set(machines.map(({ id }) => id));
+    const holders = await holdersOf(volumes, api);
     for (const volume of volumes) {
       if (kept.has(volume.id)) continue;
+      const holder = holders.get(volume.id) ?? "";
+      if (holder !== "" && !own.has(holder)) {
+        left.push(`${volumeWords(volume)}, which machine ${holder} of another run has`);
+        continue;
+      }
       await this.#remove(volumeWords(volume), left, async () =>
         deleteVolumeWhenFree(api, volume.id),
       );
     }
-    const own = new Set(machines.map(({ id }) => id));
     const adopted = this.#machines.filter(({ machine }) => !own.has(machine.id));
     left.push(...adopted.map(({ machine }) => `machine ${machine.id}, of an earlier run`));
     left.push(...this.#foundVolumes.map((each) => `${volumeWords(each)}, of an earlier run`));
@@ -206,7 +213,8 @@ export class TenantMaker {
       close();
       return made;
     } catch (error) {
-      if (error instanceof MachinesApiError && !error.isOutcomeUnknown) close();
+      const isKnown = error instanceof MachinesApiError && !error.isOutcomeUnknown;
+      if (isKnown || error instanceof Failure) close();
       throw error;
     }
   }
@@ -243,6 +251,21 @@ async function finishedByOthers(api: MachinesApi, id: string): Promise<FlyMachin
     return isMachineGone(machine) || isUnfinished(machine) ? undefined : machine;
   } catch (error) {
     if (error instanceof MachinesApiError) return undefined;
+    throw error;
+  }
+}
+
+/** The machines that have them; none where that cannot be told. */
+async function holdersOf(
+  volumes: readonly FlyVolume[],
+  api: MachinesApi,
+): Promise<Map<string, string>> {
+  if (volumes.length === 0) return new Map();
+  try {
+    const listed = await api.listVolumes();
+    return new Map(listed.map(({ id, attached_machine_id: holder }) => [id, holder ?? ""]));
+  } catch (error) {
+    if (error instanceof MachinesApiError) return new Map();
     throw error;
   }
 }

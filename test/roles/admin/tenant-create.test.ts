@@ -175,3 +175,17 @@ test("what a call that broke off may have made is not looked for among others' m
   expect((await on.machines()).map(({ name }) => name)).toEqual(["tenant-zeta-1"]);
   expect((await on.volumes()).map(({ name }) => name)).toEqual(["tvol_zeta_1"]);
 });
+
+test("two runs at once: nobody is shown a token that the machine does not have", async () => {
+  let other: string | undefined;
+  const strike = async (): Promise<void> => {
+    other ??= (await create(on, on.template)).out;
+  };
+  const on = await open([{ on: "POST /machines", nth: 1, fault: "none", strike }]);
+  const result = await create(on, on.template);
+  const [machine, ...more] = await on.machines();
+  const token = machine?.config.env["ACCESS_TOKEN"] ?? "none";
+  expect([more.length, other?.includes(token)]).toEqual([0, true]);
+  expect(result.out === "" || result.out.includes(token)).toBe(true);
+  expect([result.exitCode !== 0, result.err.includes("another run")]).toEqual([true, true]);
+});
