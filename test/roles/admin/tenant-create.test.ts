@@ -189,3 +189,26 @@ test("two runs at once: nobody is shown a token that the machine does not have",
   expect(result.out === "" || result.out.includes(token)).toBe(true);
   expect([result.exitCode !== 0, result.err.includes("another run")]).toEqual([true, true]);
 });
+
+test("a secret's file that is named wins over a variable, and is never taken in part", async () => {
+  const on = await open();
+  const list = async (token: string, ...words: readonly string[]) => {
+    const env = { ...on.env, FLY_API_TOKEN: token };
+    const context = withoutWaiting(memoryContext({ env }));
+    return { exitCode: await main(["tenant", "list", ...words], context), err: context.err() };
+  };
+  const file = on.write("api-token", `${on.fly.apiToken}\n`);
+  expect((await list("of-somebody-else", "--api-token-file", file)).exitCode).toBe(0);
+  expect((await list("of-somebody-else")).exitCode).toBe(4);
+  expect((await list("x", "--api-token", on.fly.apiToken, "--api-token-file", file)).err).toContain(
+    "others can read --api-token",
+  );
+  const long = on.write("long", "x".repeat(8_193));
+  for (const path of [long, "/dev/zero"]) {
+    const refused = await create(on, on.template, "--access-token-file", path);
+    expect([refused.exitCode, refused.err]).toEqual([
+      2,
+      expect.stringContaining("it has more than 8192 bytes"),
+    ]);
+  }
+});
