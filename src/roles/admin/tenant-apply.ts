@@ -25,7 +25,6 @@ import {
 } from "./tenant-comparison.ts";
 import { addMachines, createTenant } from "./tenant-creation.ts";
 import { checkNoOwnKey, orderFlags, readOrder } from "./tenant-order.ts";
-import { unknownToken } from "./token-recovery.ts";
 
 export const tenantApply = defineCommand({
   name: "tenant apply",
@@ -75,10 +74,10 @@ export const tenantApply = defineCommand({
         json: flags.json,
       };
       if (machines.length === 0) {
-        const secret = order.accessToken ?? unknownToken;
+        const { secrets } = order;
         const keyedLater = proxy !== undefined;
         if (flags["dry-run"])
-          await context.stdout.write(renderDryRun(order.draft.machines, { secret, keyedLater }));
+          await context.stdout.write(renderDryRun(order.draft.machines, { secrets, keyedLater }));
         else await createTenant(order, [], setup);
         return 0;
       }
@@ -103,10 +102,10 @@ export const tenantApply = defineCommand({
 
 /** Half of a template is no template: what no update can do keeps the rest from being done. */
 function checkPossible(tenant: string, { machines }: TenantComparison): void {
-  const obstacles = machines.flatMap(({ machine, differences, accessToken }) =>
+  const obstacles = machines.flatMap(({ machine, differences, secrets }) =>
     differences
       .filter(({ obstacle }) => obstacle !== undefined)
-      .map((each) => `machine ${machine.id}: ${differenceLine(each, accessToken)}`),
+      .map((each) => `machine ${machine.id}: ${differenceLine(each, secrets)}`),
   );
   if (obstacles.length === 0) return;
   throw new Failure("FV-ADM-011", `tenant "${tenant}" cannot become what the template says`, {

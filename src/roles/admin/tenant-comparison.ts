@@ -24,6 +24,8 @@ interface MachineComparison {
   /** The same for the machine as it is later, with the token that it has then. */
   readonly plannedFor: (machine: FlyMachine) => PlannedMachine;
   readonly accessToken: string;
+  /** Not to be shown: its token, the one it had, and those of the order. */
+  readonly secrets: readonly string[];
   readonly differences: readonly Difference[];
 }
 
@@ -49,7 +51,8 @@ export function compareTenant(
       plannedWith(tokenOf(order, drafted, seen));
     const planned = plannedWith(accessToken);
     const differences = machineDifferences(planned, machine, volumes);
-    compared.push({ machine, planned, plannedFor, accessToken, differences });
+    const secrets = [...order.secrets, accessToken, recoverToken(drafted, machine) ?? ""];
+    compared.push({ machine, planned, plannedFor, accessToken, secrets, differences });
   }
   const surplus = [...numbered.values()];
   const others = surplus.map((machine) => draft[0] && recoverToken(draft[0], machine));
@@ -64,10 +67,10 @@ export function isAsWanted({ machines, missing }: TenantComparison): boolean {
 
 export function renderComparison({ machines, missing, surplus }: TenantComparison): string {
   const lines: string[] = [];
-  for (const { machine, differences, accessToken } of machines) {
+  for (const { machine, differences, secrets } of machines) {
     if (differences.length === 0) continue;
     lines.push(`machine ${machine.id} (${machine.name ?? "no name"}, ${machine.state})`);
-    lines.push(...differences.map((each) => `  ${differenceLine(each, accessToken)}`));
+    lines.push(...differences.map((each) => `  ${differenceLine(each, secrets)}`));
   }
   const begun = new Map(machines.map(({ planned, machine }) => [planned.index, machine]));
   for (const { index } of missing) {
@@ -86,12 +89,12 @@ export function comparisonJson(comparison: TenantComparison): Record<string, unk
   const { machines, missing, surplus } = comparison;
   const there = new Set(machines.map(({ planned }) => planned.index));
   return [
-    ...machines.map(({ machine, planned, differences, accessToken }) => ({
+    ...machines.map(({ machine, planned, differences, secrets }) => ({
       machine_id: machine.id,
       index: planned.index,
       finished: !isUnfinished(machine),
       planned: true,
-      differences: differences.map((each) => differenceJson(each, accessToken)),
+      differences: differences.map((each) => differenceJson(each, secrets)),
     })),
     ...missing
       .filter(({ index }) => !there.has(index))

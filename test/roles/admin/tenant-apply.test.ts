@@ -283,3 +283,37 @@ test("a machine made beside those that the template has no more gets their token
   expect([token.startsWith("fvt1_"), tokens]).toEqual([true, [token, token]]);
   expect(made.out).toContain(token);
 });
+
+test("no output has a token, a secret variable or a header of a check, old or new", async () => {
+  const on = await open();
+  const text = (greeting: string, header: string): string =>
+    `${withEnv(`GREETING = "${greeting} {{access_token}}"\nLINE = "user:{{db_pass}}:${greeting}"`)}
+[[machine.config.services]]
+internal_port = 80
+protocol = "tcp"
+[[machine.config.services.checks]]
+type = "http"
+headers = [{ name = "Authorization", values = ["${header}"] }]
+`;
+  const words = (nth: string) => [
+    ...["--var", `db_pass=${nth}-hidden-pass`],
+    ...["--access-token-file", on.write(nth, `${nth}-hidden-token`)],
+  ];
+  const first = on.write("a.toml", text("hello", "Basic first-hidden"));
+  expect((await apply(on, first, ...words("first"))).exitCode).toBe(0);
+  const second = on.write("b.toml", text("hi", "Basic second-hidden"));
+  const shown = [
+    await diff(on, second, ...words("second")),
+    await diff(on, second, ...words("second"), "--json"),
+    await apply(on, second, ...words("second"), "--dry-run"),
+    await on.admin("tenant", "create", "zeta", "-f", second, "--dry-run", ...words("second")),
+    await on.admin("tenant", "create", "acme", "-f", second, ...words("second")),
+    await on.admin("tenant", "list", "--json"),
+    await apply(on, second, ...words("second")),
+  ].map(({ out, err }) => out + err);
+  expect(shown[0]).toContain('~ env.GREETING: "***" -> "hi ***"');
+  expect(shown[0]).toContain("headers.0.values.0: ");
+  expect(shown.slice(0, 5).join("")).not.toContain("hidden");
+  expect(shown[5]).not.toContain("Basic");
+  expect(shown[6]).not.toContain("hidden");
+});
