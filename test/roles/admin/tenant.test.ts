@@ -248,8 +248,14 @@ test("wrong words: exit 2, a reason, and nothing sent", async () => {
     [["tenant", "create", "Acme", "--template", on.template], "is no tenant id"],
     [["tenant", "create", "a".repeat(64), "--template", on.template], "is no tenant id"],
     [["tenant", "create", "..", "--template", on.template], "is no tenant id"],
-    [["tenant", "create", "a", "--template", on.template, "--var", "x"], "there is no ="],
-    [["tenant", "create", "a", "--template", on.template, "--var", "=x"], "is no name"],
+    [
+      ["tenant", "create", "a", "--template", on.template, "--var", "x"],
+      "error: --var: there is no =",
+    ],
+    [
+      ["tenant", "create", "a", "--template", on.template, "--var", "=x"],
+      '--var "=…": "" is no name',
+    ],
     [["tenant", "create", "a", "--template", on.template, "--var", "index=1"], "the name is taken"],
     [
       ["tenant", "create", "a", "--template", on.template, "--var", "b=1", "--var", "b=2"],
