@@ -358,3 +358,20 @@ test("the document fits its schema", () => {
     },
   });
 });
+
+test("a clock that was years ahead for a while does not fill the journal afterwards", () => {
+  const history = new UsageHistory();
+  const running = machine("started", [["started", 1]]);
+  const ahead = { ...seen(10, running), observedAtMs: at(10) + 10 * 365 * 86_400_000 };
+  history.observe(ahead, undefined);
+  const grown = (minute: number): UsageSnapshot => ({
+    ...seen(minute, running),
+    volumeSizes: new Map([["vol_1", 20]]),
+  });
+  expect(history.observe(grown(20), undefined).map(({ kind }) => kind)).toEqual(["shape", "poll"]);
+  for (const minute of [21, 22, 23]) expect(history.observe(grown(minute), undefined)).toEqual([]);
+  expect(spans(history, 1, 23)).toEqual([
+    ["started", 1, 20],
+    ["started", 20, 23, "ongoing"],
+  ]);
+});
