@@ -87,7 +87,11 @@ export class CreationJournal {
   /** Nothing is left to go on with. */
   async close(): Promise<void> {
     this.#record = undefined;
-    await rm(this.#path, { force: true });
+    try {
+      await rm(this.#path, { force: true });
+    } catch (error) {
+      throw unusable(this.#path, error);
+    }
   }
 
   async #write(record: JournalRecord): Promise<void> {

@@ -203,3 +203,13 @@ async function call(on: AdminStage, method: string, path: string, body?: object)
   });
   return answer.json();
 }
+
+test("a state folder that cannot be used keeps nobody from deleting", async () => {
+  const on = await open();
+  await create(on);
+  const env = { ...on.env, FLY_VAULT_HOME: on.write("no-folder", "") };
+  const context = withoutWaiting(memoryContext({ env }));
+  const exitCode = await main(["tenant", "delete", "acme", "--yes"], context);
+  expect([exitCode, await counts(on)]).toEqual([0, [0, 0]]);
+  expect(context.err()).toContain("warning: ");
+});
