@@ -10,7 +10,7 @@ import { putKeys, startWhenReady } from "./machine-rekey.ts";
 import { type Settling, waitUntilRunning } from "./machine-settling.ts";
 import { metadataKeys, type PlannedMachine } from "./plan.ts";
 import { volumeIds } from "./tenant-summary.ts";
-import type { VolumeClaims } from "./volume-claims.ts";
+import { volumeCall, type VolumeClaims } from "./volume-claims.ts";
 import { deleteVolumeWhenFree } from "./volume-removal.ts";
 
 export interface MadeMachine {
@@ -201,7 +201,7 @@ export class TenantMaker {
     });
     claims.take(volume);
     this.#madeVolumes.push(volume);
-    await journal.answered();
+    await journal.answered(volume.id);
     await note(`made volume ${volume.id} (${name}, ${sizeGb} GB)`);
     return volume;
   }
@@ -278,10 +278,6 @@ function markedUnfinished(wish: PlannedMachine["machine"]): PlannedMachine["mach
 
 function volumeWords({ id, name }: FlyVolume): string {
   return `volume ${id} (${name ?? "no name"})`;
-}
-
-function volumeCall({ name, region }: PlannedMachine["volumes"][number]): string {
-  return `volume ${name} in ${region}`;
 }
 
 const resting: ReadonlySet<string> = new Set(["created", "stopped", "failed", "suspended"]);

@@ -212,3 +212,22 @@ test("a secret's file that is named wins over a variable, and is never taken in 
     ]);
   }
 });
+
+test("a volume of the same name that somebody else made meanwhile is not taken for ours", async () => {
+  const on = await open([
+    { on: "POST /machines", nth: 1, fault: "not-done-500" },
+    { on: "DELETE /volumes/*", nth: 1, fault: "403" },
+  ]);
+  expect((await create(on, on.template)).exitCode).toBe(8);
+  const [own] = await on.volumes();
+  const headers = { authorization: `Bearer ${on.fly.apiToken}` };
+  const volumes = `${on.fly.apiBase}/v1/apps/vault-tenants/volumes`;
+  await fetch(`${volumes}/${own?.id}`, { method: "DELETE", headers });
+  const body = JSON.stringify({ name: own?.name, region: "ord", size_gb: 1 });
+  const made = await fetch(volumes, { method: "POST", headers, body });
+  const { id } = (await made.json()) as { id: string };
+  const result = await create(on, on.template);
+  const [machine] = await on.machines();
+  expect([result.exitCode, JSON.stringify(machine?.config).includes(id)]).toEqual([0, false]);
+  expect((await counts(on))[1]).toBe(2);
+});
