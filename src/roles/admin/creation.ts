@@ -12,6 +12,8 @@ import type { VolumeClaims } from "./volume-claims.ts";
 export interface Creation<T> {
   /** For people who must look themselves. */
   readonly words: string;
+  /** What is found is what was asked for; else others may have made it, and it is only told of. */
+  readonly isCertain: boolean;
   readonly create: (api: MachinesApi) => Promise<T>;
   readonly find: (api: MachinesApi) => Promise<T | undefined>;
 }
@@ -26,6 +28,7 @@ export function machineCreation(
 ): Creation<FlyMachine> {
   return {
     words: `machine with metadata ${metadataKeys.launch}=${launchId}`,
+    isCertain: true,
     create: async (api) => api.createMachine(wish),
     find: async (api) => {
       const machines = await api.listMachines({ [metadataKeys.launch]: launchId });
@@ -37,13 +40,18 @@ export function machineCreation(
   };
 }
 
-/** Volumes carry no metadata: one that is new, free and of our name is the one that was asked for. */
+/**
+ * Volumes carry no metadata: one that is new, free and of our name is the one that was asked for, unless
+ * other tenants' have that name, too.
+ */
 export function volumeCreation(
   wish: Parameters<MachinesApi["createVolume"]>[0],
   claims: VolumeClaims,
+  isTenantsName: boolean,
 ): Creation<FlyVolume> {
   return {
     words: `volume named ${wish.name}`,
+    isCertain: isTenantsName,
     create: async (api) => api.createVolume(wish),
     find: async (api) => {
       const volumes = await api.listVolumes();
@@ -69,6 +77,7 @@ export async function createOnce<T>(creation: Creation<T>, api: MachinesApi): Pr
     return await creation.create(api);
   } catch (error) {
     if (!(error instanceof MachinesApiError) || !mayBeMade(error)) throw error;
+    if (!creation.isCertain) throw error;
     const found = await lookFor(creation, api, [500, 1_500]);
     if (found === undefined) throw error;
     return found;

@@ -193,7 +193,7 @@ export class TenantMaker {
     const { claims, journal, note } = this.#options;
     const { name, region, sizeGb } = wanted;
     const wish = { name, region, size_gb: sizeGb, compute: config["guest"] };
-    const creation = volumeCreation(wish, claims);
+    const creation = volumeCreation(wish, claims, wanted.isTenantsName);
     await journal.ask(volumeCall(wanted));
     this.#openVolume = creation;
     const volume = await this.#settled(creation, () => {
@@ -219,7 +219,7 @@ export class TenantMaker {
     }
   }
 
-  async #found<T>(
+  async #found<T extends FlyMachine | FlyVolume>(
     creation: Creation<T> | undefined,
     api: MachinesApi,
     left: string[],
@@ -227,7 +227,10 @@ export class TenantMaker {
     if (creation === undefined) return [];
     try {
       const found = await lookFor(creation, api, latePausesMs);
-      return found === undefined ? [] : [found];
+      if (found === undefined) return [];
+      if (creation.isCertain) return [found];
+      left.push(`${volumeWords(found)}, which this run or another one has made`);
+      return [];
     } catch (error) {
       left.push(`perhaps a ${creation.words}: ${apiErrorLine(error)}`);
       return [];

@@ -35,7 +35,7 @@ export class VolumeClaims {
   /** The one that is left over, or undefined where one must be made. */
   claim(planned: PlannedVolume, volumes: readonly FlyVolume[]): FlyVolume | undefined {
     const free = volumes.filter((volume) => isFree(volume) && volume.name === planned.name);
-    const isAsked = this.#asked === volumeCall(planned);
+    const isAsked = planned.isTenantsName && this.#asked === volumeCall(planned);
     const own = free.filter((each) => this.#isUnclaimed(each, planned));
     const volume = own.find(({ id }) => this.#made.has(id)) ?? (isAsked ? own[0] : undefined);
     if (volume !== undefined) {

@@ -72,7 +72,7 @@ const volumeOf = (size_gb: number): FlyVolume => ({
 
 const mounting = (mounts: object[]): PlannedMachine => ({
   ...planned({ image: "i", mounts }),
-  volumes: [{ mount: 0, name: "data", region: "ord", sizeGb: 5 }],
+  volumes: [{ mount: 0, name: "data", region: "ord", sizeGb: 5, isTenantsName: false }],
 });
 
 describe("machineDifferences", () => {

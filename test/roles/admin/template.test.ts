@@ -57,7 +57,7 @@ role = "{{role}}"
   expect(machines[1]).toMatchObject({
     index: 2,
     launchId: "run-2",
-    volumes: [{ mount: 0, name: "tvol_acme_2", region: "ord", sizeGb: 1 }],
+    volumes: [{ mount: 0, name: "tvol_acme_2", region: "ord", sizeGb: 1, isTenantsName: true }],
     machine: {
       region: "ord",
       config: {

@@ -231,3 +231,24 @@ test("a volume of the same name that somebody else made meanwhile is not taken f
   expect([result.exitCode, JSON.stringify(machine?.config).includes(id)]).toEqual([0, false]);
   expect((await counts(on))[1]).toBe(2);
 });
+
+test("of volumes that all tenants call the same, another's is neither taken nor removed", async () => {
+  const on = await open();
+  const shared = on.write(
+    "shared.toml",
+    templateText.replace("tvol_{{tenant_id}}_{{index}}", "data"),
+  );
+  let id = "";
+  const strike = async (): Promise<void> => {
+    const made = await fetch(`${on.fly.apiBase}/v1/apps/vault-tenants/volumes`, {
+      method: "POST",
+      headers: { authorization: `Bearer ${on.fly.apiToken}` },
+      body: JSON.stringify({ name: "data", region: "ord", size_gb: 1 }),
+    });
+    ({ id } = (await made.json()) as { id: string });
+  };
+  on.rules.push({ on: "POST /volumes", nth: 1, fault: "not-done-500", strike });
+  const result = await create(on, shared);
+  expect([result.exitCode, await counts(on)]).toEqual([8, [0, 1]]);
+  expect(result.err).toContain(`volume ${id} (data), which this run or another one has made`);
+});
