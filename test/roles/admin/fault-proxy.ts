@@ -79,9 +79,8 @@ export function openFaultProxy(target: string, rules: readonly FaultRule[] = [])
       const isDone = rule !== undefined && doesArrive(rule.fault);
       if (!isDone) await rule?.strike?.(body);
       if (rule?.fault === "hang") return ended.promise;
-      if (rule !== undefined && !passes.includes(rule.fault) && !isDone) return refusal(rule.fault);
-      const search = rule?.fault === "unfiltered-list" ? "" : url.search;
-      const answer = await fetch(target + url.pathname + search, {
+      if (rule !== undefined && isRefused(rule.fault)) return refusal(rule.fault);
+      const answer = await fetch(target + url.pathname + searchOf(url, rule), {
         method: request.method,
         headers: request.headers,
         body: request.method === "GET" ? null : body,
@@ -106,7 +105,15 @@ export function openFaultProxy(target: string, rules: readonly FaultRule[] = [])
   };
 }
 
-const passes: readonly Fault[] = ["none", "unfiltered-list"];
+const passes: ReadonlySet<Fault> = new Set(["none", "unfiltered-list"]);
+
+function isRefused(fault: Fault): boolean {
+  return !passes.has(fault) && !doesArrive(fault);
+}
+
+function searchOf({ search }: URL, rule: FaultRule | undefined): string {
+  return rule?.fault === "unfiltered-list" ? "" : search;
+}
 
 function doesArrive(fault: Fault): boolean {
   return (

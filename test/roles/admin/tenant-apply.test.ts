@@ -284,10 +284,8 @@ test("a machine made beside those that the template has no more gets their token
   expect(made.out).toContain(token);
 });
 
-test("no output has a token, a secret variable or a header of a check, old or new", async () => {
-  const on = await open();
-  const text = (greeting: string, header: string): string =>
-    `${withEnv(`GREETING = "${greeting} {{access_token}}"\nLINE = "user:{{db_pass}}:${greeting}"`)}
+const secretive = (greeting: string, header: string): string =>
+  `${withEnv(`GREETING = "${greeting} {{access_token}}"\nLINE = "user:{{db_pass}}:${greeting}"`)}
 [[machine.config.services]]
 internal_port = 80
 protocol = "tcp"
@@ -295,13 +293,18 @@ protocol = "tcp"
 type = "http"
 headers = [{ name = "Authorization", values = ["${header}"] }]
 `;
+
+test("no output has a token, a secret variable or a header of a check, old or new", async () => {
+  const on = await open();
   const words = (nth: string) => [
-    ...["--var", `db_pass=${nth}-hidden-pass`],
-    ...["--access-token-file", on.write(nth, `${nth}-hidden-token`)],
+    "--var",
+    `db_pass=${nth}-hidden-pass`,
+    "--access-token-file",
+    on.write(nth, `${nth}-hidden-token`),
   ];
-  const first = on.write("a.toml", text("hello", "Basic first-hidden"));
+  const first = on.write("a.toml", secretive("hello", "Basic first-hidden"));
   expect((await apply(on, first, ...words("first"))).exitCode).toBe(0);
-  const second = on.write("b.toml", text("hi", "Basic second-hidden"));
+  const second = on.write("b.toml", secretive("hi", "Basic second-hidden"));
   const shown = [
     await diff(on, second, ...words("second")),
     await diff(on, second, ...words("second"), "--json"),

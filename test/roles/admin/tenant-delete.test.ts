@@ -147,8 +147,8 @@ test("of a list that has everybody's machines only the tenant's own are deleted"
   on.rules.push({ on: "GET /machines", fault: "unfiltered-list" });
   const gone = await on.admin("tenant", "delete", "acme", "--yes");
   expect([gone.exitCode, await counts(on)]).toEqual([0, [2, 2]]);
-  const tenants = (await on.machines()).map(({ config }) => config.metadata["fly_vault.tenant_id"]);
-  expect(tenants.toSorted()).toEqual(["acme_1", "zeta"]);
+  const names = (await on.machines()).map(({ name }) => name);
+  expect(names.toSorted()).toEqual(["tenant-acme_1-1", "tenant-zeta-1"]);
 });
 
 test("a machine that somebody else stops, or removes, meanwhile is no failure", async () => {

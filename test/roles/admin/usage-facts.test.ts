@@ -110,7 +110,10 @@ test("one tenant's intervals are its own, though the journal knows of others", a
   expect(await owners()).toEqual(["acme", "acme_2"]);
   expect(await owners("--tenant", "acme")).toEqual(["acme"]);
   const run = on.start(
-    ...["tenant", "usage-facts", "--listen=127.0.0.1:0", "--tenant=acme"],
+    "tenant",
+    "usage-facts",
+    "--listen=127.0.0.1:0",
+    "--tenant=acme",
     `--journal=${on.dir}/home/usage-${app}.jsonl`,
   );
   const url = await listening(run.context);
