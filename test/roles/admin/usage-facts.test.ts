@@ -162,6 +162,7 @@ test("wrong words: exit 2, a reason, and nothing sent", async () => {
     [["--until", "1h"], "--until needs --since"],
     [["--since", "yesterday"], "since takes a time"],
     [["--since", "2026-11-01"], "since takes a time"],
+    [["--since", "2026-02-30T00:00:00Z"], "since takes a time"],
     [["--since", "2099-01-01T00:00:00Z"], "not in the future"],
     [["--since", "1h", "--until", "2h"], "before until"],
     [["--since", "1h", "--listen", "127.0.0.1:0"], "callers say ?since"],
