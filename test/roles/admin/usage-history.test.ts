@@ -375,3 +375,16 @@ test("a clock that was years ahead for a while does not fill the journal afterwa
     ["started", 20, 23, "ongoing"],
   ]);
 });
+
+test("an event that lacks its id, or has null for what is not known, is an event", () => {
+  const history = new UsageHistory();
+  const events = [
+    { id: null, type: "start", status: "started", timestamp: at(1) },
+    { id: "2", type: "stop", status: null, timestamp: at(7), source: null },
+  ];
+  history.observe(seen(9, machine("stopped", [], { events })), undefined);
+  expect(spans(history, 1, 9)).toEqual([
+    ["started", 1, 7],
+    ["stopped", 7, 9, "ongoing"],
+  ]);
+});
