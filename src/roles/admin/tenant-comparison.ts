@@ -1,4 +1,5 @@
 import { Failure } from "../../cli/failure.ts";
+import { printable } from "../../cli/printable.ts";
 import type { FlyMachine, FlyVolume } from "../../fly/machine-shape.ts";
 import { byNumber, isUnfinished } from "./begun-tenant.ts";
 import { type Difference, differenceJson, differenceLine } from "./difference.ts";
@@ -82,7 +83,7 @@ export function renderComparison({ machines, missing, surplus }: TenantCompariso
     );
   }
   for (const { id } of surplus) lines.push(`machine ${id} is not in the template; it stays`);
-  return lines.map((line) => `${line}\n`).join("");
+  return lines.map((line) => `${printable(line)}\n`).join("");
 }
 
 export function comparisonJson(comparison: TenantComparison): Record<string, unknown>[] {
