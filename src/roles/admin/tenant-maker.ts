@@ -110,19 +110,21 @@ export class TenantMaker {
     machines.push(...(await this.#found(this.#openMachine, api, left)));
     const volumes = [...this.#madeVolumes];
     volumes.push(...(await this.#found(this.#openVolume, api, left)));
+    const own = new Set(machines.map(({ id }) => id));
     const kept = new Set<string>();
-    for (const { id, nonce } of machines) {
-      const finished = await finishedByOthers(api, id);
-      if (finished !== undefined) {
-        left.push(`machine ${id}, which another run has finished meanwhile`);
-        for (const volume of volumeIds(finished)) kept.add(volume);
+    for (const machine of machines) {
+      const { id, nonce } = machine;
+      const reason = await reasonToKeep(api, machine);
+      if (reason !== undefined) {
+        left.push(`machine ${id}${reason}`);
+        for (const volume of volumeIds(machine)) kept.add(volume);
+        own.delete(id);
         continue;
       }
       await this.#remove(`machine ${id}`, left, async () =>
         api.deleteMachine(id, typeof nonce === "string" ? { leaseNonce: nonce } : {}),
       );
     }
-    const own = new Set(machines.map(({ id }) => id));
     const holders = await holdersOf(volumes, api);
     for (const volume of volumes) {
       if (kept.has(volume.id)) continue;
@@ -135,7 +137,8 @@ export class TenantMaker {
         deleteVolumeWhenFree(api, volume.id),
       );
     }
-    const adopted = this.#machines.filter(({ machine }) => !own.has(machine.id));
+    const made = new Set(machines.map(({ id }) => id));
+    const adopted = this.#machines.filter(({ machine }) => !made.has(machine.id));
     left.push(...adopted.map(({ machine }) => `machine ${machine.id}, of an earlier run`));
     left.push(...this.#foundVolumes.map((each) => `${volumeWords(each)}, of an earlier run`));
     return left;
@@ -247,14 +250,34 @@ export class TenantMaker {
   }
 }
 
-/** Another run may have gone on with it, and shown its token to somebody. */
-async function finishedByOthers(api: MachinesApi, id: string): Promise<FlyMachine | undefined> {
+/** Another run may have gone on with it, and shown its token to somebody; unseen, it is not removed. */
+async function reasonToKeep(api: MachinesApi, made: FlyMachine): Promise<string | undefined> {
   try {
-    const machine = await api.readMachine(id);
-    return isMachineGone(machine) || isUnfinished(machine) ? undefined : machine;
+    const machine = await lookAt(api, made);
+    const isOurs = machine === undefined || isMachineGone(machine) || isUnfinished(machine);
+    return isOurs ? undefined : ", which another run has finished meanwhile";
   } catch (error) {
-    if (error instanceof MachinesApiError) return undefined;
+    if (error instanceof MachinesApiError) return `: ${apiErrorLine(error)}`;
     throw error;
+  }
+}
+
+/** As it is now; by a list where it cannot be asked itself. Undefined when it is not there any more. */
+async function lookAt(
+  api: MachinesApi,
+  { id, config }: FlyMachine,
+): Promise<FlyMachine | undefined> {
+  try {
+    return await api.readMachine(id);
+  } catch (error) {
+    if (!(error instanceof MachinesApiError)) throw error;
+    const launchId = config?.metadata?.[metadataKeys.launch];
+    if (error.kind === "not-found") return undefined;
+    if (launchId === undefined) throw error;
+    const listed = await api.listMachines({ [metadataKeys.launch]: launchId });
+    const seen = listed.find((machine) => machine.id === id);
+    if (seen === undefined) throw error;
+    return seen;
   }
 }
 

@@ -252,3 +252,19 @@ test("of volumes that all tenants call the same, another's is neither taken nor 
   expect([result.exitCode, await counts(on)]).toEqual([8, [0, 1]]);
   expect(result.err).toContain(`volume ${id} (data), which this run or another one has made`);
 });
+
+test("a machine that cannot be looked at any more may be another run's, and is left", async () => {
+  const on = await open();
+  // The wait comes to nothing; another run goes on and ends well; then this one may look no more.
+  const others: number[] = [];
+  const strike = async (): Promise<void> => {
+    if (others.length > 0) return;
+    others.push(0);
+    others[0] = (await create(on, on.template)).exitCode;
+    on.rules.splice(0, on.rules.length, { on: "GET /machines/*", fault: "403" });
+  };
+  on.rules.push({ on: "GET /machines/*", nth: 1, fault: "403", strike });
+  const result = await create(on, on.template);
+  expect([result.exitCode, result.out, others]).toEqual([8, "", [0]]);
+  expect(await counts(on)).toEqual([1, 1]);
+});
