@@ -13,7 +13,9 @@ import {
   type FlyMachine,
   type FlyVolume,
   type MachinePage,
+  type HeldLease,
   appShape,
+  heldLeaseShape,
   leaseShape,
   machineShape,
   machineSummaryShape,
@@ -22,6 +24,7 @@ import {
 } from "./machine-shape.ts";
 import type {
   ChangeOptions,
+  LeaseOptions,
   MachineUpdate,
   MachineWish,
   VolumeWish,
@@ -193,17 +196,38 @@ export class MachinesApi {
     });
   }
 
-  /** Keeps others off the machine for so many seconds; returns the nonce that lets us change it. */
-  async takeLease(id: string, seconds: number): Promise<string> {
+  async uncordonMachine(id: string, options: ChangeOptions = {}): Promise<void> {
+    await this.#change("POST", "uncordon", id, options);
+  }
+
+  /**
+   * Keeps others off the machine for so many seconds; returns the nonce that lets us change it. With
+   * the nonce of a lease that is held, that one is prolonged.
+   */
+  async takeLease(id: string, seconds: number, options: LeaseOptions = {}): Promise<string> {
+    const { leaseNonce, description } = options;
     const answer = await this.#call({
       method: "POST",
       path: `${this.#path("machines", id)}/lease`,
-      body: { ttl: seconds },
-      action: "lease machine",
+      body: { ttl: seconds, ...(description === undefined ? {} : { description }) },
+      action: leaseNonce === undefined ? "lease machine" : "renew lease",
       id,
       repeatable: false,
+      leaseNonce,
     });
     return parseAnswer(leaseShape, answer, "lease machine");
+  }
+
+  /** The lease that somebody has on the machine. Rejects with `not-found` where nobody has. */
+  async readLease(id: string): Promise<HeldLease> {
+    const answer = await this.#call({
+      method: "GET",
+      path: `${this.#path("machines", id)}/lease`,
+      action: "read lease",
+      id,
+      repeatable: true,
+    });
+    return parseAnswer(heldLeaseShape, answer, "read lease");
   }
 
   /** A lease that has run out, or a machine that has gone, is no lease held. */

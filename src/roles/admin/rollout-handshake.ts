@@ -1,0 +1,81 @@
+import { isIP } from "node:net";
+import { networkInterfaces } from "node:os";
+import type { Context } from "../../cli/context.ts";
+import type { FlyMachine } from "../../fly/machine-shape.ts";
+import { clientGate } from "../../quic/admission-gate.ts";
+import { type AdmissionKey, parseAdmissionKeys } from "../../quic/admission-key.ts";
+import { closeCodes, ConnectionClosed } from "../../quic/connection.ts";
+import { Endpoint } from "../../quic/endpoint.ts";
+import { admissionKeyVariable } from "./admission-keys.ts";
+import { rolloutLimits } from "./rollout-limits.ts";
+import { listenPort } from "./vault-block.ts";
+
+/** Resolves when init has answered; rejects with `HandshakeFailed`. */
+export type Handshake = (machine: FlyMachine) => Promise<void>;
+
+export class HandshakeFailed extends Error {
+  override readonly name = "HandshakeFailed";
+}
+
+/**
+ * A QUIC handshake with the machine's init, at its private address and with its admission key if it
+ * has one. Proves that init runs and accepts links; what it is, a login would have to prove.
+ */
+export function quicHandshake(context: Context): Handshake {
+  return async (machine) => {
+    const host = machine.private_ip ?? "";
+    const family = isIP(host);
+    if (family === 0) throw new HandshakeFailed("init cannot be asked: the machine has no address");
+    const key = admissionKeyOf(machine);
+    const { wallMs, randomBytes } = context;
+    const endpoint = await Endpoint.open({
+      bind: { host: family === 6 ? "::" : "0.0.0.0", port: 0 },
+      ...(key === undefined ? {} : { gate: clientGate({ key, wallMs, randomBytes }) }),
+    });
+    try {
+      const remote = { host, port: Number(listenPort(machine.config)) };
+      const connection = await endpoint.connect(remote, { timeoutMs: rolloutLimits.handshakeMs });
+      connection.close(closeCodes.done, "");
+    } catch (error) {
+      if (!(error instanceof ConnectionClosed)) throw error;
+      const how = key === undefined ? "without an admission key" : "with its admission key";
+      throw new HandshakeFailed(`init does not shake hands ${how}: ${error.reason.kind}`);
+    } finally {
+      await endpoint.close();
+    }
+  };
+}
+
+/** Why machines cannot be asked from this computer; undefined where they can. */
+export function unreachableReason(
+  machines: readonly FlyMachine[],
+  ownAddresses: readonly string[] = localAddresses(),
+): string | undefined {
+  const far = machines.some(({ private_ip: address }) => !isLoopback(address ?? "::1"));
+  if (!far || ownAddresses.some((address) => isPrivateNetwork(address))) return undefined;
+  return "this computer has no address in Fly's private network (fdaa::/16)";
+}
+
+function admissionKeyOf(machine: FlyMachine): AdmissionKey | undefined {
+  const text = machine.config?.env?.[admissionKeyVariable];
+  if (text === undefined || text === "") return undefined;
+  try {
+    return parseAdmissionKeys(text)[0];
+  } catch {
+    throw new HandshakeFailed(`init cannot be asked: ${admissionKeyVariable} is none of our keys`);
+  }
+}
+
+function localAddresses(): string[] {
+  return Object.values(networkInterfaces()).flatMap((each) =>
+    (each ?? []).map(({ address }) => address),
+  );
+}
+
+function isPrivateNetwork(address: string): boolean {
+  return /^fdaa:/iu.test(address);
+}
+
+function isLoopback(address: string): boolean {
+  return /^127\.|^::1$/u.test(address);
+}
