@@ -273,6 +273,16 @@ export const explanations: Readonly<Record<FailureCode, Explanation>> = {
       "`new` replaces no key file, `rotate` needs one with one master, `retire` one with two.",
     remedy: "`fly-vault-admin proxy-key show` tells what is in it. Nothing was changed.",
   },
+  "FV-ADM-020": {
+    meaning:
+      "A rollout may have leases and cordons on machines, which the next one would trip over; only one of an app is at work at a time.",
+    remedy: "Resume the one that is named, or wait for the one that runs.",
+  },
+  "FV-ADM-021": {
+    meaning:
+      "All machines of a rollout get one digest, so a tag is looked up in its registry before anything is changed; the registry did not tell it.",
+    remedy: "Pass the image with its digest: --image NAME@sha256:….",
+  },
   "FV-PRX-001": {
     meaning:
       "The proxy knows the clients of your machines by a key of its own, from which every machine's admission key is made. It was not given, is given twice, or is mistyped.",

@@ -63,6 +63,8 @@ export const failureCodes = {
   "FV-ADM-004": { exitCode: 8, title: "only partly done" },
   "FV-ADM-005": { exitCode: 2, title: "confirmation is needed" },
   "FV-ADM-006": { exitCode: 7, title: "the proxies' key file is not in the state for that" },
+  "FV-ADM-020": { exitCode: 7, title: "another rollout of the app is not over" },
+  "FV-ADM-021": { exitCode: 6, title: "the digest of an image could not be found out" },
   "FV-PRX-001": { exitCode: 2, title: "the proxy has no key, or none it can use" },
   "FV-SYS-001": { exitCode: 1, title: "the operating system refused something we need" },
   "FV-INT-001": { exitCode: 1, title: "a mistake in fly-vault itself" },

@@ -65,13 +65,11 @@ export class MachinesApi {
     this.#transport = options.transport ?? new ApiTransport({ ...options, clock: this.#clock });
   }
 
-  /** The same client, cookies and limits, for clearing up after an interruption. */
-  uninterrupted(): MachinesApi {
-    return new MachinesApi({
-      app: this.app,
-      clock: this.#clock,
-      transport: this.#transport,
-    });
+  /** The same client, cookies and limits, which only `signal` ends: for clearing up after an interruption. */
+  uninterrupted(signal?: AbortSignal): MachinesApi {
+    const { app } = this;
+    const about = { app, clock: this.#clock, transport: this.#transport };
+    return new MachinesApi(signal === undefined ? about : { ...about, signal });
   }
 
   /** Waits, unless the user asks to stop. */

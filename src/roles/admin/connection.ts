@@ -38,6 +38,7 @@ export interface ConnectionOptions {
 export interface Connection {
   readonly api: MachinesApi;
   readonly base: string;
+  readonly token: string;
 }
 
 /** The client for one app. Ctrl-C ends its calls, but not those of `api.uninterrupted()`. */
@@ -68,7 +69,7 @@ export async function openConnection(
     userAgent: `fly-vault-admin/${version}`,
     signal: controller.signal,
   });
-  return { api, base };
+  return { api, base, token };
 }
 
 /** The user asked to stop while a call was under way. */

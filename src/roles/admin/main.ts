@@ -7,6 +7,7 @@ import { tenantCreate } from "./tenant-create.ts";
 import { tenantDelete } from "./tenant-delete.ts";
 import { tenantList } from "./tenant-list.ts";
 import { tenantRekey } from "./tenant-rekey.ts";
+import { tenantUpdateImage } from "./update-image.ts";
 import { tokenGenerate } from "./token-generate.ts";
 
 export async function main(argv: readonly string[], context: Context): Promise<number> {
@@ -19,6 +20,7 @@ export async function main(argv: readonly string[], context: Context): Promise<n
         tenantList,
         tenantDelete,
         tenantRekey,
+        tenantUpdateImage,
         tokenGenerate,
         proxyKeyNew,
         proxyKeyRotate,

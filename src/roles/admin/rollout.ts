@@ -50,10 +50,11 @@ export class Rollout {
   #stopping = false;
   #refused: string | undefined;
 
-  constructor(state: RolloutState) {
+  /** `options` in place of the plan's own: what a resumed one does otherwise. */
+  constructor(state: RolloutState, options = state.plan.options) {
     this.state = state;
     this.#host = {
-      plan: state.plan,
+      plan: { ...state.plan, options },
       record: (record) => this.#record(record),
       call: (machine, call) => this.#outputs.push({ kind: "call", machine, call }),
       told: (tour) => this.#tell(tour),

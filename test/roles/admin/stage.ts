@@ -71,7 +71,12 @@ export async function openAdminStage(
     writeFileSync(path, text);
     return path;
   };
-  const env = { FLY_API_BASE: proxy.base, FLY_API_TOKEN: fly.apiToken, FLY_APP: app };
+  const env = {
+    FLY_API_BASE: proxy.base,
+    FLY_API_TOKEN: fly.apiToken,
+    FLY_APP: app,
+    FLY_VAULT_HOME: join(dir, "home"),
+  };
   const start: AdminStage["start"] = (...words) => {
     const context = memoryContext({ env, columns: 100 });
     return { context, exit: main(words, context) };
