@@ -8,6 +8,7 @@ import type { HttpCall } from "./http-listener.ts";
 import { ulid } from "./identifier.ts";
 import type { Issuer } from "./issuer.ts";
 import type { Pacing } from "./pacing.ts";
+import { asInstance, type InstanceChoice, pinningCookie } from "./replicas.ts";
 import { type Answer, type ApiCall, findRoute, type Match, type Route } from "./router.ts";
 
 export interface ApiServices {
@@ -18,6 +19,8 @@ export interface ApiServices {
   readonly pacing: Pacing | undefined;
   readonly faults: Faults;
   readonly calls: CallLog;
+  /** Absent when all see everything at once. */
+  readonly instances: InstanceChoice | undefined;
   /** The names by which a fault may know the machine of a call. */
   readonly machineNames: (match: Match, body: unknown) => readonly string[];
   readonly faultReach: (match: Match, call: ApiCall) => FaultReach;
@@ -35,20 +38,41 @@ export async function answerRequest(http: HttpCall, services: ApiServices): Prom
       return { status: 200, json: page, headers: { ...headers, "cache-control": "no-store" } };
     requireToken(http.headers.get("authorization"), services.apiToken);
     const match = findRoute(services.routes, http.method, http.url.pathname);
-    const answer = await answerCall(match, http, services);
+    const answer = await answerByInstance(match, http, services);
     return { ...answer, headers: { ...headers, ...answer.headers } };
   } catch (error) {
     return { ...errorAnswer(error, requestId, services.log), headers };
   }
 }
 
-async function answerCall(match: Match, http: HttpCall, services: ApiServices): Promise<Answer> {
+/** A client that wrote is pinned to the instance that took the write. */
+async function answerByInstance(
+  match: Match,
+  http: HttpCall,
+  services: ApiServices,
+): Promise<Answer> {
+  if (services.instances === undefined) return answerCall(match, http, services, 0);
+  const instance = services.instances.choose(http.headers.get("cookie"));
+  const answer = await asInstance(instance, async () =>
+    answerCall(match, http, services, instance),
+  );
+  if (match.route.method === "GET") return answer;
+  return { ...answer, headers: { ...answer.headers, "set-cookie": pinningCookie(instance) } };
+}
+
+async function answerCall(
+  match: Match,
+  http: HttpCall,
+  services: ApiServices,
+  instance: number,
+): Promise<Answer> {
   const call: ApiCall = {
     params: match.params,
     query: http.url.searchParams,
     headers: http.headers,
     body: parseJson(http.body),
     signal: http.signal,
+    reader: { instance, agoMs: 0 },
   };
   if (match.route.path.startsWith("/local/")) return match.route.handle(call);
   let fault: string | undefined;

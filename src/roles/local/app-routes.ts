@@ -43,6 +43,10 @@ export function appRoutes(
       const app = fleet.createApp(asked.name, asked.network ?? "default");
       return { status: 201, json: { id: app.name, created_at: Math.floor(app.createdAtMs) } };
     }),
+    route("DELETE", "/v1/apps/{app}", "action", async (call) => {
+      await fleet.destroyApp(fleet.existingApp(param(call, "app")).name);
+      return { status: 202 };
+    }),
     route("GET", "/v1/apps/{app}", "read", (call) => ({
       status: 200,
       json: view(fleet.existingApp(param(call, "app"))),

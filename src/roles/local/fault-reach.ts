@@ -15,21 +15,22 @@ export function machineNames(fleet: Fleet, { params }: Match, body: unknown): st
 }
 
 /** What the faults of one call may do to this fleet. */
-export function faultReach(fleet: Fleet, match: Match, call: ApiCall, nowMs: number): FaultReach {
+export function faultReach(fleet: Fleet, match: Match, call: ApiCall): FaultReach {
   const machine = machineOf(fleet, call.params);
   return {
-    carryOut: async () => match.route.handle(call),
+    carryOut: async (agoMs = 0) =>
+      match.route.handle({ ...call, reader: { ...call.reader, agoMs } }),
     sleep: async (ms) => Bun.sleep(ms),
     loseLease: (stolen) => {
       if (machine === undefined) return;
       delete machine.record.lease;
-      if (stolen) machine.record.lease = strangersLease(nowMs);
+      if (stolen) machine.record.lease = strangersLease(fleet.nowMs);
       machine.touch();
     },
     vanish: async () => {
       if (machine !== undefined) await fleet.destroyMachine(machine, true);
     },
-    cursorAfter: (row) => nextCursor(call.query.get("cursor"), placeOf(row), nowMs),
+    cursorAfter: (row) => nextCursor(call.query.get("cursor"), placeOf(row), fleet.nowMs),
   };
 }
 

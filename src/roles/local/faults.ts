@@ -17,12 +17,17 @@ interface Counted {
 /** What goes wrong on purpose, and how much of it already has. */
 export class Faults {
   readonly #routes: readonly Route[];
+  readonly #onChange: (staleMsMax: number) => void;
   #seed = 1;
   #counted: Counted[] = [];
 
-  /** The routes are read when a script is installed, not before. */
-  constructor(routes: readonly Route[]) {
+  /**
+   * The routes are read when a script is installed, not before. `onChange` is told for how long old
+   * news is now wanted.
+   */
+  constructor(routes: readonly Route[], onChange: (staleMsMax: number) => void) {
     this.#routes = routes;
+    this.#onChange = onChange;
   }
 
   /** In place of all faults so far; the counts begin anew. */
@@ -40,16 +45,13 @@ export class Faults {
       seen: 0,
       hits: 0,
     }));
+    const ages = script.faults.map((fault) => (fault.do.kind === "stale" ? fault.do.ms : 0));
+    this.#onChange(Math.max(0, ...ages));
   }
 
   clear(): void {
     this.#counted = [];
-  }
-
-  /** The longest time that some list is to lag behind. */
-  get staleMsMax(): number {
-    const ages = this.#counted.map(({ fault }) => (fault.do.kind === "stale" ? fault.do.ms : 0));
-    return Math.max(0, ...ages);
+    this.#onChange(0);
   }
 
   /** As it stands now: the script, and for each fault how often its call came and how often it struck. */

@@ -1,25 +1,44 @@
 import { ApiError } from "./api-error.ts";
+import { type Capacity, checkRoomFor, roomIn } from "./capacity.ts";
+import type { CheckView } from "./health-checks.ts";
 import { newMachineId, newMachineName, newVolumeId, numericId, ulid } from "./identifier.ts";
 import { localLimits } from "./limits.ts";
-import { unusedLoopbackAddress } from "./loopback-address.ts";
 import { Machine, type MachineHost } from "./machine.ts";
-import type { MachineConfig } from "./machine-config.ts";
-import { attachVolumes } from "./mount-volumes.ts";
+import { type MachineConfig, mountsOf } from "./machine-config.ts";
+import { attachVolumes, fits } from "./mount-volumes.ts";
 import type { AppRecord, MachineRecord, VolumeRecord } from "./record.ts";
 import { removeTree } from "./remove-tree.ts";
+import type { Reader, Replicas } from "./replicas.ts";
 import type { StateStore } from "./state-store.ts";
+
+export interface FleetReplicas {
+  readonly machines: Replicas<MachineRecord>;
+  readonly volumes: Replicas<VolumeRecord>;
+}
 
 /** All apps, machines and volumes of this small Fly. */
 export class Fleet {
   readonly #store: StateStore;
   readonly #host: MachineHost;
   readonly #strictApps: boolean;
+  readonly #capacity: Capacity;
+  readonly #replicas: FleetReplicas;
   readonly #machines = new Map<string, Machine>();
 
-  constructor(store: StateStore, host: MachineHost, options: { readonly strictApps: boolean }) {
+  constructor(
+    store: StateStore,
+    host: MachineHost,
+    options: {
+      readonly strictApps: boolean;
+      readonly capacity: Capacity;
+      readonly replicas: FleetReplicas;
+    },
+  ) {
     this.#store = store;
     this.#host = host;
     this.#strictApps = options.strictApps;
+    this.#capacity = options.capacity;
+    this.#replicas = options.replicas;
     this.#dropOldTombstones();
     for (const record of store.state.machines) {
       this.#machines.set(record.id, new Machine(record, host));
@@ -91,6 +110,59 @@ export class Fleet {
     return app;
   }
 
+  /** Remembers for so long how things were, for those who are to be told old news. */
+  rememberFor(ms: number): void {
+    const { machines, volumes } = this.#store.state;
+    this.#replicas.machines.keep(ms, machines);
+    this.#replicas.volumes.keep(ms, volumes);
+  }
+
+  seenMachines(app: string, reader: Reader): MachineRecord[] {
+    return this.machinesOf(app)
+      .map(({ record }) => this.#replicas.machines.seen(record, reader))
+      .filter((record) => record !== undefined);
+  }
+
+  /** 404 as well for one that this reader has not heard of yet. */
+  seenMachine(machine: Machine, reader: Reader): MachineRecord {
+    const record = this.#replicas.machines.seen(machine.record, reader);
+    if (record === undefined) throw new ApiError(404, `machine ${machine.record.id} not found`);
+    return record;
+  }
+
+  seenVolumes(app: string, reader: Reader): VolumeRecord[] {
+    return this.volumesOf(app)
+      .map((volume) => this.#replicas.volumes.seen(volume, reader))
+      .filter((volume) => volume !== undefined);
+  }
+
+  seenVolume(volume: VolumeRecord, reader: Reader): VolumeRecord {
+    const seen = this.#replicas.volumes.seen(volume, reader);
+    if (seen === undefined) throw new ApiError(404, `volume ${volume.id} not found`);
+    return seen;
+  }
+
+  checksOf(record: MachineRecord): readonly CheckView[] {
+    return this.#host.checks(record);
+  }
+
+  roomIn(region: string): number {
+    return roomIn(region, this.#capacity, this.#store.state.machines);
+  }
+
+  /** 409 when the machine rests and its host has no room to start it. */
+  checkRoomFor(machine: Machine): void {
+    checkRoomFor(machine.record, this.#capacity, this.#store.state.machines);
+  }
+
+  /** Takes the app's machines and volumes along. */
+  async destroyApp(name: string): Promise<void> {
+    for (const machine of this.machinesOf(name)) await this.destroyMachine(machine, true);
+    for (const volume of this.volumesOf(name)) await this.destroyVolume(volume);
+    this.#store.state.apps = this.apps.filter((app) => app.name !== name);
+    this.#store.save();
+  }
+
   machinesOf(app: string): Machine[] {
     return this.machines.filter((machine) => machine.record.app === app);
   }
@@ -106,25 +178,33 @@ export class Fleet {
   async createMachine(asked: {
     readonly app: string;
     readonly name: string | undefined;
-    readonly region: string;
+    /** In the order of preference. */
+    readonly regions: readonly string[];
     readonly config: MachineConfig;
+    readonly launch: boolean;
   }): Promise<Machine> {
     const live = this.machines.filter((machine) => machine.record.state !== "destroyed");
     if (live.length >= localLimits.machinesMax) {
       throw new ApiError(422, "machine limit reached", "insufficient_capacity");
     }
     this.#checkName(asked.app, asked.name);
-    const address = await unusedLoopbackAddress(new Set(live.map((each) => each.record.address)));
+    const address = await this.#host.newAddress(new Set(live.map((each) => each.record.address)));
     // Nothing is awaited from here on: two requests never get the same name or volume.
     this.#checkName(asked.app, asked.name);
     const id = newMachineId();
-    const config = attachVolumes(asked, this.volumesOf(asked.app), id);
+    const region = this.#placeFor(asked);
+    const { config, attached } = attachVolumes(
+      { region, config: asked.config },
+      this.volumesOf(asked.app),
+      id,
+    );
+    for (const volume of attached) this.#volumeChanged(volume);
     const { nowMs } = this;
     const record: MachineRecord = {
       id,
       app: asked.app,
       name: asked.name ?? newMachineName(),
-      region: asked.region,
+      region,
       state: "created",
       version: ulid(nowMs),
       address,
@@ -147,7 +227,7 @@ export class Fleet {
     const machine = new Machine(record, this.#host);
     this.#machines.set(id, machine);
     this.#store.state.machines.push(record);
-    this.#store.save();
+    this.#host.changed(record);
     return machine;
   }
 
@@ -161,7 +241,9 @@ export class Fleet {
 
   detach(machineId: string): void {
     for (const volume of this.#store.state.volumes) {
-      if (volume.machineId === machineId) delete volume.machineId;
+      if (volume.machineId !== machineId) continue;
+      delete volume.machineId;
+      this.#volumeChanged(volume);
     }
   }
 
@@ -178,7 +260,7 @@ export class Fleet {
   createVolume(
     asked: Pick<
       VolumeRecord,
-      "app" | "name" | "region" | "sizeGb" | "encrypted" | "snapshotRetention"
+      "app" | "name" | "region" | "sizeGb" | "encrypted" | "snapshotRetention" | "autoBackup"
     >,
   ): VolumeRecord {
     if (this.#store.state.volumes.length >= localLimits.volumesMax) {
@@ -191,8 +273,16 @@ export class Fleet {
       createdAtMs: this.nowMs,
     };
     this.#store.state.volumes.push(volume);
-    this.#store.save();
+    this.#volumeChanged(volume);
     return volume;
+  }
+
+  changeVolume(
+    volume: VolumeRecord,
+    change: Partial<Pick<VolumeRecord, "sizeGb" | "snapshotRetention" | "autoBackup">>,
+  ): void {
+    Object.assign(volume, change);
+    this.#volumeChanged(volume);
   }
 
   /** The bytes go at once, the entry lingers in lists for a day, as on Fly. */
@@ -205,8 +295,43 @@ export class Fleet {
     }
     volume.state = "pending_destroy";
     volume.destroyedAtMs ??= this.nowMs;
-    this.#store.save();
+    this.#volumeChanged(volume);
     await removeTree(this.#store.volumeDir(volume.id));
+  }
+
+  #volumeChanged(volume: VolumeRecord): void {
+    volume.updatedAtMs = this.nowMs;
+    this.#replicas.volumes.note(volume);
+    this.#store.save();
+  }
+
+  /** The first region with room; a volume ties its machine to where it lies. */
+  #placeFor(asked: {
+    readonly app: string;
+    readonly regions: readonly string[];
+    readonly config: MachineConfig;
+    readonly launch: boolean;
+  }): string {
+    const volumes = this.volumesOf(asked.app);
+    const mounts = mountsOf(asked.config);
+    const tied = asked.regions.filter((region) =>
+      mounts.every((mount) => volumes.some((each) => fits(mount, region, each))),
+    );
+    // Without any, the first one says what is wrong with the volume.
+    const regions = tied.length === 0 ? asked.regions.slice(0, 1) : tied;
+    const found = regions.find((region) => !asked.launch || this.roomIn(region) > 0);
+    if (found !== undefined) return found;
+    if (mounts.length === 0)
+      throw new ApiError(
+        422,
+        `insufficient resources available to fulfill request: not enough capacity in ${regions.join(", ")}`,
+        "insufficient_capacity",
+      );
+    throw new ApiError(
+      412,
+      "insufficient resources to create new machine with existing volume",
+      "volume_placement_capacity",
+    );
   }
 
   #checkName(app: string, name: string | undefined): void {

@@ -1,7 +1,9 @@
 import { copyFileSync, existsSync, mkdirSync, renameSync, statSync, truncateSync } from "node:fs";
 import { join } from "node:path";
+import type { CheckView } from "./health-checks.ts";
 import { ulid } from "./identifier.ts";
 import { localLimits } from "./limits.ts";
+import { unusedLoopbackAddress } from "./loopback-address.ts";
 import type { MachineHost } from "./machine.ts";
 import { commandWords, mountsOf } from "./machine-config.ts";
 import {
@@ -10,23 +12,38 @@ import {
   rootDiskPath,
   runDirPath,
 } from "./machine-environment.ts";
-import { type MachineProcess, spawnMachineProcess } from "./machine-process.ts";
+import {
+  adoptMachineProcess,
+  type MachineProcess,
+  spawnMachineProcess,
+} from "./machine-process.ts";
 import { type MachineSocket, openMachineSocket, type SocketServices } from "./machine-socket.ts";
 import type { MachineRecord } from "./record.ts";
 import { removeTree } from "./remove-tree.ts";
 import type { StateStore } from "./state-store.ts";
 
+/** A machine's host, with what has to be looked after while machines run on it. */
+export interface LocalHost extends MachineHost {
+  /** For a machine that has run on while no fly-local was there. */
+  keepSocket(record: MachineRecord): void;
+  closeSockets(): void;
+  /** A machine's log never grows beyond twice its limit; the older half is kept beside it. */
+  trimLog(machineId: string): void;
+}
+
 /** The computer on which the machines live: their folders, sockets and processes. */
-export class Host implements MachineHost {
+export class Host implements LocalHost {
   readonly #store: StateStore;
   readonly #entrypoint: readonly string[];
   readonly #services: () => SocketServices;
   readonly #sockets = new Map<string, MachineSocket>();
+  readonly changed: MachineHost["changed"];
   readonly log: MachineHost["log"];
   readonly wallMs: MachineHost["wallMs"];
 
   constructor(options: {
     readonly store: StateStore;
+    readonly changed: MachineHost["changed"];
     readonly entrypoint: readonly string[];
     /** Read late: routes need the fleet, and the fleet needs its host. */
     readonly services: () => SocketServices;
@@ -36,11 +53,23 @@ export class Host implements MachineHost {
     this.#store = options.store;
     this.#entrypoint = options.entrypoint;
     this.#services = options.services;
+    this.changed = options.changed;
     this.log = options.log;
     this.wallMs = options.wallMs;
   }
 
-  readonly save = (): void => this.#store.save();
+  readonly newAddress = unusedLoopbackAddress;
+
+  /** Nobody looks: what runs here is asked by those who want to know. */
+  readonly checks = (): readonly CheckView[] => [];
+
+  readonly restartDelayMs = (restarts: number): number =>
+    Math.min(localLimits.restartDelayMs * 2 ** restarts, localLimits.restartDelayMsMax);
+
+  readonly adopt = (record: MachineRecord): MachineProcess | undefined =>
+    record.process === undefined
+      ? undefined
+      : adoptMachineProcess(record.process, record.frozen ?? []);
 
   readonly launch = (record: MachineRecord): MachineProcess => {
     const dir = this.#store.machineDir(record.id);
@@ -74,7 +103,6 @@ export class Host implements MachineHost {
     });
   }
 
-  /** For a machine that has run on while no fly-local was there. */
   keepSocket(record: MachineRecord): void {
     if (!this.#sockets.has(record.id)) this.#openSocket(record);
   }
@@ -99,7 +127,6 @@ export class Host implements MachineHost {
     return join(this.#store.machineDir(machineId), "log");
   }
 
-  /** A machine's log never grows beyond twice its limit; the older half is kept beside it. */
   trimLog(machineId: string): void {
     const path = this.logPath(machineId);
     const size = statSync(path, { throwIfNoEntry: false })?.size ?? 0;

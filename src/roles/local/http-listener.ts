@@ -107,11 +107,7 @@ async function deliver(
     return;
   }
   const body = bodyBytes(answer, delivery);
-  for (const [name, value] of Object.entries(answer.headers ?? {})) response.setHeader(name, value);
-  if (answer.text !== undefined) response.setHeader("content-type", answer.text.type);
-  else if (answer.json !== undefined) response.setHeader("content-type", "application/json");
-  if (answer.status !== 204) response.setHeader("content-length", body.length);
-  response.writeHead(answer.status);
+  writeHead(response, answer, body.length);
   if (delivery?.kind === "cut") {
     // Never the whole body, or nothing would be missing.
     const part = body.subarray(0, Math.min(delivery.bytes, body.length - 1));
@@ -124,6 +120,14 @@ async function deliver(
     }
     response.end();
   } else response.end(body);
+}
+
+function writeHead(response: ServerResponse, answer: Answer, length: number): void {
+  for (const [name, value] of Object.entries(answer.headers ?? {})) response.setHeader(name, value);
+  if (answer.text !== undefined) response.setHeader("content-type", answer.text.type);
+  else if (answer.json !== undefined) response.setHeader("content-type", "application/json");
+  if (answer.status !== 204) response.setHeader("content-length", length);
+  response.writeHead(answer.status);
 }
 
 function bodyBytes(answer: Answer, delivery: Delivery | undefined): Buffer {

@@ -27,13 +27,13 @@ const leaseRequest = v.looseObject({
 export function leaseRoutes(fleet: Fleet): Route[] {
   return [
     route("GET", lease, "action", (call) => {
-      const { record } = namedMachine(fleet, call);
-      if (liveLease(record) === undefined) throw new ApiError(404, "lease not found");
-      return leaseAnswer(200, record);
+      const subject = namedMachine(fleet, call);
+      if (liveLease(subject) === undefined) throw new ApiError(404, "lease not found");
+      return leaseAnswer(200, subject.record);
     }),
     route("POST", lease, "action", (call) => {
       const subject = namedMachine(fleet, call);
-      requireLease(subject.record, call.headers);
+      requireLease(subject, call.headers);
       const asked = parseBody(leaseRequest, call.body);
       const ttl = asked.ttl ?? Number(call.query.get("ttl") ?? 30);
       takeLease(subject, Math.min(ttl, localLimits.leaseSecondsMax), asked.description);
@@ -41,7 +41,7 @@ export function leaseRoutes(fleet: Fleet): Route[] {
     }),
     route("DELETE", lease, "action", (call) => {
       const subject = namedMachine(fleet, call);
-      requireLease(subject.record, call.headers);
+      requireLease(subject, call.headers);
       delete subject.record.lease;
       subject.touch();
       return { status: 200, json: { ok: true } };
@@ -51,40 +51,41 @@ export function leaseRoutes(fleet: Fleet): Route[] {
 
 /** Takes or renews the lease; the caller has seen to it that nobody else holds it. */
 export function takeLease(machine: Machine, seconds: number, description = ""): string {
-  const nonce = liveLease(machine.record)?.nonce ?? randomBytes(8).toString("hex");
+  const nonce = liveLease(machine)?.nonce ?? randomBytes(8).toString("hex");
   machine.record.lease = {
     nonce,
     owner: "local@tokens.fly.io",
     description,
-    expiresAtMs: Date.now() + seconds * 1_000,
+    expiresAtMs: machine.nowMs + seconds * 1_000,
   };
   machine.touch();
   return nonce;
 }
 
 export function namedMachine(fleet: Fleet, call: ApiCall): Machine {
-  return fleet.machine(param(call, "app"), param(call, "id"));
+  const machine = fleet.machine(param(call, "app"), param(call, "id"));
+  // For who has not heard of it yet it does not exist, whatever the call.
+  fleet.seenMachine(machine, { instance: call.reader.instance, agoMs: 0 });
+  return machine;
 }
 
 /** For everything that changes a machine: whoever holds its lease decides. */
 export function heldMachine(fleet: Fleet, call: ApiCall): Machine {
   const machine = namedMachine(fleet, call);
-  requireLease(machine.record, call.headers);
+  requireLease(machine, call.headers);
   return machine;
 }
 
 /** 409 when somebody else holds the machine. */
-function requireLease(record: MachineRecord, headers: Headers): void {
-  const held = liveLease(record);
+function requireLease(machine: Machine, headers: Headers): void {
+  const held = liveLease(machine);
   if (held === undefined || headers.get(nonceHeader) === held.nonce) return;
   const until = new Date(held.expiresAtMs).toISOString();
   throw new ApiError(409, `lease currently held by ${held.owner}, expires at ${until}`, "lease");
 }
 
-function liveLease(record: MachineRecord): MachineRecord["lease"] {
-  return record.lease !== undefined && record.lease.expiresAtMs > Date.now()
-    ? record.lease
-    : undefined;
+function liveLease({ record, nowMs }: Machine): MachineRecord["lease"] {
+  return record.lease !== undefined && record.lease.expiresAtMs > nowMs ? record.lease : undefined;
 }
 
 /** The shape flyctl reads, which has the members of the published one inside and beside it. */

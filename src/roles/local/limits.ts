@@ -36,6 +36,15 @@ export const localLimits = {
   waitersMax: 256,
   bucketsMax: 4_096,
   metadataKeysMax: 100,
+  versionsMax: 20,
+  /** Of what API instances that lag behind still see. */
+  replicaCopiesMax: 256,
+  replicaRecordsMax: 4_096,
+  /** Longest lag that may be asked for, and longest time for a step of a machine that is only a record. */
+  lagMsMax: 600_000,
+  simulatedMsMax: 600_000,
+  /** Machines that are only records cost nothing when the last moments are lost. */
+  lazySaveMs: 200,
   logBytesMax: 16 << 20,
   upkeepMs: 15_000,
   /** Longer than the longest wait, so that a client that waits in turns keeps its connection. */

@@ -145,6 +145,10 @@ export function guestOf(config: MachineConfig): { memoryMb: number } {
   return { memoryMb: typeof memory === "number" ? memory : 256 };
 }
 
+export function guestView(config: MachineConfig): Record<string, unknown> {
+  return recordOf(config["guest"]);
+}
+
 /** Words after the entrypoint. */
 export function commandWords(config: MachineConfig): string[] {
   const words = recordOf(config["init"])["cmd"];

@@ -11,6 +11,8 @@ export interface MachineExit {
 
 export interface MachineProcess {
   readonly identity: ProcessIdentity;
+  /** Resolves when it counts as started; absent where it does so at once. */
+  readonly ready?: Promise<void>;
   readonly exited: Promise<MachineExit>;
   signal(name: NodeJS.Signals): void;
   /** Stops all of it where it is, and returns what there is to `thaw`. */

@@ -2,11 +2,11 @@ import * as v from "valibot";
 import { ApiError } from "./api-error.ts";
 import type { Fleet } from "./fleet.ts";
 import { heldMachine, leaseSeconds, namedMachine, takeLease } from "./lease-routes.ts";
-import type { Machine } from "./machine.ts";
 import { parseMachineConfig, stringMap } from "./machine-config.ts";
 import { machineView } from "./machine-view.ts";
 import { cursorHeader, pageOf } from "./paging.ts";
 import { param, parseBody, queryFlag, queryList } from "./request-input.ts";
+import { regionsNamed } from "./regions.ts";
 import { type Answer, type ApiCall, ok, type Route, route, selfServiceRoute } from "./router.ts";
 
 const machines = "/v1/apps/{app}/machines";
@@ -30,14 +30,13 @@ export function machineRoutes(fleet: Fleet, options: { readonly region: string }
   return [
     route("GET", machines, "action", (call) => listMachines(fleet, call)),
     route("POST", machines, "action", async (call) => createMachine(fleet, call, options.region)),
-    selfServiceRoute("GET", machine, "read", (call) =>
-      ok(
-        machineView(namedMachine(fleet, call).record, {
-          leases: queryFlag(call, "include_leases"),
-        }),
-      ),
-    ),
-    route("POST", machine, "action", async (call) => updateMachine(heldMachine(fleet, call), call)),
+    selfServiceRoute("GET", machine, "read", (call) => readMachine(fleet, call)),
+    route("GET", `${machine}/versions`, "read", (call) => {
+      const { version, config, versions = [] } = namedMachine(fleet, call).record;
+      const all = [{ version, config }, ...versions];
+      return ok(all.map((each) => ({ version: each.version, user_config: each.config })));
+    }),
+    route("POST", machine, "action", (call) => updateMachine(fleet, call)),
     route("DELETE", machine, "action", async (call) => {
       await fleet.destroyMachine(
         heldMachine(fleet, call),
@@ -55,27 +54,36 @@ function listMachines(fleet: Fleet, call: ApiCall): Answer {
   const wanted = [...call.query.entries()]
     .filter(([name]) => name.startsWith("metadata."))
     .map(([name, value]) => [name.slice("metadata.".length), value] as const);
-  const rows = fleet
-    .machinesOf(app.name)
-    .map((each) => each.record)
-    .filter((record) => {
-      const metadata = stringMap(record.config["metadata"]);
-      return (
-        (record.state !== "destroyed" || queryFlag(call, "include_deleted")) &&
-        (states.length === 0 || states.includes(record.state)) &&
-        (regions.length === 0 || regions.includes(record.region)) &&
-        wanted.every(([key, value]) => Object.hasOwn(metadata, key) && metadata[key] === value)
-      );
-    });
+  const rows = fleet.seenMachines(app.name, call.reader).filter((record) => {
+    const metadata = stringMap(record.config["metadata"]);
+    return (
+      (record.state !== "destroyed" || queryFlag(call, "include_deleted")) &&
+      (states.length === 0 || states.includes(record.state)) &&
+      (regions.length === 0 || regions.includes(record.region)) &&
+      wanted.every(([key, value]) => Object.hasOwn(metadata, key) && metadata[key] === value)
+    );
+  });
   const page = pageOf(call, rows, fleet.nowMs);
   const view = {
     summary: queryFlag(call, "summary"),
     leases: queryFlag(call, "include_leases"),
   };
   return ok(
-    page.rows.map((record) => machineView(record, view)),
+    page.rows.map((record) => machineView(record, { ...view, checks: fleet.checksOf(record) })),
     cursorHeader(page),
   );
+}
+
+/** The version that is asked for may also be one that has been replaced. */
+function readMachine(fleet: Fleet, call: ApiCall): Answer {
+  const record = fleet.seenMachine(namedMachine(fleet, call), call.reader);
+  const asked = call.query.get("version") ?? record.version;
+  const leases = queryFlag(call, "include_leases");
+  if (asked === record.version)
+    return ok(machineView(record, { leases, checks: fleet.checksOf(record) }));
+  const old = record.versions?.find(({ version }) => version === asked);
+  if (old === undefined) throw new ApiError(404, `machine version ${asked} not found`);
+  return ok(machineView({ ...record, ...old, state: "replaced" }, { leases }));
 }
 
 async function createMachine(fleet: Fleet, call: ApiCall, ownRegion: string): Promise<Answer> {
@@ -84,16 +92,19 @@ async function createMachine(fleet: Fleet, call: ApiCall, ownRegion: string): Pr
   const created = await fleet.createMachine({
     app: app.name,
     name: asked.name === null || asked.name === "" ? undefined : asked.name,
-    region: firstRegion(asked.region) ?? ownRegion,
+    regions: regionsNamed(asked.region, ownRegion),
     config: parseMachineConfig(asked.config),
+    launch: asked.skip_launch !== true,
   });
-  if (asked.skip_launch !== true) created.start();
+  // Before it starts: on Fly the answer comes when nothing has started yet.
   const view = machineView(created.record);
+  if (asked.skip_launch !== true) created.start();
   if (asked.lease_ttl === undefined) return ok(view);
   return ok({ ...view, nonce: takeLease(created, asked.lease_ttl) });
 }
 
-async function updateMachine(subject: Machine, call: ApiCall): Promise<Answer> {
+function updateMachine(fleet: Fleet, call: ApiCall): Answer {
+  const subject = heldMachine(fleet, call);
   const asked = parseBody(updateRequest, call.body);
   if (asked.current_version !== undefined && asked.current_version !== subject.record.version) {
     throw new ApiError(409, "aborted: current_version does not match the machine's version");
@@ -103,19 +114,14 @@ async function updateMachine(subject: Machine, call: ApiCall): Promise<Answer> {
   if (!Bun.deepEquals(mountVolumes(config["mounts"]), mountVolumes(mounted))) {
     throw new ApiError(400, "invalid_argument: the volume of a machine cannot be changed");
   }
-  await subject.update(config, asked.skip_launch === true);
-  return ok(machineView(subject.record));
+  if (asked.skip_launch !== true) fleet.checkRoomFor(subject);
+  subject.update(config, asked.skip_launch === true);
+  if (asked.lease_ttl === undefined) return ok(machineView(subject.record));
+  const nonce = takeLease(subject, asked.lease_ttl);
+  return ok({ ...machineView(subject.record), nonce });
 }
 
 function mountVolumes(mounts: unknown): unknown[] {
   const shape = v.array(v.looseObject({ volume: v.optional(v.string()), path: v.string() }));
   return v.is(shape, mounts) ? mounts.map(({ volume, path }) => [volume, path]) : [];
-}
-
-/** An ordered list of wishes; here every region is the same computer. Aliases fall to the own region. */
-function firstRegion(region: string | null | undefined): string | undefined {
-  const [first = ""] = (region ?? "").split(",");
-  if (["", "any", "apac", "eu", "na", "sa", "us"].includes(first)) return undefined;
-  if (/^[a-z]{3}$/u.test(first)) return first;
-  throw new ApiError(400, `invalid_argument: region ${JSON.stringify(first)} not found`);
 }

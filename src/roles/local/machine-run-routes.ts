@@ -19,9 +19,11 @@ const stopRequest = v.looseObject({
 export function machineRunRoutes(fleet: Fleet): Route[] {
   const held = (call: ApiCall): Machine => heldMachine(fleet, call);
   return [
-    route("POST", `${machine}/start`, "action", (call) =>
-      ok({ previous_state: held(call).start(), migrated: false, new_host: "" }),
-    ),
+    route("POST", `${machine}/start`, "action", (call) => {
+      const subject = held(call);
+      fleet.checkRoomFor(subject);
+      return ok({ previous_state: subject.start(), migrated: false, new_host: "" });
+    }),
     selfServiceRoute("POST", `${machine}/stop`, "action", (call) => {
       held(call).stop(parseBody(stopRequest, call.body));
       return ok({ ok: true });
@@ -91,12 +93,15 @@ async function waitForState(subject: Machine, call: ApiCall): Promise<Answer> {
   const wanted = {
     states: states.length === 0 ? ["started"] : states,
     version: call.query.get("version") ?? call.query.get("instance_id") ?? undefined,
+    fromEvent: call.query.get("from_event_id") ?? undefined,
   };
   const outcome = await subject.waitFor(wanted, seconds * 1_000, call.signal);
   if (outcome !== "reached") {
+    const isOld = wanted.version !== undefined && wanted.version !== subject.record.version;
+    const current = isOld ? "replaced" : subject.record.state;
     throw new ApiError(
       408,
-      `deadline_exceeded: machine failed to reach desired state, ${wanted.states.join(",")}, currently ${subject.record.state}`,
+      `deadline_exceeded: machine failed to reach desired state, ${wanted.states.join(",")}, currently ${current}`,
     );
   }
   const { state, version, events } = subject.record;

@@ -89,6 +89,7 @@ async function answer(
     headers: request.headers,
     body: parseJson(await request.text()),
     signal: request.signal,
+    reader: { instance: 0, agoMs: 0 },
   });
   return Response.json(result.json ?? null, { status: result.status, headers });
 }

@@ -1,11 +1,16 @@
+import type { CheckView } from "./health-checks.ts";
 import type { EventRecord, MachineRecord, VolumeRecord } from "./record.ts";
 import { imageDigest } from "./signing-key.ts";
 import { textOf } from "./machine-config.ts";
 
 /** A machine as the API shows it. */
 export function machineView(
-  record: MachineRecord,
-  options: { readonly summary?: boolean; readonly leases?: boolean } = {},
+  record: Omit<MachineRecord, "state"> & { readonly state: string },
+  options: {
+    readonly summary?: boolean;
+    readonly leases?: boolean;
+    readonly checks?: readonly CheckView[];
+  } = {},
 ): Record<string, unknown> {
   const view = {
     id: record.id,
@@ -26,7 +31,7 @@ export function machineView(
     ...view,
     config: record.config,
     events: record.events.map((event) => eventView(event)),
-    checks: [],
+    checks: options.checks ?? [],
     host_status: "ok",
   };
 }
@@ -58,13 +63,16 @@ export function volumeView(record: VolumeRecord): Record<string, unknown> {
     bytes_used: 0,
     fstype: "ext4",
     snapshot_retention: record.snapshotRetention,
-    auto_backup_enabled: false,
+    auto_backup_enabled: record.autoBackup ?? true,
     host_status: "ok",
     type: "local",
   };
 }
 
-function leaseView({ lease, version }: MachineRecord): Record<string, unknown> {
+function leaseView({
+  lease,
+  version,
+}: Pick<MachineRecord, "lease" | "version">): Record<string, unknown> {
   return {
     owner: lease?.owner,
     description: lease?.description,
@@ -90,6 +98,6 @@ function imageView(image: string): Record<string, unknown> {
   };
 }
 
-function timeOf(ms: number): string {
+export function timeOf(ms: number): string {
   return new Date(ms).toISOString();
 }

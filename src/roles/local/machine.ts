@@ -1,20 +1,36 @@
 import type { Log } from "../../system/log.ts";
 import { ApiError } from "./api-error.ts";
+import type { CheckView } from "./health-checks.ts";
 import { ulid } from "./identifier.ts";
 import { localLimits } from "./limits.ts";
 import { restartPlan, stopPlan, suspendObstacle } from "./machine-config.ts";
-import { adoptMachineProcess, type MachineExit, type MachineProcess } from "./machine-process.ts";
+import type { MachineExit, MachineProcess } from "./machine-process.ts";
 import { thaw } from "./process-freeze.ts";
-import { StateWaiters, type WaitOutcome } from "./state-waiters.ts";
+import {
+  isReached,
+  isSettled,
+  StateWaiters,
+  type WaitOutcome,
+  type WaitWish,
+} from "./state-waiters.ts";
 import type { EventRecord, MachineRecord, MachineState } from "./record.ts";
 
 /** What a machine needs from the host it lives on. */
 export interface MachineHost {
   /** Makes folders and socket ready and starts the process. */
   readonly launch: (record: MachineRecord) => MachineProcess;
+  /** The process that the record tells of, if it still runs. */
+  readonly adopt: (record: MachineRecord) => MachineProcess | undefined;
   /** After the process has gone for good: takes the socket away. */
   readonly settle: (record: MachineRecord) => void;
-  readonly save: () => void;
+  /** An address for a new machine, none of these. */
+  readonly newAddress: (taken: ReadonlySet<string>) => Promise<string>;
+  /** How its health checks stand. */
+  readonly checks: (record: MachineRecord) => readonly CheckView[];
+  /** The record is other than it was. */
+  readonly changed: (record: MachineRecord) => void;
+  /** How long to rest before the next restart, after so many. */
+  readonly restartDelayMs: (restarts: number) => number;
   readonly log: Log;
   readonly wallMs: () => number;
 }
@@ -28,10 +44,16 @@ export class Machine {
   #restartTimer: NodeJS.Timeout | undefined;
   /** Set while a stop is under way; resolves when the process has gone. */
   #stopping: Promise<void> | undefined;
+  /** While an update waits for the old process to go: whether the new version is then started. */
+  #launchNext = false;
 
   constructor(record: MachineRecord, host: MachineHost) {
     this.record = record;
     this.#host = host;
+  }
+
+  get nowMs(): number {
+    return Math.floor(this.#host.wallMs());
   }
 
   get isRunning(): boolean {
@@ -41,32 +63,32 @@ export class Machine {
   /** After fly-local came back: take up the process again, or find out that it has gone. */
   adopt(): void {
     const { record } = this;
-    const process =
-      record.process === undefined
-        ? undefined
-        : adoptMachineProcess(record.process, record.frozen ?? []);
+    const process = this.#host.adopt(record);
     if (process !== undefined) {
       this.#host.log("info", "machine-adopted", { machine: record.id, pid: process.identity.pid });
       this.#watch(process);
       // Only the old fly-local knew when the grace would be over.
       if (record.state === "stopping") this.stop();
       if (record.state === "suspending") this.#freeze(process);
+      if (record.state === "replacing") this.#replace(true);
       return;
     }
     const wasRunning = record.process !== undefined;
     delete record.process;
     if (wasRunning) this.#event("exit", "stopped", "flyd", lostExit);
     delete record.frozen;
+    const wasReplaced = record.state === "replacing";
     const needsProcess =
       ["started", "suspended"].includes(record.state) || !isSettled(record.state);
     if (needsProcess && record.state !== "destroying") this.#move("stopped");
+    if (wasReplaced) this.start("flyd");
   }
 
   start(source: EventRecord["source"] = "user"): MachineState {
     const before = this.record.state;
     if (before === "suspended" && this.#process !== undefined) return this.#resume(source);
-    if (this.#process !== undefined && before !== "stopping") return before;
-    if (this.#process !== undefined || before === "destroying" || before === "destroyed") {
+    if (this.#process !== undefined && !passing.has(before)) return before;
+    if (this.#process !== undefined || passing.has(before) || before === "destroyed") {
       throw new ApiError(412, `failed_precondition: machine still ${before}, refusing to start`);
     }
     this.#clearRestart();
@@ -81,6 +103,7 @@ export class Machine {
   stop(asked: { signal?: string | undefined; timeout?: string | number | undefined } = {}): void {
     const plan = stopPlan(this.record.config, asked);
     this.#clearRestart();
+    this.#launchNext = false;
     const process = this.#process;
     if (process === undefined) {
       if (this.record.state === "restarting") this.#move("stopped");
@@ -145,39 +168,64 @@ export class Machine {
   }
 
   /**
-   * New configuration or not, a new version. Then the machine starts, whatever it did before, unless
-   * that is not wanted.
+   * New configuration or not, a new version. The old process goes first, then the machine starts,
+   * whatever it did before, unless that is not wanted. Returns at once, as Fly does.
    */
-  async update(config: Record<string, unknown>, skipLaunch: boolean): Promise<void> {
-    if (["destroying", "destroyed"].includes(this.record.state))
-      throw new ApiError(412, `failed_precondition: machine is ${this.record.state}`);
-    this.stop();
-    await this.stopped();
-    this.record.config = config;
-    this.record.version = ulid(this.#host.wallMs());
-    this.#event("update", "stopped", "user");
-    this.#move(this.record.state === "created" ? "created" : "stopped");
-    if (!skipLaunch) this.start("flyd");
+  update(config: Record<string, unknown>, skipLaunch: boolean): void {
+    const { record } = this;
+    if (["destroying", "destroyed"].includes(record.state))
+      throw new ApiError(412, `failed_precondition: machine is ${record.state}`);
+    // With the old configuration, which says how it is stopped.
+    if (record.state !== "replacing") this.stop();
+    this.#newVersion(config);
+    this.#event("update", "replacing", "user");
+    this.#move("replacing");
+    this.#replace(!skipLaunch);
   }
 
-  async waitFor(
-    wanted: { readonly states: readonly string[]; readonly version: string | undefined },
-    timeoutMs: number,
-    signal: AbortSignal,
-  ): Promise<WaitOutcome> {
-    return this.#waiters.wait(() => this.#satisfies(wanted), timeoutMs, signal);
+  async waitFor(wanted: WaitWish, timeoutMs: number, signal: AbortSignal): Promise<WaitOutcome> {
+    return this.#waiters.wait(() => isReached(this.record, wanted), timeoutMs, signal);
   }
 
   /** A change of record that is no change of state. */
   touch(): void {
-    this.record.updatedAtMs = this.#host.wallMs();
-    this.#host.save();
+    this.record.updatedAtMs = this.nowMs;
+    this.#host.changed(this.record);
   }
 
-  #satisfies(wanted: { readonly states: readonly string[]; readonly version: string | undefined }) {
-    const { state, version } = this.record;
-    if (wanted.version !== undefined && wanted.version !== version) return false;
-    return wanted.states.includes(state) || (wanted.states.includes("settled") && isSettled(state));
+  #newVersion(config: Record<string, unknown>): void {
+    const { record } = this;
+    record.versions = [
+      { version: record.version, config: record.config },
+      ...(record.versions ?? []),
+    ];
+    record.versions.splice(localLimits.versionsMax);
+    record.config = config;
+    record.version = ulid(this.#host.wallMs());
+  }
+
+  #replace(launch: boolean): void {
+    this.#launchNext = launch;
+    const process = this.#process;
+    if (process === undefined) {
+      if (!launch) this.#replaced();
+      // After the answer, in which the machine has not started yet.
+      else setTimeout(() => this.#replaced(), 0);
+      return;
+    }
+    if (this.#stopping !== undefined) return;
+    const plan = stopPlan(this.record.config);
+    process.signal(plan.signal);
+    this.#stopping = endWithin(process, plan.graceMs, () => undefined);
+  }
+
+  /** The old version has gone. */
+  #replaced(): void {
+    if (this.record.state !== "replacing") return;
+    const ranBefore = this.record.events.some(({ type }) => type === "start");
+    this.#event("update", ranBefore ? "stopped" : "created", "flyd");
+    this.#move(ranBefore ? "stopped" : "created");
+    if (this.#launchNext) this.start("flyd");
   }
 
   #freeze(process: MachineProcess): void {
@@ -210,6 +258,15 @@ export class Machine {
     }
     record.process = process.identity;
     this.#watch(process);
+    if (process.ready === undefined) this.#started(process);
+    else {
+      this.#host.changed(record);
+      void process.ready.then(() => this.#started(process));
+    }
+  }
+
+  #started(process: MachineProcess): void {
+    if (this.#process !== process || this.#stopping !== undefined) return;
     this.#event("start", "started", "flyd");
     this.#move("started");
   }
@@ -237,7 +294,8 @@ export class Machine {
     });
     this.#event("exit", "stopped", "flyd", exitRequest(exit, { requested, restarting }, record));
     if (record.state === "destroying") return;
-    if (restarting) this.#restartLater();
+    if (record.state === "replacing") this.#replaced();
+    else if (restarting) this.#restartLater();
     else if (!requested && record.config["auto_destroy"] === true) void this.destroy(true);
     else this.#move("stopped");
   }
@@ -253,10 +311,7 @@ export class Machine {
 
   #restartLater(): void {
     const { record } = this;
-    const delayMs = Math.min(
-      localLimits.restartDelayMs * 2 ** record.restarts,
-      localLimits.restartDelayMsMax,
-    );
+    const delayMs = this.#host.restartDelayMs(record.restarts);
     record.restarts += 1;
     this.#move("restarting");
     this.#restartTimer = setTimeout(() => this.#launch(), delayMs);
@@ -273,13 +328,13 @@ export class Machine {
     source: EventRecord["source"],
     request?: Record<string, unknown>,
   ): void {
-    const nowMs = this.#host.wallMs();
+    const { nowMs } = this;
     this.record.events.unshift({
       id: ulid(nowMs),
       type,
       status,
       source,
-      timestamp: Math.floor(nowMs),
+      timestamp: nowMs,
       ...(request === undefined ? {} : { request }),
     });
     this.record.events.splice(localLimits.eventsMax);
@@ -292,10 +347,8 @@ export class Machine {
   }
 }
 
-/** The states in which a machine rests. */
-export function isSettled(state: MachineState): boolean {
-  return ["created", "started", "stopped", "suspended", "failed", "destroyed"].includes(state);
-}
+/** On the way to something else: no time to start. */
+const passing: ReadonlySet<MachineState> = new Set(["stopping", "replacing", "destroying"]);
 
 /** Nobody saw how the process ended. */
 const lostExit = { exit_event: { exit_code: null, requested_stop: false, restarting: false } };

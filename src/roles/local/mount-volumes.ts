@@ -12,9 +12,9 @@ export function attachVolumes(
   wanted: Wanted,
   volumes: readonly VolumeRecord[],
   machineId: string,
-): MachineConfig {
+): { readonly config: MachineConfig; readonly attached: readonly VolumeRecord[] } {
   const mounts = mountsOf(wanted.config);
-  if (mounts.length === 0) return wanted.config;
+  if (mounts.length === 0) return { config: wanted.config, attached: [] };
   const found = mounts.map((mount) => findVolume(mount, wanted.region, volumes));
   for (const volume of found) volume.machineId = machineId;
   const raw = wanted.config["mounts"];
@@ -22,7 +22,14 @@ export function attachVolumes(
   const named = entries.map((entry, index) =>
     Object.assign({}, entry, { volume: found[index]?.id, name: found[index]?.name }),
   );
-  return { ...wanted.config, mounts: named };
+  return { config: { ...wanted.config, mounts: named }, attached: found };
+}
+
+/** Whether the mount could mean this volume, in use or not. */
+export function fits(mount: Mount, region: string, volume: VolumeRecord): boolean {
+  const named =
+    mount.volume === undefined ? volume.name === mount.name : volume.id === mount.volume;
+  return named && volume.state === "created" && volume.region === region;
 }
 
 /** By id, else any free one of that name. */

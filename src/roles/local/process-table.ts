@@ -50,7 +50,8 @@ export function family(root: ProcessIdentity): ProcessIdentity[] {
 
 /** False when it was gone already. */
 export function sendSignal(identity: ProcessIdentity, signal: NodeJS.Signals): boolean {
-  if (!isAlive(identity)) return false;
+  // 0, 1 and what is negative stand for others than one process of ours.
+  if (identity.pid <= 1 || !isAlive(identity)) return false;
   try {
     process.kill(identity.pid, signal);
     return true;

@@ -28,6 +28,7 @@ export const machineStates = [
   "suspending",
   "suspended",
   "restarting",
+  "replacing",
   "failed",
   "destroying",
   "destroyed",
@@ -48,6 +49,10 @@ const machineRecord = v.strictObject({
   cordoned: v.boolean(),
   /** Newest first. */
   events: v.array(eventRecord),
+  /** Newest first; absent for a machine that was never updated. */
+  versions: v.optional(
+    v.array(v.strictObject({ version: v.string(), config: v.record(v.string(), v.unknown()) })),
+  ),
   lease: v.optional(leaseRecord),
   process: v.optional(processIdentity),
   /** While it is suspended: the processes to wake. */
@@ -66,8 +71,10 @@ const volumeRecord = v.strictObject({
   sizeGb: v.number(),
   encrypted: v.boolean(),
   snapshotRetention: v.number(),
+  autoBackup: v.optional(v.boolean()),
   machineId: v.optional(v.string()),
   createdAtMs: v.number(),
+  updatedAtMs: v.optional(v.number()),
   destroyedAtMs: v.optional(v.number()),
 });
 

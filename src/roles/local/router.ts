@@ -1,4 +1,5 @@
 import { ApiError } from "./api-error.ts";
+import type { Reader } from "./replicas.ts";
 
 export interface ApiCall {
   readonly params: Readonly<Record<string, string>>;
@@ -6,6 +7,8 @@ export interface ApiCall {
   readonly headers: Headers;
   /** Parsed JSON; undefined when there was no body. */
   readonly body: unknown;
+  /** Whose view of things the answer gives. */
+  readonly reader: Reader;
   /** Aborted when the client has gone. */
   readonly signal: AbortSignal;
 }

@@ -8,6 +8,7 @@ import { jsonLog } from "../../system/log.ts";
 import { selfCommand } from "../../system/self.ts";
 import { localLimits } from "./limits.ts";
 import { type LocalServer, startLocal } from "./server.ts";
+import type { SimulatedTimes } from "./simulated-host.ts";
 
 export const serveCommand = defineCommand({
   name: "serve",
@@ -35,6 +36,24 @@ export const serveCommand = defineCommand({
       negatable: true,
       summary: "answer 429 to calls that come faster than Fly allows (default: yes)",
     },
+    run: {
+      negatable: true,
+      summary: "really run machines; --no-run: they are records that change in time (default: yes)",
+    },
+    "start-ms": { value: "MS", summary: "with --no-run: how long a start takes (default: 1000)" },
+    "checks-ms": {
+      value: "MS",
+      summary: "with --no-run: from the start until checks pass (default: 2000)",
+    },
+    "stop-ms": { value: "MS", summary: "with --no-run: how long a stop takes (default: 300)" },
+    "lag-ms": {
+      value: "MS",
+      summary: "how long clients without the cookie of a write do not see it (default: 0)",
+    },
+    capacity: {
+      value: "REGION=N,...",
+      summary: "how many machines may run at once in these regions (default: any number)",
+    },
     "strict-apps": { summary: "apps must be created first; otherwise using one creates it" },
     faults: { value: "FILE", summary: "what goes wrong on purpose, as JSON (docs/fly-local.md)" },
     "keep-machines": { summary: "leave machines running when stopped in order, too" },
@@ -57,6 +76,9 @@ export const serveCommand = defineCommand({
       evidencePace: evidencePace(flags["evidence-rate"]),
       paced: flags["rate-limit"] !== false,
       strictApps: flags["strict-apps"],
+      simulated: flags.run === false ? simulatedTimes(flags) : undefined,
+      lagMs: milliseconds("--lag-ms", flags["lag-ms"], { max: localLimits.lagMsMax }) ?? 0,
+      capacity: capacityOf(flags.capacity),
       faults: flags.faults === undefined ? undefined : readFaults(flags.faults),
       log: jsonLog({
         role: "fly-local",
@@ -124,6 +146,42 @@ function stateDirOf(flag: string | undefined, env: Context["env"]): string {
     because: `Unix sockets lie below it, and their paths have 107 bytes; ${localLimits.stateDirBytesMax} are left for the folder`,
     fix: "pass a shorter --state-dir",
   });
+}
+
+function simulatedTimes(flags: {
+  readonly "start-ms": string | undefined;
+  readonly "checks-ms": string | undefined;
+  readonly "stop-ms": string | undefined;
+}): SimulatedTimes {
+  const range = { max: localLimits.simulatedMsMax };
+  return {
+    startMs: milliseconds("--start-ms", flags["start-ms"], range) ?? 1_000,
+    checksMs: milliseconds("--checks-ms", flags["checks-ms"], range) ?? 2_000,
+    stopMs: milliseconds("--stop-ms", flags["stop-ms"], range) ?? 300,
+  };
+}
+
+function milliseconds(
+  flag: string,
+  text: string | undefined,
+  range: { readonly max: number },
+): number | undefined {
+  if (text === undefined) return undefined;
+  if (/^\d{1,9}$/u.test(text) && Number(text) <= range.max) return Number(text);
+  throw new Failure("FV-CLI-001", `${flag} takes 0 to ${range.max} milliseconds, not "${text}"`);
+}
+
+function capacityOf(text: string | undefined): Record<string, number> {
+  const pairs = (text ?? "").split(",").filter((pair) => pair !== "");
+  return Object.fromEntries(
+    pairs.map((pair) => {
+      const [, region = "", count = ""] = /^([a-z]{3})=(\d{1,6})$/u.exec(pair) ?? [];
+      if (region !== "") return [region, Number(count)];
+      throw new Failure("FV-CLI-001", `--capacity takes REGION=N, not "${pair}"`, {
+        fix: "for example --capacity ord=3,iad=0",
+      });
+    }),
+  );
 }
 
 /** Its members are looked at when the calls are known that it may name. */

@@ -7,11 +7,12 @@ import { ApiError } from "./api-error.ts";
 import { answerRequest } from "./api-listener.ts";
 import { appRoutes } from "./app-routes.ts";
 import { CallLog } from "./call-log.ts";
+import type { Capacity } from "./capacity.ts";
 import { faultReach, machineNames } from "./fault-reach.ts";
 import { faultRoutes } from "./fault-routes.ts";
 import { Faults } from "./faults.ts";
 import { Fleet } from "./fleet.ts";
-import { Host } from "./host.ts";
+import { Host, type LocalHost } from "./host.ts";
 import { type HttpCall, type HttpListener, listenHttp } from "./http-listener.ts";
 import { Issuer } from "./issuer.ts";
 import { issuerRoutes } from "./issuer-routes.ts";
@@ -20,8 +21,13 @@ import { localLimits } from "./limits.ts";
 import { machineRoutes } from "./machine-routes.ts";
 import { machineRunRoutes } from "./machine-run-routes.ts";
 import { metadataRoutes } from "./metadata-routes.ts";
+import { orgRoutes } from "./org-routes.ts";
 import { Pacing } from "./pacing.ts";
+import { platformRoutes } from "./platform-routes.ts";
+import type { MachineRecord, StateRecord, VolumeRecord } from "./record.ts";
+import { InstanceChoice, Replicas } from "./replicas.ts";
 import type { Answer, ApiCall, Match, Route } from "./router.ts";
+import { SimulatedHost, type SimulatedTimes } from "./simulated-host.ts";
 import { SigningKeys } from "./signing-key.ts";
 import { lockState } from "./state-lock.ts";
 import { readIfThere, StateStore, writePrivate } from "./state-store.ts";
@@ -39,6 +45,12 @@ export interface LocalOptions {
   readonly evidencePace: { readonly perSecond: number; readonly burst: number } | undefined;
   readonly paced: boolean;
   readonly strictApps: boolean;
+  /** Machines are records that change in such times, and run nothing. */
+  readonly simulated?: SimulatedTimes | undefined;
+  /** How long it takes until a client that did not write sees what was written; 0 when left out. */
+  readonly lagMs?: number;
+  /** How many machines may run at once, by region. */
+  readonly capacity?: Capacity;
   /** What goes wrong on purpose from the start, as `parseFaultScript` reads it. */
   readonly faults?: unknown;
   readonly log: Log;
@@ -63,7 +75,10 @@ export async function startLocal(options: LocalOptions): Promise<LocalServer> {
   mkdirSync(options.stateDir, { recursive: true, mode: 0o700 });
   const unlock = lockState(options.stateDir);
   try {
-    const store = StateStore.open(options.stateDir, options.org, options.log);
+    const store = StateStore.open(options.stateDir, options.org, {
+      log: options.log,
+      lazyMs: options.simulated === undefined ? 0 : localLimits.lazySaveMs,
+    });
     return await startLocked(options, store, unlock);
   } catch (error) {
     unlock();
@@ -84,38 +99,22 @@ async function startLocked(
     return issuer;
   };
   const routes: Route[] = [];
-  const host = new Host({
-    store,
-    entrypoint: options.entrypoint,
-    services: () => ({
-      ...options,
-      routes,
-      evidence: async (machine, audience) =>
-        currentIssuer().evidence(machine, fleet.app(machine.app), audience),
-    }),
-    log: options.log,
-    wallMs: options.wallMs,
-  });
-  const fleet = new Fleet(store, host, { strictApps: options.strictApps });
-  routes.push(
-    ...appRoutes(fleet, store.state.org),
-    ...machineRoutes(fleet, options),
-    ...machineRunRoutes(fleet),
-    ...leaseRoutes(fleet),
-    ...metadataRoutes(fleet),
-    ...volumeRoutes(fleet, options),
-    ...issuerRoutes(keys),
-  );
-  const faults = new Faults(routes);
+  const { fleet, host } = openFleet(options, store, { routes, issuer: currentIssuer });
+  const faults = new Faults(routes, (staleMsMax) => fleet.rememberFor(staleMsMax));
   const calls = new CallLog();
-  routes.push(...faultRoutes(faults, calls));
+  routes.push(
+    ...fleetRoutes(fleet, { ...options, org: store.state.org }),
+    ...issuerRoutes(keys),
+    ...faultRoutes(faults, calls),
+  );
   installFaults(faults, options.faults);
   const services = {
     ...options,
     faults,
     calls,
+    instances: (options.lagMs ?? 0) > 0 ? new InstanceChoice() : undefined,
     machineNames: (match: Match, body: unknown) => machineNames(fleet, match, body),
-    faultReach: (match: Match, call: ApiCall) => faultReach(fleet, match, call, options.wallMs()),
+    faultReach: (match: Match, call: ApiCall) => faultReach(fleet, match, call),
     routes,
     apiToken,
     issuer: currentIssuer,
@@ -146,9 +145,64 @@ async function startLocked(
       await server.close();
       if (!keepMachines) await fleet.stopAll();
       host.closeSockets();
+      store.saveNow();
       unlock();
     },
   };
+}
+
+/** The machines' records with their past, and the computer they live on, or the semblance of one. */
+function openFleet(
+  options: LocalOptions,
+  store: StateStore,
+  late: { readonly routes: readonly Route[]; readonly issuer: () => Issuer },
+): { readonly fleet: Fleet; readonly host: LocalHost } {
+  const past = { lagMs: options.lagMs ?? 0, nowMs: options.wallMs };
+  const replicas = {
+    machines: new Replicas<MachineRecord>(past),
+    volumes: new Replicas<VolumeRecord>(past),
+  };
+  const common = {
+    log: options.log,
+    wallMs: options.wallMs,
+    changed: (record: MachineRecord) => {
+      replicas.machines.note(record);
+      store.save();
+    },
+  };
+  const host: LocalHost =
+    options.simulated === undefined
+      ? new Host({
+          ...common,
+          store,
+          entrypoint: options.entrypoint,
+          services: () => ({
+            ...options,
+            routes: late.routes,
+            evidence: async (machine, audience) =>
+              late.issuer().evidence(machine, fleet.app(machine.app), audience),
+          }),
+        })
+      : new SimulatedHost({ ...common, times: options.simulated });
+  const capacity = options.capacity ?? {};
+  const fleet = new Fleet(store, host, { strictApps: options.strictApps, capacity, replicas });
+  return { fleet, host };
+}
+
+function fleetRoutes(
+  fleet: Fleet,
+  options: { readonly region: string; readonly org: StateRecord["org"] },
+): Route[] {
+  return [
+    ...appRoutes(fleet, options.org),
+    ...orgRoutes(fleet, options.org),
+    ...platformRoutes(fleet, options),
+    ...machineRoutes(fleet, options),
+    ...machineRunRoutes(fleet),
+    ...leaseRoutes(fleet),
+    ...metadataRoutes(fleet),
+    ...volumeRoutes(fleet, options),
+  ];
 }
 
 /** On the port that was asked for; without one, on that of the last run, since the issuer's URL holds it. */

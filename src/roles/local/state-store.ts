@@ -14,15 +14,27 @@ export class StateStore {
   readonly dir: string;
   readonly state: StateRecord;
   readonly #log: Log;
+  readonly #lazyMs: number;
   #unsaved = false;
+  #timer: NodeJS.Timeout | undefined;
 
-  private constructor(dir: string, state: StateRecord, log: Log) {
+  private constructor(
+    dir: string,
+    state: StateRecord,
+    options: { readonly log: Log; readonly lazyMs?: number },
+  ) {
     this.dir = dir;
     this.state = state;
-    this.#log = log;
+    this.#log = options.log;
+    this.#lazyMs = options.lazyMs ?? 0;
   }
 
-  static open(dir: string, orgSlug: string, log: Log): StateStore {
+  /** With `lazyMs`, what happens within such a time is written together. */
+  static open(
+    dir: string,
+    orgSlug: string,
+    options: { readonly log: Log; readonly lazyMs?: number },
+  ): StateStore {
     const text = readIfThere(join(dir, "state.json"));
     const state = text === undefined ? emptyState(orgSlug) : parseState(text, dir);
     if (state.org.slug !== orgSlug) {
@@ -31,7 +43,7 @@ export class StateStore {
         fix: `pass --org ${state.org.slug}, or another --state-dir`,
       });
     }
-    return new StateStore(dir, state, log);
+    return new StateStore(dir, state, options);
   }
 
   /**
@@ -39,6 +51,13 @@ export class StateStore {
    * `retryUnsaved` sees to, brings it up to date.
    */
   save(): void {
+    if (this.#lazyMs === 0) this.saveNow();
+    else this.#timer ??= setTimeout(() => this.saveNow(), this.#lazyMs).unref();
+  }
+
+  saveNow(): void {
+    clearTimeout(this.#timer);
+    this.#timer = undefined;
     try {
       writePrivate(join(this.dir, "state.json"), `${JSON.stringify(this.state, undefined, 1)}\n`);
       this.#unsaved = false;

@@ -1,7 +1,32 @@
 import { ApiError } from "./api-error.ts";
 import { localLimits } from "./limits.ts";
+import type { MachineRecord } from "./record.ts";
 
 export type WaitOutcome = "reached" | "timeout" | "aborted";
+
+/** What a `wait` waits for. */
+export interface WaitWish {
+  readonly states: readonly string[];
+  readonly version: string | undefined;
+  /** Only what came after this event of the past, if it is still remembered. */
+  readonly fromEvent: string | undefined;
+}
+
+export function isReached(record: MachineRecord, wish: WaitWish): boolean {
+  if (wish.version !== undefined && wish.version !== record.version) return false;
+  const wanted = (state: string): boolean =>
+    wish.states.includes(state) || (wish.states.includes("settled") && isSettled(state));
+  const known = record.events.findIndex((event) => event.id === wish.fromEvent);
+  // What happened after that event counts although it has passed, what was before it does not.
+  return known === -1
+    ? wanted(record.state)
+    : record.events.slice(0, known).some(({ status }) => wanted(status));
+}
+
+/** The states in which a machine rests. */
+export function isSettled(state: string): boolean {
+  return ["created", "started", "stopped", "suspended", "failed", "destroyed"].includes(state);
+}
 
 /** Those who asked to be told about a state. Bounded: each is an open request. */
 export class StateWaiters {

@@ -111,7 +111,7 @@ test("a process that ignores the signal is killed after the grace, with all it s
   await stage.call("POST", `${machines}/${id}/stop`, { timeout: "500ms" });
   await stage.reach(id, "stopped");
   expect(performance.now() - startMs).toBeGreaterThan(450);
-  expect(isAlive(child)).toBe(false);
+  await eventually(() => !isAlive(child));
   expect((await lastExit(id)).exit_event.guest_signal).toBe("SIGKILL");
 });
 
@@ -211,7 +211,8 @@ test("an update starts a machine that was not, unless it is to skip that; nothin
   const update = async (extra: Record<string, unknown>) =>
     stage.call("POST", path, { config, ...extra });
   expect((await update({ skip_launch: true })).json.state).toBe("created");
-  expect((await update({})).json.state).toBe("started");
+  expect((await update({})).json.state).toBe("replacing");
+  await stage.reach(made.id, "started");
   await stage.call("POST", `${path}/stop`);
   await stage.reach(made.id, "stopped");
   expect((await update({ skip_launch: true })).json.state).toBe("stopped");
@@ -224,7 +225,7 @@ test("a command that does not exist fails the machine, and says so", async () =>
   const broken = await openStage({ entrypoint: ["/nonexistent/init"] });
   try {
     const made = await broken.machine();
-    expect(made.state).toBe("failed");
+    await broken.reach(made.id, "failed");
     const [event] = (await broken.call("GET", `${machines}/${made.id}/events`)).json;
     expect(event).toMatchObject({ type: "launch", status: "failed" });
   } finally {

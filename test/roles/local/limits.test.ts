@@ -145,7 +145,9 @@ test("an address that is taken is not given away", async () => {
 
 test("a state that cannot be written is kept in memory and written later", async () => {
   const lines: string[] = [];
-  const store = StateStore.open(dir, "local", (_, event) => lines.push(event));
+  const store = StateStore.open(dir, "local", {
+    log: (_, event) => lines.push(event),
+  });
   store.save();
   const gone = `${dir}-away`;
   renameSync(dir, gone);

@@ -82,7 +82,8 @@ test("stop, update and delete drop what it was suspended with", async () => {
   const { config, version } = await read(updated);
   const wish = { config, current_version: version, skip_launch: true };
   const answer = await stage.call("POST", `${machines}/${updated}`, wish);
-  expect([answer.json.state, answer.json.version === version]).toEqual(["stopped", false]);
+  expect([answer.json.state, answer.json.version === version]).toEqual(["replacing", false]);
+  await stage.reach(updated, "stopped");
 
   const gone = await counting();
   await post(gone, "suspend");
