@@ -15,7 +15,7 @@ export type Call =
       readonly version: string;
       readonly launch: boolean;
     }
-  | { readonly kind: "start"; readonly nonce: string }
+  | { readonly kind: "launch"; readonly nonce: string }
   | { readonly kind: "handshake" }
   | { readonly kind: "uncordon"; readonly nonce: string }
   | { readonly kind: "release"; readonly nonce: string };
@@ -51,6 +51,11 @@ export interface MachineView {
 /** Whether the machine stays as it is when its configuration changes: it does not run. */
 export function isResting({ state }: MachineView): boolean {
   return restingStates.has(state);
+}
+
+/** Whether it is about to rest or to run, and does not show which. */
+export function isPassing({ state }: MachineView): boolean {
+  return ["replacing", "updating", "stopping", "suspending"].includes(state);
 }
 
 export function isGone({ state }: MachineView): boolean {

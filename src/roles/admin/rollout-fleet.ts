@@ -69,7 +69,7 @@ export class RolloutFleet {
       case "uncordon":
         await this.#api.uncordonMachine(id, { leaseNonce: call.nonce });
         return { kind: "done" };
-      case "start":
+      case "launch":
         await this.#api.startMachine(id, { leaseNonce: call.nonce });
         return { kind: "done" };
       case "update":

@@ -14,6 +14,8 @@ export const rolloutLimits = {
   retryMsMax: 8_000,
   /** How often a machine may turn out to be changed under us before we leave it alone. */
   surprisesMax: 6,
+  /** How often it has to be said that a machine is not there. */
+  missingMax: 3,
   /** Somebody else's lease: how long it is waited for before the work, and for clearing up after it. */
   heldMs: 30_000,
   heldWhileClearingMs: 330_000,

@@ -56,7 +56,7 @@ export const stepRecord = v.variant("type", [
     cordon: v.boolean(),
   }),
   v.strictObject({ type: v.literal("update"), ...onMachine, to: v.picklist(["new", "old"]) }),
-  v.strictObject({ type: v.literal("start"), ...onMachine }),
+  v.strictObject({ type: v.literal("launch"), ...onMachine }),
   v.strictObject({ type: v.literal("uncordon"), ...onMachine }),
   v.strictObject({ type: v.literal("release"), ...onMachine }),
   /** Nothing of ours is left on it. */

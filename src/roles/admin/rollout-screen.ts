@@ -2,7 +2,8 @@ import type { Context } from "../../cli/context.ts";
 import { formatDuration } from "../../cli/duration.ts";
 import { renderTable } from "../../cli/table.ts";
 import { rolloutLimits } from "./rollout-limits.ts";
-import type { RolloutTour, TourStep } from "./rollout-tour.ts";
+import type { TourStep } from "./rollout-step.ts";
+import type { RolloutTour } from "./rollout-tour.ts";
 import type { RolloutTarget } from "./rollout-record.ts";
 
 /** A machine at work, as a row of the table. */
@@ -107,6 +108,7 @@ const steps: Record<TourStep, string> = {
   cordon: "cordoning",
   update: "updating",
   launch: "starting it",
+  settle: "letting it come to rest",
   start: "starting",
   health: "checking",
   handshake: "shaking hands",

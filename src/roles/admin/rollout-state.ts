@@ -104,7 +104,7 @@ export class RolloutState {
         if (record.to === "new" && machine.changed === 0) machine.changed = ++this.#changes;
         return;
       case "lease":
-      case "start":
+      case "launch":
       case "uncordon":
       case "release":
     }

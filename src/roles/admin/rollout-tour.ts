@@ -1,17 +1,21 @@
 import {
   type Answer,
   type Call,
-  digestOf,
   type Fault,
   isGone,
+  isPassing,
   isResting,
   type MachineView,
 } from "./rollout-call.ts";
 import { GateWatch } from "./rollout-gate.ts";
+import { type Finding, lookAt } from "./rollout-look.ts";
 import { RolloutLease } from "./rollout-lease.ts";
 import { rolloutLimits } from "./rollout-limits.ts";
+import { Patience } from "./rollout-patience.ts";
 import type { Outcome, PlanRecord, StepRecord } from "./rollout-record.ts";
+import { requestOf } from "./rollout-request.ts";
 import type { MachineProgress } from "./rollout-state.ts";
+import type { Goal, TourStep } from "./rollout-step.ts";
 
 /** What a tour tells the rollout that it is part of. */
 export interface TourHost {
@@ -26,13 +30,6 @@ export interface TourHost {
   /** The token is no good any more. */
   refused(reason: string): void;
 }
-
-export type Goal = "new" | "old" | "out";
-
-export type TourStep =
-  | ("lease" | "look" | "cordon" | "update" | "launch")
-  | ("start" | "health" | "handshake" | "soak")
-  | ("uncordon" | "release" | "over");
 
 /**
  * One machine on its way to an image: leased, looked at, cordoned, updated, watched through the gates,
@@ -50,11 +47,7 @@ export class RolloutTour {
   #leaseAskedMs = 0;
   #calling = false;
   #wakeMs = 0;
-  #attempts = 0;
-  #surprises = 0;
-  /** When somebody else's lease was first met. */
-  #heldSinceMs: number | undefined;
-  #missing = 0;
+  #patience = new Patience();
   #view: MachineView | undefined;
   #gate: GateWatch | undefined;
   #launch = false;
@@ -112,7 +105,8 @@ export class RolloutTour {
     if (this.machine.changed > 0) {
       this.goal = "old";
       this.parked = true;
-      this.#begin();
+      // What went wrong on the way to the last goal does not count.
+      this.#patience = new Patience();
       this.#go(this.#lease === undefined ? "lease" : "look", nowMs);
     } else this.#leave({ outcome: "untouched" }, nowMs);
   }
@@ -124,62 +118,26 @@ export class RolloutTour {
 
   #act(nowMs: number): void {
     const nonce = this.#lease?.nonce;
-    const { id: machine } = this;
     if (nonce === undefined && this.step !== "look") this.step = "lease";
     const change = ["cordon", "update", "launch", "uncordon"].includes(this.step);
     if (change && this.#lease?.holds(nowMs) !== true) this.step = "lease";
     // One that was lost may have been followed by another of ours.
     if (this.step === "release" && this.#lease?.isLost === true) this.step = "lease";
+    if (this.step === "lease") this.#leaseAskedMs = nowMs;
+    if (this.step === "over") return;
     this.#calling = true;
     this.#host.told(this);
-    switch (this.step) {
-      case "lease":
-        this.#leaseAskedMs = nowMs;
-        this.#host.record({ type: "lease", machine });
-        this.#host.call(machine, { kind: "lease", nonce: nonce ?? this.machine.open?.nonce });
-        return;
-      case "look":
-      case "start":
-      case "health":
-      case "soak":
-        this.#host.call(machine, { kind: "read" });
-        return;
-      case "handshake":
-        this.#host.call(machine, { kind: "handshake" });
-        return;
-      case "over":
-        return;
-      default:
-        this.#change(this.step, nonce ?? "");
-    }
-  }
-
-  #change(step: "cordon" | "update" | "launch" | "uncordon" | "release", nonce: string): void {
-    const { id: machine } = this;
-    switch (step) {
-      case "cordon":
-        this.#host.call(machine, { kind: "cordon", nonce });
-        return;
-      case "update": {
-        const to = this.goal === "new" ? "new" : "old";
-        const image = to === "new" ? this.#host.plan.image : (this.machine.was?.pinned ?? "");
-        const version = this.#view?.version ?? "";
-        this.#host.record({ type: "update", machine, to });
-        this.#host.call(machine, { kind: "update", nonce, image, version, launch: this.#launch });
-        return;
-      }
-      case "launch":
-        this.#host.record({ type: "start", machine });
-        this.#host.call(machine, { kind: "start", nonce });
-        return;
-      case "uncordon":
-        this.#host.record({ type: "uncordon", machine });
-        this.#host.call(machine, { kind: "uncordon", nonce });
-        return;
-      case "release":
-        this.#host.record({ type: "release", machine });
-        this.#host.call(machine, { kind: "release", nonce });
-    }
+    const to = this.goal === "new" ? "new" : "old";
+    const { record, call } = requestOf(this.step, {
+      machine: this.id,
+      nonce: nonce ?? this.machine.open?.nonce,
+      to,
+      image: to === "new" ? this.#host.plan.image : (this.machine.was?.pinned ?? ""),
+      version: this.#view?.version ?? "",
+      launch: this.#launch,
+    });
+    if (record !== undefined) this.#host.record(record);
+    this.#host.call(this.id, call);
   }
 
   get #releasesLater(): boolean {
@@ -192,7 +150,7 @@ export class RolloutTour {
 
   #handleGood(answer: Exclude<Answer, { kind: "fault" }>, nowMs: number): void {
     // Looking and leasing come before every new try, so they do not make up for the ones that failed.
-    if (this.step !== "lease" && this.step !== "look") this.#attempts = 0;
+    if (this.step !== "lease" && this.step !== "look") this.#patience.noteSuccess();
     switch (this.step) {
       case "lease":
         if (answer.kind === "leased") this.#leased(answer.nonce, nowMs);
@@ -205,6 +163,9 @@ export class RolloutTour {
         return;
       case "update":
         if (answer.kind === "seen") this.#updated(answer.view, nowMs);
+        return;
+      case "settle":
+        if (answer.kind === "seen") this.#settle(answer.view, nowMs);
         return;
       case "launch":
         this.#enterGates(this.#view?.version ?? "", nowMs);
@@ -227,7 +188,7 @@ export class RolloutTour {
   }
 
   #leased(nonce: string, nowMs: number): void {
-    this.#heldSinceMs = undefined;
+    this.#patience.noteLeased();
     this.#lease = new RolloutLease(
       nonce,
       this.#host.plan.options.leaseSeconds * 1_000,
@@ -244,51 +205,56 @@ export class RolloutTour {
       this.#vanished();
       return;
     }
-    this.#missing = 0;
+    this.#patience.noteSeen();
     this.#view = view;
     if (this.#lease === undefined || this.goal === "out") {
       this.#leaveOrLease(nowMs);
       return;
     }
-    const { open, was, changed } = this.machine;
-    if (was === undefined && this.#isOn(view) === "new") {
-      this.#leave({ outcome: "skipped" }, nowMs);
-      return;
-    }
-    const fresh = open?.runs === undefined;
-    // What stopped because of us is to run again; what somebody started meanwhile is not to stop.
-    const fell = changed > 0 && (fresh ? view.crashed : open.runs === true);
-    const runs = !isResting(view) || fell;
-    if (fresh || open.runs !== runs) {
+    const found = lookAt(view, this.machine, this.#host.plan.image);
+    if (found.kind === "skip") this.#leave({ outcome: "skipped" }, nowMs);
+    else if (found.kind === "passing") this.#lookAgain(nowMs);
+    else if (found.kind === "foreign") {
+      const reason = `has another image now: ${view.image}`;
+      this.#ending = { outcome: "foreign", reason };
+      this.#fail(reason, nowMs);
+    } else this.#approach(found, view, nowMs);
+  }
+
+  #approach(found: Extract<Finding, { kind: "known" }>, view: MachineView, nowMs: number): void {
+    const { runs } = found;
+    if (found.isNews) {
       const { image, pinned } = view;
       const cordon = runs && !view.cordoned;
       this.#host.record({ type: "begin", machine: this.id, image, pinned, runs, cordon });
     }
     this.#launch = runs;
-    const on = this.#isOn(view);
-    if (on === "other") {
-      const reason = `has another image now: ${view.image}`;
-      this.#ending = { outcome: "foreign", reason };
-      this.#fail(reason, nowMs);
-    } else if (on !== this.goal) {
+    if (found.on !== this.goal)
       this.#go(this.machine.open?.cordon === true ? "cordon" : "update", nowMs);
-    } else if (!runs) this.#leave(this.#success(), nowMs);
-    else if (isResting(view) && view.state !== "stopping") this.#go("launch", nowMs);
+    else if (!runs) this.#settle(view, nowMs);
+    else if (isResting(view) && !isPassing(view)) this.#go("launch", nowMs);
     else this.#enterGates(view.version, nowMs);
   }
 
-  #isOn(view: MachineView): "new" | "old" | "other" {
-    const { image } = this.#host.plan;
-    const digest = digestOf(view.pinned);
-    if (view.image === image || (digest !== undefined && digest === digestOf(image))) return "new";
-    const { was } = this.machine;
-    if (was === undefined || view.image === was.image || view.image === was.pinned) return "old";
-    return digest !== undefined && digest === digestOf(was.pinned) ? "old" : "other";
+  #lookAgain(nowMs: number): void {
+    if (this.#mayWait(nowMs)) this.#go("look", nowMs, rolloutLimits.retryMs);
+    else this.#fail(`has been ${this.#view?.state} for too long`, nowMs);
+  }
+
+  /** As long as a start may take: after that it is taken as it is. */
+  #mayWait(nowMs: number): boolean {
+    return this.#patience.bearsPassing(this.#host.plan.options.startMs, nowMs);
   }
 
   #updated(view: MachineView, nowMs: number): void {
     this.#view = view;
     if (this.#launch) this.#enterGates(view.version, nowMs);
+    else this.#go("settle", nowMs);
+  }
+
+  /** Not started by us: until it rests, nobody could tell it from one that runs. */
+  #settle(view: MachineView, nowMs: number): void {
+    if (isPassing(view) && this.#mayWait(nowMs)) this.#go("settle", nowMs, rolloutLimits.retryMs);
     else this.#leave(this.#success(), nowMs);
   }
 
@@ -331,38 +297,39 @@ export class RolloutTour {
     }
     // A machine that was just changed may refuse to start for some seconds.
     if (fault.kind === "conflict" && this.step !== "launch") this.#contested(fault, nowMs);
-    else if (fault.kind === "refused" || ++this.#attempts >= rolloutLimits.attemptsMax)
-      this.#fail(fault.words, nowMs);
+    else this.#again(fault, nowMs);
+  }
+
+  #again(fault: Fault, nowMs: number): void {
+    const pauseMs = fault.kind === "refused" ? undefined : this.#patience.afterFault();
     // Nobody knows whether it was done: look.
-    else {
-      const look = this.step === "update" || this.step === "launch";
-      this.#go(look ? "look" : this.step, nowMs, this.#backoffMs());
-    }
+    const look = this.step === "update" || this.step === "launch";
+    if (pauseMs === undefined) this.#fail(fault.words, nowMs);
+    else this.#go(look ? "look" : this.step, nowMs, pauseMs);
   }
 
   /** A lease of somebody else, or a version that is no more. */
   #contested(fault: Fault, nowMs: number): void {
-    if (this.step === "lease") {
-      this.#heldSinceMs ??= nowMs;
-      if (this.goal === "out" && !this.#isCordoned) {
-        // Theirs, not ours, and nothing else of ours is on the machine.
-        this.#finish();
-        return;
-      }
-      const clearing = this.goal !== "new" || this.#isCordoned;
-      const patienceMs = clearing ? rolloutLimits.heldWhileClearingMs : rolloutLimits.heldMs;
-      if (nowMs - this.#heldSinceMs < patienceMs) this.#go("lease", nowMs, rolloutLimits.pollMs);
+    if (this.step === "lease") this.#heldByOthers(fault, nowMs);
+    else {
+      this.#lease?.lose();
+      if (this.#patience.bearsSurprise()) this.#go("lease", nowMs, rolloutLimits.retryMs);
       else this.#fail(fault.words, nowMs);
-      return;
     }
-    this.#lease?.lose();
-    if (++this.#surprises >= rolloutLimits.surprisesMax) this.#fail(fault.words, nowMs);
-    else this.#go("lease", nowMs, rolloutLimits.retryMs);
   }
 
-  /** Once is no proof: the API's instances do not all know the same. */
+  #heldByOthers(fault: Fault, nowMs: number): void {
+    const clearing = this.goal !== "new" || this.#isCordoned;
+    const limitMs = clearing ? rolloutLimits.heldWhileClearingMs : rolloutLimits.heldMs;
+    // Theirs, not ours: then nothing of ours is on the machine.
+    if (this.goal === "out" && !this.#isCordoned) this.#finish();
+    else if (this.#patience.bearsHolder(limitMs, nowMs))
+      this.#go("lease", nowMs, rolloutLimits.pollMs);
+    else this.#fail(fault.words, nowMs);
+  }
+
   #notFound(nowMs: number): void {
-    if (this.step === "look" && ++this.#missing >= missingMax) this.#vanished();
+    if (this.step === "look" && this.#patience.believesMissing()) this.#vanished();
     else {
       this.#lease?.lose();
       this.#go("look", nowMs, rolloutLimits.retryMs);
@@ -400,7 +367,8 @@ export class RolloutTour {
     this.#ending = ending;
     this.goal = "out";
     this.parked = false;
-    this.#begin();
+    // What went wrong on the way to the last goal does not count.
+    this.#patience = new Patience();
     this.#leaveStep(nowMs);
   }
 
@@ -415,19 +383,11 @@ export class RolloutTour {
     return this.machine.open?.cordon === true && !this.#uncordoned;
   }
 
-  /** Another goal: what went wrong on the way to the last one does not count. */
-  #begin(): void {
-    this.#attempts = 0;
-    this.#surprises = 0;
-    this.#heldSinceMs = undefined;
-  }
-
   /** It is there, in spite of what was said of it before. */
   #leaveOrLease(nowMs: number): void {
     if (this.#lease !== undefined) this.#leaveStep(nowMs);
-    else if (++this.#surprises >= rolloutLimits.surprisesMax)
-      this.#fail("cannot be leased, as if it were not there", nowMs);
-    else this.#go("lease", nowMs, rolloutLimits.retryMs);
+    else if (this.#patience.bearsSurprise()) this.#go("lease", nowMs, rolloutLimits.retryMs);
+    else this.#fail("cannot be leased, as if it were not there", nowMs);
   }
 
   #finish(): void {
@@ -445,10 +405,4 @@ export class RolloutTour {
     this.step = step;
     this.#wakeMs = nowMs + pauseMs;
   }
-
-  #backoffMs(): number {
-    return Math.min(rolloutLimits.retryMs * 2 ** (this.#attempts - 1), rolloutLimits.retryMsMax);
-  }
 }
-
-const missingMax = 3;

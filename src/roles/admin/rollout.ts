@@ -2,7 +2,8 @@ import type { Answer, Call } from "./rollout-call.ts";
 import type { Outcome, StepRecord } from "./rollout-record.ts";
 import { nextBack, nextForward } from "./rollout-schedule.ts";
 import type { MachineProgress, RolloutState } from "./rollout-state.ts";
-import { type Goal, RolloutTour, type TourHost, type TourStep } from "./rollout-tour.ts";
+import type { Goal, TourStep } from "./rollout-step.ts";
+import { RolloutTour, type TourHost } from "./rollout-tour.ts";
 
 export type RolloutEvent =
   | {

@@ -221,8 +221,15 @@ export class SimulatedFleet implements RolloutApi {
     if (typeof image !== "string" || image === "") throw new Error("an update without an image");
     machine.image = image;
     machine.version += 1;
-    if (wish.skip_launch === true) machine.state = "stopped";
-    else this.#boot(machine);
+    machine.state = "replacing";
+    const { version } = machine;
+    const later = async (): Promise<void> => {
+      await this.#time.sleep(between(this.#random, 20, 900));
+      if (machine.version !== version || machine.state !== "replacing") return;
+      if (wish.skip_launch === true) machine.state = "stopped";
+      else this.#boot(machine);
+    };
+    void later();
   }
 
   #boot(machine: SimulatedMachine): void {
