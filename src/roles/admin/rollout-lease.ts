@@ -46,6 +46,8 @@ export class RolloutLease {
   }
 
   handleRenewed(answer: Answer, nowMs: number): void {
+    // Of one that had this nonce before.
+    if (!this.#asking) return;
     this.#asking = false;
     const askedMs = this.#renewAtMs;
     if (answer.kind === "leased" && answer.nonce !== this.nonce) {

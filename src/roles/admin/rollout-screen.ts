@@ -2,14 +2,13 @@ import type { Context } from "../../cli/context.ts";
 import { formatDuration } from "../../cli/duration.ts";
 import { renderTable } from "../../cli/table.ts";
 import { rolloutLimits } from "./rollout-limits.ts";
-import type { TourStep } from "./rollout-step.ts";
-import type { RolloutTour } from "./rollout-tour.ts";
+import type { TourStep, TourView } from "./rollout-step.ts";
 import type { RolloutTarget } from "./rollout-record.ts";
 
 /** A machine at work, as a row of the table. */
 export interface ScreenRow {
   readonly target: RolloutTarget;
-  readonly tour: Pick<RolloutTour, "goal" | "step" | "parked">;
+  readonly tour: TourView;
   readonly sinceMs: number;
 }
 

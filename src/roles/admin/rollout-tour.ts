@@ -12,35 +12,21 @@ import { type Finding, lookAt } from "./rollout-look.ts";
 import { RolloutLease } from "./rollout-lease.ts";
 import { rolloutLimits } from "./rollout-limits.ts";
 import { Patience } from "./rollout-patience.ts";
-import type { Outcome, PlanRecord, StepRecord } from "./rollout-record.ts";
+import type { Outcome } from "./rollout-record.ts";
 import { requestOf } from "./rollout-request.ts";
 import type { MachineProgress } from "./rollout-state.ts";
-import type { Goal, TourStep } from "./rollout-step.ts";
-
-/** What a tour tells the rollout that it is part of. */
-export interface TourHost {
-  readonly plan: PlanRecord;
-  record(record: StepRecord): void;
-  call(machine: string, call: Call): void;
-  told(tour: RolloutTour): void;
-  /** It did not work: whatever has the new image goes back. */
-  failed(tour: RolloutTour, reason: string): void;
-  /** Nothing more can be done for it now; something of ours may still be on it. */
-  stranded(tour: RolloutTour, reason: string): void;
-  /** The token is no good any more. */
-  refused(reason: string): void;
-}
+import type { Goal, TourStep, TourView } from "./rollout-step.ts";
+import type { TourHost } from "./rollout-tour-host.ts";
 
 /**
  * One machine on its way to an image: leased, looked at, cordoned, updated, watched through the gates,
  * and given back. It may begin anywhere: every step looks at what is there, so a tour that was broken
  * off is simply walked again. `goal` `out` gives the machine back as its image is.
  */
-export class RolloutTour {
+export class RolloutTour implements TourView {
   readonly machine: MachineProgress;
   goal: Goal;
   step: TourStep = "lease";
-  /** Waits for its turn; only its lease is looked after. */
   parked: boolean;
   readonly #host: TourHost;
   #lease: RolloutLease | undefined;

@@ -2,8 +2,9 @@ import type { Answer, Call } from "./rollout-call.ts";
 import type { Outcome, StepRecord } from "./rollout-record.ts";
 import { nextBack, nextForward } from "./rollout-schedule.ts";
 import type { MachineProgress, RolloutState } from "./rollout-state.ts";
-import type { Goal, TourStep } from "./rollout-step.ts";
-import { RolloutTour, type TourHost } from "./rollout-tour.ts";
+import type { Goal, TourStep, TourView } from "./rollout-step.ts";
+import { RolloutTour } from "./rollout-tour.ts";
+import type { TourHost } from "./rollout-tour-host.ts";
 
 export type RolloutEvent =
   | {
@@ -113,7 +114,7 @@ export class Rollout {
   }
 
   /** The machines at work. */
-  get tours(): ReadonlyMap<string, Pick<RolloutTour, "goal" | "step" | "parked">> {
+  get tours(): ReadonlyMap<string, TourView> {
     return this.#tours;
   }
 
@@ -183,7 +184,7 @@ export class Rollout {
     for (const [id, { step }] of this.#tours) if (step === "over") this.#tours.delete(id);
   }
 
-  #turn(tour: RolloutTour, reason: string): void {
+  #turn(tour: TourView, reason: string): void {
     this.#notice({ kind: "failed", machine: tour.id, reason });
     if (this.state.turned !== undefined) return;
     this.#record({ type: "turn", machine: tour.id, reason });
@@ -195,7 +196,7 @@ export class Rollout {
     this.#outputs.push({ kind: "record", record });
   }
 
-  #tell({ id: machine, goal, step }: RolloutTour): void {
+  #tell({ id: machine, goal, step }: TourView): void {
     const { ended } = this.state.machines.get(machine) ?? {};
     const { outcome, reason } = ended ?? {};
     this.#notice({ kind: "machine", machine, goal, step, outcome, reason });
