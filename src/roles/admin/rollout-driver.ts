@@ -110,7 +110,7 @@ class Inbox {
     if (leftMs === undefined) await waiting;
     else {
       // The sleep that was cut short has nothing to say.
-      const slept = this.#clock.sleep(leftMs, woken.signal).catch(() => undefined);
+      const slept = this.#clock.sleep(Math.max(0, leftMs), woken.signal).catch(() => undefined);
       await Promise.race([waiting, slept]);
     }
     this.#wake = undefined;

@@ -146,26 +146,20 @@ export class Rollout {
     return next && this.#openTour(next, "new");
   }
 
-  /** One after the other, the newest first; those that hold a lease already wait for it parked. */
+  /**
+   * One after the other, the newest first; but before all others those that we hold cordoned, and
+   * they alone when the user wants no more to be begun.
+   */
   #beginBack(): RolloutTour | undefined {
     const tours = [...this.#tours.values()];
     if (tours.some(({ goal, parked }) => goal === "old" && !parked)) return undefined;
-    const busy = new Set(tours.filter(({ parked }) => !parked).map(({ id }) => id));
-    for (const id of this.#stranded.keys()) busy.add(id);
-    const next = nextBack(this.state, busy);
-    if (next === undefined) return undefined;
-    const waiting = this.#tours.get(next.target.id);
-    if (waiting !== undefined) {
-      waiting.unpark(this.#nowMs);
-      return waiting;
-    }
-    // What is cordoned by us goes back all the same; the others keep the new image until a resume.
-    if (!this.#stopping) return this.#openTour(next, "old");
-    const parked = tours
+    const [parked] = tours
       .filter((tour) => tour.parked)
-      .toSorted((a, b) => b.machine.changed - a.machine.changed)[0];
+      .toSorted((a, b) => b.machine.changed - a.machine.changed);
     parked?.unpark(this.#nowMs);
-    return parked;
+    if (parked !== undefined || this.#stopping) return parked;
+    const next = nextBack(this.state, new Set([...this.#tours.keys(), ...this.#stranded.keys()]));
+    return next && this.#openTour(next, "old");
   }
 
   #goalOf(machine: MachineProgress): Goal {

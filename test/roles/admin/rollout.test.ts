@@ -42,8 +42,11 @@ test("a sick image goes back everywhere, the failed machine too", async () => {
   expect([...on.fleet.machines.values()].filter(({ image }) => image === newImage)).toEqual([]);
 });
 
+/** More of them in a long test: FV_ROLLOUTS=20000. */
+const rounds = Number(process.env["FV_ROLLOUTS"]) || 400;
+
 test("any weather, killed and resumed anywhere: nothing is left behind", async () => {
-  for (let round = 0; round < Number(process.env["ROUNDS"] ?? 300); round += 1) {
+  for (let round = 0; round < rounds; round += 1) {
     const random = seededRandom(seed + round * 7919);
     const sick = random() < 0.4 ? new Set([between(random, 0, 11)]) : new Set<number>();
     const failing = random() * 0.12;
@@ -71,14 +74,6 @@ test("any weather, killed and resumed anywhere: nothing is left behind", async (
     on.fleet.weather = { ...fairWeather, sick };
     for (let more = 0; more < 4 && done?.state.finished !== true; more += 1)
       done = await on.resume();
-    if (process.env["DEBUG"] && !done!.state.finished) {
-      console.log(on.journal);
-      console.log(
-        on.notices.filter((n) => n.kind !== "machine"),
-        on.fleet.calls.slice(-30),
-        [...on.fleet.machines.values()].slice(0, 4),
-      );
-    }
     expect({ round, problems: on.problems(done!.state), finished: done!.state.finished }).toEqual({
       round,
       problems: [],

@@ -1,3 +1,4 @@
+import type { Call } from "../../../src/roles/admin/rollout-call.ts";
 import { driveRollout } from "../../../src/roles/admin/rollout-driver.ts";
 import { RolloutFleet } from "../../../src/roles/admin/rollout-fleet.ts";
 import {
@@ -62,7 +63,10 @@ export class SimulatedRollout {
         }
         this.journal += lines;
       },
-      call: async (machine, call) => fleet.call(machine, call),
+      call: async (machine, call) => {
+        this.#checkAnnounced(machine, call);
+        return fleet.call(machine, call);
+      },
       clock: this.#time,
       tell: (notice) => this.notices.push(notice),
       stop: options.stop ?? new AbortController().signal,
@@ -77,6 +81,18 @@ export class SimulatedRollout {
       await this.#time.run(this.#time.sleep(100));
       return undefined;
     }
+  }
+
+  /** Whatever changes a machine is in the journal before it is sent. */
+  #checkAnnounced(machine: string, call: Call): void {
+    if (["read", "handshake", "renew"].includes(call.kind)) return;
+    const { steps } = decodeJournal(new TextEncoder().encode(this.journal));
+    const wanted = call.kind === "cordon" ? "begin" : call.kind;
+    const last = steps.findLast(
+      (step) => "machine" in step && step.machine === machine && step.type === wanted,
+    );
+    if (last === undefined || (last.type === "begin" && !last.cordon))
+      throw new Error(`${call.kind} of ${machine} is not in the journal`);
   }
 
   /** As `--resume` does it. */

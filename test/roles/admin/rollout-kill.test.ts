@@ -1,0 +1,85 @@
+import { expect, test } from "bun:test";
+import { fileURLToPath } from "node:url";
+import { programEnv } from "../../support/program.ts";
+import { between, seed, seededRandom } from "../../support/seed.ts";
+import { type FleetStage, images, leftovers, openFleetStage } from "./fleet-stage.ts";
+
+const mainPath = fileURLToPath(new URL("../../../src/main.ts", import.meta.url));
+const kills = 30;
+
+test("killed with -9 at 30 random lines of the journal, and resumed: nothing is left behind", async () => {
+  const random = seededRandom(seed);
+  const on = await openFleetStage();
+  try {
+    await on.createTenants(10);
+    const [stopped] = await on.machines();
+    await on.call("POST", `/v1/apps/vault-tenants/machines/${stopped?.id}/stop`);
+    const counts = { kills: 0, rollouts: 0 };
+    let at = images.old as string;
+    while (counts.kills < kills) {
+      counts.rollouts += 1;
+      // Every third one has to go back; the fleet is then as before.
+      const sick = counts.rollouts % 3 === 0;
+      const image = sick ? images.sick : at === images.old ? images.new : images.old;
+      const ended = await killedRollout(on, image, () => between(random, 1, 30));
+      const { exitCode } = ended;
+      counts.kills += ended.kills;
+      expect([counts, exitCode]).toEqual([counts, sick ? 8 : 0]);
+      if (!sick) at = image;
+      const machines = await on.machines();
+      expect([counts, leftovers(machines)]).toEqual([counts, []]);
+      expect(machines.map(({ config }) => config.image)).toEqual(machines.map(() => at));
+      const resting = machines.filter(({ state }) => state !== "started").map(({ id }) => id);
+      expect(resting).toEqual([stopped?.id ?? ""]);
+      expect(machines.map(({ config }) => Object.keys(config.env))).toEqual(
+        machines.map(() => ["ACCESS_TOKEN"]),
+      );
+    }
+  } finally {
+    await on.close();
+  }
+}, 60_000);
+
+/** One rollout, killed whenever its journal has so many lines more, until one run of it comes to its end. */
+async function killedRollout(on: FleetStage, image: string, nextLines: () => number) {
+  const numbers = ["--soak-secs", "0", "--health-timeout-secs", "1", "--concurrency", "3"];
+  let words = ["--image", image, "--all-tenants", ...numbers];
+  let count = 0;
+  for (;;) {
+    const known = on.journals();
+    const run = begin(on, words);
+    const before = words.includes("--resume") ? on.journal().length : 0;
+    const goalLines = before + nextLines();
+    const exitCode = await Promise.race([
+      run.exited,
+      killAt(run, () => {
+        const fresh = words.includes("--resume") || on.journals().length > known.length;
+        return fresh && on.journal().length >= goalLines;
+      }),
+    ]);
+    await run.exited;
+    if (exitCode !== undefined) return { exitCode, kills: count };
+    count += 1;
+    if (on.journals().length > 0) words = ["--resume", on.journals().at(-1) ?? ""];
+  }
+}
+
+function begin(on: FleetStage, words: readonly string[]) {
+  return Bun.spawn(
+    [process.execPath, mainPath, "admin", "tenant", "update-image", "--no-handshake", ...words],
+    { env: programEnv(on.env), cwd: "/", stdin: "ignore", stdout: "ignore", stderr: "ignore" },
+  );
+}
+
+/** Resolves with undefined when it was killed. */
+async function killAt(run: Bun.Subprocess, isTime: () => boolean): Promise<undefined> {
+  while (run.exitCode === null) {
+    if (isTime()) {
+      if (run.pid > 1) run.kill("SIGKILL");
+      await run.exited;
+      return undefined;
+    }
+    await Bun.sleep(1);
+  }
+  return new Promise(() => undefined);
+}
