@@ -50,14 +50,10 @@ async function killedRollout(on: FleetStage, image: string, nextLines: () => num
     const run = begin(on, words);
     const before = words.includes("--resume") ? on.journal().length : 0;
     const goalLines = before + nextLines();
-    const exitCode = await Promise.race([
-      run.exited,
-      killAt(run, () => {
-        const fresh = words.includes("--resume") || on.journals().length > known.length;
-        return fresh && on.journal().length >= goalLines;
-      }),
-    ]);
-    await run.exited;
+    const exitCode = await runUntil(run, () => {
+      const fresh = words.includes("--resume") || on.journals().length > known.length;
+      return fresh && on.journal().length >= goalLines;
+    });
     if (exitCode !== undefined) return { exitCode, kills: count };
     count += 1;
     if (on.journals().length > 0) words = ["--resume", on.journals().at(-1) ?? ""];
@@ -71,15 +67,10 @@ function begin(on: FleetStage, words: readonly string[]) {
   );
 }
 
-/** Resolves with undefined when it was killed. */
-async function killAt(run: Bun.Subprocess, isTime: () => boolean): Promise<undefined> {
-  while (run.exitCode === null) {
-    if (isTime()) {
-      if (run.pid > 1) run.kill("SIGKILL");
-      await run.exited;
-      return undefined;
-    }
-    await Bun.sleep(1);
-  }
-  return new Promise(() => undefined);
+/** The exit code, or undefined where it was killed because it was time. */
+async function runUntil(run: Bun.Subprocess, isTime: () => boolean): Promise<number | undefined> {
+  while (run.exitCode === null && !isTime()) await Bun.sleep(1);
+  if (run.exitCode === null && run.pid > 1) run.kill("SIGKILL");
+  const exitCode = await run.exited;
+  return run.signalCode === null ? exitCode : undefined;
 }
