@@ -31,6 +31,12 @@ export interface Fault {
   readonly words: string;
 }
 
+/** What was asked for was certainly not done. */
+export function isRefusal(answer: Answer): boolean {
+  const refusals: readonly string[] = ["conflict", "refused", "not-found", "no-capacity"];
+  return answer.kind === "fault" && refusals.includes(answer.fault.kind);
+}
+
 /** A machine, as far as a rollout looks at it. */
 export interface MachineView {
   readonly state: string;

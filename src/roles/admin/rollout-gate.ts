@@ -49,8 +49,9 @@ export class GateWatch {
     const graceMs = this.step === "soak" ? this.#options.healthMs : 0;
     if (nowMs >= this.#deadlineMs + graceMs) return failed(`${limitWords[this.step]}: ${words}`);
     if (this.step === "handshake") this.step = "health";
-    this.#pauseMs = Math.min(this.#pauseMs * 2, rolloutLimits.pollMs);
-    return { kind: "wait", pauseMs: this.#pauseMs };
+    const pauseMs = this.#pauseMs;
+    this.#pauseMs = Math.min(pauseMs * 2, rolloutLimits.pollMs);
+    return { kind: "wait", pauseMs };
   }
 
   #health(view: MachineView, nowMs: number): Verdict {

@@ -6,7 +6,7 @@ export const rolloutLimits = {
   leaseSecondsMin: 30,
   leaseSecondsMax: 3_600,
   /** A gate looks at once, then less and less often, at last this often. */
-  pollMsFirst: 200,
+  pollMsFirst: 100,
   pollMs: 2_000,
   /** One step of one machine: calls that failed in passing, and pauses between them. */
   attemptsMax: 8,

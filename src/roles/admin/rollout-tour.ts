@@ -4,6 +4,7 @@ import {
   type Fault,
   isGone,
   isPassing,
+  isRefusal,
   isResting,
   type MachineView,
 } from "./rollout-call.ts";
@@ -39,6 +40,8 @@ export class RolloutTour implements TourView {
   #launch = false;
   #ending: { readonly outcome: Outcome; readonly reason?: string } | undefined;
   #turning = false;
+  /** An update to the new image was sent, and was not refused. */
+  #mayBeUpdated: boolean;
   #uncordoned = false;
 
   constructor(host: TourHost, machine: MachineProgress, start: { goal: Goal; parked: boolean }) {
@@ -46,6 +49,7 @@ export class RolloutTour implements TourView {
     this.machine = machine;
     this.goal = start.goal;
     this.parked = start.parked;
+    this.#mayBeUpdated = machine.changed > 0;
     if (start.goal === "out") this.#ending = { outcome: "untouched" };
   }
 
@@ -79,6 +83,7 @@ export class RolloutTour implements TourView {
       return;
     }
     this.#calling = false;
+    if (call.kind === "update") this.#mayBeUpdated ||= !isRefusal(answer);
     if (answer.kind === "fault") this.#handleFault(answer.fault, nowMs);
     else this.#handleGood(answer, nowMs);
     if (this.#turning) this.turn(nowMs);
@@ -324,7 +329,7 @@ export class RolloutTour implements TourView {
 
   /** Before anything of ours was on it that is nobody's fault; after, the new image may be the cause. */
   #vanished(): void {
-    const guilty = this.goal === "new" && this.machine.changed > 0;
+    const guilty = this.goal === "new" && this.#mayBeUpdated;
     // The turn first: after the end nobody would know of it.
     if (guilty) this.#host.failed(this, "it is gone after its update");
     this.#end({ outcome: "gone", reason: "the machine is gone" });
