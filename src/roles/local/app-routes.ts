@@ -47,7 +47,7 @@ export function appRoutes(
       await fleet.destroyApp(fleet.existingApp(param(call, "app")).name);
       return { status: 202 };
     }),
-    route("GET", "/v1/apps/{app}", "read", (call) => ({
+    route("GET", "/v1/apps/{app}", "action", (call) => ({
       status: 200,
       json: view(fleet.existingApp(param(call, "app"))),
     })),

@@ -1,4 +1,6 @@
 import * as v from "valibot";
+import { parseGoDuration } from "../../fly/duration.ts";
+import { localLimits } from "./limits.ts";
 import type { MachineConfig } from "./machine-config.ts";
 
 export interface CheckView {
@@ -29,6 +31,8 @@ export interface CheckPlan {
   /** For HTTP. */
   readonly path: string;
   readonly method: string;
+  readonly intervalMs: number;
+  readonly timeoutMs: number;
 }
 
 /** The checks of a configuration: those with a name, then those of its services under Fly's names. */
@@ -47,6 +51,12 @@ export function checkPlans(config: MachineConfig): CheckPlan[] {
   return [...named, ...served];
 }
 
+function durationMs(value: unknown, byDefault: number): number {
+  const known = typeof value === "string" || typeof value === "number";
+  const ms = known ? parseGoDuration(value) : undefined;
+  return ms === undefined || ms < localLimits.checkMsMin ? byDefault : ms;
+}
+
 function planOf(name: string, check: v.InferOutput<typeof checkShape>, port: number): CheckPlan {
   const { path, method } = check;
   return {
@@ -54,6 +64,8 @@ function planOf(name: string, check: v.InferOutput<typeof checkShape>, port: num
     type: check.type ?? "tcp",
     port: check.port ?? port,
     path: typeof path === "string" ? path : "/",
-    method: typeof method === "string" ? method : "GET",
+    method: typeof method === "string" ? method.toUpperCase() : "GET",
+    intervalMs: durationMs(check["interval"], localLimits.checkIntervalMs),
+    timeoutMs: durationMs(check["timeout"], localLimits.checkTimeoutMs),
   };
 }

@@ -1,6 +1,7 @@
 import { copyFileSync, existsSync, mkdirSync, renameSync, statSync, truncateSync } from "node:fs";
 import { join } from "node:path";
 import type { CheckView } from "./health-checks.ts";
+import { HealthProber } from "./health-prober.ts";
 import { ulid } from "./identifier.ts";
 import { localLimits } from "./limits.ts";
 import { unusedLoopbackAddress } from "./loopback-address.ts";
@@ -27,6 +28,8 @@ export interface LocalHost extends MachineHost {
   /** For a machine that has run on while no fly-local was there. */
   keepSocket(record: MachineRecord): void;
   closeSockets(): void;
+  /** Begins the health checks that are due, of the machines that are started. */
+  pollChecks(started: readonly MachineRecord[]): void;
   /** A machine's log never grows beyond twice its limit; the older half is kept beside it. */
   trimLog(machineId: string): void;
 }
@@ -37,6 +40,7 @@ export class Host implements LocalHost {
   readonly #entrypoint: readonly string[];
   readonly #services: () => SocketServices;
   readonly #sockets = new Map<string, MachineSocket>();
+  readonly #prober: HealthProber;
   readonly changed: MachineHost["changed"];
   readonly log: MachineHost["log"];
   readonly wallMs: MachineHost["wallMs"];
@@ -53,6 +57,7 @@ export class Host implements LocalHost {
     this.#store = options.store;
     this.#entrypoint = options.entrypoint;
     this.#services = options.services;
+    this.#prober = new HealthProber(options.wallMs);
     this.changed = options.changed;
     this.log = options.log;
     this.wallMs = options.wallMs;
@@ -60,8 +65,9 @@ export class Host implements LocalHost {
 
   readonly newAddress = unusedLoopbackAddress;
 
-  /** Nobody looks: what runs here is asked by those who want to know. */
-  readonly checks = (): readonly CheckView[] => [];
+  readonly checks = (record: MachineRecord): readonly CheckView[] => this.#prober.views(record);
+
+  readonly pollChecks = (started: readonly MachineRecord[]): void => this.#prober.poll(started);
 
   readonly restartDelayMs = (restarts: number): number =>
     Math.min(localLimits.restartDelayMs * 2 ** restarts, localLimits.restartDelayMsMax);

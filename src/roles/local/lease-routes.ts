@@ -4,7 +4,7 @@ import { ApiError } from "./api-error.ts";
 import type { Fleet } from "./fleet.ts";
 import { localLimits } from "./limits.ts";
 import type { Machine } from "./machine.ts";
-import { param, parseBody } from "./request-input.ts";
+import { param, parseBody, queryInteger } from "./request-input.ts";
 import type { MachineRecord } from "./record.ts";
 import { type Answer, type ApiCall, type Route, route } from "./router.ts";
 
@@ -35,8 +35,10 @@ export function leaseRoutes(fleet: Fleet): Route[] {
       const subject = namedMachine(fleet, call);
       requireLease(subject, call.headers);
       const asked = parseBody(leaseRequest, call.body);
-      const ttl = asked.ttl ?? Number(call.query.get("ttl") ?? 30);
-      takeLease(subject, Math.min(ttl, localLimits.leaseSecondsMax), asked.description);
+      const range = { min: 1, max: localLimits.leaseSecondsMax };
+      // The query is how Fly's own client says it.
+      const ttl = asked.ttl ?? queryInteger(call, "ttl", range) ?? localLimits.leaseSeconds;
+      takeLease(subject, ttl, asked.description);
       return leaseAnswer(201, subject.record);
     }),
     route("DELETE", lease, "action", (call) => {

@@ -49,6 +49,11 @@ export const localLimits = {
   upkeepMs: 15_000,
   /** Longer than the longest wait, so that a client that waits in turns keeps its connection. */
   keepAliveMs: 90_000,
+  /** Of health checks whose configuration says nothing, the shortest that is done, and how many at once. */
+  checkIntervalMs: 10_000,
+  checkTimeoutMs: 2_000,
+  checkMsMin: 100,
+  checksAtOnceMax: 64,
   restartDelayMs: 1_000,
   restartDelayMsMax: 30_000,
   /** How often a process that is not our child any more is looked for. */
@@ -57,6 +62,7 @@ export const localLimits = {
   freezeRoundsMax: 50,
   signingKeysMax: 3,
   addressAttemptsMax: 50,
+  leaseSeconds: 30,
   leaseSecondsMax: 3_600,
   /** Of a fault script. */
   faultsMax: 1_000,

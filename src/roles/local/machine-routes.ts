@@ -31,7 +31,7 @@ export function machineRoutes(fleet: Fleet, options: { readonly region: string }
     route("GET", machines, "action", (call) => listMachines(fleet, call)),
     route("POST", machines, "action", async (call) => createMachine(fleet, call, options.region)),
     selfServiceRoute("GET", machine, "read", (call) => readMachine(fleet, call)),
-    route("GET", `${machine}/versions`, "read", (call) => {
+    route("GET", `${machine}/versions`, "action", (call) => {
       const { version, config, versions = [] } = namedMachine(fleet, call).record;
       const all = [{ version, config }, ...versions];
       return ok(all.map((each) => ({ version: each.version, user_config: each.config })));

@@ -37,10 +37,10 @@ export function machineRunRoutes(fleet: Fleet): Route[] {
       held(call).signal(parseBody(v.looseObject({ signal: signalName }), call.body).signal);
       return ok({ ok: true });
     }),
-    route("GET", `${machine}/wait`, "none", async (call) =>
+    route("GET", `${machine}/wait`, "action", async (call) =>
       waitForState(namedMachine(fleet, call), call),
     ),
-    route("GET", `${machine}/events`, "read", (call) => {
+    route("GET", `${machine}/events`, "action", (call) => {
       const range = { min: 1, max: localLimits.eventsMax };
       const limit = queryInteger(call, "limit", range) ?? localLimits.eventsDefault;
       return ok(

@@ -71,6 +71,7 @@ export class Machine {
       if (record.state === "stopping") this.stop();
       if (record.state === "suspending") this.#freeze(process);
       if (record.state === "replacing") this.#replace(true);
+      if (record.state === "starting") void process.ready?.then(() => this.#started(process));
       return;
     }
     const wasRunning = record.process !== undefined;
@@ -223,7 +224,6 @@ export class Machine {
   #replaced(): void {
     if (this.record.state !== "replacing") return;
     const ranBefore = this.record.events.some(({ type }) => type === "start");
-    this.#event("update", ranBefore ? "stopped" : "created", "flyd");
     this.#move(ranBefore ? "stopped" : "created");
     if (this.#launchNext) this.start("flyd");
   }
@@ -292,7 +292,12 @@ export class Machine {
       requested,
       restarting,
     });
-    this.#event("exit", "stopped", "flyd", exitRequest(exit, { requested, restarting }, record));
+    this.#event(
+      "exit",
+      "stopped",
+      "flyd",
+      exitRequest(exit, { requested, restarting, atMs: this.nowMs }, record),
+    );
     if (record.state === "destroying") return;
     if (record.state === "replacing") this.#replaced();
     else if (restarting) this.#restartLater();
@@ -368,7 +373,7 @@ async function endWithin(
 
 function exitRequest(
   exit: MachineExit,
-  why: { readonly requested: boolean; readonly restarting: boolean },
+  why: { readonly requested: boolean; readonly restarting: boolean; readonly atMs: number },
   record: MachineRecord,
 ): Record<string, unknown> {
   return {
@@ -376,6 +381,8 @@ function exitRequest(
       exit_code: exit.exitCode ?? null,
       guest_exit_code: exit.exitCode ?? 0,
       guest_signal: exit.signal ?? null,
+      signal: exit.signal ?? null,
+      exited_at: new Date(why.atMs).toISOString(),
       oom_killed: false,
       requested_stop: why.requested,
       restarting: why.restarting,

@@ -19,7 +19,7 @@ const mergeRequest = v.looseObject({
 /** Metadata may change without a new version and without touching what runs. */
 export function metadataRoutes(fleet: Fleet): Route[] {
   return [
-    route("GET", metadata, "read", (call) => ({
+    route("GET", metadata, "action", (call) => ({
       status: 200,
       json: stringMap(namedMachine(fleet, call).record.config["metadata"]),
     })),
@@ -35,7 +35,7 @@ export function metadataRoutes(fleet: Fleet): Route[] {
         return noContent;
       }),
     ),
-    route("GET", `${metadata}/{key}`, "read", (call) => {
+    route("GET", `${metadata}/{key}`, "action", (call) => {
       const map = stringMap(namedMachine(fleet, call).record.config["metadata"]);
       const key = param(call, "key");
       if (!Object.hasOwn(map, key)) throw new ApiError(404, `metadata key ${key} not found`);

@@ -21,7 +21,7 @@ export function platformRoutes(
 ): Route[] {
   const nearest = options.region;
   return [
-    route("GET", "/v1/platform/regions", "none", () => {
+    route("GET", "/v1/platform/regions", "action", () => {
       // In the letters that the live service uses, which are not those of its description.
       return ok({ Regions: regions.map(regionView), Nearest: nearest });
     }),
@@ -30,7 +30,7 @@ export function platformRoutes(
       const named = regionsNamed(asked.region ?? "any", nearest);
       return ok({ regions: placements(named, asked.count ?? 0, fleet) });
     }),
-    route("GET", "/v1/tokens/current", "none", () => {
+    route("GET", "/v1/tokens/current", "action", () => {
       const { slug } = options.org;
       const token = { token_id: "local", org_slug: slug, organization: slug, apps: [] };
       return ok({ tokens: [{ ...token, restricted_to_machine: "", source_machine_id: "" }] });

@@ -30,7 +30,7 @@ export type Delivery =
   | { readonly kind: "trickle"; readonly everyMs: number }
   | { readonly kind: "pad"; readonly bytes: number };
 
-/** Which of Fly's request limits a call counts against. */
+/** Which of Fly's request limits a call counts against; only reading one machine is `read`. */
 export type Pace = "action" | "read" | "none";
 
 export interface Route {

@@ -132,6 +132,10 @@ async function startLocked(
     store.retryUnsaved();
     for (const machine of fleet.machines) if (machine.isRunning) host.trimLog(machine.record.id);
   }, localLimits.upkeepMs);
+  const checking = setInterval(() => {
+    const records = fleet.machines.map(({ record }) => record);
+    host.pollChecks(records.filter(({ state }) => state === "started"));
+  }, localLimits.checkMsMin);
   return {
     apiBase,
     issuer: issuer.url,
@@ -141,6 +145,7 @@ async function startLocked(
     machineCount: fleet.machines.filter((machine) => machine.isRunning).length,
     async close({ keepMachines }) {
       clearInterval(upkeep);
+      clearInterval(checking);
       // First, so that nobody starts what is about to be stopped.
       await server.close();
       if (!keepMachines) await fleet.stopAll();

@@ -1,8 +1,9 @@
 import { randomInt } from "node:crypto";
-import { type Behaviour, behaviourOf } from "./behaviour.ts";
+import { behaviourOf } from "./behaviour.ts";
 import { checkPlans, type CheckView } from "./health-checks.ts";
 import type { LocalHost } from "./host.ts";
 import type { MachineHost } from "./machine.ts";
+import { stopPlan } from "./machine-config.ts";
 import type { MachineExit, MachineProcess } from "./machine-process.ts";
 import type { MachineRecord } from "./record.ts";
 
@@ -33,20 +34,19 @@ export class SimulatedHost implements LocalHost {
   readonly launch = (record: MachineRecord): MachineProcess => {
     const behaviour = behaviourOf(record.config);
     if (behaviour === "bad-start") throw new Error("the image cannot be started");
-    return simulateProcess(behaviour, this.#times, this.#times.startMs);
+    return simulateProcess(record, this.#times, this.#times.startMs);
   };
 
   /** What was started is still so: there is nothing that could have ended. */
   readonly adopt = (record: MachineRecord): MachineProcess | undefined =>
-    record.process === undefined
-      ? undefined
-      : simulateProcess(behaviourOf(record.config), this.#times, 0);
+    record.process === undefined ? undefined : simulateProcess(record, this.#times, 0);
 
   readonly restartDelayMs = (): number => this.#times.startMs;
 
   readonly settle = (): void => undefined;
   readonly keepSocket = (): void => undefined;
   readonly closeSockets = (): void => undefined;
+  readonly pollChecks = (): void => undefined;
   readonly trimLog = (): void => undefined;
 
   /** In the form of Fly's private network. Nobody answers there. */
@@ -72,10 +72,12 @@ export class SimulatedHost implements LocalHost {
 }
 
 function simulateProcess(
-  behaviour: Behaviour,
+  { config }: MachineRecord,
   times: SimulatedTimes,
   startMs: number,
 ): MachineProcess {
+  const behaviour = behaviourOf(config);
+  const stopSignals: readonly string[] = ["SIGINT", "SIGTERM", "SIGQUIT", stopPlan(config).signal];
   const exited = Promise.withResolvers<MachineExit>();
   const timers: NodeJS.Timeout[] = [];
   const later = (ms: number, work: () => void): void => {
@@ -97,7 +99,7 @@ function simulateProcess(
     exited: exited.promise,
     signal(name) {
       if (name === "SIGKILL") end({ exitCode: undefined, signal: name });
-      else if (behaviour !== "bad-stop" && stopping.has(name))
+      else if (behaviour !== "bad-stop" && stopSignals.includes(name))
         later(times.stopMs, () => end({ exitCode: 0, signal: undefined }));
     },
     freeze: () => [],
@@ -106,12 +108,3 @@ function simulateProcess(
     },
   };
 }
-
-const stopping: ReadonlySet<NodeJS.Signals> = new Set([
-  "SIGHUP",
-  "SIGINT",
-  "SIGQUIT",
-  "SIGTERM",
-  "SIGUSR1",
-  "SIGUSR2",
-]);

@@ -50,7 +50,7 @@ export function volumeRoutes(fleet: Fleet, options: { readonly region: string })
       });
       return { status: 200, json: volumeView(volume) };
     }),
-    route("GET", `${volumes}/{volume}`, "read", (call) => {
+    route("GET", `${volumes}/{volume}`, "action", (call) => {
       const volume = fleet.seenVolume(namedVolume(fleet, call), call.reader);
       return { status: 200, json: volumeView(volume) };
     }),

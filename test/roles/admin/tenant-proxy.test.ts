@@ -48,7 +48,7 @@ test("the machine gets its key before it ever runs, and the entry leads to the p
   expect(machine?.events.map(({ type, status }) => `${type} ${status}`)).toEqual([
     "start started",
     "start starting",
-    "update stopped",
+    "update replacing",
     "launch created",
   ]);
   expect(JSON.stringify(machine?.config.metadata)).not.toContain("fva1_");

@@ -3,6 +3,7 @@ import { mkdtempSync, readFileSync, renameSync, rmSync, writeFileSync } from "no
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { newMachineId, newVolumeId, ulid } from "../../../src/roles/local/identifier.ts";
+import { CallLog } from "../../../src/roles/local/call-log.ts";
 import { localLimits } from "../../../src/roles/local/limits.ts";
 import { unusedLoopbackAddress } from "../../../src/roles/local/loopback-address.ts";
 import { Pacing } from "../../../src/roles/local/pacing.ts";
@@ -158,4 +159,12 @@ test("a state that cannot be written is kept in memory and written later", async
   expect(readFileSync(join(dir, "state.json"), "utf8")).not.toContain("a-1");
   store.retryUnsaved();
   expect(readFileSync(join(dir, "state.json"), "utf8")).toContain("a-1");
+});
+
+test("only so many calls are remembered, the last ones", () => {
+  const calls = new CallLog();
+  for (let atMs = 0; atMs <= localLimits.callsRemembered; atMs += 1)
+    calls.add({ atMs, method: "GET", route: "/", params: {}, status: 200 });
+  expect(calls.rows.length).toBeLessThanOrEqual(localLimits.callsRemembered);
+  expect(calls.rows.at(-1)?.atMs).toBe(localLimits.callsRemembered);
 });

@@ -156,6 +156,24 @@ test("the behaviour is told by tag, digest or metadata", () => {
   }
 });
 
+test("fly-local stopped hard while machines start and are replaced: it goes on with both", async () => {
+  const slow = { startMs: 60_000, checksMs: 5, stopMs: 60_000 };
+  const first = await openStage({ simulated: slow });
+  const starting = (await first.machine()).id;
+  const replaced = (await first.machine()).id;
+  const config = { image: "r/a:v2" };
+  await first.call("POST", `${machines}/${replaced}`, { config });
+  await eventually(async () => {
+    const { json } = await first.call("GET", machines);
+    return json.map((row: Json) => row.state).join() === "starting,replacing";
+  });
+  await first.server.close({ keepMachines: true });
+  const quick = { startMs: 1, checksMs: 1, stopMs: 1 };
+  const again = await openStage({ stateDir: first.dir, simulated: quick });
+  for (const id of [starting, replaced]) await again.reach(id, "started");
+  await again.close();
+});
+
 test("suspended and started again, restarted, kept over a restart of fly-local", async () => {
   const first = await openStage({ simulated: { startMs: 5, checksMs: 5, stopMs: 5 } });
   const { id } = await first.machine();

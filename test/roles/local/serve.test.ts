@@ -2,6 +2,7 @@ import { afterEach, beforeEach, expect, test } from "bun:test";
 import { mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { localLimits } from "../../../src/roles/local/limits.ts";
 import { identify, isAlive } from "../../../src/roles/local/process-table.ts";
 import { main } from "../../../src/roles/local/main.ts";
 import { childEnv } from "../../../src/system/child-env.ts";
@@ -180,4 +181,43 @@ test("wrong words are refused with exit 2, and a broken state with a reason", as
   const context = memoryContext();
   expect(await main(["serve", "--state-dir", dir, "--listen", "127.0.0.1:0"], context)).toBe(1);
   expect(context.err()).toContain("state.json cannot be understood");
+});
+
+test("a fleet of records, with faults, room and lag told on the command line", async () => {
+  const faults = join(dir, "faults.json");
+  const call = "POST /v1/apps/{app}/machines";
+  writeFileSync(faults, JSON.stringify({ faults: [{ call, do: { kind: "capacity" } }] }));
+  const times = ["--start-ms", "1", "--checks-ms", "1", "--stop-ms", "1"];
+  const served = await serve("--no-run", ...times, "--faults", faults, "--capacity", "iad=1");
+  expect((await create(served)).status).toBe("insufficient_capacity");
+  const { id } = await create(served);
+  expect((await served.call("GET", `${machines}/${id}/wait?timeout=5`)).state).toBe("started");
+  expect((await create(served)).error).toContain("not enough capacity in iad");
+  expect((await served.call("GET", "/local/v1/faults")).faults[0].hits).toBe(1);
+  served.child.kill("SIGTERM");
+  expect(await served.child.exited).toBe(0);
+  const state = JSON.parse(readFileSync(join(dir, "state", "state.json"), "utf8"));
+  expect(state.machines).toMatchObject([{ id, state: "stopped", resume: true }]);
+});
+
+test("flags of fleets and faults that make no sense are refused", async () => {
+  const wrong = join(dir, "wrong.json");
+  writeFileSync(wrong, JSON.stringify({ faults: [{ call: "GET /v1/no", do: { kind: "html" } }] }));
+  const long = join(dir, "long.json");
+  writeFileSync(long, " ".repeat(localLimits.requestBytesMax + 1));
+  const cases = [
+    [["--no-run", "--start-ms", "soon"], "--start-ms takes 0 to"],
+    [["--no-run", "--stop-ms", `${localLimits.simulatedMsMax + 1}`], "--stop-ms takes 0 to"],
+    [["--lag-ms", `${localLimits.lagMsMax + 1}`], "--lag-ms takes 0 to"],
+    [["--capacity", "ord"], "--capacity takes REGION=N"],
+    [["--faults", join(dir, "none.json")], "cannot be read"],
+    [["--faults", long], "it is too long"],
+    [["--faults", wrong], "faults.0.call"],
+  ] as const;
+  for (const [words, told] of cases) {
+    const context = memoryContext();
+    const argv = ["serve", "--state-dir", join(dir, "state"), "--listen", "127.0.0.1:0", ...words];
+    expect([words, await main(argv, context)]).toEqual([words, 2]);
+    expect(context.err()).toContain(told);
+  }
 });

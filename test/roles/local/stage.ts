@@ -1,11 +1,13 @@
 import { chmodSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import * as v from "valibot";
 import {
   type LocalOptions,
   type LocalServer,
   startLocal,
 } from "../../../src/roles/local/server.ts";
+import { answerProblems, requestProblems } from "../../support/api-schema.ts";
 
 // Tests say themselves what they expect of an answer, and fail where it is not so.
 // oxlint-disable-next-line typescript/no-explicit-any
@@ -31,6 +33,18 @@ export interface Stage {
   reach(id: string, state: string): Promise<void>;
   log(id: string): Promise<string>;
   close(): Promise<void>;
+}
+
+const reportShape = v.looseObject({ faults: v.array(v.unknown()) });
+
+/** Every request that was answered well, and every answer, is as Fly's description says. */
+function checkDescribed(method: string, path: string, body: unknown, reply: Reply): void {
+  const url = new URL(path, "http://localhost");
+  const query = [...url.searchParams.keys()];
+  const asked = reply.status < 400 ? requestProblems(method, url.pathname, query, body) : [];
+  const answered = answerProblems(method, url.pathname, reply.status, reply.json);
+  const found = [...(asked ?? []), ...(answered ?? [])];
+  if (found.length > 0) throw new Error(`${method} ${path} ${reply.status}: ${found.join("; ")}`);
 }
 
 /** Runs what `init.cmd` of the machine says, so that a test decides how a machine behaves. */
@@ -61,11 +75,14 @@ export async function openStage(options: Partial<LocalOptions> = {}): Promise<St
       headers: { authorization: `Bearer ${server.apiToken}`, ...headers },
     });
     const text = await response.text();
-    return {
+    const reply = {
       status: response.status,
       json: text === "" ? undefined : JSON.parse(text),
       headers: response.headers,
     };
+    const spoiled = v.parse(reportShape, server.faults.report()).faults.length > 0;
+    if (!spoiled) checkDescribed(method, path, body, reply);
+    return reply;
   };
   return {
     dir,
