@@ -43,10 +43,13 @@ export class RolloutState {
   apply(record: StepRecord): void {
     if (record.type === "finish") this.finished = true;
     else if (record.type === "resume") this.#resume();
+    else if (record.type === "turn") this.turned ??= record.reason;
     else {
       const machine = this.machines.get(record.machine);
       // A machine that the plan does not have is none of ours.
-      if (machine !== undefined) this.#applyTo(machine, record);
+      if (machine === undefined) return;
+      if (record.type === "end") end(machine, record);
+      else this.#walk(machine, record);
     }
   }
 
@@ -78,17 +81,7 @@ export class RolloutState {
     }
   }
 
-  #applyTo(machine: MachineProgress, record: Exclude<StepRecord, { type: "resume" | "finish" }>) {
-    if (record.type === "turn") {
-      this.turned ??= record.reason;
-      return;
-    }
-    if (record.type === "end") {
-      machine.open = undefined;
-      machine.ended = { outcome: record.outcome, reason: record.reason };
-      if (record.outcome === "rolled-back") machine.changed = 0;
-      return;
-    }
+  #walk(machine: MachineProgress, record: TourRecord): void {
     const tour = (machine.open ??= newTour());
     machine.ended = undefined;
     switch (record.type) {
@@ -110,6 +103,14 @@ export class RolloutState {
     }
   }
 }
+
+function end(machine: MachineProgress, record: Extract<StepRecord, { type: "end" }>): void {
+  machine.open = undefined;
+  machine.ended = { outcome: record.outcome, reason: record.reason };
+  if (record.outcome === "rolled-back") machine.changed = 0;
+}
+
+type TourRecord = Exclude<StepRecord, { type: "resume" | "finish" | "turn" | "end" }>;
 
 function newTour(): OpenTour {
   return { nonce: undefined, runs: undefined, cordon: false };

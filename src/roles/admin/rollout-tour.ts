@@ -108,27 +108,34 @@ export class RolloutTour implements TourView {
   }
 
   #act(nowMs: number): void {
-    const nonce = this.#lease?.nonce;
-    if (nonce === undefined && this.step !== "look") this.step = "lease";
-    const change = ["cordon", "update", "launch", "uncordon"].includes(this.step);
-    if (change && this.#lease?.holds(nowMs) !== true) this.step = "lease";
-    // One that was lost may have been followed by another of ours.
-    if (this.step === "release" && this.#lease?.isLost === true) this.step = "lease";
-    if (this.step === "lease") this.#leaseAskedMs = nowMs;
+    this.step = this.#leasedStep(nowMs);
     if (this.step === "over") return;
+    if (this.step === "lease") this.#leaseAskedMs = nowMs;
     this.#calling = true;
     this.#host.told(this);
-    const to = this.goal === "new" ? "new" : "old";
+    const { machine, goal } = this;
+    const to = goal === "new" ? "new" : "old";
     const { record, call } = requestOf(this.step, {
       machine: this.id,
-      nonce: nonce ?? this.machine.open?.nonce,
+      nonce: this.#lease?.nonce ?? machine.open?.nonce,
       to,
-      image: to === "new" ? this.#host.plan.image : (this.machine.was?.pinned ?? ""),
+      image: to === "new" ? this.#host.plan.image : (machine.was?.pinned ?? ""),
       version: this.#view?.version ?? "",
       launch: this.#launch,
     });
     if (record !== undefined) this.#host.record(record);
     this.#host.call(this.id, call);
+  }
+
+  /** The step that is due, or `lease` where it needs one that we do not have for certain. */
+  #leasedStep(nowMs: number): TourStep {
+    const { step } = this;
+    const lease = this.#lease;
+    if (lease === undefined) return step === "look" ? step : "lease";
+    // One that was lost may have been followed by another of ours.
+    if (step === "release") return lease.isLost ? "lease" : step;
+    const isChange = ["cordon", "update", "launch", "uncordon"].includes(step);
+    return isChange && !lease.holds(nowMs) ? "lease" : step;
   }
 
   get #releasesLater(): boolean {
@@ -142,40 +149,26 @@ export class RolloutTour implements TourView {
   #handleGood(answer: Exclude<Answer, { kind: "fault" }>, nowMs: number): void {
     // Looking and leasing come before every new try, so they do not make up for the ones that failed.
     if (this.step !== "lease" && this.step !== "look") this.#patience.noteSuccess();
-    switch (this.step) {
-      case "lease":
-        if (answer.kind === "leased") this.#leased(answer.nonce, nowMs);
-        return;
-      case "look":
-        if (answer.kind === "seen") this.#decide(answer.view, nowMs);
-        return;
-      case "cordon":
-        this.#go("update", nowMs);
-        return;
-      case "update":
-        if (answer.kind === "seen") this.#updated(answer.view, nowMs);
-        return;
-      case "settle":
-        if (answer.kind === "seen") this.#settle(answer.view, nowMs);
-        return;
-      case "launch":
-        this.#enterGates(this.#view?.version ?? "", nowMs);
-        return;
-      case "start":
-      case "health":
-      case "handshake":
-      case "soak":
-        this.#watch(answer, nowMs);
-        return;
-      case "uncordon":
-        this.#uncordoned = true;
-        this.#go("release", nowMs);
-        return;
-      case "release":
-        this.#finish();
-        return;
-      case "over":
-    }
+    if (answer.kind === "leased") this.#leased(answer.nonce, nowMs);
+    else if (answer.kind === "seen") this.#handleSeen(answer.view, nowMs);
+    else this.#handleDone(nowMs);
+  }
+
+  #handleSeen(view: MachineView, nowMs: number): void {
+    if (this.step === "look") this.#decide(view, nowMs);
+    else if (this.step === "update") this.#updated(view, nowMs);
+    else if (this.step === "settle") this.#settle(view, nowMs);
+    else if (this.#gate !== undefined) this.#obey(this.#gate.see(view, nowMs), nowMs);
+  }
+
+  #handleDone(nowMs: number): void {
+    if (this.step === "cordon") this.#go("update", nowMs);
+    else if (this.step === "launch") this.#enterGates(this.#view?.version ?? "", nowMs);
+    else if (this.step === "release") this.#finish();
+    else if (this.step === "uncordon") {
+      this.#uncordoned = true;
+      this.#go("release", nowMs);
+    } else if (this.#gate !== undefined) this.#obey(this.#gate.shookHands(nowMs), nowMs);
   }
 
   #leased(nonce: string, nowMs: number): void {
@@ -252,13 +245,6 @@ export class RolloutTour implements TourView {
   #enterGates(version: string, nowMs: number): void {
     this.#gate = new GateWatch(this.#host.plan.options, version, nowMs);
     this.#go(this.#gate.step, nowMs);
-  }
-
-  #watch(answer: Exclude<Answer, { kind: "fault" }>, nowMs: number): void {
-    if (this.#gate === undefined) return;
-    const verdict =
-      answer.kind === "seen" ? this.#gate.see(answer.view, nowMs) : this.#gate.shookHands(nowMs);
-    this.#obey(verdict, nowMs);
   }
 
   #obey(verdict: ReturnType<GateWatch["see"]>, nowMs: number): void {

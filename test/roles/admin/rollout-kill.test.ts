@@ -15,7 +15,7 @@ test("killed with -9 at 30 random lines of the journal, and resumed: nothing is 
     const [stopped] = await on.machines();
     await on.call("POST", `/v1/apps/vault-tenants/machines/${stopped?.id}/stop`);
     const counts = { kills: 0, rollouts: 0 };
-    let at = images.old as string;
+    let at: string = images.old;
     while (counts.kills < kills) {
       counts.rollouts += 1;
       // Every third one has to go back; the fleet is then as before.

@@ -1,6 +1,6 @@
 import { MachinesApiError } from "../../../src/fly/api-error.ts";
 import type { FlyMachine } from "../../../src/fly/machine-shape.ts";
-import type { LeaseOptions, MachineUpdate } from "../../../src/fly/machine-wish.ts";
+import type { MachineUpdate } from "../../../src/fly/machine-wish.ts";
 import type { RolloutApi } from "../../../src/roles/admin/rollout-fleet.ts";
 import type { PlanRecord } from "../../../src/roles/admin/rollout-record.ts";
 import { between, type Random } from "../../support/seed.ts";
@@ -94,25 +94,25 @@ export class SimulatedFleet implements RolloutApi {
   readonly readMachine: RolloutApi["readMachine"] = async (id) =>
     this.#answer("read", id, (machine) => this.#view(machine));
 
-  readonly updateMachine: RolloutApi["updateMachine"] = async (id, wish, options = {}) =>
+  readonly updateMachine: RolloutApi["updateMachine"] = async (id, wish, options) =>
     this.#answer("update", id, (machine) => {
-      this.#requireLease(machine, options.leaseNonce);
-      if (options.leaseNonce === undefined || machine.lease === undefined)
+      this.#requireLease(machine, options?.leaseNonce);
+      if (options?.leaseNonce === undefined || machine.lease === undefined)
         throw new Error(`machine ${id} is updated without a lease`);
       if (wish.current_version !== String(machine.version)) throw refusal("conflict", "stale");
       this.#update(machine, wish);
       return this.#view(machine);
     });
 
-  readonly startMachine: RolloutApi["startMachine"] = async (id, options = {}) =>
+  readonly startMachine: RolloutApi["startMachine"] = async (id, options) =>
     this.#answer("start", id, (machine) => {
-      this.#requireLease(machine, options.leaseNonce);
+      this.#requireLease(machine, options?.leaseNonce);
       this.#boot(machine);
     });
 
-  readonly cordonMachine: RolloutApi["cordonMachine"] = async (id, options = {}) =>
+  readonly cordonMachine: RolloutApi["cordonMachine"] = async (id, options) =>
     this.#answer("cordon", id, (machine) => {
-      this.#requireLease(machine, options.leaseNonce);
+      this.#requireLease(machine, options?.leaseNonce);
       machine.cordoned = true;
       const cordoned = [...this.machines.values()].filter(
         (each) => each.cordoned && !each.cordonedBefore,
@@ -120,18 +120,15 @@ export class SimulatedFleet implements RolloutApi {
       this.cordonedMax = Math.max(this.cordonedMax, cordoned.length);
     });
 
-  readonly uncordonMachine: RolloutApi["uncordonMachine"] = async (id, options = {}) =>
+  readonly uncordonMachine: RolloutApi["uncordonMachine"] = async (id, options) =>
     this.#answer("uncordon", id, (machine) => {
-      this.#requireLease(machine, options.leaseNonce);
+      this.#requireLease(machine, options?.leaseNonce);
       machine.cordoned = false;
     });
 
-  readonly takeLease: RolloutApi["takeLease"] = async (
-    id,
-    seconds,
-    { leaseNonce, description = "" }: LeaseOptions = {},
-  ) =>
+  readonly takeLease: RolloutApi["takeLease"] = async (id, seconds, options) =>
     this.#answer("lease", id, (machine) => {
+      const { leaseNonce, description = "" } = options ?? {};
       this.#requireLease(machine, leaseNonce);
       const nonce = this.#lease(machine)?.nonce ?? `n${++this.#nonces}`;
       machine.lease = { nonce, description, untilMs: this.#time.nowMs + seconds * 1_000 };

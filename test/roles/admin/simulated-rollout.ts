@@ -6,10 +6,15 @@ import {
   encodeRecord,
   type PlanRecord,
 } from "../../../src/roles/admin/rollout-record.ts";
-import { RolloutState } from "../../../src/roles/admin/rollout-state.ts";
+import { type MachineProgress, RolloutState } from "../../../src/roles/admin/rollout-state.ts";
 import { Rollout, type RolloutNotice } from "../../../src/roles/admin/rollout.ts";
 import type { VirtualTime } from "../../support/virtual-time.ts";
-import { newImage, oldImage, type SimulatedFleet } from "./simulated-fleet.ts";
+import {
+  newImage,
+  oldImage,
+  type SimulatedFleet,
+  type SimulatedMachine,
+} from "./simulated-fleet.ts";
 
 /** The process was killed. */
 export class Killed extends Error {
@@ -104,24 +109,39 @@ export class SimulatedRollout {
 
   /** What is not as a finished rollout has to leave it. */
   problems(state: RolloutState): string[] {
-    const found: string[] = [];
-    for (const machine of this.fleet.machines.values()) {
-      const say = (words: string): void => void found.push(`${machine.id} ${words}`);
-      const { ended, open, changed } = state.machines.get(machine.id) ?? {};
-      if (open !== undefined) say("is unaccounted for");
-      if (machine.touchedByOthers === "vanished") continue;
-      const ours = machine.lease?.description.startsWith("fly-vault-admin") === true;
-      if (ours && (machine.lease?.untilMs ?? 0) > this.#time.nowMs) say("is leased");
-      if (machine.cordoned !== machine.cordonedBefore) say("is cordoned, or not as it was");
-      if (machine.touchedByOthers === "third-image") continue;
-      if (machine.image !== oldImage && machine.image !== newImage) say(`is on ${machine.image}`);
-      const wanted = ["updated", "stopped"].includes(ended?.outcome ?? "") ? newImage : oldImage;
-      if (ended?.outcome !== "failed" && machine.image !== wanted)
-        say(`ended ${ended?.outcome} with ${machine.image}, changed ${changed}`);
-      if (!machine.ranBefore && machine.state !== "stopped") say("was stopped and runs");
-      if (machine.ranBefore && ended?.outcome !== "failed" && machine.state !== "started")
-        say(`ran and is ${machine.state}`);
-    }
-    return found;
+    return [...this.fleet.machines.values()].flatMap((machine) => {
+      const progress = state.machines.get(machine.id);
+      const words = [
+        ...(progress?.open === undefined ? [] : ["is unaccounted for"]),
+        ...(machine.touchedByOthers === "vanished" ? [] : this.#traces(machine)),
+        ...(machine.touchedByOthers === undefined ? misplaced(machine, progress?.ended) : []),
+      ];
+      return words.map((each) => `${machine.id} ${each}`);
+    });
   }
+
+  #traces({ lease, cordoned, cordonedBefore }: SimulatedMachine): string[] {
+    const ours = lease?.description.startsWith("fly-vault-admin") === true;
+    return [
+      ...(ours && lease.untilMs > this.#time.nowMs ? ["is leased"] : []),
+      ...(cordoned === cordonedBefore ? [] : ["is cordoned, or not as it was"]),
+    ];
+  }
+}
+
+/** Image and state of a machine that nobody else has touched. */
+function misplaced(
+  { image, state, ranBefore }: SimulatedMachine,
+  ended: MachineProgress["ended"],
+): string[] {
+  const outcome = ended?.outcome ?? "";
+  const wanted = ["updated", "stopped"].includes(outcome) ? newImage : oldImage;
+  const known = image === oldImage || image === newImage;
+  const failed = outcome === "failed";
+  const rightState = ranBefore ? failed || state === "started" : state === "stopped";
+  return [
+    ...(known ? [] : [`is on ${image}`]),
+    ...(failed || image === wanted ? [] : [`ended ${outcome} with ${image}`]),
+    ...(rightState ? [] : [`ran before: ${ranBefore}, and is ${state}`]),
+  ];
 }
