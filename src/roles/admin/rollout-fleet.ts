@@ -1,5 +1,5 @@
 import { MachinesApiError } from "../../fly/api-error.ts";
-import type { FlyMachine } from "../../fly/machine-shape.ts";
+import type { FlyMachine, HeldLease } from "../../fly/machine-shape.ts";
 import type { MachinesApi } from "../../fly/machines-api.ts";
 import { apiErrorLine } from "./api-failure.ts";
 import type { Answer, Call } from "./rollout-call.ts";
@@ -119,9 +119,19 @@ export class RolloutFleet {
       return await this.#takeLease(id);
     } catch (error) {
       if (!isContested(error)) throw error;
-      const held = await this.#api.readLease(id).catch(() => undefined);
+      const held = await this.#readLease(id);
       if (held?.description !== this.#lease.description || held.nonce == null) throw error;
       return this.#takeLease(id, held.nonce);
+    }
+  }
+
+  async #readLease(id: string): Promise<HeldLease | undefined> {
+    try {
+      return await this.#api.readLease(id);
+    } catch (error) {
+      // It ran out in between; the next try will have it.
+      if (error instanceof MachinesApiError && error.kind === "not-found") return undefined;
+      throw error;
     }
   }
 

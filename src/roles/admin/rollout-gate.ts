@@ -49,8 +49,9 @@ export class GateWatch {
     const graceMs = this.step === "soak" ? this.#options.healthMs : 0;
     if (nowMs >= this.#deadlineMs + graceMs) return failed(`${limitWords[this.step]}: ${words}`);
     if (this.step === "handshake") this.step = "health";
-    const pauseMs = this.#pauseMs;
-    this.#pauseMs = Math.min(pauseMs * 2, rolloutLimits.pollMs);
+    const leftMs = this.#deadlineMs + graceMs - nowMs;
+    const pauseMs = Math.min(this.#pauseMs, leftMs);
+    this.#pauseMs = Math.min(this.#pauseMs * 2, rolloutLimits.pollMs);
     return { kind: "wait", pauseMs };
   }
 

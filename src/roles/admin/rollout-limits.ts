@@ -16,14 +16,14 @@ export const rolloutLimits = {
   surprisesMax: 6,
   /** How often it has to be said that a machine is not there. */
   missingMax: 3,
-  /** Somebody else's lease: how long it is waited for before the work, and for clearing up after it. */
-  heldMs: 30_000,
-  heldWhileClearingMs: 330_000,
+  /** Somebody else's lease: how long beyond the life of ours it is waited for, before the work and after it. */
+  heldMs: 10_000,
+  heldWhileClearingMs: 300_000,
   /** A change is only sent when the lease lives this much longer. */
   leaseMarginMs: 5_000,
   handshakeMs: 5_000,
   /** The journal: a machine needs about a kilobyte, a resumed one as much again. */
-  journalBytesMax: 64 << 20,
+  journalBytesMax: 32 << 20,
   journalsKept: 50,
   idAttemptsMax: 1_000,
   wordsMax: 500,

@@ -30,6 +30,10 @@ export class Patience {
     return nowMs - this.#heldSinceMs < limitMs;
   }
 
+  get isHeldUp(): boolean {
+    return this.#heldSinceMs !== undefined;
+  }
+
   /** It is neither at rest nor running yet. */
   bearsPassing(limitMs: number, nowMs: number): boolean {
     this.#passingSinceMs ??= nowMs;

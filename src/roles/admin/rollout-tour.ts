@@ -57,6 +57,11 @@ export class RolloutTour implements TourView {
     return this.machine.target.id;
   }
 
+  /** Somebody else has the machine's lease. */
+  get isHeldUp(): boolean {
+    return this.#patience.isHeldUp;
+  }
+
   get deadlineMs(): number | undefined {
     const waits = this.#calling || this.parked || this.step === "over" || this.#releasesLater;
     const wake = waits ? undefined : this.#wakeMs;
@@ -297,7 +302,9 @@ export class RolloutTour implements TourView {
 
   #heldByOthers(fault: Fault, nowMs: number): void {
     const clearing = this.goal !== "new" || this.#isCordoned;
-    const limitMs = clearing ? rolloutLimits.heldWhileClearingMs : rolloutLimits.heldMs;
+    // One of ours whose nonce nobody knows any more runs out within its life.
+    const lifeMs = this.#host.plan.options.leaseSeconds * 1_000;
+    const limitMs = lifeMs + (clearing ? rolloutLimits.heldWhileClearingMs : rolloutLimits.heldMs);
     // Theirs, not ours: then nothing of ours is on the machine.
     if (this.goal === "out" && !this.#isCordoned) this.#finish();
     else if (this.#patience.bearsHolder(limitMs, nowMs))

@@ -152,7 +152,8 @@ export class Rollout {
    */
   #beginBack(): RolloutTour | undefined {
     const tours = [...this.#tours.values()];
-    if (tours.some(({ goal, parked }) => goal === "old" && !parked)) return undefined;
+    // Nobody waits for one that itself waits for somebody else's lease.
+    if (tours.some((tour) => !tour.parked && !tour.isHeldUp)) return undefined;
     const [parked] = tours
       .filter((tour) => tour.parked)
       .toSorted((a, b) => b.machine.changed - a.machine.changed);

@@ -50,8 +50,11 @@ export const fairWeather: Weather = {
 export class SimulatedFleet implements RolloutApi {
   readonly machines = new Map<string, SimulatedMachine>();
   weather: Weather = fairWeather;
-  /** Most machines that were cordoned by a rollout at one time. */
+  /** Most machines that were cordoned by a rollout at one time, and most of one tenant. */
   cordonedMax = 0;
+  cordonedOfTenantMax = 0;
+  /** Nobody is told a lease's nonce afterwards, not even its owner. */
+  secretive = false;
   readonly calls: string[] = [];
   readonly #random: Random;
   readonly #time: VirtualTime;
@@ -115,9 +118,11 @@ export class SimulatedFleet implements RolloutApi {
       this.#requireLease(machine, options?.leaseNonce);
       machine.cordoned = true;
       const cordoned = [...this.machines.values()].filter(
-        (each) => each.cordoned && !each.cordonedBefore,
+        (each) => each.cordoned && !each.cordonedBefore && each.touchedByOthers !== "vanished",
       );
+      const own = cordoned.filter(({ tenant }) => tenant === machine.tenant);
       this.cordonedMax = Math.max(this.cordonedMax, cordoned.length);
+      this.cordonedOfTenantMax = Math.max(this.cordonedOfTenantMax, own.length);
     });
 
   readonly uncordonMachine: RolloutApi["uncordonMachine"] = async (id, options) =>
@@ -140,7 +145,8 @@ export class SimulatedFleet implements RolloutApi {
       const lease = this.#lease(machine);
       if (lease === undefined) throw refusal("not-found", "lease not found");
       const { nonce, description } = lease;
-      return { nonce: description === "theirs" ? null : nonce, description };
+      const secret = this.secretive || description === "theirs";
+      return { nonce: secret ? null : nonce, description };
     });
 
   readonly releaseLease: RolloutApi["releaseLease"] = async (id, leaseNonce) =>

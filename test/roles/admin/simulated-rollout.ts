@@ -5,6 +5,7 @@ import {
   decodeJournal,
   encodeRecord,
   type PlanRecord,
+  type StepRecord,
 } from "../../../src/roles/admin/rollout-record.ts";
 import { type MachineProgress, RolloutState } from "../../../src/roles/admin/rollout-state.ts";
 import { Rollout, type RolloutNotice } from "../../../src/roles/admin/rollout.ts";
@@ -34,6 +35,8 @@ export class SimulatedRollout {
   journal: string;
   writes = 0;
   readonly #time: VirtualTime;
+  /** The last record of each kind and machine that is on the disk. */
+  readonly #announced = new Map<string, StepRecord>();
 
   constructor(time: VirtualTime, fleet: SimulatedFleet, plan: PlanRecord) {
     this.#time = time;
@@ -67,6 +70,8 @@ export class SimulatedRollout {
           throw new Killed("kill -9");
         }
         this.journal += lines;
+        for (const record of records)
+          if ("machine" in record) this.#announced.set(`${record.type} ${record.machine}`, record);
       },
       call: async (machine, call) => {
         this.#checkAnnounced(machine, call);
@@ -88,14 +93,15 @@ export class SimulatedRollout {
     }
   }
 
+  /** Time goes by. */
+  async rest(ms: number): Promise<void> {
+    await this.#time.run(this.#time.sleep(ms));
+  }
+
   /** Whatever changes a machine is in the journal before it is sent. */
   #checkAnnounced(machine: string, call: Call): void {
     if (["read", "handshake", "renew"].includes(call.kind)) return;
-    const { steps } = decodeJournal(new TextEncoder().encode(this.journal));
-    const wanted = call.kind === "cordon" ? "begin" : call.kind;
-    const last = steps.findLast(
-      (step) => "machine" in step && step.machine === machine && step.type === wanted,
-    );
+    const last = this.#announced.get(`${call.kind === "cordon" ? "begin" : call.kind} ${machine}`);
     if (last === undefined || (last.type === "begin" && !last.cordon))
       throw new Error(`${call.kind} of ${machine} is not in the journal`);
   }

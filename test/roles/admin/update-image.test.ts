@@ -179,10 +179,9 @@ test("--json: events, one object a line, and a result at the end", async () => {
 
 test("on a terminal: a table that is drawn in place and gone at the end", async () => {
   const on = await open();
-  await on.createTenants(3);
-  const slow = [...everywhere, "--soak-secs", "1"].filter((word) => word !== "0");
-  const words = slow.toSpliced(slow.indexOf("--soak-secs"), 1);
-  const { context, exit } = on.start([...words, "--concurrency", "2"], true);
+  await on.createTenants(2);
+  const words = ["--image", images.new, "--all-tenants", "--soak-secs", "1", "--canary", "0"];
+  const { context, exit } = on.start(words, true);
   expect(await exit).toBe(0);
   const drawn = context.err();
   expect(drawn).toMatch(/MACHINE +TENANT +REGION +STEP +FOR\n/);
