@@ -32,7 +32,7 @@ export function parseImageName(text: string): ImageName | undefined {
   const first = slash === -1 ? "" : text.slice(0, slash);
   const hasRegistry = /[.:]|^localhost$/u.test(first);
   const rest = hasRegistry ? text.slice(slash + 1) : text;
-  const match = /^([a-z0-9]+(?:[._/-]+[a-z0-9]+)*)(?::(\w[\w.-]{0,127}))?$/u.exec(rest);
+  const match = /^([a-z0-9]+(?:(?:[._/]|__|-+)[a-z0-9]+)*)(?::(\w[\w.-]{0,127}))?$/u.exec(rest);
   const [, path, tag = "latest"] = match ?? [];
   if (path === undefined) return undefined;
   if (hasRegistry) return { registry: first, repository: path, tag };

@@ -16,7 +16,7 @@ export type Call =
       readonly launch: boolean;
     }
   | { readonly kind: "launch"; readonly nonce: string }
-  | { readonly kind: "handshake" }
+  | { readonly kind: "handshake"; readonly timeoutMs: number }
   | { readonly kind: "uncordon"; readonly nonce: string }
   | { readonly kind: "release"; readonly nonce: string };
 

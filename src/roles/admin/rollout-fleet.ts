@@ -75,7 +75,10 @@ export class RolloutFleet {
       case "update":
         return this.#update(id, call);
       case "handshake":
-        await this.#shakeHands(this.#seen.get(id) ?? (await this.#api.readMachine(id)));
+        await this.#shakeHands(
+          this.#seen.get(id) ?? (await this.#api.readMachine(id)),
+          call.timeoutMs,
+        );
         return { kind: "done" };
       case "release":
         await this.#api.releaseLease(id, call.nonce);

@@ -25,6 +25,11 @@ export class GateWatch {
     this.#deadlineMs = nowMs + options.startMs;
   }
 
+  /** How long init may take to answer. */
+  handshakeMs(nowMs: number): number {
+    return Math.max(1, Math.min(this.#deadlineMs - nowMs, rolloutLimits.handshakeMs));
+  }
+
   see(view: MachineView, nowMs: number): Verdict {
     if (view.state === "failed" || view.state === "destroyed")
       return failed(`the machine is ${view.state}`);

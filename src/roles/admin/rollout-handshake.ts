@@ -7,11 +7,10 @@ import { type AdmissionKey, parseAdmissionKeys } from "../../quic/admission-key.
 import { closeCodes, ConnectionClosed } from "../../quic/connection.ts";
 import { Endpoint } from "../../quic/endpoint.ts";
 import { admissionKeyVariable } from "./admission-keys.ts";
-import { rolloutLimits } from "./rollout-limits.ts";
 import { listenPort } from "./vault-block.ts";
 
 /** Resolves when init has answered; rejects with `HandshakeFailed`. */
-export type Handshake = (machine: FlyMachine) => Promise<void>;
+export type Handshake = (machine: FlyMachine, timeoutMs: number) => Promise<void>;
 
 export class HandshakeFailed extends Error {
   override readonly name = "HandshakeFailed";
@@ -21,8 +20,8 @@ export class HandshakeFailed extends Error {
  * A QUIC handshake with the machine's init, at its private address and with its admission key if it
  * has one. Proves that init runs and accepts links; what it is, a login would have to prove.
  */
-export function quicHandshake(context: Context): Handshake {
-  return async (machine) => {
+export function quicHandshake(context: Pick<Context, "wallMs" | "randomBytes">): Handshake {
+  return async (machine, timeoutMs) => {
     const host = machine.private_ip ?? "";
     const family = isIP(host);
     if (family === 0) throw new HandshakeFailed("init cannot be asked: the machine has no address");
@@ -34,7 +33,7 @@ export function quicHandshake(context: Context): Handshake {
     });
     try {
       const remote = { host, port: Number(listenPort(machine.config)) };
-      const connection = await endpoint.connect(remote, { timeoutMs: rolloutLimits.handshakeMs });
+      const connection = await endpoint.connect(remote, { timeoutMs });
       connection.close(closeCodes.done, "");
     } catch (error) {
       if (!(error instanceof ConnectionClosed)) throw error;

@@ -17,11 +17,12 @@ export interface RequestContext {
   /** The one that was looked at last. */
   readonly version: string;
   readonly launch: boolean;
+  readonly handshakeMs: number;
 }
 
 export function requestOf(
   step: Exclude<TourStep, "over">,
-  { machine, nonce = "", to, image, version, launch }: RequestContext,
+  { machine, nonce = "", to, image, version, launch, handshakeMs }: RequestContext,
 ): Request {
   switch (step) {
     case "lease":
@@ -36,7 +37,7 @@ export function requestOf(
     case "soak":
       return { record: undefined, call: { kind: "read" } };
     case "handshake":
-      return { record: undefined, call: { kind: step } };
+      return { record: undefined, call: { kind: step, timeoutMs: handshakeMs } };
     case "cordon":
       // Announced by the record of how the machine was found.
       return { record: undefined, call: { kind: step, nonce } };

@@ -127,6 +127,7 @@ export class RolloutTour implements TourView {
       image: to === "new" ? this.#host.plan.image : (machine.was?.pinned ?? ""),
       version: this.#view?.version ?? "",
       launch: this.#launch,
+      handshakeMs: this.#gate?.handshakeMs(nowMs) ?? rolloutLimits.handshakeMs,
     });
     if (record !== undefined) this.#host.record(record);
     this.#host.call(this.id, call);

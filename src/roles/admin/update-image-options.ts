@@ -44,17 +44,17 @@ export interface ParsedNumbers {
 
 export function parseRolloutNumbers(flags: RolloutNumbers): ParsedNumbers {
   const seconds = { min: 0, max: rolloutLimits.secondsMax };
-  const { machinesMax, concurrencyMax, leaseSecondsMin, leaseSecondsMax } = rolloutLimits;
+  const leaseSeconds = { min: rolloutLimits.leaseSecondsMin, max: rolloutLimits.leaseSecondsMax };
   const number = (name: keyof RolloutNumbers, fallback: number, range: Range): number =>
     parseCount(name, flags[name] ?? String(fallback), range);
   return {
     options: {
-      concurrency: number("concurrency", 4, { min: 1, max: concurrencyMax }),
-      canary: number("canary", 1, { min: 0, max: machinesMax }),
+      concurrency: number("concurrency", 4, { min: 1, max: rolloutLimits.concurrencyMax }),
+      canary: number("canary", 1, { min: 0, max: rolloutLimits.machinesMax }),
       soakMs: 1_000 * number("soak-secs", 20, seconds),
       startMs: 1_000 * number("start-timeout-secs", 180, { ...seconds, min: 1 }),
       healthMs: 1_000 * number("health-timeout-secs", 120, { ...seconds, min: 1 }),
-      leaseSeconds: number("lease-ttl-secs", 120, { min: leaseSecondsMin, max: leaseSecondsMax }),
+      leaseSeconds: number("lease-ttl-secs", 120, leaseSeconds),
     },
     unavailableMax: parseShare(flags["max-unavailable"] ?? "100%"),
   };

@@ -18,7 +18,6 @@ test("200 tenants, one call in twenty failing before or after it is done: all up
         { ...struck, do: { kind: "throttle" } },
       ],
     });
-    const t = performance.now();
     const done = await on.admin(
       "--image",
       images.new,
@@ -28,7 +27,6 @@ test("200 tenants, one call in twenty failing before or after it is done: all up
       "--concurrency",
       "32",
     );
-    console.log(performance.now() - t, on.fly.calls.rows.length);
     on.fly.faults.clear();
     expect([done.exitCode, done.err.split("\n").slice(-8)]).toEqual([0, expect.anything()]);
     const machines = await on.machines();
