@@ -84,6 +84,7 @@ async function machineCalls(volume: string): Promise<string> {
   await answered(200, "POST", `${path}/signal`, { signal: "SIGUSR1" });
   for (const verb of ["cordon", "uncordon", "suspend", "start", "restart?timeout=5s&signal=SIGINT"])
     await answered(200, "POST", `${path}/${verb}`);
+  await answered(200, "GET", `${path}/wait?state=started&timeout=5`);
   expect((await answered(200, "GET", `${path}/events?limit=3`)).length).toBe(3);
   expect((await answered(200, "GET", `${path}/versions`)).length).toBe(2);
   const list = `${app}/machines?include_deleted=true&include_leases=true&region=ord`;

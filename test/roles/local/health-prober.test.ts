@@ -73,8 +73,12 @@ test("so many are done at once, and none twice at the same time", async () => {
   const records = Array.from({ length: localLimits.checksAtOnceMax + 5 }, (_, at) =>
     machine({ checks: { tcp: { type: "tcp", port } } }, `m${at}`),
   );
+  const alone = new HealthProber(() => 0);
+  for (const _ of [1, 2, 3]) alone.poll(records.slice(0, 1));
+  await eventually(() => alone.views(records[0] ?? machine({}))[0]?.status === "passing");
+  expect(connections).toBe(1);
+  connections = 0;
   const prober = new HealthProber(() => 0);
-  prober.poll(records);
   prober.poll(records);
   await eventually(() => connections === localLimits.checksAtOnceMax);
   const passing = () =>
