@@ -70,7 +70,9 @@ for (const flows of flowCounts) {
       // A process for each flow.
       if (name === "socat" && flows > 100) continue;
       const subject = await open(flows);
-      if (subject === null && name !== "direct") continue;
+      const isMissing = subject === null && name !== "direct";
+      if (isMissing) console.error(`${name}: skipped, no libnginx-mod-stream or socat here`);
+      if (isMissing) continue;
       const run = await measure(subject, flows);
       runs.set(name, [...(runs.get(name) ?? []), run]);
       await subject?.close();

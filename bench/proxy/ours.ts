@@ -1,8 +1,8 @@
 import { closeSync, writeSync } from "node:fs";
 import { formatProxyMaster } from "../../src/quic/proxy-master.ts";
 import { encodeRecord } from "../../src/roles/proxy/broker-record.ts";
+import { ownChildEnv } from "../../src/roles/proxy/broker/own-child.ts";
 import { encodeRelayPlan, encodeRelaySecrets, relayFds } from "../../src/roles/proxy/relay-plan.ts";
-import { childEnv } from "../../src/system/child-env.ts";
 import { DescriptorReader, openPipe } from "../../src/system/process-pipe.ts";
 import { selfCommand } from "../../src/system/self.ts";
 import { machineIdOf, machinesOf } from "./load-plan.ts";
@@ -32,7 +32,7 @@ export async function openOurs(flows: number): Promise<Subject> {
     logLevel: "warn",
   });
   const child = Bun.spawn([...pinned(1), ...selfCommand("proxy", "relay", plan)], {
-    env: childEnv({ PATH: process.env["PATH"], FV_GC: process.env["FV_GC"] }),
+    env: ownChildEnv(),
     stdio: stdio as ["ignore", "ignore", "ignore", number, number, number, number],
   });
   for (const fd of [secrets.readFd, secrets.writeFd, records.readFd, requests.writeFd])

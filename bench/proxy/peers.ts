@@ -1,4 +1,4 @@
-import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { existsSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import {
@@ -13,12 +13,12 @@ import {
 /** nginx's stream module with one worker; null where it is not installed. */
 export async function openNginx(): Promise<Subject | null> {
   const program = Bun.which("nginx", { PATH: searchPath });
-  if (program === null) return null;
+  if (program === null || !existsSync(streamModule)) return null;
   const folder = mkdtempSync(join(tmpdir(), "fv-bench-nginx-"));
   const port = 40_901;
   writeFileSync(
     join(folder, "nginx.conf"),
-    `load_module /usr/lib/nginx/modules/ngx_stream_module.so;
+    `load_module ${streamModule};
 daemon off; master_process off; pid ${folder}/pid; error_log ${folder}/error.log;
 worker_rlimit_nofile 60000;
 events { worker_connections 50000; }
@@ -80,4 +80,5 @@ export async function openSocat(): Promise<Subject | null> {
   };
 }
 
+const streamModule = "/usr/lib/nginx/modules/ngx_stream_module.so";
 const searchPath = `${process.env["PATH"] ?? ""}:/usr/sbin:/sbin`;

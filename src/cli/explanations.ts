@@ -37,7 +37,8 @@ export const explanations: Readonly<Record<FailureCode, Explanation>> = {
   "FV-CFG-007": {
     meaning:
       "A file with an access token, an admission key or the proxies' keys can be read or written by other users of this computer. Whoever has the token can log in to the machine.",
-    remedy: "`chmod 600 FILE`. If others may have read it, give the machine a new token.",
+    remedy:
+      "`chmod 600 FILE`. If others may have read it, give the machine a new token, or rotate the proxies' key.",
   },
   "FV-CFG-008": {
     meaning: "No access token was found, or the one found cannot be one.",
@@ -142,7 +143,7 @@ export const explanations: Readonly<Record<FailureCode, Explanation>> = {
   },
   "FV-VM-005": {
     meaning:
-      "The machine stops again and again, and its proxy has started it as often as it may in a day.",
+      "The machine stops again and again, and its proxy has started it as often as it may in an hour, or in a day.",
     remedy:
       "Find out why it stops (`fly logs`). Started by hand (`fly machine start ID`) it can be used at once.",
   },
@@ -271,7 +272,8 @@ export const explanations: Readonly<Record<FailureCode, Explanation>> = {
   "FV-ADM-006": {
     meaning:
       "`new` replaces no key file, `rotate` needs one with one master, `retire` one with two.",
-    remedy: "`fly-vault-admin proxy-key show` tells what is in it. Nothing was changed.",
+    remedy:
+      "`fly-vault-admin proxy-key show --key-file FILE` tells what is in it. Nothing was changed.",
   },
   "FV-ADM-020": {
     meaning:
@@ -287,7 +289,7 @@ export const explanations: Readonly<Record<FailureCode, Explanation>> = {
     meaning:
       "The proxy knows the clients of your machines by a key of its own, from which every machine's admission key is made. It was not given, is given twice, or is mistyped.",
     remedy:
-      "`fly-vault-admin proxy-key new` makes a key file. Give its content in FLY_VAULT_PROXY_KEY, or name with --key-file a copy that only its owner can write.",
+      "`fly-vault-admin proxy-key new --key-file FILE` makes a key file. Give its content in FLY_VAULT_PROXY_KEY, or name with --key-file a copy that only its owner can write.",
   },
   "FV-SYS-001": {
     meaning: "The operating system refused a call that the program cannot do without.",

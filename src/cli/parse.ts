@@ -63,7 +63,10 @@ function absentValue(flag: Flag, env: Env): string | readonly string[] | boolean
   if (flag.value !== undefined)
     return value === undefined ? undefined : checkChoice(flag.env ?? "", flag, value);
   if (value === "1" || value === "true") return true;
-  return flag.negatable === true ? undefined : false;
+  if (flag.negatable !== true) return false;
+  if (value === undefined) return undefined;
+  if (value === "0" || value === "false") return false;
+  throw new UsageError(`${flag.env} must be 1 or 0, not "${value}"`);
 }
 
 function assignPositionals(

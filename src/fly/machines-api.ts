@@ -101,7 +101,10 @@ export class MachinesApi {
   async *listSummaries(): AsyncGenerator<MachinePage> {
     const filter = { summary: "true", limit: String(apiLimits.summaryPageSize) };
     for await (const rows of this.#pages("machines", "list machines", v.unknown(), filter)) {
-      const machines = rows.filter((row) => v.is(machineSummaryShape, row));
+      const machines = rows
+        .filter((row) => v.is(machineSummaryShape, row))
+        // Whoever keeps a whole list keeps no more than this.
+        .map(({ id, state, private_ip }) => ({ id, state, private_ip }));
       yield { machines, unreadable: rows.length - machines.length };
     }
   }
@@ -276,7 +279,8 @@ export class MachinesApi {
       const elapsedMs = this.#clock.monotonicMs() - startMs;
       const leftMs = timeoutMs - elapsedMs;
       if (leftMs > 0 && !(await this.#waitOnce(id, wanted, { leftMs, elapsedMs }))) continue;
-      const machine = await this.readMachine(id);
+      const machine = await this.#look(id, { leftMs, elapsedMs });
+      if (machine === undefined) continue;
       if (machine.state === wanted.state) return machine;
       const gaveUp = wanted.failures?.includes(machine.state) === true;
       if (!gaveUp && leftMs > 0) continue;
@@ -288,11 +292,18 @@ export class MachinesApi {
     }
   }
 
-  async #waitOnce(
-    id: string,
-    wanted: WantedState,
-    time: { readonly leftMs: number; readonly elapsedMs: number },
-  ): Promise<boolean> {
+  /** Undefined when that came to nothing and there is time for another look. */
+  async #look(id: string, time: WaitTime): Promise<FlyMachine | undefined> {
+    try {
+      return await this.readMachine(id);
+    } catch (error) {
+      if (time.leftMs <= 0) throw error;
+      await this.#pauseIfPassing(error, time);
+      return undefined;
+    }
+  }
+
+  async #waitOnce(id: string, wanted: WantedState, time: WaitTime): Promise<boolean> {
     const seconds = Math.min(
       apiLimits.waitChunkSeconds,
       Math.max(1, Math.ceil(time.leftMs / 1_000)),
@@ -316,14 +327,19 @@ export class MachinesApi {
       });
       return true;
     } catch (error) {
-      if (!(error instanceof MachinesApiError)) throw error;
       // Time to look: it may have gone another way.
-      if (error.status === 408) return true;
-      const fresh = error.kind === "not-found" && time.elapsedMs < apiLimits.freshMs;
-      if (!fresh && !error.isOutcomeUnknown) throw error;
-      await this.#clock.sleep(apiLimits.freshPollMs, this.#signal);
+      if (error instanceof MachinesApiError && error.status === 408) return true;
+      await this.#pauseIfPassing(error, time);
       return false;
     }
+  }
+
+  /** Before another try, if that may help; else throws the error. */
+  async #pauseIfPassing(error: unknown, { elapsedMs }: WaitTime): Promise<void> {
+    if (!(error instanceof MachinesApiError)) throw error;
+    const fresh = error.kind === "not-found" && elapsedMs < apiLimits.freshMs;
+    if (!fresh && !error.isOutcomeUnknown) throw error;
+    await this.#clock.sleep(apiLimits.freshPollMs, this.#signal);
   }
 
   async #change(
@@ -388,6 +404,11 @@ export class MachinesApi {
     const app = `/v1/apps/${encodeURIComponent(this.app)}/${kind}`;
     return id === undefined ? app : `${app}/${encodeURIComponent(id)}`;
   }
+}
+
+interface WaitTime {
+  readonly leftMs: number;
+  readonly elapsedMs: number;
 }
 
 /** `stopped` is not asked for: a machine may rest there for a moment before its first start. */

@@ -1,7 +1,7 @@
 import type { SocketAddress } from "./connection.ts";
 import type { SendBatch } from "./send-batch.ts";
 
-/** What carries datagrams: UDP today, a WebSocket tomorrow. QUIC above does not notice. */
+/** What carries datagrams: UDP, or a WebSocket where no UDP gets through. QUIC above does not notice. */
 export interface DatagramCarrier {
   readonly address: SocketAddress;
   /** False when there is no room now; the same batch is offered again later. Losses are silent. */

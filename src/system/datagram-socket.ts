@@ -71,6 +71,16 @@ export function setBufferBytes(fd: number, receive: number, send: number): void 
   }
 }
 
+/** What `setBufferBytes` came to. */
+export function receiveBufferBytes(fd: number): number {
+  const [level, option] = options.receiveBuffer;
+  scratchView.setUint32(0, 4, true);
+  const address = ptr(scratch) + scratchOptionAt;
+  check("getsockopt", () => libc().getsockopt(fd, level, option, address, ptr(scratch)));
+  // The kernel says twice what was asked for: as much again is for its own structures.
+  return scratchView.getInt32(scratchOptionAt, true) / 2;
+}
+
 export const socketOptions = {
   /** Several equal datagrams of one peer come as one piece of memory. */
   joinReceived: [17, 104],
@@ -131,6 +141,7 @@ function openSocketCalls() {
     bind: { args: ["i32", "ptr", "u32"], returns: "i32" },
     connect: { args: ["i32", "ptr", "u32"], returns: "i32" },
     getsockname: { args: ["i32", "ptr", "u64"], returns: "i32" },
+    getsockopt: { args: ["i32", "i32", "i32", "u64", "ptr"], returns: "i32" },
     setsockopt: { args: ["i32", "i32", "i32", "u64", "u32"], returns: "i32" },
   });
 }

@@ -37,6 +37,7 @@ export class SendVector {
   readonly #address = ptr(this.#block);
   readonly #words = new Uint32Array(this.#block.buffer);
   readonly #firstPieces = new Uint16Array(messagesMax + 1);
+  readonly #prefixPieces = new Uint8Array(messagesMax + 1);
   readonly #segmentBytes = new Uint32Array(messagesMax + 1);
   #count = 0;
   #pieces = 0;
@@ -153,6 +154,7 @@ export class SendVector {
     this.#words[at + vectorLengthWord] = 0;
     const control = controlsAt + message * controlWords;
     this.#words[control + 4] = segmentBytes;
+    this.#prefixPieces[message] = Number(target.prefixBytes > 0);
     if (target.prefixBytes > 0) this.#addPiece(target.prefixAddress, target.prefixBytes);
   }
 
@@ -197,12 +199,12 @@ export class SendVector {
       this.#words[message * messageWords + nameLengthWord] ?? 0;
   }
 
-  /** A prefix counts as a datagram of its own: no message with one is ever cut up or kept. */
+  /** Without prefixes. */
   #eachDatagram(message: number, visit: (address: number, bytes: number) => void): void {
     const first = this.#firstPieces[message] ?? 0;
-    const pieces = this.#words[message * messageWords + vectorLengthWord] ?? 0;
+    const end = first + (this.#words[message * messageWords + vectorLengthWord] ?? 0);
     const segmentBytes = this.#segmentBytes[message] ?? 1;
-    for (let piece = first; piece < first + pieces; piece++) {
+    for (let piece = first + (this.#prefixPieces[message] ?? 0); piece < end; piece++) {
       const at = vectorsAt + piece * vectorWords;
       const address = (this.#words[at] ?? 0) + (this.#words[at + 1] ?? 0) * 2 ** 32;
       const bytes = this.#words[at + 2] ?? 0;

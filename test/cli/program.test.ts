@@ -17,7 +17,13 @@ const exec = defineCommand({
     env: { short: "e", value: "KEY=VALUE", repeatable: true, summary: "set a variable" },
     workdir: { short: "w", value: "DIR", summary: "start here" },
     "no-shell": { short: "N", summary: "none" },
-    link: { negatable: true, short: "l", negativeShort: "S", summary: "use the background link" },
+    link: {
+      negatable: true,
+      short: "l",
+      negativeShort: "S",
+      env: "LINK_X",
+      summary: "use the background link",
+    },
     color: { value: "WHEN", choices: ["auto", "always"], env: "COLOR_X", summary: "colour" },
     json: { summary: "for programs" },
   },
@@ -67,6 +73,22 @@ async function run(words: string[], env: Record<string, string> = {}) {
   const code = await runProgram(program, words, context);
   return { code, out: context.out(), err: context.err(), options: seen };
 }
+
+test("a variable says yes or no to what has both, and a flag comes first", async () => {
+  const linkOf = async (value: string, ...words: string[]) =>
+    (await run(["exec", ...words, "dev", "ls"], { LINK_X: value })).options;
+  for (const [value, link] of [
+    ["1", true],
+    ["true", true],
+    ["0", false],
+    ["false", false],
+    ["", undefined],
+  ] as const)
+    expect(await linkOf(value)).toMatchObject({ flags: { link } });
+  expect(await linkOf("0", "--link")).toMatchObject({ flags: { link: true } });
+  const unclear = await run(["exec", "dev", "ls"], { LINK_X: "no" });
+  expect([unclear.code, unclear.err]).toEqual([2, expect.stringContaining("must be 1 or 0")]);
+});
 
 test("a repeated flag keeps every value, in order", async () => {
   const { code, options } = await run(["exec", "-e", "A=1", "dev", "--env=B=2", "-eC=3", "ls"]);

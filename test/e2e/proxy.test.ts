@@ -88,19 +88,19 @@ test("a stopped machine is started, and the client says that it waits for that",
 
 describe("the proxy dies", () => {
   test("its datagram process alone: a console goes on", async () => {
-    const console_ = vault.terminal(["connect", "dev"]);
+    const terminal = vault.terminal(["connect", "dev"]);
     try {
-      await console_.expect(/[#$] /);
-      console_.type("echo one$((1+1))\n");
-      await console_.expect(/one2/);
+      await terminal.expect(/[#$] /);
+      terminal.type("echo one$((1+1))\n");
+      await terminal.expect(/one2/);
       const killed = proxy.pidOf("relay");
       proxy.killPart("relay");
-      console_.type("echo two$((1+2))\n");
-      await console_.expect(/two3/);
+      terminal.type("echo two$((1+2))\n");
+      await terminal.expect(/two3/);
       expect(proxy.pidOf("relay")).not.toBe(killed);
     } finally {
-      console_.kill("SIGKILL");
-      await console_.exited;
+      terminal.kill("SIGKILL");
+      await terminal.exited;
     }
   });
 

@@ -37,6 +37,8 @@ test("summaries are asked for a thousand at a time, and odd rows do not hide the
   const pages = await Array.fromAsync(api.listSummaries());
   expect(pages.map(({ machines }) => machines.map((each) => each.id))).toEqual([["a1"], ["c3"]]);
   expect(pages.map(({ unreadable }) => unreadable)).toEqual([3, 0]);
+  // All pages of a large app are in memory at once: nothing else of a row may be.
+  expect(pages[1]?.machines).toStrictEqual([{ id: "c3", state: "started", private_ip: "fdaa::3" }]);
   expect(seen[1]?.query.toString()).toBe("limit=1000&summary=true&cursor=one");
 });
 
@@ -90,6 +92,20 @@ test("waitForState takes a machine that is not there yet for one that comes", as
   expect((await api.waitForState(id, { state: "started" }, 60_000)).id).toBe(id);
   const never = script([missing]);
   expect(never.api.waitForState(id, { state: "started" }, 120_000)).rejects.toThrow("not found");
+});
+
+test("waitForState goes on when the look at the machine comes to nothing, until its deadline", async () => {
+  const done = json({ ok: true });
+  const cut = new Response('{"id":"148');
+  const missing = json({ error: "not found" }, { status: 404 });
+  const { api } = script([done, cut, done, missing, done, json(machineJson())]);
+  expect((await api.waitForState(id, { state: "started" }, 60_000)).id).toBe(id);
+  const never = script([
+    (request) => (request.path.endsWith("/wait") ? json({ ok: true }) : new Response("{")),
+  ]);
+  expect(never.api.waitForState(id, { state: "started" }, 60_000)).rejects.toThrow("not JSON");
+  const denied = script([done, json({ error: "no" }, { status: 403 })]);
+  expect(denied.api.waitForState(id, { state: "started" }, 60_000)).rejects.toThrow("no");
 });
 
 test("waitForState ends at its own deadline and says what state it saw", async () => {

@@ -17,7 +17,7 @@ import {
   startOutcomes,
 } from "../../src/roles/proxy/broker-record.ts";
 import { decodeDoorFrame, encodeDoorFrame } from "../../src/roles/proxy/door-frame.ts";
-import { RelayCore } from "../../src/roles/proxy/relay-core.ts";
+import { RelayCore } from "../../src/roles/proxy/relay/relay-core.ts";
 import { allowing, type FuzzTarget } from "../support/fuzz.ts";
 import { pick } from "../support/mutation.ts";
 import { between, type Random, randomBytes, seed, seededRandom } from "../support/seed.ts";

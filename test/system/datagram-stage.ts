@@ -6,6 +6,7 @@ import {
   connectSocket,
   type DatagramAddress,
   openDatagramSocket,
+  setBufferBytes,
   setSocketOption,
   socketOptions,
 } from "../../src/system/datagram-socket.ts";
@@ -24,6 +25,7 @@ export class DatagramPair {
   constructor(host: string, { joined = false }: { readonly joined?: boolean } = {}) {
     const family = host.includes(":") ? 6 : 4;
     this.receiver = openDatagramSocket(family);
+    setBufferBytes(this.receiver, 4 << 20, 4 << 20);
     bindSocket(this.receiver, { host, port: 0 });
     if (joined) setSocketOption(this.receiver, socketOptions.joinReceived, 1);
     this.address = boundAddress(this.receiver);

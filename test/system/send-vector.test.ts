@@ -1,4 +1,5 @@
 import { expect, test } from "bun:test";
+import fc from "fast-check";
 import { constants } from "node:os";
 import { ptr } from "bun:ffi";
 import {
@@ -9,6 +10,7 @@ import {
   openDatagramSocket,
 } from "../../src/system/datagram-socket.ts";
 import { connectedPeer, type SendTarget, SendVector } from "../../src/system/send-vector.ts";
+import { seeded } from "../support/seed.ts";
 import { DatagramPair, memory, targetAt } from "./datagram-stage.ts";
 
 const never = (errno: number): void => {
@@ -130,3 +132,49 @@ test("add says when there is no room", () => {
   expect(vector.flush(pair.sender)).toBe(true);
   expect(vector.add(connectedPeer, address, 1, 1)).toBe(true);
 });
+
+test("whatever the sizes and targets, each receiver gets what was meant for it, in order", () => {
+  fc.assert(
+    fc.property(
+      fc.array(fc.tuple(fc.nat(1), fc.constantFrom(1, 2, 3, 7, 40), fc.boolean()), {
+        minLength: 1,
+        maxLength: 700,
+        size: "max",
+      }),
+      fc.boolean(),
+      (sent, joined) => {
+        using one = new DatagramPair("127.0.0.1", { joined });
+        using other = new DatagramPair("127.0.0.1", { joined });
+        const pairs = [one, other] as const;
+        const targets = pairs.map(({ address }) => targetAt(address.port));
+        const bytes = new Uint8Array(new ArrayBuffer(80 * sent.length));
+        const expected: number[][][] = [[], []];
+        const vector = new SendVector(never);
+        const socket = openDatagramSocket(4);
+        let end = 0;
+        for (const [index, [which, length, isApart]] of sent.entries()) {
+          // Side by side, or with a gap.
+          const at = isApart ? end + 1 : end;
+          end = at + length;
+          bytes.fill(index % 251, at, end);
+          expected[which]?.push([...bytes.subarray(at, end)]);
+          const target = targets[which] ?? connectedPeer;
+          while (!vector.add(target, ptr(bytes) + at, length, length)) vector.flush(socket);
+        }
+        vector.flush(socket);
+        closeSocket(socket);
+        expect(pairs.map(receiveAll)).toEqual(expected);
+      },
+    ),
+    seeded(60),
+  );
+});
+
+function receiveAll(pair: DatagramPair): number[][] {
+  const all: number[][] = [];
+  while (pair.batch.receive(pair.receiver, 8) > 0) {
+    all.push(...pair.contents.flat());
+    pair.batch.clear();
+  }
+  return all;
+}

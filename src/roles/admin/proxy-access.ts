@@ -1,3 +1,4 @@
+import { isIP } from "node:net";
 import type { Context } from "../../cli/context.ts";
 import { UsageError } from "../../cli/usage-error.ts";
 import { keyFileFlag, type ProxyMasters, readProxyMasters } from "./proxy-key-file.ts";
@@ -31,9 +32,18 @@ export async function readProxyAccess(
   return { address, masters: await readProxyMasters(path, context) };
 }
 
+/** What no client could dial is a slip that would be found only by the tenant. */
 export function checkProxyAddress(address: string): string {
-  const match = /^(?:\[[0-9a-f:.]+\]|[a-z0-9](?:[a-z0-9.-]*[a-z0-9])?):(\d{1,5})$/iu.exec(address);
-  const port = Number(match?.[1] ?? "0");
-  if (port > 0 && port < 65_536) return address;
+  const match = /^(?:\[([0-9a-f:.]+)\]|([^:]+)):(\d{1,5})$/iu.exec(address);
+  const [, ipv6, host = "", digits] = match ?? [];
+  const isHost = ipv6 === undefined ? isNameOrIpv4(host) : isIP(ipv6) === 6;
+  const port = Number(digits ?? "0");
+  if (isHost && port > 0 && port < 65_536) return address;
   throw new UsageError(`--proxy takes HOST:PORT, not "${address}"`);
+}
+
+function isNameOrIpv4(host: string): boolean {
+  if (/^[\d.]+$/u.test(host)) return isIP(host) === 4;
+  const labels = host.split(".");
+  return labels.every((label) => /^[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?$/iu.test(label));
 }

@@ -29,7 +29,7 @@ export const proxyKeyNew = defineCommand({
     else if (!(await createKeyFile(path, [master])))
       throw new Failure("FV-ADM-006", `there is a key file "${path}" already`, {
         because: "all keys made from it would become worthless",
-        fix: "fly-vault-admin proxy-key rotate  adds a master to it; --force replaces it",
+        fix: `fly-vault-admin proxy-key rotate --key-file ${path}  adds a master to it; --force replaces it`,
       });
     await context.stdout.write(renderMasters([master]));
     return 0;
@@ -52,7 +52,7 @@ export const proxyKeyRotate = defineCommand({
     if (older !== undefined)
       throw new Failure("FV-ADM-006", `two masters are live in "${path}"`, {
         because: `epochs ${current.epoch} and ${older.epoch}`,
-        fix: "once no client needs the older one:  fly-vault-admin proxy-key retire",
+        fix: `once no client needs the older one:  fly-vault-admin proxy-key retire --key-file ${path}`,
       });
     const masters = [newMaster(live, context), current] as const;
     await replaceKeyFile(path, masters);
@@ -75,7 +75,7 @@ export const proxyKeyRetire = defineCommand({
     if (older === undefined)
       throw new Failure("FV-ADM-006", `only one master is live in "${path}"`, {
         because: `epoch ${current.epoch}`,
-        fix: "fly-vault-admin proxy-key rotate  adds a new one first",
+        fix: `fly-vault-admin proxy-key rotate --key-file ${path}  adds a new one first`,
       });
     await replaceKeyFile(path, [current]);
     await context.stdout.write(renderMasters([current]));

@@ -51,8 +51,9 @@ export const tenantRekey = defineCommand({
     const all = flags["all-tenants"];
     if (all === (positionals.tenant !== undefined))
       throw new UsageError("name one TENANT, or say --all-tenants");
-    const tenant = positionals.tenant && checkTenantId(positionals.tenant);
-    const proxy = flags.proxy && checkProxyAddress(flags.proxy);
+    // An empty word is a script's slip, and must not come to mean everybody.
+    const tenant = given(positionals.tenant, checkTenantId);
+    const proxy = given(flags.proxy, checkProxyAddress);
     const waitMs = waitTimeoutMs(flags["wait-timeout-secs"]);
     const masters = await readProxyMasters(flags["key-file"], context);
     return runOnApi(context, async () => {
@@ -83,6 +84,10 @@ export const tenantRekey = defineCommand({
     });
   },
 });
+
+function given(word: string | undefined, check: (word: string) => string): string | undefined {
+  return word === undefined ? undefined : check(word);
+}
 
 async function machinesOf(api: MachinesApi, tenant: string | undefined): Promise<FlyMachine[]> {
   if (tenant === undefined) return managedMachines(api);

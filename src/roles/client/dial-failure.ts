@@ -2,7 +2,8 @@ import { Failure } from "../../cli/failure.ts";
 import type { AdmissionHint } from "../../quic/admission-hint.ts";
 import { ConnectionClosed } from "../../quic/connection.ts";
 import type { DialRace } from "./dial-race.ts";
-import { noAnswer } from "./remote-failure.ts";
+import { letsUdpOut, noAnswer } from "./remote-failure.ts";
+import type { Transport } from "./transport.ts";
 import { WebSocketFailed } from "./web-socket-carrier.ts";
 
 /** Why a race led nowhere, for its user; a mistake of ours as it is. */
@@ -16,19 +17,29 @@ export function dialFailure(
   if (bug !== undefined) return bug;
   const said = race.told && hintFailure(vault, race.told, race.elapsedMs);
   if (said !== undefined) return said;
-  const places = [...race.places].join(", ");
   const refused = errors.find((error) => error instanceof ConnectionClosed);
   if (refused !== undefined && refused.reason.kind !== "handshake-timeout")
     return new Failure("FV-NET-002", `"${vault}" did not let us connect`, {
-      because: `${places}: ${refused.message}`,
+      because: `${[...race.places.keys()].join(", ")}: ${refused.message}`,
       fix: "see that the address is that of a fly-vault machine or proxy",
     });
   const unresolved = errors.find((error) => error instanceof Failure);
   if (unresolved !== undefined) return unresolved;
+  const silence = `no reply in ${Math.max(1, Math.round(race.elapsedMs / 1000))} s`;
   const web = errors.findLast((error) => error instanceof WebSocketFailed);
-  const elapsed = `no reply in ${Math.max(1, Math.round(race.elapsedMs / 1000))} s`;
-  const because = `${places}: ${elapsed}${web === undefined ? "" : ` (over TCP: ${web.message})`}`;
-  return noAnswer(vault, because, hasKey ? refusesKey : wantsKey);
+  const [udp, tcp] = [placesOf(race.places, "quic"), placesOf(race.places, "tcp")];
+  const tried = [
+    ...(udp === "" ? [] : [`${udp} over UDP: ${silence}`]),
+    ...(tcp === "" ? [] : [`${tcp} over TCP: ${web?.message ?? silence}`]),
+  ];
+  return noAnswer(vault, tried.join("; "), [
+    ...(udp === "" ? [] : [letsUdpOut]),
+    hasKey ? refusesKey : wantsKey,
+  ]);
+}
+
+function placesOf(places: ReadonlyMap<string, Transport>, transport: Transport): string {
+  return [...places.keys()].filter((where) => places.get(where) === transport).join(", ");
 }
 
 /** What the proxy said of the machine; undefined where it is nothing against trying. */
@@ -54,18 +65,18 @@ function hintFailure(
       });
     case "resting":
       return new Failure("FV-VM-005", `the machine of "${vault}" is not started again for now`, {
-        because: "its proxy has started it too often today",
+        because: "its proxy has started it too often in this hour or day",
         fix: "find out why it stops:  fly logs;  start it by hand:  fly machine start",
       });
     case "unknown-machine":
-      return new Failure("FV-VM-006", `there is no machine of "${vault}" any more`, {
+      return new Failure("FV-VM-006", `there is no machine of "${vault}"`, {
         because: "its proxy asked Fly for the machine that admission_key names",
-        fix: "ask whoever runs it for the vault's new entry, with machine_id and admission_key",
+        fix: "if it was made just now, try again in a minute; else ask whoever runs it for the vault's new entry",
       });
     case "busy":
       return new Failure("FV-NET-004", `the proxy of "${vault}" is busy`, {
-        because: "one of its limits for this machine or this network is reached",
-        fix: "try again in a few seconds",
+        because: "a limit is reached: of this machine, of this network, or of starts in all",
+        fix: "try again in a minute",
       });
     case "draining":
       return new Failure("FV-NET-004", `the proxy of "${vault}" is being replaced`, {

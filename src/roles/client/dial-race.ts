@@ -36,7 +36,7 @@ export class DialRace {
   /** Of attempts that came to nothing. */
   readonly errors: unknown[] = [];
   /** All that were tried. */
-  readonly places = new Set<string>();
+  readonly places = new Map<string, Transport>();
   /** Those over which anything came back. */
   readonly answered = new Set<Transport>();
   /** What the proxy said last, of the machine and not of the clock. */
@@ -133,7 +133,7 @@ export class DialRace {
 
   /** Never rejects; resolves when the attempt has failed or won. */
   async #attempt(route: DialRoute, target: DialTarget, timeoutMs: number): Promise<void> {
-    this.places.add(target.where);
+    this.places.set(target.where, target.transport);
     this.#underWay.set(route, this.#attemptsOf(route) + 1);
     try {
       const dialled = await attempt(target, {
@@ -198,8 +198,8 @@ export class DialRace {
     this.#restarting.add(target);
     this.#after(this.#timing.startingAgainMs, () => {
       this.#restarting.delete(target);
-      const { startingAttemptMs } = this.#timing;
-      this.#later(route, 0, () => this.#attempt(route, target, startingAttemptMs));
+      const timeoutMs = this.#timing.startingAttemptMs;
+      this.#later(route, 0, () => this.#attempt(route, target, timeoutMs));
     });
   }
 

@@ -26,7 +26,7 @@ export function udpRoute(address: Address): DialRoute {
     targets: async () =>
       (await resolveAddress(address)).map((remote) => ({
         transport: "quic",
-        where: `${showAddress(remote)} over UDP`,
+        where: showAddress(remote),
         bind: { host: isIPv6(remote.host) ? "::" : "0.0.0.0", port: 0 },
         remote,
         carrier: () => openUdp,
@@ -38,7 +38,7 @@ export function udpRoute(address: Address): DialRoute {
 export function webRoute(url: string): DialRoute {
   const target: DialTarget = {
     transport: "tcp",
-    where: `${new URL(url).host} over TCP`,
+    where: new URL(url).host,
     bind: webBind,
     remote: webPeer,
     carrier: (notices, signal) =>

@@ -9,7 +9,7 @@ import { type LinkSample, LinkWatch } from "./link-watch.ts";
 import { fromCloseReason, isTransient, noAnswer } from "./remote-failure.ts";
 import type { PerformedLogin } from "./login.ts";
 import { LoginFailure } from "./login-failure.ts";
-import type { PathNotice, PathNotices } from "./path-notices.ts";
+import { NetworkChanged, type PathNotice, type PathNotices } from "./path-notices.ts";
 import { Wakeup } from "./wakeup.ts";
 
 /** A connection that was logged in over. */
@@ -102,11 +102,6 @@ export class Link {
   /** No more waiting: the user asked, or the computer woke up. */
   retryNow(): void {
     this.#retryNow.call();
-  }
-
-  /** New socket, same connections. */
-  async rebind(): Promise<void> {
-    await this.#opened.endpoint.rebind();
   }
 
   async close(): Promise<void> {
@@ -209,8 +204,11 @@ export class Link {
     this.#retryNow.call();
     if (this.#lost !== undefined) return;
     if (verdict === "rebind") {
-      // No network at all right now: the next look decides.
-      this.rebind().catch(() => undefined);
+      const opened = this.#opened;
+      opened.endpoint.rebind().catch((error: unknown) => {
+        // No network at all right now: the next look decides.
+        if (error instanceof NetworkChanged && this.#stands(opened)) this.#giveUp(opened);
+      });
       return;
     }
     this.#giveUp(this.#opened);

@@ -17,3 +17,8 @@ export class PathNotices {
     this.#missed = undefined;
   }
 }
+
+/** This computer is in another network now: the vault is dialled anew, because UDP may work there. */
+export class NetworkChanged extends Error {
+  override readonly name = "NetworkChanged";
+}

@@ -235,13 +235,15 @@ const transientCodes: ReadonlySet<FailureCode> = new Set<FailureCode>([
   "FV-VM-004",
 ]);
 
-/** `see`: what else may be wrong, as a clause. */
-export function noAnswer(vault: string, because: string, see?: string): Failure {
-  const causes = [
-    "that the machine is started (fly machine list)",
-    "that this network lets UDP out",
-    ...(see === undefined ? [] : [see]),
-  ];
+export const letsUdpOut = "that this network lets UDP out";
+
+/** `see`: what else may be wrong, as clauses. */
+export function noAnswer(
+  vault: string,
+  because: string,
+  see: readonly string[] = [letsUdpOut],
+): Failure {
+  const causes = ["that the machine is started (fly machine list)", ...see];
   return new Failure("FV-NET-002", `"${vault}" did not answer`, {
     because,
     fix: `see ${causes.join("; ")}`,

@@ -5,6 +5,7 @@ import type { ClientGateOptions } from "../../quic/admission-gate.ts";
 import { type Address, parseAddress, showAddress } from "./address.ts";
 import { dial } from "./dial.ts";
 import type { Dialled } from "./dial-attempt.ts";
+import { NetworkChanged } from "./path-notices.ts";
 import { StartProgress } from "./start-progress.ts";
 import {
   defaultWebAddress,
@@ -139,7 +140,8 @@ export class VaultDialler {
 function inOneNetwork(dialled: Dialled, network: string, { address }: VaultConfig): Dialled {
   const { endpoint } = dialled;
   const rebind = async (): Promise<void> => {
-    if (networkKey(ownAddresses(), address) !== network) throw new Error("Another network");
+    if (networkKey(ownAddresses(), address) !== network)
+      throw new NetworkChanged("Other addresses than at the start");
     await endpoint.rebind();
   };
   return { ...dialled, endpoint: { rebind, close: (goodbye) => endpoint.close(goodbye) } };

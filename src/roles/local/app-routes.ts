@@ -21,7 +21,7 @@ export function appRoutes(
     internal_numeric_id: app.id,
     machine_count: fleet.machinesOf(app.name).filter((each) => each.record.state !== "destroyed")
       .length,
-    volume_count: fleet.volumesOf(app.name).filter((each) => each.state === "created").length,
+    volume_count: fleet.volumes.of(app.name).filter((each) => each.state === "created").length,
     network: app.network,
     status: "deployed",
     organization: { name: org.slug, slug: org.slug, internal_numeric_id: org.id },

@@ -103,7 +103,8 @@ export function parseFaultScript(input: unknown, routes: readonly Route[]): Faul
     const [issue] = result.issues;
     throw new ApiError(400, `invalid_argument: ${v.getDotPath(issue) ?? "body"}: ${issue.message}`);
   }
-  const known = new Set(["*", ...routes.map(({ method, path }) => `${method} ${path}`)]);
+  const calls = routes.filter(({ path }) => path.startsWith("/v1/"));
+  const known = new Set(["*", ...calls.map(({ method, path }) => `${method} ${path}`)]);
   for (const [index, { call }] of result.output.faults.entries())
     if (!known.has(call))
       throw new ApiError(400, `invalid_argument: faults.${index}.call: there is no call "${call}"`);

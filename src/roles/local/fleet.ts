@@ -1,15 +1,17 @@
 import { ApiError } from "./api-error.ts";
 import { type Capacity, checkRoomFor, roomIn } from "./capacity.ts";
 import type { CheckView } from "./health-checks.ts";
-import { newMachineId, newMachineName, newVolumeId, numericId, ulid } from "./identifier.ts";
+import { newMachineId, newMachineName, numericId, ulid } from "./identifier.ts";
 import { localLimits } from "./limits.ts";
 import { Machine, type MachineHost } from "./machine.ts";
-import { type MachineConfig, mountsOf } from "./machine-config.ts";
-import { attachVolumes, fits } from "./mount-volumes.ts";
+import type { MachineConfig } from "./machine-config.ts";
+import { remounted } from "./mount-volumes.ts";
+import { placeFor } from "./placement.ts";
 import type { AppRecord, MachineRecord, VolumeRecord } from "./record.ts";
 import { removeTree } from "./remove-tree.ts";
 import type { Reader, Replicas } from "./replicas.ts";
 import type { StateStore } from "./state-store.ts";
+import { Volumes } from "./volumes.ts";
 
 export interface FleetReplicas {
   readonly machines: Replicas<MachineRecord>;
@@ -24,6 +26,7 @@ export class Fleet {
   readonly #capacity: Capacity;
   readonly #replicas: FleetReplicas;
   readonly #machines = new Map<string, Machine>();
+  readonly volumes: Volumes;
 
   constructor(
     store: StateStore,
@@ -39,9 +42,10 @@ export class Fleet {
     this.#strictApps = options.strictApps;
     this.#capacity = options.capacity;
     this.#replicas = options.replicas;
+    this.volumes = new Volumes(store, options.replicas.volumes, () => this.nowMs);
     this.#dropOldTombstones();
     for (const record of store.state.machines) {
-      this.#machines.set(record.id, new Machine(record, host));
+      this.#add(record);
     }
   }
 
@@ -130,18 +134,6 @@ export class Fleet {
     return record;
   }
 
-  seenVolumes(app: string, reader: Reader): VolumeRecord[] {
-    return this.volumesOf(app)
-      .map((volume) => this.#replicas.volumes.seen(volume, reader))
-      .filter((volume) => volume !== undefined);
-  }
-
-  seenVolume(volume: VolumeRecord, reader: Reader): VolumeRecord {
-    const seen = this.#replicas.volumes.seen(volume, reader);
-    if (seen === undefined) throw new ApiError(404, `volume ${volume.id} not found`);
-    return seen;
-  }
-
   checksOf(record: MachineRecord): readonly CheckView[] {
     return this.#host.checks(record);
   }
@@ -158,7 +150,7 @@ export class Fleet {
   /** Takes the app's machines and volumes along. */
   async destroyApp(name: string): Promise<void> {
     for (const machine of this.machinesOf(name)) await this.destroyMachine(machine, true);
-    for (const volume of this.volumesOf(name)) await this.destroyVolume(volume);
+    for (const volume of this.volumes.of(name)) await this.volumes.destroy(volume);
     this.#store.state.apps = this.apps.filter((app) => app.name !== name);
     this.#store.save();
   }
@@ -192,13 +184,8 @@ export class Fleet {
     // Nothing is awaited from here on: two requests never get the same name or volume.
     this.#checkName(asked.app, asked.name);
     const id = newMachineId();
-    const region = this.#placeFor(asked);
-    const { config, attached } = attachVolumes(
-      { region, config: asked.config },
-      this.volumesOf(asked.app),
-      id,
-    );
-    for (const volume of attached) this.#volumeChanged(volume);
+    const region = placeFor(asked, this.volumes.of(asked.app), (code) => this.roomIn(code));
+    const config = this.volumes.attach(asked.app, { region, config: asked.config }, id);
     const { nowMs } = this;
     const record: MachineRecord = {
       id,
@@ -224,8 +211,7 @@ export class Fleet {
         },
       ],
     };
-    const machine = new Machine(record, this.#host);
-    this.#machines.set(id, machine);
+    const machine = this.#add(record);
     this.#store.state.machines.push(record);
     this.#host.changed(record);
     return machine;
@@ -233,105 +219,36 @@ export class Fleet {
 
   async destroyMachine(machine: Machine, force: boolean): Promise<void> {
     await machine.destroy(force);
-    this.detach(machine.record.id);
-    await removeTree(this.#store.machineDir(machine.record.id));
     this.#dropOldTombstones();
     this.#store.save();
   }
 
-  detach(machineId: string): void {
-    for (const volume of this.#store.state.volumes) {
-      if (volume.machineId !== machineId) continue;
-      delete volume.machineId;
-      this.#volumeChanged(volume);
-    }
+  /**
+   * To another host, as Fly does it for its own reasons: the volumes get new ids, the machine a new
+   * address, and who reads its events sees it made a second time.
+   */
+  async migrateMachine(machine: Machine): Promise<void> {
+    const { record } = machine;
+    const address = await this.#host.newAddress(new Set([record.address]));
+    await machine.moveHost(() => {
+      const forks = this.volumes
+        .of(record.app)
+        .filter(({ machineId }) => machineId === record.id)
+        .map((volume) => [volume.id, this.volumes.fork(volume).id] as const);
+      record.address = address;
+      record.config = remounted(record.config, new Map(forks));
+    });
   }
 
-  volumesOf(app: string): VolumeRecord[] {
-    return this.#store.state.volumes.filter((volume) => volume.app === app);
-  }
-
-  volume(app: string, id: string): VolumeRecord {
-    const volume = this.volumesOf(app).find((candidate) => candidate.id === id);
-    if (volume === undefined) throw new ApiError(404, `volume ${id} not found`);
-    return volume;
-  }
-
-  createVolume(
-    asked: Pick<
-      VolumeRecord,
-      "app" | "name" | "region" | "sizeGb" | "encrypted" | "snapshotRetention" | "autoBackup"
-    >,
-  ): VolumeRecord {
-    if (this.#store.state.volumes.length >= localLimits.volumesMax) {
-      throw new ApiError(422, "volume limit reached", "insufficient_capacity");
-    }
-    const volume: VolumeRecord = {
-      ...asked,
-      id: newVolumeId(),
-      state: "created",
-      createdAtMs: this.nowMs,
-    };
-    this.#store.state.volumes.push(volume);
-    this.#volumeChanged(volume);
-    return volume;
-  }
-
-  changeVolume(
-    volume: VolumeRecord,
-    change: Partial<Pick<VolumeRecord, "sizeGb" | "snapshotRetention" | "autoBackup">>,
-  ): void {
-    Object.assign(volume, change);
-    this.#volumeChanged(volume);
-  }
-
-  /** The bytes go at once, the entry lingers in lists for a day, as on Fly. */
-  async destroyVolume(volume: VolumeRecord): Promise<void> {
-    if (volume.machineId !== undefined) {
-      throw new ApiError(
-        412,
-        `failed_precondition: volume ${volume.id} is attached to machine ${volume.machineId}`,
-      );
-    }
-    volume.state = "pending_destroy";
-    volume.destroyedAtMs ??= this.nowMs;
-    this.#volumeChanged(volume);
-    await removeTree(this.#store.volumeDir(volume.id));
-  }
-
-  #volumeChanged(volume: VolumeRecord): void {
-    volume.updatedAtMs = this.nowMs;
-    this.#replicas.volumes.note(volume);
-    this.#store.save();
-  }
-
-  /** The first region with room; a volume ties its machine to where it lies. */
-  #placeFor(asked: {
-    readonly app: string;
-    readonly regions: readonly string[];
-    readonly config: MachineConfig;
-    readonly launch: boolean;
-  }): string {
-    const volumes = this.volumesOf(asked.app);
-    const mounts = mountsOf(asked.config);
-    const tied = asked.regions.filter((region) =>
-      mounts.every((mount) => volumes.some((each) => fits(mount, region, each))),
-    );
-    // Without any, the first one says what is wrong with the volume.
-    const regions = tied.length === 0 ? asked.regions.slice(0, 1) : tied;
-    const found = regions.find((region) => !asked.launch || this.roomIn(region) > 0);
-    if (found !== undefined) return found;
-    if (mounts.length === 0)
-      throw new ApiError(
-        422,
-        `insufficient resources available to fulfill request: not enough capacity in ${regions.join(", ")}`,
-        "insufficient_capacity",
-      );
-    throw new ApiError(
-      412,
-      "insufficient resources to create new machine with existing volume",
-      "volume_placement_capacity",
-    );
+  #add(record: MachineRecord): Machine {
+    const machine = new Machine(record, this.#host, async () => {
+      this.volumes.detach(record.id);
+      await removeTree(this.#store.machineDir(record.id)).catch((error: unknown) => {
+        this.#host.log("warn", "disk-not-removed", { machine: record.id, error: String(error) });
+      });
+    });
+    this.#machines.set(record.id, machine);
+    return machine;
   }
 
   #checkName(app: string, name: string | undefined): void {

@@ -60,6 +60,9 @@ export const localLimits = {
   adoptedPollMs: 150,
   /** How often a machine that is suspended is looked through for processes that still run. */
   freezeRoundsMax: 50,
+  /** How often, and how long apart, one looks whether what was killed has gone. */
+  sweepRoundsMax: 200,
+  sweepPauseMs: 5,
   signingKeysMax: 3,
   addressAttemptsMax: 50,
   leaseSeconds: 30,

@@ -83,13 +83,15 @@ function machineProcess(
 ): MachineProcess {
   // Remembered so that what is left over can be removed after the main process has gone by itself.
   let members = known;
-  const sweep = (): void => {
-    for (const member of [...members, ...family(identity)]) sendSignal(member, "SIGKILL");
+  const sweep = (): readonly ProcessIdentity[] => {
+    const left = [...members, ...family(identity)];
+    for (const member of left) sendSignal(member, "SIGKILL");
+    return left;
   };
   return {
     identity,
-    exited: exited.then((exit) => {
-      sweep();
+    exited: exited.then(async (exit) => {
+      await vanished(sweep());
       return exit;
     }),
     signal(name) {
@@ -106,4 +108,12 @@ function machineProcess(
       await exited;
     },
   };
+}
+
+/** Killed is not gone yet. One that waits for its disk may take long, and is not waited for. */
+async function vanished(killed: readonly ProcessIdentity[]): Promise<void> {
+  for (let round = 0; round < localLimits.sweepRoundsMax; round += 1) {
+    if (!killed.some((member) => isAlive(member))) return;
+    await Bun.sleep(localLimits.sweepPauseMs);
+  }
 }

@@ -4,6 +4,7 @@ import type { CheckView } from "./health-checks.ts";
 import { ulid } from "./identifier.ts";
 import { localLimits } from "./limits.ts";
 import { restartPlan, stopPlan, suspendObstacle } from "./machine-config.ts";
+import { endWithin, exitRequest, lostExit } from "./machine-exit.ts";
 import type { MachineExit, MachineProcess } from "./machine-process.ts";
 import { thaw } from "./process-freeze.ts";
 import {
@@ -39,6 +40,7 @@ export interface MachineHost {
 export class Machine {
   readonly record: MachineRecord;
   readonly #host: MachineHost;
+  readonly #cleanUp: () => Promise<void>;
   readonly #waiters = new StateWaiters();
   #process: MachineProcess | undefined;
   #restartTimer: NodeJS.Timeout | undefined;
@@ -47,9 +49,11 @@ export class Machine {
   /** While an update waits for the old process to go: whether the new version is then started. */
   #launchNext = false;
 
-  constructor(record: MachineRecord, host: MachineHost) {
+  /** `cleanUp` takes away what a machine leaves when it is destroyed. */
+  constructor(record: MachineRecord, host: MachineHost, cleanUp: () => Promise<void>) {
     this.record = record;
     this.#host = host;
+    this.#cleanUp = cleanUp;
   }
 
   get nowMs(): number {
@@ -164,6 +168,7 @@ export class Machine {
     await this.#process?.kill();
     await this.stopped();
     this.#host.settle(this.record);
+    await this.#cleanUp();
     this.#event("destroy", "destroyed", "flyd");
     this.#move("destroyed");
   }
@@ -182,6 +187,17 @@ export class Machine {
     this.#event("update", "replacing", "user");
     this.#move("replacing");
     this.#replace(!skipLaunch);
+  }
+
+  /** Stops, has its record changed, and starts again if it was started. */
+  async moveHost(change: () => void): Promise<void> {
+    const wasStarted = this.record.state === "started";
+    this.stop();
+    await this.stopped();
+    change();
+    this.#event("launch", "created", "flyd");
+    this.touch();
+    if (wasStarted) this.start("flyd");
   }
 
   async waitFor(wanted: WaitWish, timeoutMs: number, signal: AbortSignal): Promise<WaitOutcome> {
@@ -354,39 +370,3 @@ export class Machine {
 
 /** On the way to something else: no time to start. */
 const passing: ReadonlySet<MachineState> = new Set(["stopping", "replacing", "destroying"]);
-
-/** Nobody saw how the process ended. */
-const lostExit = { exit_event: { exit_code: null, requested_stop: false, restarting: false } };
-
-async function endWithin(
-  process: MachineProcess,
-  graceMs: number,
-  onKill: () => void,
-): Promise<void> {
-  const timer = setTimeout(() => {
-    onKill();
-    void process.kill();
-  }, graceMs);
-  await process.exited;
-  clearTimeout(timer);
-}
-
-function exitRequest(
-  exit: MachineExit,
-  why: { readonly requested: boolean; readonly restarting: boolean; readonly atMs: number },
-  record: MachineRecord,
-): Record<string, unknown> {
-  return {
-    exit_event: {
-      exit_code: exit.exitCode ?? null,
-      guest_exit_code: exit.exitCode ?? 0,
-      guest_signal: exit.signal ?? null,
-      signal: exit.signal ?? null,
-      exited_at: new Date(why.atMs).toISOString(),
-      oom_killed: false,
-      requested_stop: why.requested,
-      restarting: why.restarting,
-    },
-    restart_count: record.restarts,
-  };
-}

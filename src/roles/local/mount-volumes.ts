@@ -2,7 +2,7 @@ import { ApiError } from "./api-error.ts";
 import { type MachineConfig, type Mount, mountsOf } from "./machine-config.ts";
 import type { VolumeRecord } from "./record.ts";
 
-interface Wanted {
+export interface Wanted {
   readonly region: string;
   readonly config: MachineConfig;
 }
@@ -30,6 +30,16 @@ export function fits(mount: Mount, region: string, volume: VolumeRecord): boolea
   const named =
     mount.volume === undefined ? volume.name === mount.name : volume.id === mount.volume;
   return named && volume.state === "created" && volume.region === region;
+}
+
+/** The configuration with the volumes' new ids in its mounts. */
+export function remounted(config: MachineConfig, ids: ReadonlyMap<string, string>): MachineConfig {
+  const raw = config["mounts"];
+  if (!Array.isArray(raw)) return config;
+  const mounts = mountsOf(config).map(({ volume = "" }, index) =>
+    Object.assign({}, raw[index], { volume: ids.get(volume) ?? volume }),
+  );
+  return { ...config, mounts };
 }
 
 /** By id, else any free one of that name. */

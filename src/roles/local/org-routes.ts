@@ -23,7 +23,7 @@ export function orgRoutes(fleet: Fleet, org: { readonly slug: string }): Route[]
     route("GET", "/v1/orgs/{org}/volumes", "action", (call) => {
       checkOrg(call, org.slug);
       const rows = fleet.apps
-        .flatMap((app) => fleet.seenVolumes(app.name, call.reader))
+        .flatMap((app) => fleet.volumes.seen(app.name, call.reader))
         .filter((record) => record.state === "created" || queryFlag(call, "include_deleted"));
       const page = changedSince(call, rows, fleet.nowMs);
       const { last, json } = listEnd(page);

@@ -105,7 +105,7 @@ async function startLocked(
   routes.push(
     ...fleetRoutes(fleet, { ...options, org: store.state.org }),
     ...issuerRoutes(keys),
-    ...faultRoutes(faults, calls),
+    ...faultRoutes(faults, calls, fleet),
   );
   installFaults(faults, options.faults);
   const services = {

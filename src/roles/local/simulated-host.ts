@@ -77,7 +77,7 @@ function simulateProcess(
   startMs: number,
 ): MachineProcess {
   const behaviour = behaviourOf(config);
-  const stopSignals: readonly string[] = ["SIGINT", "SIGTERM", "SIGQUIT", stopPlan(config).signal];
+  const stopSignals = new Set(["SIGINT", "SIGTERM", "SIGQUIT", stopPlan(config).signal]);
   const exited = Promise.withResolvers<MachineExit>();
   const timers: NodeJS.Timeout[] = [];
   const later = (ms: number, work: () => void): void => {
@@ -99,7 +99,7 @@ function simulateProcess(
     exited: exited.promise,
     signal(name) {
       if (name === "SIGKILL") end({ exitCode: undefined, signal: name });
-      else if (behaviour !== "bad-stop" && stopSignals.includes(name))
+      else if (behaviour !== "bad-stop" && stopSignals.has(name))
         later(times.stopMs, () => end({ exitCode: 0, signal: undefined }));
     },
     freeze: () => [],

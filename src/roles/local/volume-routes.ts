@@ -33,13 +33,13 @@ export function volumeRoutes(fleet: Fleet, options: { readonly region: string })
   return [
     route("GET", volumes, "action", (call) => {
       const app = fleet.app(param(call, "app"));
-      const page = pageOf(call, fleet.seenVolumes(app.name, call.reader), fleet.nowMs);
+      const page = pageOf(call, fleet.volumes.seen(app.name, call.reader), fleet.nowMs);
       return { status: 200, json: page.rows.map(volumeView), headers: cursorHeader(page) };
     }),
     route("POST", volumes, "action", (call) => {
       const app = fleet.app(param(call, "app"));
       const asked = parseBody(createRequest, call.body);
-      const volume = fleet.createVolume({
+      const volume = fleet.volumes.create({
         app: app.name,
         name: asked.name,
         region: placeFor(asked, fleet, options.region),
@@ -51,13 +51,13 @@ export function volumeRoutes(fleet: Fleet, options: { readonly region: string })
       return { status: 200, json: volumeView(volume) };
     }),
     route("GET", `${volumes}/{volume}`, "action", (call) => {
-      const volume = fleet.seenVolume(namedVolume(fleet, call), call.reader);
+      const volume = fleet.volumes.seenOne(namedVolume(fleet, call), call.reader);
       return { status: 200, json: volumeView(volume) };
     }),
     route("PUT", `${volumes}/{volume}`, "action", (call) => {
       const volume = namedVolume(fleet, call);
       const asked = parseBody(updateRequest, call.body);
-      fleet.changeVolume(volume, {
+      fleet.volumes.change(volume, {
         snapshotRetention: asked.snapshot_retention ?? volume.snapshotRetention,
         autoBackup: asked.auto_backup_enabled ?? volume.autoBackup ?? true,
       });
@@ -68,20 +68,20 @@ export function volumeRoutes(fleet: Fleet, options: { readonly region: string })
       const { size_gb: sizeGb } = parseBody(v.looseObject({ size_gb: gigabytes }), call.body);
       if (sizeGb < volume.sizeGb)
         throw new ApiError(422, `volume can only grow: it has ${volume.sizeGb} GB`);
-      fleet.changeVolume(volume, { sizeGb });
+      fleet.volumes.change(volume, { sizeGb });
       const json = { volume: volumeView(volume), needs_restart: volume.machineId !== undefined };
       return { status: 200, json };
     }),
     route("DELETE", `${volumes}/{volume}`, "action", async (call) => {
       const volume = namedVolume(fleet, call);
-      await fleet.destroyVolume(volume);
+      await fleet.volumes.destroy(volume);
       return { status: 200, json: volumeView(volume) };
     }),
   ];
 }
 
 function namedVolume(fleet: Fleet, call: ApiCall): VolumeRecord {
-  return fleet.volume(param(call, "app"), param(call, "volume"));
+  return fleet.volumes.find(param(call, "app"), param(call, "volume"));
 }
 
 /** A volume alone fits anywhere; one that comes with a machine needs room for it. */

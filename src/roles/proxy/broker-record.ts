@@ -47,8 +47,8 @@ export const machineStates = [
 
 export type MachineState = (typeof machineStates)[number];
 
-/** "resting": too many starts, somebody must look after it. */
-export const startOutcomes = ["starting", "failed", "resting"] as const;
+/** "resting": too many starts, somebody must look after it. "busy": not tried yet, others come first. */
+export const startOutcomes = ["starting", "failed", "resting", "busy"] as const;
 
 export type StartOutcome = (typeof startOutcomes)[number];
 

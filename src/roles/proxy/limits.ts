@@ -59,11 +59,14 @@ export const proxyLimits = {
   hintedMachinesMax: 16_384,
   drainHintsPerTick: 1024,
 
-  // Checks of tags and ids that no flow is known by: some 15 % of a core at the most.
-  checksPerSecond: 60_000,
+  // Checks of tags, and the same again of ids that no flow is known by: some 15 % of a core at the most.
+  checksPerSecond: 30_000,
   checksBurst: 10_000,
   /** The last of those are for clients that have a flow. */
   checksForFlows: 1000,
+  /** Of one flow's address and port; after these it stands behind strangers. A client has a new id now and then. */
+  checksPerFlowPerSecond: 50,
+  checksPerFlowBurst: 100,
   /** What one wrong tag adds, from which sum on it counts, and the most of it. */
   penaltyPerBadTagMs: 1000,
   penaltyMsMin: 3000,

@@ -33,7 +33,7 @@ export const relayReportSchema = v.variant("kind", [
     kind: v.literal("listening"),
     addresses: v.array(v.strictObject({ host: v.string(), port: v.number() })),
     /** On 127.0.0.1, for the web process. */
-    doorPort: v.number(),
+    doorPort: v.pipe(v.number(), v.integer(), v.minValue(1), v.maxValue(65_535)),
   }),
   v.looseObject({ kind: v.literal("failed"), message: v.string() }),
   /** Every second. Names as in docs/proxy.md, less their prefix. */

@@ -93,7 +93,7 @@ test("a file is never replaced by accident, and what does not fit its state is s
   const third = await on(path, "rotate");
   expect(third.code).toBe(7);
   expect(third.err).toContain("epochs 1 and 0");
-  expect(third.err).toContain("proxy-key retire");
+  expect(third.err).toContain("proxy-key retire --key-file ");
   expect(readFileSync(path, "utf8")).toBe(two);
   expect((await on(path, "new", "--force")).code).toBe(0);
   expect(epochs(path)).toEqual([0]);

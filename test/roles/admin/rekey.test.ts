@@ -196,3 +196,13 @@ test("wrong words: exit 2 or 3, a reason, and nothing sent", async () => {
   const nobody = await rekey(on, "--all-tenants", "--json");
   expect([nobody.exitCode, JSON.parse(nobody.out).data]).toEqual([0, []]);
 });
+
+test("words that a script left empty are wrong, and mean neither all tenants nor no proxy", async () => {
+  const on = await open();
+  await create(on, "acme");
+  const [nobody, nowhere] = [await rekey(on, ""), await rekey(on, "acme", "--proxy", "")];
+  expect([nobody.exitCode, nobody.out]).toEqual([2, ""]);
+  expect([nowhere.exitCode, nowhere.out]).toEqual([2, ""]);
+  expect(nowhere.err).toContain("--proxy takes HOST:PORT");
+  expect(await epochs(on)).toEqual([[]]);
+});

@@ -257,7 +257,11 @@ test("everything that lost is closed", async () => {
 
 function failureOf(told: HintState | undefined, errors: unknown[] = [], hasKey = true): unknown {
   const hint = told && { state: told, timeS: 0, tagStart: new Uint8Array(8) };
-  const places = new Set(["a:1 over UDP", "b over TCP"]);
+  const places = new Map<string, Transport>([
+    ["a:1", "quic"],
+    ["[b]:1", "quic"],
+    ["web", "tcp"],
+  ]);
   return dialFailure("dev", { told: hint, errors, places, elapsedMs: 5004 }, hasKey);
 }
 
@@ -266,7 +270,7 @@ test.each([
   ["resuming", "FV-VM-004", 'the machine of "dev" was not up in time'],
   ["failed", "FV-VM-004", 'the machine of "dev" could not be started'],
   ["resting", "FV-VM-005", 'the machine of "dev" is not started again for now'],
-  ["unknown-machine", "FV-VM-006", 'there is no machine of "dev" any more'],
+  ["unknown-machine", "FV-VM-006", 'there is no machine of "dev"'],
   ["busy", "FV-NET-004", 'the proxy of "dev" is busy'],
   ["draining", "FV-NET-004", 'the proxy of "dev" is being replaced'],
   ["clock", "FV-NET-002", '"dev" did not answer'],
@@ -282,16 +286,22 @@ test("without a word of the proxy the error says what was tried and how it went"
   const web = new WebSocketFailed("Expected 101 status code: 503");
   expect(failureOf(undefined, [web])).toMatchObject({
     code: "FV-NET-002",
-    because: "a:1 over UDP, b over TCP: no reply in 5 s (over TCP: Expected 101 status code: 503)",
-    fix: expect.stringContaining("that admission_key is the one the machine has"),
+    because: "a:1, [b]:1 over UDP: no reply in 5 s; web over TCP: Expected 101 status code: 503",
+    fix: "see that the machine is started (fly machine list); that this network lets UDP out; that this computer's clock is right, and that admission_key is the one the machine has",
   });
   expect(failureOf(undefined, [], false)).toMatchObject({
+    because: expect.stringContaining("; web over TCP: no reply in 5 s"),
     fix: expect.stringContaining("else set admission_key"),
+  });
+  const byTcp = { errors: [web], places: new Map([["web", "tcp"]] as const), elapsedMs: 3000 };
+  expect(dialFailure("dev", { ...byTcp, told: undefined }, true)).toMatchObject({
+    because: "web over TCP: Expected 101 status code: 503",
+    fix: expect.not.stringContaining("UDP"),
   });
   const refused = new ConnectionClosed({ kind: "transport", code: 2, reason: "no" });
   expect(failureOf(undefined, [web, refused])).toMatchObject({
     message: '"dev" did not let us connect',
-    because: expect.stringContaining("a:1 over UDP, b over TCP: Connection closed"),
+    because: expect.stringContaining("a:1, [b]:1, web: Connection closed"),
   });
   const bug = new TypeError("ours");
   expect(failureOf("busy", [web, bug])).toBe(bug);

@@ -247,6 +247,7 @@ test("over HTTP: set, read back, cleared; bad scripts name the member", async ()
   const bad: readonly (readonly [unknown, string])[] = [
     [{}, "faults"],
     [{ faults: [{ ...fault, call: "GET /v1/nothing" }] }, "faults.0.call"],
+    [{ faults: [{ ...fault, call: "GET /local/v1/faults" }] }, "faults.0.call"],
     [{ faults: [{ ...fault, do: { kind: "explode" } }] }, "faults.0.do"],
     [{ faults: [{ ...fault, share: 2 }] }, "faults.0.share"],
     [{ faults: [{ ...fault, from: localLimits.faultCountMax + 1 }] }, "faults.0.from"],

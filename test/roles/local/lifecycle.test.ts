@@ -111,7 +111,7 @@ test("a process that ignores the signal is killed after the grace, with all it s
   await stage.call("POST", `${machines}/${id}/stop`, { timeout: "500ms" });
   await stage.reach(id, "stopped");
   expect(performance.now() - startMs).toBeGreaterThan(450);
-  await eventually(() => !isAlive(child));
+  expect(isAlive(child)).toBe(false);
   expect((await lastExit(id)).exit_event.guest_signal).toBe("SIGKILL");
 });
 
@@ -277,4 +277,46 @@ test("a log above its limit is emptied in place, and the machine writes on", asy
   expect(statSync(`${path}.1`).size).toBeGreaterThan(localLimits.logBytesMax);
   await eventually(async () => (await stage.log(id)).includes("line"));
   expect((await stage.log(id)).charCodeAt(0)).not.toBe(0);
+});
+
+test("a machine that destroys itself lets go of its volume", async () => {
+  const volumes = "/v1/apps/app-a/volumes";
+  const volume = (await stage.call("POST", volumes, { name: "left" })).json.id;
+  const mounts = [{ volume, path: "/data" }];
+  const { id } = await stage.machine({ ...script("exit 0"), auto_destroy: true, mounts });
+  await stage.reach(id, "destroyed");
+  const left = (await stage.call("GET", `${volumes}/${volume}`)).json;
+  expect(left.attached_machine_id).toBeNull();
+  expect((await stage.call("DELETE", `${volumes}/${volume}`)).status).toBe(200);
+});
+
+test("moved to another host: the volume's bytes under a new id, a new address, made again", async () => {
+  const volumes = "/v1/apps/app-a/volumes";
+  const volume = (await stage.call("POST", volumes, { name: "moved" })).json.id;
+  const words =
+    "cat $VAULT_DATA_DIR/kept; echo word > $VAULT_DATA_DIR/kept; echo up; exec sleep 60";
+  const mounts = [{ volume, path: "/data" }];
+  const made = await stage.machine({ ...script(words), mounts });
+  await eventually(async () => (await stage.log(made.id)).includes("up"));
+  const path = `/local/v1/apps/app-a/machines/${made.id}/migrate`;
+  expect((await stage.call("POST", path)).status).toBe(200);
+  await eventually(async () => (await stage.log(made.id)).includes("word\nup"));
+  const moved = (await stage.call("GET", `${machines}/${made.id}`)).json;
+  const fork = moved.config.mounts[0].volume;
+  expect([moved.state, moved.version]).toEqual(["started", made.version]);
+  expect([fork === volume, moved.private_ip === made.private_ip]).toEqual([false, false]);
+  expect(moved.events.slice(0, 3)).toMatchObject([
+    { type: "start", status: "started" },
+    { type: "start", status: "starting", source: "flyd" },
+    { type: "launch", status: "created", source: "flyd" },
+  ]);
+  const rows = (await stage.call("GET", volumes)).json;
+  const states = [volume, fork].map((wanted) => {
+    const row = rows.find((each: { id: string }) => each.id === wanted);
+    return [row.state, row.attached_machine_id];
+  });
+  expect(states).toEqual([
+    ["pending_destroy", null],
+    ["created", made.id],
+  ]);
 });

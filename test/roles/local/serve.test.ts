@@ -3,7 +3,7 @@ import { mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from "node
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { localLimits } from "../../../src/roles/local/limits.ts";
-import { identify, isAlive } from "../../../src/roles/local/process-table.ts";
+import { identify, isAlive, sendSignal } from "../../../src/roles/local/process-table.ts";
 import { main } from "../../../src/roles/local/main.ts";
 import { childEnv } from "../../../src/system/child-env.ts";
 import { selfCommand } from "../../../src/system/self.ts";
@@ -119,7 +119,8 @@ test("a machine that died meanwhile is found stopped", async () => {
   await eventually(() => log(made.id).includes("up"));
   first.child.kill("SIGKILL");
   await first.child.exited;
-  process.kill(Number(/up (\d+)/.exec(log(made.id))?.[1]), "SIGKILL");
+  const found = identify(Number(/up (\d+)/.exec(log(made.id))?.[1]));
+  expect(found !== undefined && sendSignal(found, "SIGKILL")).toBe(true);
   const second = await serve();
   expect((await second.call("GET", `${machines}/${made.id}`)).state).toBe("stopped");
   await second.call("POST", `${machines}/${made.id}/start`);

@@ -8,6 +8,7 @@ import {
   isAlive,
   isStopped,
   type ProcessIdentity,
+  sendSignal,
 } from "../../../src/roles/local/process-table.ts";
 import { eventually, type Json, openStage, script, type Stage } from "./stage.ts";
 
@@ -119,7 +120,7 @@ test("a machine can suspend itself, and one that is killed meanwhile is stopped"
   const state = await Bun.file(join(stage.dir, "state.json")).json();
   const { process: root, frozen } = state.machines.find((each: Json) => each.id === id);
   expect(frozen.length).toBeGreaterThanOrEqual(2);
-  process.kill(root.pid, "SIGKILL");
+  sendSignal(root, "SIGKILL");
   await stage.reach(id, "stopped");
   expect(frozen.some(isAlive)).toBe(false);
 });
@@ -153,7 +154,7 @@ test("what was stopped before stays so", async () => {
     const { value } = await child.stdout.getReader().read();
     const job = identity(Number(new TextDecoder().decode(value)));
     const root = identity(child.pid);
-    process.kill(job.pid, "SIGSTOP");
+    sendSignal(job, "SIGSTOP");
     await eventually(() => isStopped(job));
     const frozen = freeze(root);
     expect(frozen.map(({ pid }) => pid)).toEqual([root.pid]);
@@ -162,7 +163,7 @@ test("what was stopped before stays so", async () => {
     await eventually(() => !isStopped(root));
     expect(isStopped(job)).toBe(true);
   } finally {
-    for (const { pid } of members()) process.kill(pid, "SIGKILL");
+    for (const member of members()) sendSignal(member, "SIGKILL");
     await child.exited;
   }
 });
@@ -180,12 +181,13 @@ test("a process that cannot stop just now does not hold up the others", async ()
     expect(frozen.length).toBe(2);
     expect([isStopped(root), isAlive(root)]).toEqual([false, true]);
     thaw(frozen);
-    await Bun.write(fifo, "");
+    // Waits until the reader is there.
+    await Bun.spawn(["sh", "-c", ': > "$0"', fifo]).exited;
     expect(await child.exited).toBe(0);
     expect(await new Response(child.stdout).text()).toBe("ready\nspawned\n");
   } finally {
     if (child.exitCode === null)
-      for (const { pid } of family(identity(child.pid))) process.kill(pid, "SIGKILL");
+      for (const member of family(identity(child.pid))) sendSignal(member, "SIGKILL");
   }
 });
 

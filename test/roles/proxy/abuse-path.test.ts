@@ -122,12 +122,47 @@ describe("floods", () => {
     const stage = new RelayStage();
     stage.confirmed(0, client(1));
     const outcomes: string[] = [];
-    flood(stage, { perMs: 200, ms: 1000, from: () => anybody(stage) }, () => {
-      outcomes.push(stage.outcome(stage.bare()), stage.outcome(stage.admission()));
+    flood(stage, { perMs: 200, ms: 1000, from: () => anybody(stage) }, (at) => {
+      if (at % 20 === 0)
+        outcomes.push(stage.outcome(stage.bare()), stage.outcome(stage.admission()));
     });
     expect(stage.core.drops.pressure).toBeGreaterThan(100_000);
     expect(outcomes.filter((outcome) => outcome !== "forward")).toEqual([]);
   });
+
+  test("of ids from anywhere: who comes with a tag does not notice", () => {
+    const stage = new RelayStage({ machines: 300 });
+    const ids = Array.from({ length: 20 }, () => stage.bare(0, strangersKey(0)));
+    const outcomes = admittedDuring(stage, (count) => {
+      stage.core.fromClient(ids[count % 20]!, anybody(stage), stage.now);
+    });
+    expect(stage.core.drops.pressure).toBeGreaterThan(100_000);
+    expect(outcomes).toEqual(new Set(["forward"]));
+  });
+
+  test.each(["wrong ids", "ever new ids of its own machine", "copies of its admission"])(
+    "by one who has a key, and a flow: of %s",
+    (what) => {
+      const stage = new RelayStage({ machines: 400 });
+      const source = client(7, 7);
+      stage.confirmed(399, source);
+      const copy = stage.admission(399);
+      const [wrong, right] = [strangersKey(399), keyOf(399)].map((key) =>
+        Array.from({ length: 20 }, () => stage.bare(399, key)),
+      );
+      const strangers: string[] = [];
+      const outcomes = admittedDuring(stage, (count, at) => {
+        const ids = what === "wrong ids" ? wrong : right;
+        const datagram = what.startsWith("copies") ? copy : ids?.[count % 20];
+        stage.core.fromClient(datagram!, source, stage.now);
+        if (count === 0 && at % 10 === 0)
+          strangers.push(stage.outcome(stage.bare(at / 10), client(3, 5000 + at)));
+      });
+      expect(stage.core.drops.penalty).toBeGreaterThan(100_000);
+      expect(outcomes).toEqual(new Set(["forward"]));
+      expect(new Set(strangers)).toEqual(new Set(["forward"]));
+    },
+  );
 
   test("a machine's new flows and rates are its own: another's are full", () => {
     const stage = new RelayStage({ machines: 2 });
@@ -211,6 +246,22 @@ describe("theft of an id on the path", () => {
     expect(stage.closed).toEqual([]);
   });
 });
+
+/** What becomes of new clients of many machines while 200 000 datagrams a second come for 1.5 s. */
+function admittedDuring(
+  stage: RelayStage,
+  sendOne: (count: number, at: number) => void,
+): Set<string> {
+  const outcomes = new Set<string>();
+  for (let at = 0; at < 1500; at++) {
+    for (let count = 0; count < 200; count++) sendOne(count, at);
+    if (at % 10 === 0)
+      outcomes.add(stage.outcome(stage.admission(at / 10 + 150), client(2, 1000 + at)));
+    stage.now.monotonicMs += 1;
+    stage.now.wallMs += 1;
+  }
+  return outcomes;
+}
 
 /** So many forged ones in each of so many milliseconds, and what else is done in it. */
 function flood(

@@ -242,7 +242,7 @@ test("parser bugs behind: only what bears a tag or an id of the machine's key re
 });
 
 test("a relay that is taken over has no API token: the core knows no more than keys, and no clock", () => {
-  const files = closure("src/roles/proxy/relay-core.ts");
+  const files = closure("src/roles/proxy/relay/relay-core.ts");
   expect(files.length).toBeGreaterThan(15);
   const text = files.map((file) => readFileSync(join(root, file), "utf8")).join("\n");
   expect(

@@ -2,12 +2,12 @@ import { expect, test } from "bun:test";
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
-import { brokerLimits } from "../../../src/roles/proxy/broker-limits.ts";
+import { brokerLimits } from "../../../src/roles/proxy/broker/broker-limits.ts";
 import { dropCauses } from "../../../src/roles/proxy/decision.ts";
 import { proxyLimits } from "../../../src/roles/proxy/limits.ts";
-import { proxyMetrics } from "../../../src/roles/proxy/proxy-metrics.ts";
+import { proxyMetrics } from "../../../src/roles/proxy/broker/proxy-metrics.ts";
 import { loopDropCauses } from "../../../src/roles/proxy/relay-counters.ts";
-import { webLimits } from "../../../src/roles/proxy/web-limits.ts";
+import { webLimits } from "../../../src/roles/proxy/web/web-limits.ts";
 
 /** docs/proxy.md, held to what it speaks of. */
 const root = fileURLToPath(new URL("../../..", import.meta.url));
@@ -29,7 +29,7 @@ test("every cause of a dropped datagram is named", () => {
 });
 
 test("every event of the log is named", () => {
-  const paths = [...new Bun.Glob("src/roles/proxy/*.ts").scanSync(root)];
+  const paths = [...new Bun.Glob("src/roles/proxy/**/*.ts").scanSync(root)];
   const source = paths.map((path) => readFileSync(join(root, path), "utf8")).join("\n");
   const calls = [...source.matchAll(/\blog\([^;]*?, "([a-z-]+)"/g)];
   const events = new Set(calls.map(([, event = ""]) => event));

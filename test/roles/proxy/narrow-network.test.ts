@@ -5,6 +5,8 @@ import { proxyLimits } from "../../../src/roles/proxy/limits.ts";
 
 /** 8 Mbit/s towards a machine that is there for the kernel alone, in packets of 1280 bytes, without IPv6. */
 const network = `set -e
+echo 1 > /proc/sys/net/ipv6/conf/all/disable_ipv6
+echo 1 > /proc/sys/net/ipv6/conf/default/disable_ipv6
 ip link set lo up
 ip link add left type veth peer name right
 ip address add 10.9.0.1/24 dev left
@@ -13,7 +15,6 @@ ip link set left up
 ip link set right up
 ip neighbour add 10.9.0.2 lladdr 02:00:00:00:00:02 dev left
 tc qdisc add dev left root tbf rate 8mbit burst 3000 limit 10000000
-echo 1 > /proc/sys/net/ipv6/conf/all/disable_ipv6
 exec "$@"`;
 
 test("a slow way, a small one and none at all cost the datagrams that do not fit, and no more", async () => {

@@ -1,4 +1,4 @@
-import type { ProxyFlags } from "../../../src/roles/proxy/options.ts";
+import type { ProxyFlags } from "../../../src/roles/proxy/broker/options.ts";
 
 /** As if nothing had been said. */
 export const noProxyFlags: ProxyFlags = {

@@ -93,6 +93,18 @@ test.concurrent(
   },
 );
 
+test.concurrent("a relay that may not have large buffers says so and goes on", async () => {
+  await using stage = SocketStage.start({}, { prefix: ["setpriv", "--bounding-set=-net_admin"] });
+  await stage.metrics(() => true);
+  stage.leave();
+  expect(await stage.child.exited).toBe(0);
+  expect(await stage.log).toContain('"event":"small-buffers"');
+  await using mighty = SocketStage.start();
+  await mighty.metrics(() => true);
+  mighty.leave();
+  expect(await mighty.log).not.toContain("small-buffers");
+});
+
 test.concurrent("a machine whose port is closed for a while costs the flow nothing", async () => {
   await using stage = SocketStage.start({ backendPort: 40_014 });
   const machine = await stage.machine(machineId, "127.9.1.4", 40_014);
@@ -162,5 +174,5 @@ test.concurrent("what was lost is a line a second for each cause", async () => {
     .map((line): unknown => JSON.parse(line));
   const drops = lines.filter((line) => Bun.inspect(line).includes("bad-id"));
   expect(drops.length).toBeLessThanOrEqual(2);
-  expect(drops[0]).toMatchObject({ role: "relay", event: "dropped", cause: "bad-id" });
+  expect(drops[0]).toMatchObject({ event: "dropped", cause: "bad-id" });
 });

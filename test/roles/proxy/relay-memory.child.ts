@@ -39,7 +39,7 @@ for (const secret of [master, nextMaster, openMaster])
   for (let machine = 0; machine < limits.machinesMax; machine++) {
     const datagram = stage.bare(machine, keyOf(machine, secret));
     core.fromClient(datagram, client6(machine), now);
-    step(0.02);
+    step(0.04);
   }
 stage.pass(12_000);
 
@@ -48,7 +48,7 @@ const perMachine = quicLimits.replaysPerMachineMax;
 for (let machine = 0; machine * perMachine < quicLimits.replaysMax; machine++)
   for (let count = 0; count < perMachine; count++) {
     core.fromClient(stage.admission(1 + machine), client6(machine), now);
-    step(0.02);
+    step(0.04);
   }
 stage.pass(12_000);
 
@@ -66,14 +66,14 @@ for (let number = 0; core.gauges.flows < limits.flowsMax; number++) {
 // Held datagrams and hints.
 for (let machine = 19; machine < limits.machinesMax; machine += 20) {
   core.fromClient(stage.admission(machine, { bytes: 6000 }), client6(machine), now);
-  step(0.02);
+  step(0.04);
 }
 
 // Networks with wrong tags.
 const forged = stage.bare(0, strangersKey(0));
 for (let number = 0; number < 3 * limits.penaltyNetworksMax; number++) {
   core.fromClient(forged, client6(number), now);
-  step(0.02);
+  step(0.04);
 }
 
 Bun.gc(true);

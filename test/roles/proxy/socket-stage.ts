@@ -10,6 +10,7 @@ import {
   type RelayRecord,
   requestBytes,
 } from "../../../src/roles/proxy/broker-record.ts";
+import { ownChildEnv } from "../../../src/roles/proxy/broker/own-child.ts";
 import {
   encodeRelayPlan,
   encodeRelaySecrets,
@@ -18,7 +19,6 @@ import {
   type RelayReport,
   relayReportSchema,
 } from "../../../src/roles/proxy/relay-plan.ts";
-import { childEnv } from "../../../src/system/child-env.ts";
 import { DescriptorReader, openPipe } from "../../../src/system/process-pipe.ts";
 import { selfCommand } from "../../../src/system/self.ts";
 import * as v from "valibot";
@@ -68,7 +68,7 @@ export class SocketStage {
     stdio[relayFds.requests] = requests.writeFd;
     stdio[relayFds.reports] = reports.writeFd;
     const child = Bun.spawn([...prefix, ...selfCommand("proxy", "relay", encodeRelayPlan(whole))], {
-      env: childEnv({ PATH: process.env["PATH"] }),
+      env: ownChildEnv(),
       stdio: stdio as ["ignore", "ignore", "pipe", number, number, number, number],
     });
     for (const fd of [secretsPipe.readFd, records.readFd, requests.writeFd, reports.writeFd])

@@ -1,5 +1,5 @@
 import { processContext } from "../../../src/cli/process-context.ts";
-import { runWeb } from "../../../src/roles/proxy/web.ts";
+import { runWeb } from "../../../src/roles/proxy/web/web.ts";
 import { jsonLog } from "../../../src/system/log.ts";
 
 /** The web process by itself, without the broker that starts it. */
