@@ -3,12 +3,13 @@ import { ignoreNotFound, parseAnswer } from "./api-answer.ts";
 import { type ApiClock, systemClock } from "./api-clock.ts";
 import { MachinesApiError } from "./api-error.ts";
 import { apiLimits } from "./api-limits.ts";
+import { type ApiAnswer, type ApiRequest, ApiTransport } from "./api-transport.ts";
 import {
-  type ApiAnswer,
-  type ApiObserver,
-  type ApiRequest,
-  ApiTransport,
-} from "./api-transport.ts";
+  type LeasedMachine,
+  readLeaseRequest,
+  releaseLeaseRequest,
+  takeLeaseRequest,
+} from "./lease-request.ts";
 import {
   type FlyMachine,
   type FlyVolume,
@@ -30,26 +31,7 @@ import type {
   VolumeWish,
   WantedState,
 } from "./machine-wish.ts";
-
-interface ClientOptions {
-  readonly app: string;
-  readonly clock?: ApiClock;
-  /** Ends every call and every pause of this client. */
-  readonly signal?: AbortSignal;
-}
-
-type MachinesApiOptions = ClientOptions &
-  (
-    | { readonly transport: ApiTransport }
-    | {
-        readonly base: string;
-        readonly token: string;
-        readonly userAgent: string;
-        readonly attemptsMax?: number;
-        readonly observe?: ApiObserver;
-        readonly transport?: undefined;
-      }
-  );
+import type { MachinesApiOptions } from "./machines-api-options.ts";
 
 /** The Machines API of one app. Answers are checked at this edge; errors are `MachinesApiError`. */
 export class MachinesApi {
@@ -90,10 +72,14 @@ export class MachinesApi {
     return parseAnswer(appShape, answer, "read app").organization?.slug ?? undefined;
   }
 
-  async listMachines(metadata: Readonly<Record<string, string>> = {}): Promise<FlyMachine[]> {
-    const query = Object.fromEntries(
-      Object.entries(metadata).map(([key, value]) => [`metadata.${key}`, value]),
-    );
+  async listMachines(
+    metadata: Readonly<Record<string, string>> = {},
+    include: readonly ("include_deleted" | "include_leases")[] = [],
+  ): Promise<FlyMachine[]> {
+    const query = Object.fromEntries([
+      ...Object.entries(metadata).map(([key, value]) => [`metadata.${key}`, value]),
+      ...include.map((name) => [name, "true"]),
+    ]);
     return this.#list("machines", "list machines", machineShape, query);
   }
 
@@ -206,42 +192,20 @@ export class MachinesApi {
    * the nonce of a lease that is held, that one is prolonged.
    */
   async takeLease(id: string, seconds: number, options: LeaseOptions = {}): Promise<string> {
-    const { leaseNonce, description } = options;
-    const answer = await this.#call({
-      method: "POST",
-      path: `${this.#path("machines", id)}/lease`,
-      body: { ttl: seconds, ...(description === undefined ? {} : { description }) },
-      action: leaseNonce === undefined ? "lease machine" : "renew lease",
-      id,
-      repeatable: false,
-      leaseNonce,
-    });
-    return parseAnswer(leaseShape, answer, "lease machine");
+    const request = takeLeaseRequest(this.#leased(id), seconds, options);
+    return parseAnswer(leaseShape, await this.#call(request), request.action);
   }
 
   /** The lease that somebody has on the machine. Rejects with `not-found` where nobody has. */
   async readLease(id: string): Promise<HeldLease> {
-    const answer = await this.#call({
-      method: "GET",
-      path: `${this.#path("machines", id)}/lease`,
-      action: "read lease",
-      id,
-      repeatable: true,
-    });
-    return parseAnswer(heldLeaseShape, answer, "read lease");
+    const request = readLeaseRequest(this.#leased(id));
+    return parseAnswer(heldLeaseShape, await this.#call(request), request.action);
   }
 
   /** A lease that has run out, or a machine that has gone, is no lease held. */
   async releaseLease(id: string, leaseNonce: string): Promise<void> {
     await ignoreNotFound(async () => {
-      await this.#call({
-        method: "DELETE",
-        path: `${this.#path("machines", id)}/lease`,
-        action: "release lease",
-        id,
-        repeatable: true,
-        leaseNonce,
-      });
+      await this.#call(releaseLeaseRequest(this.#leased(id), leaseNonce));
     });
   }
 
@@ -398,6 +362,10 @@ export class MachinesApi {
 
   async #call(request: ApiRequest): Promise<ApiAnswer> {
     return this.#transport.send({ ...request, signal: this.#signal });
+  }
+
+  #leased(id: string): LeasedMachine {
+    return { id, path: this.#path("machines", id) };
   }
 
   #path(kind: "machines" | "volumes", id?: string): string {

@@ -14,6 +14,8 @@ type Reply = Response | ((request: SeenRequest) => Response | Promise<Response>)
 
 export interface ScriptedApi {
   readonly api: MachinesApi;
+  /** Where it listens, for clients of one's own. */
+  readonly base: string;
   readonly seen: readonly SeenRequest[];
   /** What the client slept, in virtual milliseconds. */
   readonly slept: readonly number[];
@@ -72,6 +74,7 @@ export function scriptApi(
   });
   return {
     api,
+    base: `http://127.0.0.1:${server.port}`,
     seen,
     slept,
     close: async () => server.stop(true),

@@ -1,5 +1,7 @@
 import type { Context } from "../../cli/context.ts";
 import { runProgram } from "../../cli/program.ts";
+import { doctorCommand } from "./doctor.ts";
+import { orphansCommand } from "./orphans.ts";
 import { proxyKeyNew, proxyKeyRetire, proxyKeyRotate } from "./proxy-key-change.ts";
 import { proxyKeyDerive, proxyKeyOpen } from "./proxy-key-derive.ts";
 import { proxyKeyShow } from "./proxy-key-show.ts";
@@ -8,6 +10,8 @@ import { tenantDelete } from "./tenant-delete.ts";
 import { tenantList } from "./tenant-list.ts";
 import { tenantRekey } from "./tenant-rekey.ts";
 import { tenantUpdateImage } from "./update-image.ts";
+import { tenantRotateToken } from "./tenant-rotate-token.ts";
+import { tenantUsageFacts } from "./tenant-usage-facts.ts";
 import { tokenGenerate } from "./token-generate.ts";
 
 export async function main(argv: readonly string[], context: Context): Promise<number> {
@@ -21,6 +25,11 @@ export async function main(argv: readonly string[], context: Context): Promise<n
         tenantDelete,
         tenantRekey,
         tenantUpdateImage,
+        tenantRotateToken,
+        tenantUsageFacts,
+        doctorCommand,
+        orphansCommand,
+        { ...orphansCommand, name: "tenant orphans", hidden: true },
         tokenGenerate,
         proxyKeyNew,
         proxyKeyRotate,

@@ -29,6 +29,15 @@ export async function managedMachinesForSure(
   return machines.length > 0 ? machines : managedMachines(api, tenant);
 }
 
+/** Those of one tenant, at least one. Rejects with `Failure` where there is none. */
+export async function machinesOfTenant(api: MachinesApi, tenant: string): Promise<FlyMachine[]> {
+  const machines = await managedMachinesForSure(api, tenant);
+  if (machines.length > 0) return machines;
+  throw new Failure("FV-ADM-002", `no tenant "${tenant}" in app "${api.app}"`, {
+    fix: "fly-vault-admin tenant list",
+  });
+}
+
 export function tenantOf(machine: FlyMachine): string {
   const config = machine.config ?? machine.incomplete_config;
   return config?.metadata?.[metadataKeys.tenant] ?? "";

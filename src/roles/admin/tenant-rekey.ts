@@ -1,18 +1,16 @@
 import { defineCommand } from "../../cli/command.ts";
-import { Failure } from "../../cli/failure.ts";
 import { UsageError } from "../../cli/usage-error.ts";
-import { MachinesApiError } from "../../fly/api-error.ts";
 import type { FlyMachine } from "../../fly/machine-shape.ts";
 import type { MachinesApi } from "../../fly/machines-api.ts";
 import { admissionKeysText } from "./admission-keys.ts";
-import { apiErrorLine } from "./api-failure.ts";
 import { connectionFlags, openConnection, runOnApi } from "./connection.ts";
 import { waitTimeoutMs } from "./create-input.ts";
 import { rekeyMachine } from "./machine-rekey.ts";
+import { oneByOne } from "./machine-sequence.ts";
 import { organisation } from "./organisation.ts";
 import { checkProxyAddress, proxyFlags } from "./proxy-access.ts";
 import { readProxyMasters } from "./proxy-key-file.ts";
-import { checkTenantId, managedMachines, managedMachinesForSure } from "./tenant-id.ts";
+import { checkTenantId, machinesOfTenant, managedMachines } from "./tenant-id.ts";
 import { listedVaults } from "./tenant-vaults.ts";
 import {
   localIssuer,
@@ -68,7 +66,7 @@ export const tenantRekey = defineCommand({
         if (!flags.json) await context.stdout.write(`${blank}${renderVaultBlock(entry)}`);
       };
       try {
-        await oneByOne(vaults, async ({ machine: { id, state }, ...vault }) => {
+        await oneByOne(vaults, "its keys", async ({ machine: { id, state }, ...vault }) => {
           const keys = admissionKeysText(masters, id);
           const { machine, words } = await rekeyMachine(api, id, { keys, waitMs });
           const states = machine === undefined ? state : `${machine.state}, was ${state}`;
@@ -90,42 +88,10 @@ function given(word: string | undefined, check: (word: string) => string): strin
 }
 
 async function machinesOf(api: MachinesApi, tenant: string | undefined): Promise<FlyMachine[]> {
-  if (tenant === undefined) return managedMachines(api);
-  const machines = await managedMachinesForSure(api, tenant);
-  if (machines.length > 0) return machines;
-  throw new Failure("FV-ADM-002", `no tenant "${tenant}" in app "${api.app}"`, {
-    fix: "fly-vault-admin tenant list",
-  });
-}
-
-/** Up to the first failure, which is told with what is done and what is not. */
-async function oneByOne<T extends { readonly machine: FlyMachine }>(
-  vaults: readonly T[],
-  work: (vault: T) => Promise<void>,
-): Promise<void> {
-  for (const [at, vault] of vaults.entries()) {
-    try {
-      await work(vault);
-    } catch (error) {
-      if (!(error instanceof MachinesApiError)) throw error;
-      const ids = vaults.map(({ machine }) => machine.id);
-      throw new Failure("FV-ADM-004", `machine ${vault.machine.id} did not get its keys`, {
-        because: `${apiErrorLine(error)}; done: ${listed(ids.slice(0, at))}; not done: ${listed(ids.slice(at))}`,
-        fix: "run the same command again; it goes on where this stopped",
-      });
-    }
-  }
-}
-
-function listed(ids: readonly string[]): string {
-  const shown = ids.slice(0, shownMax).join(", ");
-  if (ids.length === 0) return "none";
-  return ids.length > shownMax ? `${shown} and ${ids.length - shownMax} more` : shown;
+  return tenant === undefined ? managedMachines(api) : machinesOfTenant(api, tenant);
 }
 
 function renderJson(entries: readonly VaultEntry[]): string {
   const data = entries.map(vaultJson);
   return `${JSON.stringify({ schema: "fly-vault/tenant-rekey", version: 1, data })}\n`;
 }
-
-const shownMax = 20;

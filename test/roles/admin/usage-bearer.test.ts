@@ -1,0 +1,38 @@
+import { expect, test } from "bun:test";
+import { readBearer } from "../../../src/roles/admin/usage-bearer.ts";
+import { usageLimits } from "../../../src/roles/admin/usage-limits.ts";
+import { memoryContext } from "../../support/memory-context.ts";
+import { rejection } from "../../support/rejection.ts";
+import { token } from "./usage-stage.ts";
+
+const read = async (flags: { word?: string; file?: string }, env: Record<string, string> = {}) => {
+  const context = memoryContext({ env, stdin: [Buffer.from(`${token}\n`)] });
+  const bearer = await readBearer(
+    { "bearer-token": flags.word, "bearer-token-file": flags.file },
+    context,
+  );
+  return { works: bearer?.admits(`Bearer ${token}`), err: context.err() };
+};
+
+test("a bearer that could be guessed, or not be sent, is refused", async () => {
+  expect(await read({})).toEqual({ works: undefined, err: "" });
+  expect(await read({ file: "-" })).toEqual({ works: true, err: "" });
+  expect((await read({ word: token })).err).toContain("others can read --bearer-token with ps");
+  const env = { FLY_VAULT_BEARER_TOKEN: token };
+  expect(await read({ word: token }, env)).toEqual({ works: true, err: "" });
+  expect(
+    (
+      await read(
+        { word: "another bearer of the shell", file: "-" },
+        {
+          FLY_VAULT_BEARER_TOKEN: "another bearer of the shell",
+        },
+      )
+    ).works,
+  ).toBe(true);
+  const long = "x".repeat(usageLimits.bearerCharactersMax + 1);
+  for (const word of ["", "short", `${token} x`, `${token},x`, `${token}é`, long])
+    expect(await rejection(read({ word }))).toMatchObject({ code: "FV-CLI-001" });
+  const both = await rejection(read({ word: token, file: "-" }));
+  expect(both.message).toContain("exclude each other");
+});
