@@ -9,10 +9,10 @@ import { tenantCreate } from "./tenant-create.ts";
 import { tenantDelete } from "./tenant-delete.ts";
 import { tenantList } from "./tenant-list.ts";
 import { tenantRekey } from "./tenant-rekey.ts";
-import { tenantUpdateImage } from "./update-image.ts";
 import { tenantRotateToken } from "./tenant-rotate-token.ts";
 import { tenantUsageFacts } from "./tenant-usage-facts.ts";
 import { tokenGenerate } from "./token-generate.ts";
+import { tenantUpdateImage } from "./update-image.ts";
 
 export async function main(argv: readonly string[], context: Context): Promise<number> {
   return runProgram(

@@ -20,7 +20,13 @@ const id = "148e21ea7e46e8";
 const key = deriveAdmissionKey(new Uint8Array(32).fill(7), 1, id);
 const other = deriveAdmissionKey(new Uint8Array(32).fill(8), 1, id);
 const wallMs = () => Date.now();
-const shakeHands = async (machine: FlyMachine) => quicHandshake(memoryContext())(machine, 300);
+const shakeHands = async (asked: FlyMachine) => quicHandshake(memoryContext())(asked, 300);
+
+const at = (address: string | null): FlyMachine => ({
+  id,
+  state: "started",
+  private_ip: address,
+});
 
 let init: Endpoint | undefined;
 afterEach(async () => init?.close());
@@ -66,11 +72,6 @@ test("what cannot be asked fails in words, and never shows a key", async () => {
 });
 
 test("machines can be asked on loopback, and in Fly's network from within it", () => {
-  const at = (address: string | null): FlyMachine => ({
-    id,
-    state: "started",
-    private_ip: address,
-  });
   expect(unreachableReason([at("127.64.0.1")], [])).toBeUndefined();
   expect(unreachableReason([], [])).toBeUndefined();
   expect(unreachableReason([at("fdaa:0:1::2")], ["10.0.0.1", "fdaa:0:9::3"])).toBeUndefined();
