@@ -25,9 +25,10 @@ export class GateWatch {
     this.#deadlineMs = nowMs + options.startMs;
   }
 
-  /** How long init may take to answer. */
+  /** How long init may take to answer: whole milliseconds, whatever the clock counts in. */
   handshakeMs(nowMs: number): number {
-    return Math.max(1, Math.min(this.#deadlineMs - nowMs, rolloutLimits.handshakeMs));
+    const leftMs = Math.ceil(this.#deadlineMs - nowMs);
+    return Math.max(1, Math.min(leftMs, rolloutLimits.handshakeMs));
   }
 
   see(view: MachineView, nowMs: number): Verdict {

@@ -4,7 +4,8 @@ import type { Context } from "../../cli/context.ts";
 import type { FlyMachine } from "../../fly/machine-shape.ts";
 import { clientGate } from "../../quic/admission-gate.ts";
 import { type AdmissionKey, parseAdmissionKeys } from "../../quic/admission-key.ts";
-import { closeCodes, ConnectionClosed } from "../../quic/connection.ts";
+import type { DatagramGate } from "../../quic/carrier.ts";
+import { closeCodes, ConnectionClosed, type SocketAddress } from "../../quic/connection.ts";
 import { Endpoint } from "../../quic/endpoint.ts";
 import { admissionKeyVariable } from "./admission-keys.ts";
 import { listenPort } from "./vault-block.ts";
@@ -23,26 +24,44 @@ export class HandshakeFailed extends Error {
 export function quicHandshake(context: Pick<Context, "wallMs" | "randomBytes">): Handshake {
   return async (machine, timeoutMs) => {
     const host = machine.private_ip ?? "";
-    const family = isIP(host);
-    if (family === 0) throw new HandshakeFailed("init cannot be asked: the machine has no address");
+    if (isIP(host) === 0)
+      throw new HandshakeFailed("init cannot be asked: the machine has no address");
+    const port = Number(listenPort(machine.config));
     const key = admissionKeyOf(machine);
     const { wallMs, randomBytes } = context;
-    const endpoint = await Endpoint.open({
-      bind: { host: family === 6 ? "::" : "0.0.0.0", port: 0 },
-      ...(key === undefined ? {} : { gate: clientGate({ key, wallMs, randomBytes }) }),
-    });
+    const gate = key && clientGate({ key, wallMs, randomBytes });
     try {
-      const remote = { host, port: Number(listenPort(machine.config)) };
-      const connection = await endpoint.connect(remote, { timeoutMs });
-      connection.close(closeCodes.done, "");
+      await connectOnce({ host, port }, timeoutMs, gate);
     } catch (error) {
-      if (!(error instanceof ConnectionClosed)) throw error;
       const how = key === undefined ? "without an admission key" : "with its admission key";
-      throw new HandshakeFailed(`init does not shake hands ${how}: ${error.reason.kind}`);
-    } finally {
-      await endpoint.close();
+      const words = failureWords(error);
+      if (words === undefined) throw error;
+      throw new HandshakeFailed(`init does not shake hands ${how}: ${words}`);
     }
   };
+}
+
+async function connectOnce(
+  remote: SocketAddress,
+  timeoutMs: number,
+  gate: DatagramGate | undefined,
+): Promise<void> {
+  const endpoint = await Endpoint.open({
+    bind: { host: isIP(remote.host) === 6 ? "::" : "0.0.0.0", port: 0 },
+    ...(gate === undefined ? {} : { gate }),
+  });
+  try {
+    const connection = await endpoint.connect(remote, { timeoutMs });
+    connection.close(closeCodes.done, "");
+  } finally {
+    await endpoint.close();
+  }
+}
+
+/** What the link or the system said; undefined for mistakes of ours. */
+function failureWords(error: unknown): string | undefined {
+  if (error instanceof ConnectionClosed) return error.reason.kind;
+  return error instanceof Error && "code" in error ? String(error.code) : undefined;
 }
 
 /** Why machines cannot be asked from this computer; undefined where they can. */

@@ -52,7 +52,9 @@ export interface FleetStage {
   close(): Promise<void>;
 }
 
-export async function openFleetStage(): Promise<FleetStage> {
+export async function openFleetStage(
+  options: { readonly lagMs?: number } = {},
+): Promise<FleetStage> {
   const dir = mkdtempSync(join(tmpdir(), "fvr-"));
   const fly = await startLocal({
     stateDir: join(dir, "fly"),
@@ -64,6 +66,7 @@ export async function openFleetStage(): Promise<FleetStage> {
     evidencePace: undefined,
     paced: false,
     strictApps: false,
+    lagMs: options.lagMs ?? 0,
     simulated: { startMs: 5, checksMs: 10, stopMs: 5 },
     log: () => undefined,
     wallMs: () => Date.now(),

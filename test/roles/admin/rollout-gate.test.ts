@@ -44,6 +44,7 @@ test("checks, then the handshake, then the soak, to the last look", () => {
   expect(on.see(view({ badChecks: ["check up is critical"] }), 1_000).kind).toBe("wait");
   expect(on.step).toBe("health");
   expect([on.see(view(), 2_000).kind, on.step]).toEqual(["wait", "handshake"]);
+  expect([on.handshakeMs(2_000), on.handshakeMs(18_000.25)]).toEqual([5_000, 3_000]);
   expect([on.missed("no answer", 3_000).kind, on.step]).toEqual(["wait", "health"]);
   on.see(view(), 4_000);
   expect([on.shookHands(5_000).kind, on.step]).toEqual(["wait", "soak"]);

@@ -2,17 +2,24 @@ import { expect, test } from "bun:test";
 import { fileURLToPath } from "node:url";
 import { programEnv } from "../../support/program.ts";
 import { between, seed, seededRandom } from "../../support/seed.ts";
-import { type FleetStage, images, leftovers, openFleetStage } from "./fleet-stage.ts";
+import {
+  type FleetMachine,
+  type FleetStage,
+  images,
+  leftovers,
+  openFleetStage,
+} from "./fleet-stage.ts";
 
 const mainPath = fileURLToPath(new URL("../../../src/main.ts", import.meta.url));
 const kills = 30;
 
 test("killed with -9 at 30 random lines of the journal, and resumed: nothing is left behind", async () => {
   const random = seededRandom(seed);
-  const on = await openFleetStage();
+  // A new process has no cookie yet, and is told what was so a while ago.
+  const on = await openFleetStage({ lagMs: 60 });
   try {
     await on.createTenants(10);
-    const [stopped] = await on.machines();
+    const [stopped] = await eventually(on, (machines) => machines.length === 10);
     await on.call("POST", `/v1/apps/vault-tenants/machines/${stopped?.id}/stop`);
     const counts = { kills: 0, rollouts: 0 };
     let at: string = images.old;
@@ -26,7 +33,9 @@ test("killed with -9 at 30 random lines of the journal, and resumed: nothing is 
       counts.kills += ended.kills;
       expect([counts, exitCode]).toEqual([counts, sick ? 8 : 0]);
       if (!sick) at = image;
-      const machines = await on.machines();
+      const machines = await eventually(on, (seen) =>
+        seen.every((each) => each.config.image === at && leftovers([each]).length === 0),
+      );
       expect([counts, leftovers(machines)]).toEqual([counts, []]);
       expect(machines.map(({ config }) => config.image)).toEqual(machines.map(() => at));
       const resting = machines.filter(({ state }) => state !== "started").map(({ id }) => id);
@@ -39,6 +48,15 @@ test("killed with -9 at 30 random lines of the journal, and resumed: nothing is 
     await on.close();
   }
 }, 60_000);
+
+/** The machines when they are seen so, or as they are a while later. */
+async function eventually(on: FleetStage, isRight: (machines: FleetMachine[]) => boolean) {
+  for (let tries = 0; ; tries += 1) {
+    const machines = await on.machines();
+    if (isRight(machines) || tries > 100) return machines;
+    await Bun.sleep(5);
+  }
+}
 
 /** One rollout, killed whenever its journal has so many lines more, until one run of it comes to its end. */
 async function killedRollout(on: FleetStage, image: string, nextLines: () => number) {
