@@ -26,7 +26,7 @@ export function lookAt(view: MachineView, machine: MachineProgress, image: strin
   if (before === undefined && isPassing(view)) return { kind: "passing" };
   if (on === "other") return { kind: "foreign" };
   // What stopped because of us is to run again; what somebody started meanwhile is not to stop.
-  const fell = changed > 0 && (before ?? view.crashed);
+  const fell = changed > 0 && (before ?? (view.crashed || machine.isDown));
   const runs = fell || (isPassing(view) ? before === true : !isResting(view));
   return { kind: "known", on, runs, isNews: before !== runs };
 }

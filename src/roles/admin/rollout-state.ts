@@ -7,6 +7,8 @@ export interface MachineProgress {
   was: { readonly image: string; readonly pinned: string } | undefined;
   /** It may have been given the new image; counts up from 1 in that order. 0: not so. */
   changed: number;
+  /** The way back failed, and it is to run once it succeeds. */
+  isDown: boolean;
   /** We may have a lease on it, or have cordoned it. */
   open: OpenTour | undefined;
   ended: { readonly outcome: Outcome; readonly reason: string | undefined } | undefined;
@@ -34,7 +36,7 @@ export class RolloutState {
     this.machines = new Map(
       plan.machines.map((target) => [
         target.id,
-        { target, was: undefined, changed: 0, open: undefined, ended: undefined },
+        { target, was: undefined, changed: 0, isDown: false, open: undefined, ended: undefined },
       ]),
     );
     for (const record of records) this.apply(record);
@@ -105,6 +107,7 @@ export class RolloutState {
 }
 
 function end(machine: MachineProgress, record: Extract<StepRecord, { type: "end" }>): void {
+  machine.isDown = record.outcome === "failed" && machine.open?.runs === true;
   machine.open = undefined;
   machine.ended = { outcome: record.outcome, reason: record.reason };
   if (record.outcome === "rolled-back") machine.changed = 0;

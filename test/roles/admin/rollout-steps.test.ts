@@ -171,3 +171,22 @@ test("after a crash only what the journal has open is taken up, before anything 
   turned.answer("release b", done);
   expect([turned.rollout.isOver, turned.rollout.state.finished]).toEqual([true, true]);
 });
+
+test("a machine that a failed rollback left down is to run again after the resume", () => {
+  const failed: StepRecord[] = [
+    { type: "lease", machine: "a" },
+    { type: "begin", machine: "a", image: old, pinned: old, runs: true, cordon: true },
+    { type: "update", machine: "a", to: "new" },
+    { type: "turn", machine: "a", reason: "sick" },
+    { type: "end", machine: "a", outcome: "failed" },
+    { type: "resume", at: "now" },
+  ];
+  const hand = new Hand(1, failed);
+  hand.answer("lease a", leased);
+  hand.answer(
+    "read a",
+    seen({ state: "stopped", image: fleetPlan.image, pinned: fleetPlan.image }),
+  );
+  expect(hand.records.at(-1)).toMatchObject({ type: "begin", runs: true, cordon: true });
+  expect(hand.open).toEqual(["cordon a"]);
+});
