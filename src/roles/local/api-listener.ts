@@ -11,21 +11,25 @@ import type { Pacing } from "./pacing.ts";
 import { asInstance, type InstanceChoice, pinningCookie } from "./replicas.ts";
 import { type Answer, type ApiCall, findRoute, type Match, type Route } from "./router.ts";
 
-export interface ApiServices {
-  readonly routes: readonly Route[];
-  readonly apiToken: string;
-  readonly issuer: () => Issuer;
-  /** Absent when calls may come as fast as they like. */
-  readonly pacing: Pacing | undefined;
+/** What every call is led past, whichever way it came. */
+export interface CallServices {
   readonly faults: Faults;
   readonly calls: CallLog;
-  /** Absent when all see everything at once. */
-  readonly instances: InstanceChoice | undefined;
   /** The names by which a fault may know the machine of a call. */
   readonly machineNames: (match: Match, body: unknown) => readonly string[];
   readonly faultReach: (match: Match, call: ApiCall) => FaultReach;
   readonly log: Log;
   readonly wallMs: () => number;
+}
+
+export interface ApiServices extends CallServices {
+  readonly routes: readonly Route[];
+  readonly apiToken: string;
+  readonly issuer: () => Issuer;
+  /** Absent when calls may come as fast as they like. */
+  readonly pacing: Pacing | undefined;
+  /** Absent when all see everything at once. */
+  readonly instances: InstanceChoice | undefined;
 }
 
 /** One HTTP request to one answer, for everybody who holds the API token; the issuer's pages are for all. */
@@ -75,18 +79,28 @@ async function answerCall(
     reader: { instance, agoMs: 0 },
   };
   if (match.route.path.startsWith("/local/")) return match.route.handle(call);
+  return carryOut(match, call, services, () => services.pacing?.check(match));
+}
+
+/** The call, with what is to go wrong with it; it is remembered, even if `admit` refuses it. */
+export async function carryOut(
+  match: Match,
+  call: ApiCall,
+  services: CallServices,
+  admit: () => void,
+): Promise<Answer> {
   let fault: string | undefined;
   let status = 500;
   try {
-    services.pacing?.check(match);
+    admit();
     const action = services.faults.take(match, services.machineNames(match, call.body));
     fault = action?.kind;
     const answer =
       action === undefined
         ? await match.route.handle(call)
         : await faultyAnswer(action, services.faultReach(match, call));
-    status =
-      answer.delivery?.kind === "drop" || answer.delivery?.kind === "hang" ? 0 : answer.status;
+    const isSent = answer.delivery?.kind !== "drop" && answer.delivery?.kind !== "hang";
+    status = isSent ? answer.status : 0;
     return answer;
   } catch (error) {
     if (error instanceof ApiError) ({ status } = error);

@@ -1,6 +1,7 @@
 import * as v from "valibot";
 import { ApiError } from "./api-error.ts";
 import type { Fleet } from "./fleet.ts";
+import { pageOf } from "./paging.ts";
 import { param, parseBody } from "./request-input.ts";
 import type { AppRecord } from "./record.ts";
 import { type Route, route } from "./router.ts";
@@ -34,8 +35,11 @@ export function appRoutes(
   return [
     route("GET", "/v1/apps", "action", (call) => {
       checkOrg(call.query.get("org_slug"));
-      const apps = fleet.apps.map(view);
-      return { status: 200, json: { apps, total_apps: apps.length } };
+      const rows = fleet.apps.map((app) => ({ id: app.name, createdAtMs: app.createdAtMs, app }));
+      const page = pageOf(call, rows, fleet.nowMs);
+      const apps = page.rows.map(({ app }) => view(app));
+      const next = page.next === undefined ? {} : { next_cursor: page.next };
+      return { status: 200, json: { apps, total_apps: rows.length, ...next } };
     }),
     route("POST", "/v1/apps", "action", (call) => {
       const asked = parseBody(createRequest, call.body);

@@ -1,7 +1,7 @@
 import * as v from "valibot";
 import { ApiError } from "./api-error.ts";
 import { localLimits } from "./limits.ts";
-import type { Route } from "./router.ts";
+import { evidencePath, type Route } from "./router.ts";
 
 /** Whether the call is carried out all the same, and only its answer is lost or wrong. */
 const when = v.optional(v.picklist(["before", "after"]), "before");
@@ -104,7 +104,11 @@ export function parseFaultScript(input: unknown, routes: readonly Route[]): Faul
     throw new ApiError(400, `invalid_argument: ${v.getDotPath(issue) ?? "body"}: ${issue.message}`);
   }
   const calls = routes.filter(({ path }) => path.startsWith("/v1/"));
-  const known = new Set(["*", ...calls.map(({ method, path }) => `${method} ${path}`)]);
+  const known = new Set([
+    "*",
+    `POST ${evidencePath}`,
+    ...calls.map(({ method, path }) => `${method} ${path}`),
+  ]);
   for (const [index, { call }] of result.output.faults.entries())
     if (!known.has(call))
       throw new ApiError(400, `invalid_argument: faults.${index}.call: there is no call "${call}"`);

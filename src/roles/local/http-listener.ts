@@ -28,17 +28,32 @@ export async function listenHttp(options: {
   readonly port: number;
   readonly handle: (call: HttpCall) => Promise<Answer>;
 }): Promise<HttpListener> {
-  const server = createServer((request, response) => {
-    void serve(request, response, options.handle);
-  });
-  // Longer than the longest wait; and a client that hangs is the client's to end.
-  server.requestTimeout = 0;
-  server.keepAliveTimeout = localLimits.keepAliveMs;
+  const server = httpServer(options.handle);
   await new Promise<void>((resolve, reject) => {
     server.once("error", reject);
     server.listen(options.port, options.hostname, () => resolve());
   });
   return { port: portOf(server.address()), close: async () => closeServer(server) };
+}
+
+/** On a Unix socket, which is there when this returns. */
+export function listenUnix(
+  path: string,
+  handle: (call: HttpCall) => Promise<Answer>,
+): { close(): Promise<void> } {
+  const server = httpServer(handle);
+  server.listen(path);
+  return { close: async () => closeServer(server) };
+}
+
+function httpServer(handle: (call: HttpCall) => Promise<Answer>): Server {
+  const server = createServer((request, response) => {
+    void serve(request, response, handle);
+  });
+  // Longer than the longest wait; and a client that hangs is the client's to end.
+  server.requestTimeout = 0;
+  server.keepAliveTimeout = localLimits.keepAliveMs;
+  return server;
 }
 
 function portOf(address: AddressInfo | string | null): number {

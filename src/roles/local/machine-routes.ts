@@ -66,7 +66,7 @@ function listMachines(fleet: Fleet, call: ApiCall): Answer {
   const page = pageOf(call, rows, fleet.nowMs);
   const view = {
     summary: queryFlag(call, "summary"),
-    leases: queryFlag(call, "include_leases"),
+    leaseAtMs: queryFlag(call, "include_leases") ? fleet.nowMs : undefined,
   };
   return ok(
     page.rows.map((record) => machineView(record, { ...view, checks: fleet.checksOf(record) })),
@@ -78,12 +78,12 @@ function listMachines(fleet: Fleet, call: ApiCall): Answer {
 function readMachine(fleet: Fleet, call: ApiCall): Answer {
   const record = fleet.seenMachine(namedMachine(fleet, call), call.reader);
   const asked = call.query.get("version") ?? record.version;
-  const leases = queryFlag(call, "include_leases");
+  const leaseAtMs = queryFlag(call, "include_leases") ? fleet.nowMs : undefined;
   if (asked === record.version)
-    return ok(machineView(record, { leases, checks: fleet.checksOf(record) }));
+    return ok(machineView(record, { leaseAtMs, checks: fleet.checksOf(record) }));
   const old = record.versions?.find(({ version }) => version === asked);
   if (old === undefined) throw new ApiError(404, `machine version ${asked} not found`);
-  return ok(machineView({ ...record, ...old, state: "replaced" }, { leases }));
+  return ok(machineView({ ...record, ...old, state: "replaced" }, { leaseAtMs }));
 }
 
 async function createMachine(fleet: Fleet, call: ApiCall, ownRegion: string): Promise<Answer> {

@@ -8,7 +8,8 @@ export function machineView(
   record: Omit<MachineRecord, "state"> & { readonly state: string },
   options: {
     readonly summary?: boolean;
-    readonly leases?: boolean;
+    /** With its lease, if it has one at this time. */
+    readonly leaseAtMs?: number | undefined;
     readonly checks?: readonly CheckView[];
   } = {},
 ): Record<string, unknown> {
@@ -24,7 +25,7 @@ export function machineView(
     created_at: timeOf(record.createdAtMs),
     updated_at: timeOf(record.updatedAtMs),
     cordoned: record.cordoned,
-    ...(options.leases === true && record.lease !== undefined ? { lease: leaseView(record) } : {}),
+    ...leaseView(record.lease, options.leaseAtMs),
   };
   if (options.summary === true) return view;
   return {
@@ -69,16 +70,14 @@ export function volumeView(record: VolumeRecord): Record<string, unknown> {
   };
 }
 
-function leaseView({
-  lease,
-  version,
-}: Pick<MachineRecord, "lease" | "version">): Record<string, unknown> {
-  return {
-    owner: lease?.owner,
-    description: lease?.description,
-    expires_at: Math.floor((lease?.expiresAtMs ?? 0) / 1_000),
-    version,
-  };
+/** Without the nonce, which is its holder's alone. */
+function leaseView(
+  lease: MachineRecord["lease"],
+  atMs: number | undefined,
+): { readonly lease?: Record<string, unknown> } {
+  if (lease === undefined || atMs === undefined || lease.expiresAtMs <= atMs) return {};
+  const { owner, description, expiresAtMs } = lease;
+  return { lease: { owner, description, expires_at: Math.floor(expiresAtMs / 1_000) } };
 }
 
 /** `registry/repository:tag@digest`, with Docker's rule for what is a registry. */

@@ -61,6 +61,9 @@ export interface Match {
   readonly params: Readonly<Record<string, string>>;
 }
 
+/** The one call that only machines have, at their sockets. */
+export const evidencePath = "/v1/tokens/oidc";
+
 /** The route of a request; a known path with another method is 405, anything else 404. */
 export function findRoute(routes: readonly Route[], method: string, path: string): Match {
   let known = false;

@@ -4,7 +4,7 @@ import { join } from "node:path";
 import { Failure } from "../../cli/failure.ts";
 import type { Log } from "../../system/log.ts";
 import { ApiError } from "./api-error.ts";
-import { answerRequest } from "./api-listener.ts";
+import { answerRequest, type ApiServices, type CallServices } from "./api-listener.ts";
 import { appRoutes } from "./app-routes.ts";
 import { CallLog } from "./call-log.ts";
 import type { Capacity } from "./capacity.ts";
@@ -26,7 +26,7 @@ import { Pacing } from "./pacing.ts";
 import { platformRoutes } from "./platform-routes.ts";
 import type { MachineRecord, StateRecord, VolumeRecord } from "./record.ts";
 import { InstanceChoice, Replicas } from "./replicas.ts";
-import type { Answer, ApiCall, Match, Route } from "./router.ts";
+import type { Answer, Route } from "./router.ts";
 import { SimulatedHost, type SimulatedTimes } from "./simulated-host.ts";
 import { SigningKeys } from "./signing-key.ts";
 import { lockState } from "./state-lock.ts";
@@ -99,22 +99,26 @@ async function startLocked(
     return issuer;
   };
   const routes: Route[] = [];
-  const { fleet, host } = openFleet(options, store, { routes, issuer: currentIssuer });
-  const faults = new Faults(routes, (staleMsMax) => fleet.rememberFor(staleMsMax));
   const calls = new CallLog();
+  const faults = new Faults(routes, (staleMsMax) => fleet.rememberFor(staleMsMax));
+  const common: CallServices = {
+    faults,
+    calls,
+    machineNames: (match, body) => machineNames(fleet, match, body),
+    faultReach: (match, call) => faultReach(fleet, match, call),
+    log: options.log,
+    wallMs: options.wallMs,
+  };
+  const { fleet, host } = openFleet(options, store, { ...common, routes, issuer: currentIssuer });
   routes.push(
     ...fleetRoutes(fleet, { ...options, org: store.state.org }),
     ...issuerRoutes(keys),
     ...faultRoutes(faults, calls, fleet),
   );
   installFaults(faults, options.faults);
-  const services = {
-    ...options,
-    faults,
-    calls,
+  const services: ApiServices = {
+    ...common,
     instances: (options.lagMs ?? 0) > 0 ? new InstanceChoice() : undefined,
-    machineNames: (match: Match, body: unknown) => machineNames(fleet, match, body),
-    faultReach: (match: Match, call: ApiCall) => faultReach(fleet, match, call),
     routes,
     apiToken,
     issuer: currentIssuer,
@@ -128,14 +132,7 @@ async function startLocked(
   issuer = new Issuer({ ...options, apiBase, org: store.state.org, keys });
   fleet.recover();
   for (const machine of fleet.machines) if (machine.isRunning) host.keepSocket(machine.record);
-  const upkeep = setInterval(() => {
-    store.retryUnsaved();
-    for (const machine of fleet.machines) if (machine.isRunning) host.trimLog(machine.record.id);
-  }, localLimits.upkeepMs);
-  const checking = setInterval(() => {
-    const records = fleet.machines.map(({ record }) => record);
-    host.pollChecks(records.filter(({ state }) => state === "started"));
-  }, localLimits.checkMsMin);
+  const endUpkeep = startUpkeep(fleet, host, store);
   return {
     apiBase,
     issuer: issuer.url,
@@ -144,8 +141,7 @@ async function startLocked(
     calls,
     machineCount: fleet.machines.filter((machine) => machine.isRunning).length,
     async close({ keepMachines }) {
-      clearInterval(upkeep);
-      clearInterval(checking);
+      endUpkeep();
       // First, so that nobody starts what is about to be stopped.
       await server.close();
       if (!keepMachines) await fleet.stopAll();
@@ -156,11 +152,27 @@ async function startLocked(
   };
 }
 
+/** What has to be looked after now and again. Returns the way to end it. */
+function startUpkeep(fleet: Fleet, host: LocalHost, store: StateStore): () => void {
+  const upkeep = setInterval(() => {
+    store.retryUnsaved();
+    for (const machine of fleet.machines) if (machine.isRunning) host.trimLog(machine.record.id);
+  }, localLimits.upkeepMs);
+  const checking = setInterval(() => {
+    const records = fleet.machines.map(({ record }) => record);
+    host.pollChecks(records.filter(({ state }) => state === "started"));
+  }, localLimits.checkMsMin);
+  return () => {
+    clearInterval(upkeep);
+    clearInterval(checking);
+  };
+}
+
 /** The machines' records with their past, and the computer they live on, or the semblance of one. */
 function openFleet(
   options: LocalOptions,
   store: StateStore,
-  late: { readonly routes: readonly Route[]; readonly issuer: () => Issuer },
+  late: CallServices & { readonly routes: readonly Route[]; readonly issuer: () => Issuer },
 ): { readonly fleet: Fleet; readonly host: LocalHost } {
   const past = { lagMs: options.lagMs ?? 0, nowMs: options.wallMs };
   const replicas = {
@@ -182,8 +194,9 @@ function openFleet(
           store,
           entrypoint: options.entrypoint,
           services: () => ({
-            ...options,
-            routes: late.routes,
+            ...late,
+            evidencePace: options.evidencePace,
+            monotonicMs: options.monotonicMs,
             evidence: async (machine, audience) =>
               late.issuer().evidence(machine, fleet.app(machine.app), audience),
           }),

@@ -25,6 +25,10 @@ async function answered(
 test("every call that is described is answered, and as described", async () => {
   await answered(201, "POST", "/v1/apps", { name: "app-a", org_slug: "local" });
   expect((await answered(200, "GET", "/v1/apps?org_slug=personal")).total_apps).toBe(1);
+  await answered(201, "POST", "/v1/apps", { name: "app-z", org_slug: "local" });
+  const first = await answered(200, "GET", "/v1/apps?org_slug=local&limit=1");
+  const path = `/v1/apps?org_slug=local&cursor=${first.next_cursor}`;
+  expect((await answered(200, "GET", path)).apps.map((row: Json) => row.name)).toEqual(["app-z"]);
   const volume = await volumeCalls();
   const machine = await machineCalls(volume);
   await metadataCalls(machine);

@@ -130,3 +130,28 @@ test("through its socket a machine reads and stops itself, and nobody else", asy
   expect((await ask(stage, own.id, "", `${path(own.id)}/stop`)).status).toBe(200);
   await stage.reach(own.id, "stopped");
 });
+
+test("what a machine asks its socket can go wrong too", async () => {
+  const { id } = await stage.machine({}, { name: "unlucky" });
+  const call = "POST /v1/tokens/oidc";
+  const machine = "unlucky";
+  stage.server.faults.install({
+    faults: [
+      { call, machine, do: { kind: "throttle", retryAfter: 1 } },
+      { call, machine, do: { kind: "cut", bytes: 20 } },
+      { call, machine, do: { kind: "drop" } },
+    ],
+  });
+  try {
+    expect((await ask(stage, id, "{}")).headers.get("retry-after")).toBe("1");
+    expect(ask(stage, id, "{}").then(async (reply) => reply.text())).rejects.toThrow();
+    expect(ask(stage, id, "{}")).rejects.toThrow();
+    expect((await ask(stage, id, "{}")).status).toBe(200);
+    const faults = stage.server.calls.rows
+      .filter(({ params }) => params["id"] === id)
+      .map((row) => row.fault);
+    expect(faults).toEqual(["throttle", "cut", "drop", undefined]);
+  } finally {
+    stage.server.faults.clear();
+  }
+});

@@ -68,7 +68,12 @@ describe("leases", () => {
     expect([await renew(nonce), await renew("another")]).toEqual([201, 409]);
     nowMs += 9_000;
     expect((await stage.call("GET", path)).status).toBe(200);
+    const shown = async (query: string) =>
+      (await stage.call("GET", `${machines}/${id}?${query}`)).json.lease;
+    expect(Object.keys(await shown("include_leases=true"))).not.toContain("nonce");
+    expect(await shown("")).toBeUndefined();
     nowMs += 2_000;
+    expect(await shown("include_leases=true")).toBeUndefined();
     expect((await stage.call("GET", path)).status).toBe(404);
     const next = (await stage.call("POST", path, { ttl: localLimits.leaseSecondsMax })).json.nonce;
     expect(next).not.toBe(nonce);
