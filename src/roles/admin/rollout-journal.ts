@@ -40,26 +40,22 @@ export class RolloutJournal {
       if (handle === undefined) continue;
       const journal = new RolloutJournal(handle, pathOf(folder, id), 0);
       const plan = planOf(id);
-      await journal.#write(encodeRecord(plan));
-      await syncFolder(folder);
+      await journal.#orClose(async () => {
+        await journal.#write(encodeRecord(plan));
+        await syncFolder(folder);
+      });
       return { journal, plan };
     }
     throw new Failure("FV-SYS-001", `there is no free name for a journal in ${folder}`);
   }
 
-  /** One that is there, to go on with; what a crash left of its last line is cut off. */
-  static async open(
-    folder: string,
-    id: string,
-  ): Promise<{ journal: RolloutJournal; text: JournalText }> {
-    const text = await readJournal(folder, id);
-    if (text === undefined)
-      throw new Failure("FV-ADM-002", `there is no rollout "${id}"`, {
-        because: `${folder} has no journal of that name`,
-      });
-    const handle = await open(pathOf(folder, id), "r+");
-    await handle.truncate(text.bytes);
-    return { journal: new RolloutJournal(handle, pathOf(folder, id), text.bytes), text };
+  /** One that was read, to go on with; what a crash left of its last line is cut off. */
+  static async open(folder: string, { plan, bytes }: JournalText): Promise<RolloutJournal> {
+    const path = pathOf(folder, plan.id);
+    const handle = await open(path, "r+");
+    const journal = new RolloutJournal(handle, path, bytes);
+    await journal.#orClose(async () => handle.truncate(bytes));
+    return journal;
   }
 
   async append(records: readonly StepRecord[]): Promise<void> {
@@ -68,6 +64,15 @@ export class RolloutJournal {
 
   async close(): Promise<void> {
     await this.#handle.close();
+  }
+
+  async #orClose(work: () => Promise<void>): Promise<void> {
+    try {
+      await work();
+    } catch (error) {
+      await this.close();
+      throw error;
+    }
   }
 
   async #write(text: string): Promise<void> {

@@ -29,7 +29,12 @@ export interface Rollouts {
     },
     now: Date,
   ) => Promise<OpenedRollout>;
-  readonly resume: (id: string, now: Date) => Promise<OpenedRollout>;
+  /** `check` may refuse before anything is written. */
+  readonly resume: (
+    id: string,
+    now: Date,
+    check: (state: RolloutState) => Promise<void>,
+  ) => Promise<OpenedRollout>;
 }
 
 /** Rejects with a `Failure` where another process is at work on this app. */
@@ -69,17 +74,28 @@ export async function openRollouts(
         }));
         return { journal: made.journal, state: new RolloutState(made.plan) };
       }),
-    resume: async (id, now) =>
+    resume: async (id, now, check) =>
       orUnlock(async () => {
         if (!isRolloutId(id))
           throw new Failure("FV-CLI-001", `"${id}" is no rollout`, {
             fix: "--resume r-20261123-1",
           });
-        const { journal, text } = await RolloutJournal.open(folder, id);
+        const text = await readJournal(folder, id);
+        if (text === undefined)
+          throw new Failure("FV-ADM-002", `there is no rollout "${id}"`, {
+            because: `${folder} has no journal of that name`,
+          });
         checkTarget(text.plan, target);
         const state = new RolloutState(text.plan, text.steps);
+        await check(state);
+        const journal = await RolloutJournal.open(folder, text);
         const record = { type: "resume", at: now.toISOString() } as const;
-        await journal.append([record]);
+        try {
+          await journal.append([record]);
+        } catch (error) {
+          await journal.close();
+          throw error;
+        }
         state.apply(record);
         return { journal, state };
       }),

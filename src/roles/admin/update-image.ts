@@ -54,11 +54,12 @@ export const tenantUpdateImage = defineCommand({
       return runOnApi(context, async () => {
         const { api, base } = await openConnection(flags, context);
         const rollouts = await openRollouts(folder, { app: api.app, apiBase: base });
-        const opened = await rollouts.resume(id, new Date(context.wallMs()));
-        const { plan } = opened.state;
-        const shakes = plan.options.handshake && handshake !== false;
-        const options = { ...plan.options, handshake: shakes };
-        if (shakes) await checkReachable(api, opened.state.machines);
+        const opened = await rollouts.resume(id, new Date(context.wallMs()), async (state) => {
+          if (state.plan.options.handshake && handshake !== false)
+            await checkReachable(api, state.machines);
+        });
+        const planned = opened.state.plan.options;
+        const options = { ...planned, handshake: planned.handshake && handshake !== false };
         return runRollout(api, { ...opened, options, skipped: 0 }, output, context);
       });
     }

@@ -53,6 +53,7 @@ const wish = {
     1,
   ),
 };
+const unchecked = async (): Promise<void> => undefined;
 const now = new Date("2026-11-23T12:00:00Z");
 
 test("a journal is private, grows by lines, and cut anywhere gives whole records again", async () => {
@@ -71,10 +72,11 @@ test("a journal is private, grows by lines, and cut anywhere gives whole records
     else expect(decodeJournal(cut).steps).toEqual(steps.slice(0, decodeJournal(cut).steps.length));
   }
   writeFileSync(path, bytes.subarray(0, -3));
-  const again = await RolloutJournal.open(folder, "r-20261123-1");
-  expect(again.text.steps).toEqual([lease]);
-  await again.journal.append([{ type: "finish" }]);
-  await again.journal.close();
+  const text = await readJournal(folder, "r-20261123-1");
+  expect(text?.steps).toEqual([lease]);
+  const again = await RolloutJournal.open(folder, text!);
+  await again.append([{ type: "finish" }]);
+  await again.close();
   expect((await readJournal(folder, "r-20261123-1"))?.steps).toEqual([lease, { type: "finish" }]);
 });
 
@@ -125,12 +127,14 @@ test("one process of an app at a time, and none begins while machines of another
     fix: expect.stringContaining("--resume r-20261123-1"),
   });
   const third = await openRollouts(folder, target);
-  const resumed = await third.resume("r-20261123-1", now);
+  const resumed = await third.resume("r-20261123-1", now, unchecked);
   expect(resumed.state.open.length).toBe(1);
   await resumed.journal.close();
   await resumed.unlock();
   const other = await openRollouts(folder, { ...target, apiBase: "http://127.0.0.1:2" });
-  expect(await rejection(other.resume("r-20261123-1", now))).toMatchObject({ code: "FV-CLI-001" });
+  expect(await rejection(other.resume("r-20261123-1", now, unchecked))).toMatchObject({
+    code: "FV-CLI-001",
+  });
 });
 
 test("of finished journals the newest stay, of others all", async () => {
