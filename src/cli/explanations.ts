@@ -291,6 +291,16 @@ export const explanations: Readonly<Record<FailureCode, Explanation>> = {
       "The template wants a volume made, and one of that name is there that no machine uses. A run that was killed elsewhere may have made it; or it holds data of somebody.",
     remedy: "Remove it, mount it by its id, or say --new-volumes to leave it alone.",
   },
+  "FV-ADM-020": {
+    meaning:
+      "A rollout may have leases and cordons on machines, which the next one would trip over; only one of an app is at work at a time.",
+    remedy: "Resume the one that is named, or wait for the one that runs.",
+  },
+  "FV-ADM-021": {
+    meaning:
+      "All machines of a rollout get one digest, so a tag is looked up in its registry before anything is changed; the registry did not tell it.",
+    remedy: "Pass the image with its digest: --image NAME@sha256:….",
+  },
   "FV-PRX-001": {
     meaning:
       "The proxy knows the clients of your machines by a key of its own, from which every machine's admission key is made. It was not given, is given twice, or is mistyped.",

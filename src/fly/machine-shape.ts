@@ -95,6 +95,18 @@ export const leaseShape = v.union([
   ),
 ]);
 
+const heldLease = v.looseObject({ nonce: text, description: text });
+
+/** A lease as others see it; the nonce is told to its owner alone. */
+export const heldLeaseShape = v.union([
+  v.pipe(
+    v.object({ data: heldLease }),
+    v.transform(({ data }) => data),
+  ),
+  heldLease,
+]);
+
+export type HeldLease = v.InferOutput<typeof heldLease>;
 export type FlyMachine = v.InferOutput<typeof machineShape>;
 export type MachineSummary = v.InferOutput<typeof machineSummaryShape>;
 export type FlyVolume = v.InferOutput<typeof volumeShape>;

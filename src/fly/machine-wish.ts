@@ -32,3 +32,8 @@ export interface WantedState {
 export interface ChangeOptions {
   readonly leaseNonce?: string;
 }
+
+export interface LeaseOptions extends ChangeOptions {
+  /** For whoever finds the machine leased. */
+  readonly description?: string;
+}

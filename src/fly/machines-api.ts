@@ -4,17 +4,20 @@ import { type ApiClock, systemClock } from "./api-clock.ts";
 import { MachinesApiError, waitAction } from "./api-error.ts";
 import { apiLimits } from "./api-limits.ts";
 import { readPages } from "./api-pages.ts";
+import { type ApiAnswer, type ApiRequest, ApiTransport } from "./api-transport.ts";
 import {
-  type ApiAnswer,
-  type ApiObserver,
-  type ApiRequest,
-  ApiTransport,
-} from "./api-transport.ts";
+  type LeasedMachine,
+  readLeaseRequest,
+  releaseLeaseRequest,
+  takeLeaseRequest,
+} from "./lease-request.ts";
 import {
   type FlyMachine,
   type FlyVolume,
   type MachinePage,
+  type HeldLease,
   appShape,
+  heldLeaseShape,
   leaseShape,
   machineShape,
   machineSummaryShape,
@@ -24,32 +27,14 @@ import {
 } from "./machine-shape.ts";
 import type {
   ChangeOptions,
+  LeaseOptions,
   MachineUpdate,
   MachineWish,
   VolumeWish,
   WantedState,
 } from "./machine-wish.ts";
+import type { MachinesApiOptions } from "./machines-api-options.ts";
 import { type WaitCalls, waitForState } from "./state-wait.ts";
-
-interface ClientOptions {
-  readonly app: string;
-  readonly clock?: ApiClock;
-  /** Ends every call and every pause of this client. */
-  readonly signal?: AbortSignal;
-}
-
-type MachinesApiOptions = ClientOptions &
-  (
-    | { readonly transport: ApiTransport }
-    | {
-        readonly base: string;
-        readonly token: string;
-        readonly userAgent: string;
-        readonly attemptsMax?: number;
-        readonly observe?: ApiObserver;
-        readonly transport?: undefined;
-      }
-  );
 
 /** The Machines API of one app. Answers are checked at this edge; errors are `MachinesApiError`. */
 export class MachinesApi {
@@ -65,13 +50,11 @@ export class MachinesApi {
     this.#transport = options.transport ?? new ApiTransport({ ...options, clock: this.#clock });
   }
 
-  /** The same client, cookies and limits, for clearing up after an interruption. */
-  uninterrupted(): MachinesApi {
-    return new MachinesApi({
-      app: this.app,
-      clock: this.#clock,
-      transport: this.#transport,
-    });
+  /** The same client, cookies and limits, which only `signal` ends: for clearing up after an interruption. */
+  uninterrupted(signal?: AbortSignal): MachinesApi {
+    const { app } = this;
+    const about = { app, clock: this.#clock, transport: this.#transport };
+    return new MachinesApi(signal === undefined ? about : { ...about, signal });
   }
 
   /** Waits, unless the user asks to stop. */
@@ -222,30 +205,29 @@ export class MachinesApi {
     });
   }
 
-  /** Keeps others off the machine for so many seconds; returns the nonce that lets us change it. */
-  async takeLease(id: string, seconds: number): Promise<string> {
-    const answer = await this.#call({
-      method: "POST",
-      path: `${this.#path("machines", id)}/lease`,
-      body: { ttl: seconds },
-      action: "lease machine",
-      id,
-      repeatable: false,
-    });
-    return parseAnswer(leaseShape, answer, "lease machine");
+  async uncordonMachine(id: string, options: ChangeOptions = {}): Promise<void> {
+    await this.#change("POST", "uncordon", id, options);
+  }
+
+  /**
+   * Keeps others off the machine for so many seconds; returns the nonce that lets us change it. With
+   * the nonce of a lease that is held, that one is prolonged.
+   */
+  async takeLease(id: string, seconds: number, options: LeaseOptions = {}): Promise<string> {
+    const request = takeLeaseRequest(this.#leased(id), seconds, options);
+    return parseAnswer(leaseShape, await this.#call(request), request.action);
+  }
+
+  /** The lease that somebody has on the machine. Rejects with `not-found` where nobody has. */
+  async readLease(id: string): Promise<HeldLease> {
+    const request = readLeaseRequest(this.#leased(id));
+    return parseAnswer(heldLeaseShape, await this.#call(request), request.action);
   }
 
   /** A lease that has run out, or a machine that has gone, is no lease held. */
   async releaseLease(id: string, leaseNonce: string): Promise<void> {
     await ignoreNotFound(async () => {
-      await this.#call({
-        method: "DELETE",
-        path: `${this.#path("machines", id)}/lease`,
-        action: "release lease",
-        id,
-        repeatable: true,
-        leaseNonce,
-      });
+      await this.#call(releaseLeaseRequest(this.#leased(id), leaseNonce));
     });
   }
 
@@ -336,6 +318,10 @@ export class MachinesApi {
 
   async #call(request: ApiRequest): Promise<ApiAnswer> {
     return this.#transport.send({ ...request, signal: this.#signal });
+  }
+
+  #leased(id: string): LeasedMachine {
+    return { id, path: this.#path("machines", id) };
   }
 
   #path(kind: "machines" | "volumes", id?: string): string {

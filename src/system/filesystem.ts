@@ -183,20 +183,6 @@ export function freeSpace(fd: number): FreeSpace {
   return { bytes: word(1) * word(4), inodes: word(5) === 0 ? Infinity : word(7) };
 }
 
-/** False where another open file description holds the lock. Released with the last descriptor of this one. */
-export function tryLock(fd: number): boolean {
-  try {
-    check("flock", () => libc().flock(fd, lockExclusive | lockNonBlocking));
-    return true;
-  } catch (error) {
-    if (hasCode(error, "EAGAIN", "EWOULDBLOCK")) return false;
-    throw error;
-  }
-}
-
-const lockExclusive = 2;
-const lockNonBlocking = 4;
-
 export function closeFile(fd: number): void {
   check("close", () => libc().close(fd));
 }
@@ -253,7 +239,6 @@ function openSymbols() {
     fgetxattr: { args: ["i32", "ptr", "ptr", "u64"], returns: "i64" },
     syncfs: { args: ["i32"], returns: "i32" },
     fstatvfs: { args: ["i32", "ptr"], returns: "i32" },
-    flock: { args: ["i32", "i32"], returns: "i32" },
     close: { args: ["i32"], returns: "i32" },
     fchdir: { args: ["i32"], returns: "i32" },
     chroot: { args: ["ptr"], returns: "i32" },

@@ -72,7 +72,8 @@ export class AttackStage {
   async close(): Promise<void> {
     await this.login.close();
     await this.machine[Symbol.asyncDispose]();
-    await this.#api.stop(true);
+    // Not waited for: a request that nobody will answer would hold up whatever went wrong before.
+    void this.#api.stop(true);
   }
 }
 

@@ -14,6 +14,7 @@ import {
 } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { tryLock } from "../../src/system/file-lock.ts";
 import * as filesystem from "../../src/system/filesystem.ts";
 import { SystemError } from "../../src/system/libc.ts";
 
@@ -142,9 +143,9 @@ test("freeSpace agrees with statfs", () => {
 test("a lock is held against other open files, and let go with the descriptor", () => {
   const first = openSync(at("lock"), "w");
   const second = openSync(at("lock"), "w");
-  expect(filesystem.tryLock(first)).toBe(true);
-  expect(filesystem.tryLock(second)).toBe(false);
+  expect(tryLock(first)).toBe(true);
+  expect(tryLock(second)).toBe(false);
   closeSync(first);
-  expect(filesystem.tryLock(second)).toBe(true);
+  expect(tryLock(second)).toBe(true);
   closeSync(second);
 });

@@ -14,6 +14,7 @@ import { tenantRekey } from "./tenant-rekey.ts";
 import { tenantRotateToken } from "./tenant-rotate-token.ts";
 import { tenantUsageFacts } from "./tenant-usage-facts.ts";
 import { tokenGenerate } from "./token-generate.ts";
+import { tenantUpdateImage } from "./update-image.ts";
 
 export async function main(argv: readonly string[], context: Context): Promise<number> {
   return runProgram(
@@ -27,6 +28,7 @@ export async function main(argv: readonly string[], context: Context): Promise<n
         tenantList,
         tenantDelete,
         tenantRekey,
+        tenantUpdateImage,
         tenantRotateToken,
         tenantUsageFacts,
         doctorCommand,

@@ -89,7 +89,8 @@ function bracketed(address: string): string {
 
 const listening = v.looseObject({ env: v.looseObject({ VAULT_LISTEN: v.string() }) });
 
-function listenPort(config: unknown): string {
+/** The UDP port of init. */
+export function listenPort(config: unknown): string {
   const listen = v.is(listening, config) ? config.env.VAULT_LISTEN : "";
   return /:(\d{1,5})$/u.exec(listen)?.[1] ?? "8443";
 }

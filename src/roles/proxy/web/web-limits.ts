@@ -15,8 +15,8 @@ export const webLimits = {
   idleMs: 180_000,
 
   /** From one client; more are dropped, as a full link would. */
-  datagramsPerSecond: 20_000,
-  datagramsBurst: 5000,
+  datagramsPerSecond: 40_000,
+  datagramsBurst: 20_000,
   /** From one that nothing came back for yet. */
   strangersPerSecond: 100,
   strangersBurst: 256,

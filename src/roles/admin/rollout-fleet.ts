@@ -1,0 +1,155 @@
+import { MachinesApiError } from "../../fly/api-error.ts";
+import type { FlyMachine, HeldLease } from "../../fly/machine-shape.ts";
+import type { MachinesApi } from "../../fly/machines-api.ts";
+import { apiErrorLine } from "./api-failure.ts";
+import type { Answer, Call } from "./rollout-call.ts";
+import { type Handshake, HandshakeFailed } from "./rollout-handshake.ts";
+import { viewOf } from "./rollout-view.ts";
+
+/** The part of the client that a rollout uses. */
+export type RolloutApi = Pick<
+  MachinesApi,
+  | "readMachine"
+  | "updateMachine"
+  | "startMachine"
+  | "cordonMachine"
+  | "uncordonMachine"
+  | "takeLease"
+  | "readLease"
+  | "releaseLease"
+>;
+
+/** Carries the calls of a rollout out on the Machines API. */
+export class RolloutFleet {
+  readonly #api: RolloutApi;
+  readonly #lease: { readonly seconds: number; readonly description: string };
+  readonly #shakeHands: Handshake;
+  /** As last read: an update sends all of the configuration back. */
+  readonly #seen = new Map<string, FlyMachine>();
+
+  constructor(options: {
+    readonly api: RolloutApi;
+    readonly rolloutId: string;
+    readonly leaseSeconds: number;
+    readonly shakeHands: Handshake;
+  }) {
+    this.#api = options.api;
+    const description = leaseDescription(options.rolloutId);
+    this.#lease = { seconds: options.leaseSeconds, description };
+    this.#shakeHands = options.shakeHands;
+  }
+
+  async call(machine: string, call: Call): Promise<Answer> {
+    try {
+      return await this.#call(machine, call);
+    } catch (error) {
+      if (error instanceof HandshakeFailed)
+        return { kind: "fault", fault: { kind: "unavailable", words: error.message } };
+      if (!(error instanceof MachinesApiError)) throw error;
+      return { kind: "fault", fault: { kind: error.kind, words: apiErrorLine(error) } };
+    }
+  }
+
+  /** The machine as it was last read, to tell about it. */
+  seen(machine: string): FlyMachine | undefined {
+    return this.#seen.get(machine);
+  }
+
+  async #call(id: string, call: Call): Promise<Answer> {
+    switch (call.kind) {
+      case "lease":
+        return { kind: "leased", nonce: await this.#leaseOf(id, call.nonce) };
+      case "renew":
+        return { kind: "leased", nonce: await this.#takeLease(id, call.nonce) };
+      case "read":
+        return this.#look(await this.#api.readMachine(id));
+      case "cordon":
+        await this.#api.cordonMachine(id, { leaseNonce: call.nonce });
+        return { kind: "done" };
+      case "uncordon":
+        await this.#api.uncordonMachine(id, { leaseNonce: call.nonce });
+        return { kind: "done" };
+      case "launch":
+        await this.#api.startMachine(id, { leaseNonce: call.nonce });
+        return { kind: "done" };
+      case "update":
+        return this.#update(id, call);
+      case "handshake":
+        await this.#shakeHands(
+          this.#seen.get(id) ?? (await this.#api.readMachine(id)),
+          call.timeoutMs,
+        );
+        return { kind: "done" };
+      case "release":
+        await this.#api.releaseLease(id, call.nonce);
+        return { kind: "done" };
+    }
+  }
+
+  #look(machine: FlyMachine): Answer {
+    this.#seen.set(machine.id, machine);
+    return { kind: "seen", view: viewOf(machine) };
+  }
+
+  /** All of the configuration as it is, but for the image: what is left out would be removed. */
+  async #update(id: string, call: Extract<Call, { kind: "update" }>): Promise<Answer> {
+    const { config } = this.#seen.get(id) ?? (await this.#api.readMachine(id));
+    if (config == null)
+      throw new MachinesApiError("unavailable", "the machine's host does not answer", {
+        action: "read machine",
+      });
+    const wish = {
+      config: { ...config, image: call.image },
+      current_version: call.version,
+      ...(call.launch ? {} : { skip_launch: true }),
+    };
+    return this.#look(await this.#api.updateMachine(id, wish, { leaseNonce: call.nonce }));
+  }
+
+  /**
+   * A lease of ours, whatever became of the ones that were asked for before: the one whose nonce we
+   * know, else a new one, else one that bears our description, because its answer never came.
+   */
+  async #leaseOf(id: string, known: string | undefined): Promise<string> {
+    if (known !== undefined) {
+      try {
+        return await this.#takeLease(id, known);
+      } catch (error) {
+        if (!isContested(error)) throw error;
+      }
+    }
+    try {
+      return await this.#takeLease(id);
+    } catch (error) {
+      if (!isContested(error)) throw error;
+      const held = await this.#readLease(id);
+      if (held?.description !== this.#lease.description || held.nonce == null) throw error;
+      return this.#takeLease(id, held.nonce);
+    }
+  }
+
+  async #readLease(id: string): Promise<HeldLease | undefined> {
+    try {
+      return await this.#api.readLease(id);
+    } catch (error) {
+      // It ran out in between; the next try will have it.
+      if (error instanceof MachinesApiError && error.kind === "not-found") return undefined;
+      throw error;
+    }
+  }
+
+  async #takeLease(id: string, leaseNonce?: string): Promise<string> {
+    const { seconds, description } = this.#lease;
+    const options = leaseNonce === undefined ? { description } : { description, leaseNonce };
+    return this.#api.takeLease(id, seconds, options);
+  }
+}
+
+/** Tells those who find a machine leased by whom, and a resumed rollout that the lease is its own. */
+function leaseDescription(rolloutId: string): string {
+  return `fly-vault-admin rollout ${rolloutId}`;
+}
+
+function isContested(error: unknown): boolean {
+  return error instanceof MachinesApiError && error.kind === "conflict";
+}

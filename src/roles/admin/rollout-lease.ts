@@ -1,0 +1,72 @@
+import type { Answer } from "./rollout-call.ts";
+import { rolloutLimits } from "./rollout-limits.ts";
+
+/** The lease on one machine, from being taken until it is given back; renewed at a third of its life. */
+export class RolloutLease {
+  readonly nonce: string;
+  readonly #lifeMs: number;
+  #untilMs: number;
+  #renewAtMs: number;
+  #lost = false;
+  #asking = false;
+
+  /** `nowMs` is when it was asked for, at the latest. */
+  constructor(nonce: string, lifeMs: number, nowMs: number) {
+    this.nonce = nonce;
+    this.#lifeMs = lifeMs;
+    this.#untilMs = nowMs + lifeMs;
+    this.#renewAtMs = nowMs + lifeMs / 3;
+  }
+
+  /** Whether a change may be sent under it. */
+  holds(nowMs: number): boolean {
+    return !this.#lost && this.#untilMs - rolloutLimits.leaseMarginMs > nowMs;
+  }
+
+  /** A renewal is under way: given back now, it would be taken anew by that one. */
+  get isRenewing(): boolean {
+    return this.#asking;
+  }
+
+  get isLost(): boolean {
+    return this.#lost;
+  }
+
+  get deadlineMs(): number | undefined {
+    return this.#lost || this.#asking ? undefined : this.#renewAtMs;
+  }
+
+  /** True when it is to be renewed now, by the caller. */
+  due(nowMs: number): boolean {
+    if (this.#lost || this.#asking || nowMs < this.#renewAtMs) return false;
+    this.#asking = true;
+    // Until it is known better: the answer may take its time, the lease does not wait.
+    this.#renewAtMs = nowMs;
+    return true;
+  }
+
+  handleRenewed(answer: Answer, nowMs: number): void {
+    // Of one that had this nonce before.
+    if (!this.#asking) return;
+    this.#asking = false;
+    const askedMs = this.#renewAtMs;
+    if (answer.kind === "leased" && answer.nonce !== this.nonce) {
+      // It had run out, and this is another one: who knows what happened in between.
+      this.#lost = true;
+      return;
+    }
+    if (answer.kind !== "fault") {
+      this.#untilMs = askedMs + this.#lifeMs;
+      this.#renewAtMs = askedMs + this.#lifeMs / 3;
+      return;
+    }
+    const { kind } = answer.fault;
+    if (kind === "conflict" || kind === "not-found") this.#lost = true;
+    else this.#renewAtMs = nowMs + this.#lifeMs / 12;
+  }
+
+  /** A change under it was refused: whoever holds the machine now, it is not us. */
+  lose(): void {
+    this.#lost = true;
+  }
+}

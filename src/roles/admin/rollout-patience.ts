@@ -1,0 +1,54 @@
+import { rolloutLimits } from "./rollout-limits.ts";
+
+/** How much one machine may try its rollout's patience on the way to one goal. */
+export class Patience {
+  #attempts = 0;
+  #surprises = 0;
+  #missing = 0;
+  #heldSinceMs: number | undefined;
+  #passingSinceMs: number | undefined;
+
+  /** A call failed in passing: how long to wait before the next try; undefined when it was the last. */
+  afterFault(): number | undefined {
+    if (++this.#attempts >= rolloutLimits.attemptsMax) return undefined;
+    return Math.min(rolloutLimits.retryMs * 2 ** (this.#attempts - 1), rolloutLimits.retryMsMax);
+  }
+
+  /** The machine was changed under us, or is there although it was said not to be. */
+  bearsSurprise(): boolean {
+    return ++this.#surprises < rolloutLimits.surprisesMax;
+  }
+
+  /** It is said not to be there. Once is no proof: the API's instances do not all know the same. */
+  believesMissing(): boolean {
+    return ++this.#missing >= rolloutLimits.missingMax;
+  }
+
+  /** Somebody else has the lease. */
+  bearsHolder(limitMs: number, nowMs: number): boolean {
+    this.#heldSinceMs ??= nowMs;
+    return nowMs - this.#heldSinceMs < limitMs;
+  }
+
+  get isHeldUp(): boolean {
+    return this.#heldSinceMs !== undefined;
+  }
+
+  /** It is neither at rest nor running yet. */
+  bearsPassing(limitMs: number, nowMs: number): boolean {
+    this.#passingSinceMs ??= nowMs;
+    return nowMs - this.#passingSinceMs < limitMs;
+  }
+
+  noteSuccess(): void {
+    this.#attempts = 0;
+  }
+
+  noteLeased(): void {
+    this.#heldSinceMs = undefined;
+  }
+
+  noteSeen(): void {
+    this.#missing = 0;
+  }
+}

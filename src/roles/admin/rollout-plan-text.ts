@@ -1,0 +1,66 @@
+import type { RolloutPlan } from "./rollout-plan.ts";
+import type { PlanRecord } from "./rollout-record.ts";
+
+/** What is known of the way before it is gone. */
+export interface PlanOutlook {
+  readonly plan: RolloutPlan;
+  readonly options: PlanRecord["options"];
+  /** Why init is not asked; undefined where it is. */
+  readonly noHandshake: string | undefined;
+}
+
+/** For people: `38 machines, 31 tenants · canary 2: … · 6 already on this image, skipped`. */
+export function planText({ plan, options, noHandshake }: PlanOutlook): string {
+  const canaries = plan.targets.slice(0, plan.canaries);
+  const facts = [
+    `${plan.targets.length} machine(s), ${plan.tenants} tenant(s)`,
+    ...(canaries.length === 0
+      ? ["no canary"]
+      : [`canary ${canaries.length}: ${canaries.map(canaryWords).join(", ")}`]),
+    ...some(plan.skipped, "already on this image, skipped"),
+    ...some(plan.stopped, "stopped, will be left stopped"),
+    ...some(plan.suspended, "of those suspended, will forget what they were suspended with"),
+    ...some(plan.silent, "left out, their hosts do not answer"),
+  ];
+  const { concurrency, unavailableMax, soakMs } = options;
+  const handshake =
+    noHandshake === undefined
+      ? "handshake with init, "
+      : `no handshake with init (${noHandshake}), `;
+  return (
+    `image ${plan.image}\n${facts.join(" · ")}\n` +
+    `then ${Math.min(concurrency, unavailableMax)} at a time; each: checks, ${handshake}` +
+    `${soakMs / 1_000} s of soak\n`
+  );
+}
+
+export function planJson({ plan, options, noHandshake }: PlanOutlook): Record<string, unknown> {
+  return {
+    type: "plan",
+    image: plan.image,
+    machines: plan.targets.map((target, at) => ({
+      machine_id: target.id,
+      tenant_id: target.tenant,
+      region: target.region === "" ? null : target.region,
+      canary: at < plan.canaries,
+      stopped: plan.stopped.includes(target.id),
+    })),
+    skipped: plan.skipped,
+    left_out: plan.silent,
+    concurrency: options.concurrency,
+    unavailable_max: options.unavailableMax,
+    soak_ms: options.soakMs,
+    start_timeout_ms: options.startMs,
+    health_timeout_ms: options.healthMs,
+    handshake: options.handshake,
+    no_handshake_because: noHandshake ?? null,
+  };
+}
+
+function canaryWords({ id, tenant, region }: RolloutPlan["targets"][number]): string {
+  return `${id} (${[tenant, region].filter((word) => word !== "").join(", ")})`;
+}
+
+function some(ids: readonly string[], words: string): string[] {
+  return ids.length === 0 ? [] : [`${ids.length} ${words}`];
+}

@@ -1,0 +1,33 @@
+import type { MachineProgress, RolloutState } from "./rollout-state.ts";
+
+/**
+ * The next machine to take forward, if one may start now: the canaries one after the other, then as
+ * many at once as the plan allows, and never two of one tenant.
+ */
+export function nextForward(
+  state: RolloutState,
+  busy: ReadonlySet<string>,
+): MachineProgress | undefined {
+  const { canary, concurrency, unavailableMax } = state.plan.options;
+  const machines = [...state.machines.values()];
+  const inCanary = machines.slice(0, canary).some(({ ended }) => ended === undefined);
+  if (busy.size >= (inCanary ? 1 : Math.min(concurrency, unavailableMax))) return undefined;
+  const tenants = new Set([...busy].map((id) => state.machines.get(id)?.target.tenant));
+  return (inCanary ? machines.slice(0, canary) : machines).find(
+    ({ target, ended, open }) =>
+      ended === undefined &&
+      open === undefined &&
+      !busy.has(target.id) &&
+      !tenants.has(target.tenant),
+  );
+}
+
+/** What is to go back next: the newest change that is not at work already. */
+export function nextBack(
+  state: RolloutState,
+  busy: ReadonlySet<string>,
+): MachineProgress | undefined {
+  return [...state.machines.values()]
+    .filter((machine) => state.needsRollback(machine) && !busy.has(machine.target.id))
+    .toSorted((a, b) => b.changed - a.changed)[0];
+}

@@ -1,0 +1,142 @@
+import { Failure } from "../../cli/failure.ts";
+import {
+  isRolloutId,
+  journalIds,
+  lockApp,
+  readJournal,
+  removeJournal,
+  RolloutJournal,
+} from "./rollout-journal.ts";
+import { rolloutLimits } from "./rollout-limits.ts";
+import type { RolloutPlan } from "./rollout-plan.ts";
+import type { PlanRecord } from "./rollout-record.ts";
+import { RolloutState } from "./rollout-state.ts";
+
+export interface OpenedRollout {
+  readonly journal: RolloutJournal;
+  readonly state: RolloutState;
+  /** Lets another process at the app's rollouts. */
+  readonly unlock: () => Promise<void>;
+}
+
+/** The rollouts of one app that this computer knows of; at most one of them is at work. */
+export interface Rollouts {
+  readonly begin: (
+    wish: {
+      readonly image: string;
+      readonly options: PlanRecord["options"];
+      readonly plan: RolloutPlan;
+    },
+    now: Date,
+  ) => Promise<OpenedRollout>;
+  /** `check` may refuse before anything is written. */
+  readonly resume: (
+    id: string,
+    now: Date,
+    check: (state: RolloutState) => Promise<void>,
+  ) => Promise<OpenedRollout>;
+}
+
+/** Rejects with a `Failure` where another process is at work on this app. */
+export async function openRollouts(
+  folder: string,
+  target: { readonly app: string; readonly apiBase: string },
+): Promise<Rollouts> {
+  const lock = await lockApp(folder, target.app);
+  if (lock === undefined)
+    throw new Failure("FV-ADM-020", `another rollout of app "${target.app}" is at work`, {
+      because: `a process of this computer holds ${folder}/${target.app}.lock`,
+      fix: "wait for it to end",
+    });
+  const unlock = async (): Promise<void> => lock.close();
+  const orUnlock = async (work: () => Promise<Omit<OpenedRollout, "unlock">>) => {
+    try {
+      return { ...(await work()), unlock };
+    } catch (error) {
+      await unlock();
+      throw error;
+    }
+  };
+  return {
+    begin: async ({ image, options, plan }, now) =>
+      orUnlock(async () => {
+        await refuseUnfinished(folder, target);
+        const startedAt = now.toISOString();
+        const made = await RolloutJournal.create(folder, dayOf(startedAt), (id) => ({
+          type: "plan",
+          version: 1,
+          id,
+          ...target,
+          image,
+          startedAt,
+          options,
+          machines: [...plan.targets],
+        }));
+        return { journal: made.journal, state: new RolloutState(made.plan) };
+      }),
+    resume: async (id, now, check) =>
+      orUnlock(async () => {
+        if (!isRolloutId(id))
+          throw new Failure("FV-CLI-001", `"${id}" is no rollout`, {
+            fix: "--resume r-20261123-1",
+          });
+        const text = await readJournal(folder, id);
+        if (text === undefined)
+          throw new Failure("FV-ADM-002", `there is no rollout "${id}"`, {
+            because: `${folder} has no journal of that name`,
+          });
+        checkTarget(text.plan, target);
+        const state = new RolloutState(text.plan, text.steps);
+        await check(state);
+        const journal = await RolloutJournal.open(folder, text);
+        const record = { type: "resume", at: now.toISOString() } as const;
+        try {
+          await journal.append([record]);
+        } catch (error) {
+          await journal.close();
+          throw error;
+        }
+        state.apply(record);
+        return { journal, state };
+      }),
+  };
+}
+
+/** Machines that an earlier rollout has left leased or cordoned come first. Old journals are cleared away. */
+async function refuseUnfinished(
+  folder: string,
+  target: { readonly app: string; readonly apiBase: string },
+): Promise<void> {
+  const ids = await journalIds(folder);
+  const finished: string[] = [];
+  for (const id of ids) {
+    const text = await readJournal(folder, id).catch(() => undefined);
+    if (text === undefined) continue;
+    const state = new RolloutState(text.plan, text.steps);
+    if (state.finished) finished.push(id);
+    const { app, apiBase } = text.plan;
+    if (state.finished || app !== target.app || apiBase !== target.apiBase) continue;
+    if (state.open.length === 0) continue;
+    throw new Failure("FV-ADM-020", `rollout ${id} of app "${app}" is not over`, {
+      because: `it may have left a lease or a cordon on ${state.open.length} machine(s)`,
+      fix: `fly-vault-admin tenant update-image --resume ${id}`,
+    });
+  }
+  for (const id of finished.slice(0, -rolloutLimits.journalsKept)) await removeJournal(folder, id);
+}
+
+function checkTarget(
+  plan: PlanRecord,
+  target: { readonly app: string; readonly apiBase: string },
+): void {
+  if (plan.app === target.app && plan.apiBase === target.apiBase) return;
+  throw new Failure("FV-CLI-001", `rollout ${plan.id} is of another app`, {
+    because: `it is of app "${plan.app}" at ${plan.apiBase}`,
+    fix: `pass --app ${plan.app} and --api-base ${plan.apiBase}`,
+  });
+}
+
+/** `20261123`. */
+function dayOf(time: string): string {
+  return time.slice(0, 10).replaceAll("-", "");
+}

@@ -1,0 +1,17 @@
+import type { Call } from "./rollout-call.ts";
+import type { PlanRecord, StepRecord } from "./rollout-record.ts";
+import type { TourView } from "./rollout-step.ts";
+
+/** What a tour tells the rollout that it is part of. */
+export interface TourHost {
+  readonly plan: PlanRecord;
+  record(record: StepRecord): void;
+  call(machine: string, call: Call): void;
+  told(tour: TourView): void;
+  /** It did not work: whatever has the new image goes back. */
+  failed(tour: TourView, reason: string): void;
+  /** Nothing more can be done for it now; something of ours may still be on it. */
+  stranded(tour: TourView, reason: string): void;
+  /** The token is no good any more. */
+  refused(reason: string): void;
+}
