@@ -1,5 +1,6 @@
 import type { FailureCode } from "./failure-codes.ts";
 import { failureCodes } from "./failure-codes.ts";
+import { printable } from "./printable.ts";
 
 /**
  * What a person sees when something did not work. Every other error class is turned into one of
@@ -48,8 +49,4 @@ export function renderFailureJson(failure: Failure): string {
     exit: failure.exitCode,
   };
   return `${JSON.stringify({ error })}\n`;
-}
-
-function printable(words: string): string {
-  return words.replaceAll(/\p{Cc}/gu, " ");
 }

@@ -118,6 +118,16 @@ export interface MachinePage {
   readonly unreadable: number;
 }
 
+/** False where the machine tells of its metadata, and they are others. */
+export function mayHaveMetadata(
+  { config, incomplete_config: incomplete }: FlyMachine,
+  wanted: Readonly<Record<string, string>>,
+): boolean {
+  const metadata = (config ?? incomplete)?.metadata ?? (config ? {} : undefined);
+  if (metadata === undefined) return true;
+  return Object.entries(wanted).every(([key, value]) => metadata[key] === value);
+}
+
 /** Volumes linger in lists for a day after they were destroyed. */
 export function isVolumeGone(volume: FlyVolume): boolean {
   return [

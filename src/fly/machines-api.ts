@@ -21,6 +21,7 @@ import {
   leaseShape,
   machineShape,
   machineSummaryShape,
+  mayHaveMetadata,
   startShape,
   volumeShape,
 } from "./machine-shape.ts";
@@ -74,6 +75,7 @@ export class MachinesApi {
     return parseAnswer(appShape, answer, "read app").organization?.slug ?? undefined;
   }
 
+  /** Those with that metadata. What is deleted hangs on it, so it is looked at here once more. */
   async listMachines(
     metadata: Readonly<Record<string, string>> = {},
     include: readonly ("include_deleted" | "include_leases")[] = [],
@@ -82,7 +84,8 @@ export class MachinesApi {
       ...Object.entries(metadata).map(([key, value]) => [`metadata.${key}`, value]),
       ...include.map((name) => [name, "true"]),
     ]);
-    return this.#list("machines", "list machines", machineShape, query);
+    const machines = await this.#list("machines", "list machines", machineShape, query);
+    return machines.filter((machine) => mayHaveMetadata(machine, metadata));
   }
 
   /** Every machine of the app without its configuration, page by page. */

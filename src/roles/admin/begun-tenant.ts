@@ -62,7 +62,11 @@ export function byNumber(machines: readonly FlyMachine[]): Map<number, FlyMachin
 export function checkSameTemplate(
   tenant: string,
   begun: ReadonlyMap<number, FlyMachine>,
-  plan: { readonly machines: readonly PlannedMachine[]; readonly volumes: readonly FlyVolume[] },
+  plan: {
+    readonly machines: readonly PlannedMachine[];
+    readonly volumes: readonly FlyVolume[];
+    readonly secrets: readonly string[];
+  },
 ): void {
   const planned = new Map(plan.machines.map((each) => [each.index, each]));
   for (const [number, machine] of begun) {
@@ -71,7 +75,7 @@ export function checkSameTemplate(
     const words =
       wanted === undefined
         ? `machine ${machine.id} is number ${number}, and the template has fewer`
-        : found.map((each) => differenceLine(each)).join("; ");
+        : found.map((each) => differenceLine(each, plan.secrets)).join("; ");
     if (words === "") continue;
     throw new Failure("FV-ADM-003", `tenant "${tenant}" was begun with another template`, {
       because: `machine ${machine.id} (${machine.state}): ${words}`,

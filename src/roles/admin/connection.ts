@@ -1,4 +1,3 @@
-import { readFile } from "node:fs/promises";
 import type { Context } from "../../cli/context.ts";
 import { Failure } from "../../cli/failure.ts";
 import { version } from "../../cli/program.ts";
@@ -11,6 +10,7 @@ import {
   isAppName,
 } from "../../fly/api-target.ts";
 import { MachinesApi } from "../../fly/machines-api.ts";
+import { readFileHead } from "../../system/file-head.ts";
 import { withApiFailures } from "./api-failure.ts";
 
 /** Flags of every command that talks to Fly. */
@@ -106,10 +106,12 @@ export async function runOnApi(context: Context, work: () => Promise<number>): P
 }
 
 async function readApiToken(flags: ConnectionOptions, context: Context): Promise<string> {
-  const file = flags["api-token-file"];
-  const token =
-    flags["api-token"] ?? (file === undefined ? "" : await readSecretFile(file, context));
-  if (flags["api-token"] !== undefined && flags["api-token"] !== context.env["FLY_API_TOKEN"]) {
+  const { "api-token": word, "api-token-file": file } = flags;
+  const isSaid = word !== undefined && word !== context.env[connectionFlags["api-token"].env];
+  // A file is named for this run, where a variable may be set for all.
+  const isRead = file !== undefined && !isSaid;
+  const token = isRead ? await readSecretFile(file, context) : (word ?? "");
+  if (isSaid) {
     await context.stderr.write("warning: others can read --api-token with ps; set FLY_API_TOKEN\n");
   }
   if (token.trim() !== "") return token.trim();
@@ -120,7 +122,13 @@ async function readApiToken(flags: ConnectionOptions, context: Context): Promise
 
 /** One line, from a file or with `-` from stdin. The final line break is not part of a secret. */
 export async function readSecretFile(path: string, context: Context): Promise<string> {
-  const text = path === "-" ? await readSecretStdin(context) : await readFileOrFail(path);
+  const text = path === "-" ? await readSecretStdin(context) : readFileOrFail(path);
+  // A part of a secret is none.
+  if (Buffer.byteLength(text) > secretBytesMax) {
+    throw new Failure("FV-CLI-001", `"${path}" must hold one line, the secret`, {
+      because: `it has more than ${secretBytesMax} bytes`,
+    });
+  }
   const secret = text.replace(/\r?\n$/u, "");
   if (secret === "" || /[\r\n]/u.test(secret)) {
     throw new Failure("FV-CLI-001", `"${path}" must hold one line, the secret`, {
@@ -132,21 +140,21 @@ export async function readSecretFile(path: string, context: Context): Promise<st
 
 export const secretBytesMax = 8_192;
 
+/** Somewhat more than allowed, where there is more. */
 export async function readSecretStdin(context: Context): Promise<string> {
   const chunks: Uint8Array[] = [];
   let length = 0;
   for await (const chunk of context.stdin.read()) {
     length += chunk.length;
-    if (length > secretBytesMax) break;
     chunks.push(chunk);
+    if (length > secretBytesMax) break;
   }
   return Buffer.concat(chunks).toString("utf8");
 }
 
-async function readFileOrFail(path: string): Promise<string> {
+function readFileOrFail(path: string): string {
   try {
-    const text = await readFile(path, "utf8");
-    return text.slice(0, secretBytesMax);
+    return new TextDecoder().decode(readFileHead(path, secretBytesMax));
   } catch (error) {
     throw new Failure("FV-CLI-001", `"${path}" cannot be read`, {
       because: error instanceof Error ? error.message : String(error),

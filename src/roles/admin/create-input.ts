@@ -44,8 +44,10 @@ export function parseVariables(pairs: readonly string[]): Map<string, string> {
   for (const pair of pairs) {
     const equals = pair.indexOf("=");
     const name = pair.slice(0, Math.max(0, equals));
+    // The value may be a secret; without a name all of it may be.
+    const shown = equals === -1 ? "--var" : `--var "${name}=…"`;
     const complain = (problem: string): Failure =>
-      new Failure("FV-CLI-001", `--var "${pair}": ${problem}`, { fix: "--var NAME=value" });
+      new Failure("FV-CLI-001", `${shown}: ${problem}`, { fix: "--var NAME=value" });
     if (equals === -1) throw complain("there is no =");
     if (!/^[A-Za-z_][\w-]{0,63}$/u.test(name)) throw complain(`"${name}" is no name`);
     if (["tenant_id", "index", "access_token"].includes(name)) throw complain("the name is taken");

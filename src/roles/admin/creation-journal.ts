@@ -18,6 +18,8 @@ const recordShape = v.object({
   begun_at_ms: v.number(),
   /** Volumes that were there before. */
   volumes_before: v.array(v.string()),
+  /** Volumes that Fly said it made; one that was asked for last may be there, too. */
+  volumes_made: v.array(v.string()),
   /** The call that was under way: "machine 1", "volume data". */
   asked: v.nullable(v.string()),
 });
@@ -59,6 +61,10 @@ export class CreationJournal {
     return this.#record === undefined ? undefined : new Set(this.#record.volumes_before);
   }
 
+  get volumesMade(): ReadonlySet<string> {
+    return new Set(this.#record?.volumes_made);
+  }
+
   /** What was asked for when the last run ended, if nobody knows what came of it. */
   get asked(): string | undefined {
     return this.#record?.asked ?? undefined;
@@ -72,6 +78,7 @@ export class CreationJournal {
       run_id: runId,
       begun_at_ms: this.#wallMs(),
       volumes_before: [...volumesBefore],
+      volumes_made: [],
       asked: null,
     });
   }
@@ -80,14 +87,21 @@ export class CreationJournal {
     if (this.#record !== undefined) await this.#write({ ...this.#record, asked: what });
   }
 
-  async answered(): Promise<void> {
-    if (this.#record !== undefined) await this.#write({ ...this.#record, asked: null });
+  /** `volume` is the one that was made. */
+  async answered(volume?: string): Promise<void> {
+    if (this.#record === undefined) return;
+    const made = [...this.#record.volumes_made, ...(volume === undefined ? [] : [volume])];
+    await this.#write({ ...this.#record, volumes_made: made, asked: null });
   }
 
   /** Nothing is left to go on with. */
   async close(): Promise<void> {
     this.#record = undefined;
-    await rm(this.#path, { force: true });
+    try {
+      await rm(this.#path, { force: true });
+    } catch (error) {
+      throw unusable(this.#path, error);
+    }
   }
 
   async #write(record: JournalRecord): Promise<void> {

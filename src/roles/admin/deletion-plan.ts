@@ -1,4 +1,5 @@
 import { counted } from "../../cli/counted.ts";
+import { printable } from "../../cli/printable.ts";
 import {
   type FlyMachine,
   type FlyVolume,
@@ -57,7 +58,7 @@ export function renderDoomed(doomed: Doomed): string {
       return `  volume  ${id}  ${name ?? "-"}  ${size ?? "?"} GiB  ${region ?? "-"}  ${attachWords(machine)}`;
     }),
   ];
-  return `${lines.join("\n")}\n`;
+  return lines.map((line) => `${printable(line)}\n`).join("");
 }
 
 async function findOnce(api: MachinesApi, tenant: string): Promise<Doomed> {

@@ -1,3 +1,4 @@
+import { printable } from "../../cli/printable.ts";
 import type { CheckReport, CheckStatus } from "./doctor-check.ts";
 
 /** A line a check, and below it what to do. */
@@ -11,7 +12,7 @@ export function renderCheck(report: CheckReport, isUtf8: boolean): string {
     ...more.map((line) => `${indent}${line}`),
     ...(fix === undefined ? [] : [`${indent}fix: ${fix}`]),
   ];
-  return lines.map((line) => `${line.replaceAll(/\p{Cc}/gu, " ")}\n`).join("");
+  return lines.map((line) => `${printable(line)}\n`).join("");
 }
 
 /** One line of JSON. */

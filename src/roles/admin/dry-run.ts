@@ -4,7 +4,7 @@ import { maskSecrets } from "./secret-mask.ts";
 /** The request bodies; volumes that would be made first stand as `<auto:NAME@REGION>`. */
 export function renderDryRun(
   machines: readonly PlannedMachine[],
-  options: { readonly secret: string; readonly keyedLater: boolean },
+  options: { readonly secrets: readonly string[]; readonly keyedLater: boolean },
 ): string {
   const bodies = machines.map(({ machine: planned, volumes }) => {
     const machine = options.keyedLater ? { ...planned, skip_launch: true } : planned;
@@ -16,5 +16,5 @@ export function renderDryRun(
     }
     return { ...machine, config: { ...machine.config, mounts: named } };
   });
-  return `${JSON.stringify(maskSecrets(bodies, options.secret), undefined, 2)}\n`;
+  return `${JSON.stringify(maskSecrets(bodies, options.secrets), undefined, 2)}\n`;
 }

@@ -8,6 +8,8 @@ import { restingStates, withLease } from "./machine-lease.ts";
 export interface EnvironmentChange {
   /** The machine has the change when it has these. */
   readonly env: Readonly<Record<string, string>>;
+  /** What it was worked out from: a machine that has neither this nor `env` was changed by somebody else. */
+  readonly from?: Readonly<Record<string, string | undefined>>;
   /** Put there with them. */
   readonly metadata?: Readonly<Record<string, string>>;
 }
@@ -33,6 +35,7 @@ export async function changeEnvironment(
   return withLease(api, id, async (leaseNonce): Promise<ChangedEnvironment> => {
     // As it is now that nobody else may change it.
     const machine = await api.readMachine(id);
+    checkUnchanged(machine, wanted.change);
     const runs = !restingStates.has(machine.state);
     const changed = await putEnvironment(api, machine, wanted.change, {
       leaseNonce,
@@ -72,7 +75,15 @@ export async function putEnvironment(
   }
 }
 
-function hasChange(machine: FlyMachine, { env }: EnvironmentChange): boolean {
+function checkUnchanged(machine: FlyMachine, change: EnvironmentChange): void {
+  if (hasChange(machine, change) || hasChange(machine, { env: change.from ?? {} })) return;
+  throw new MachinesApiError("conflict", "it was changed meanwhile", { action: "update machine" });
+}
+
+function hasChange(
+  machine: FlyMachine,
+  { env }: { readonly env: Readonly<Record<string, string | undefined>> },
+): boolean {
   return Object.entries(env).every(([name, value]) => machine.config?.env?.[name] === value);
 }
 

@@ -6,6 +6,8 @@ export interface PlannedVolume {
   readonly name: string;
   readonly region: string;
   readonly sizeGb: number;
+  /** No other tenant has volumes of that name, for its own stands in it. */
+  readonly isTenantsName: boolean;
 }
 
 /** Fly's API default, kept from the first fly-vault-admin. */
@@ -37,9 +39,22 @@ export function planVolumes(template: Template, machine: TemplateMachine): Plann
         "one region is needed to make the volume of a mount",
       );
     }
-    planned.push({ mount: at, name, region: machine.region, sizeGb: size ?? volumeGbDefault });
+    planned.push({
+      mount: at,
+      name,
+      region: machine.region,
+      sizeGb: size ?? volumeGbDefault,
+      isTenantsName: hasTenantsName(template.document.machine.config["mounts"], at),
+    });
   }
   return planned;
+}
+
+/** `mounts` as they are in the file. */
+function hasTenantsName(mounts: unknown, at: number): boolean {
+  const mount: unknown = Array.isArray(mounts) ? mounts[at] : undefined;
+  const hasName = typeof mount === "object" && mount !== null && "name" in mount;
+  return hasName && /\{\{\s*tenant_id\s*\}\}/u.test(String(mount.name));
 }
 
 function mountMembers(

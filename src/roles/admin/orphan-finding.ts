@@ -155,7 +155,8 @@ function configOf(machine: FlyMachine): FlyMachine["config"] {
   return machine.config ?? machine.incomplete_config;
 }
 
-function isUnreadable(machine: FlyMachine): boolean {
+/** Its host does not answer, so nobody can say whose it is. */
+export function isUnreadable(machine: FlyMachine): boolean {
   return machine.config === null || machine.config === undefined;
 }
 

@@ -2,7 +2,7 @@ import { MachinesApiError } from "../../fly/api-error.ts";
 import { isMachineGone } from "../../fly/machine-shape.ts";
 import type { MachinesApi } from "../../fly/machines-api.ts";
 import { apiErrorLine } from "./api-failure.ts";
-import { findOrphans, type FleetView, type Orphan } from "./orphan-finding.ts";
+import { findOrphans, type FleetView, isUnreadable, type Orphan } from "./orphan-finding.ts";
 import { tenantOf } from "./tenant-id.ts";
 import { deleteVolumeWhenFree } from "./volume-removal.ts";
 
@@ -32,12 +32,13 @@ export async function removeOrphans(
   },
 ): Promise<string[]> {
   const again = removable(findOrphans(await readFleetView(api, options.nowMs)));
-  const still = new Set(again.map(({ id }) => id));
+  // As they are now: a volume may be another machine's than it was.
+  const still = new Map(again.map((orphan) => [orphan.id, orphan]));
   const left: string[] = [];
-  for (const orphan of agreed) {
-    const { what, id } = orphan;
+  for (const { what, id } of agreed) {
     try {
-      if (!still.has(id) || (await hasOwner(api, orphan))) {
+      const now = still.get(id);
+      if (now === undefined || (await hasOwner(api, now))) {
         await options.note(`${what} ${id} has an owner now, and stays`);
         continue;
       }
@@ -57,7 +58,8 @@ async function hasOwner(api: MachinesApi, { what, id, machineId }: Orphan): Prom
   if (asked === undefined) return false;
   try {
     const machine = await api.readMachine(asked);
-    return !isMachineGone(machine) && (what === "volume" || tenantOf(machine) !== "");
+    if (isMachineGone(machine)) return false;
+    return what === "volume" || tenantOf(machine) !== "" || isUnreadable(machine);
   } catch (error) {
     if (error instanceof MachinesApiError && error.kind === "not-found") return false;
     throw error;

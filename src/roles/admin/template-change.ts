@@ -10,18 +10,20 @@ import { updatedConfig } from "./updated-config.ts";
 
 /**
  * Makes a machine what its template wants, with a lease on it. One that runs starts anew and is waited
- * for; one that does not run stays so. Where only metadata is to change, what runs is not touched.
- * Returns what was done, in words.
+ * for; one that does not run stays so. Where only metadata is to change, what runs is not touched. What
+ * it wants is asked for with the machine as it is by then: its token may be another. Returns what was
+ * done, in words.
  */
 export async function applyTemplate(
   api: MachinesApi,
   id: string,
-  planned: PlannedMachine,
+  plannedFor: PlannedFor,
   settling: Settling,
 ): Promise<string> {
   return withLease(api, id, async (leaseNonce) => {
     // As it is now that nobody else may change it.
     const machine = await api.readMachine(id);
+    const planned = plannedFor(machine);
     const found = changesOf(planned, machine);
     if (found.length === 0) return "is as the template wants it meanwhile";
     if (found.every(({ keys }) => keys[0] === "metadata")) {
@@ -29,7 +31,7 @@ export async function applyTemplate(
       return "has new metadata, and was not restarted";
     }
     const runs = !restingStates.has(machine.state);
-    const changed = await update(api, machine, planned, { leaseNonce, skipLaunch: !runs });
+    const changed = await update(api, machine, plannedFor, { leaseNonce, skipLaunch: !runs });
     if (!runs) return `is changed, and ${machine.state} as before`;
     if (settling.waitMs > 0) await waitUntilRunning(api, changed, settling);
     return "is changed, and was restarted";
@@ -40,13 +42,13 @@ export async function applyTemplate(
 async function update(
   api: MachinesApi,
   machine: FlyMachine,
-  planned: PlannedMachine,
+  plannedFor: PlannedFor,
   options: { readonly leaseNonce: string; readonly skipLaunch: boolean },
 ): Promise<FlyMachine> {
   let seen = machine;
   for (let attempt = 1; ; attempt += 1) {
     const wish = {
-      config: updatedConfig(planned, seen),
+      config: updatedConfig(plannedFor(seen), seen),
       current_version: seen.version ?? seen.instance_id ?? undefined,
       ...(options.skipLaunch ? { skip_launch: true } : {}),
     };
@@ -57,10 +59,12 @@ async function update(
       if (!error.isOutcomeUnknown && error.kind !== "conflict") throw error;
       await api.pause(attempt * 500);
       seen = await api.readMachine(seen.id);
-      if (changesOf(planned, seen).length === 0) return seen;
+      if (changesOf(plannedFor(seen), seen).length === 0) return seen;
     }
   }
 }
+
+type PlannedFor = (machine: FlyMachine) => PlannedMachine;
 
 function changesOf(planned: PlannedMachine, machine: FlyMachine): Difference[] {
   return machineDifferences(planned, machine, []).filter(({ obstacle }) => obstacle === undefined);

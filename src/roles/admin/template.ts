@@ -1,4 +1,3 @@
-import { readFileSync } from "node:fs";
 import { basename } from "node:path";
 import { parse, TomlError } from "smol-toml";
 import * as v from "valibot";
@@ -6,6 +5,7 @@ import { Failure } from "../../cli/failure.ts";
 import { didYouMean } from "../../cli/nearest.ts";
 import { appNameRule, isAppName } from "../../fly/api-target.ts";
 import { tomlPosition } from "../../cli/toml-position.ts";
+import { readFileHead } from "../../system/file-head.ts";
 import { fillPlaceholders, PlaceholderError } from "./placeholder.ts";
 
 const templateBytesMax = 256 << 10;
@@ -128,17 +128,20 @@ export class Template {
 }
 
 function readSource(path: string): string {
-  let source: string;
+  let bytes: Uint8Array;
+  let source = "";
   try {
-    source = new TextDecoder("utf-8", { fatal: true }).decode(readFileSync(path));
+    bytes = readFileHead(path, templateBytesMax);
+    if (bytes.length <= templateBytesMax)
+      source = new TextDecoder("utf-8", { fatal: true }).decode(bytes);
   } catch (error) {
     throw new Failure("FV-ADM-001", `the template "${path}" cannot be read`, {
       because: reasonOf(error),
     });
   }
-  if (source.length <= templateBytesMax) return source;
+  if (bytes.length <= templateBytesMax) return source;
   throw new Failure("FV-ADM-001", `the template "${path}" is too long`, {
-    because: `${source.length} characters; ${templateBytesMax} are allowed`,
+    because: `it has more than ${templateBytesMax} bytes`,
   });
 }
 

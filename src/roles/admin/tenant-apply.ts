@@ -5,6 +5,7 @@ import { UsageError } from "../../cli/usage-error.ts";
 import { MachinesApiError } from "../../fly/api-error.ts";
 import type { FlyMachine } from "../../fly/machine-shape.ts";
 import type { MachinesApi } from "../../fly/machines-api.ts";
+import { generateToken } from "../../fly/token.ts";
 import { admissionKeyVariable } from "./admission-keys.ts";
 import { apiErrorLine } from "./api-failure.ts";
 import { findBegun, isUnfinished } from "./begun-tenant.ts";
@@ -24,7 +25,6 @@ import {
 } from "./tenant-comparison.ts";
 import { addMachines, createTenant } from "./tenant-creation.ts";
 import { checkNoOwnKey, orderFlags, readOrder } from "./tenant-order.ts";
-import { unknownToken } from "./token-recovery.ts";
 
 export const tenantApply = defineCommand({
   name: "tenant apply",
@@ -74,10 +74,10 @@ export const tenantApply = defineCommand({
         json: flags.json,
       };
       if (machines.length === 0) {
-        const secret = order.accessToken ?? unknownToken;
+        const { secrets } = order;
         const keyedLater = proxy !== undefined;
         if (flags["dry-run"])
-          await context.stdout.write(renderDryRun(order.draft.machines, { secret, keyedLater }));
+          await context.stdout.write(renderDryRun(order.draft.machines, { secrets, keyedLater }));
         else await createTenant(order, [], setup);
         return 0;
       }
@@ -92,7 +92,7 @@ export const tenantApply = defineCommand({
         await context.stderr.write(`tenant ${tenant} is as the template wants it\n`);
       if (flags["dry-run"] || isAsWanted(comparison)) return 0;
       await changeAll(api, comparison, { tenant, settling, context });
-      const { accessToken = "" } = comparison;
+      const { accessToken = generateToken(context.randomBytes(32)) } = comparison;
       const begun = machines.filter(isUnfinished);
       if (indices.size > 0) await addMachines(order, { indices, accessToken }, begun, setup);
       return 0;
@@ -102,10 +102,10 @@ export const tenantApply = defineCommand({
 
 /** Half of a template is no template: what no update can do keeps the rest from being done. */
 function checkPossible(tenant: string, { machines }: TenantComparison): void {
-  const obstacles = machines.flatMap(({ machine, differences, accessToken }) =>
+  const obstacles = machines.flatMap(({ machine, differences, secrets }) =>
     differences
       .filter(({ obstacle }) => obstacle !== undefined)
-      .map((each) => `machine ${machine.id}: ${differenceLine(each, accessToken)}`),
+      .map((each) => `machine ${machine.id}: ${differenceLine(each, secrets)}`),
   );
   if (obstacles.length === 0) return;
   throw new Failure("FV-ADM-011", `tenant "${tenant}" cannot become what the template says`, {
@@ -130,9 +130,9 @@ async function changeAll(
   options: { readonly tenant: string; readonly settling: Settling; readonly context: Context },
 ): Promise<void> {
   const changing = machines.filter(({ differences }) => differences.length > 0);
-  for (const [at, { machine, planned }] of changing.entries()) {
+  for (const [at, { machine, plannedFor }] of changing.entries()) {
     try {
-      const words = await applyTemplate(api, machine.id, planned, options.settling);
+      const words = await applyTemplate(api, machine.id, plannedFor, options.settling);
       await options.context.stderr.write(`machine ${machine.id} ${words}\n`);
     } catch (error) {
       if (at === 0 || !(error instanceof MachinesApiError || error instanceof Failure)) throw error;

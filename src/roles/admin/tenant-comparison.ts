@@ -1,4 +1,5 @@
 import { Failure } from "../../cli/failure.ts";
+import { printable } from "../../cli/printable.ts";
 import type { FlyMachine, FlyVolume } from "../../fly/machine-shape.ts";
 import { byNumber, isUnfinished } from "./begun-tenant.ts";
 import { type Difference, differenceJson, differenceLine } from "./difference.ts";
@@ -21,7 +22,11 @@ export interface TenantComparison {
 interface MachineComparison {
   readonly machine: FlyMachine;
   readonly planned: PlannedMachine;
+  /** The same for the machine as it is later, with the token that it has then. */
+  readonly plannedFor: (machine: FlyMachine) => PlannedMachine;
   readonly accessToken: string;
+  /** Not to be shown: its token, the one it had, and those of the order. */
+  readonly secrets: readonly string[];
   readonly differences: readonly Difference[];
 }
 
@@ -41,12 +46,20 @@ export function compareTenant(
     if (machine === undefined || isUnfinished(machine)) missing.push(drafted);
     if (machine === undefined) continue;
     const accessToken = tokenOf(order, drafted, machine);
-    const planned = order.plan(accessToken, noRun).machines[at] ?? drafted;
+    const plannedWith = (token: string): PlannedMachine =>
+      order.plan(token, noRun).machines[at] ?? drafted;
+    const plannedFor = (seen: FlyMachine): PlannedMachine =>
+      plannedWith(tokenOf(order, drafted, seen));
+    const planned = plannedWith(accessToken);
     const differences = machineDifferences(planned, machine, volumes);
-    compared.push({ machine, planned, accessToken, differences });
+    const secrets = [...order.secrets, accessToken, recoverToken(drafted, machine) ?? ""];
+    compared.push({ machine, planned, plannedFor, accessToken, secrets, differences });
   }
-  const accessToken = order.accessToken ?? compared[0]?.accessToken;
-  return { machines: compared, missing, surplus: [...numbered.values()], accessToken };
+  const surplus = [...numbered.values()];
+  const others = surplus.map((machine) => draft[0] && recoverToken(draft[0], machine));
+  const accessToken =
+    order.accessToken ?? compared[0]?.accessToken ?? others.find((token) => token !== undefined);
+  return { machines: compared, missing, surplus, accessToken };
 }
 
 export function isAsWanted({ machines, missing }: TenantComparison): boolean {
@@ -55,10 +68,10 @@ export function isAsWanted({ machines, missing }: TenantComparison): boolean {
 
 export function renderComparison({ machines, missing, surplus }: TenantComparison): string {
   const lines: string[] = [];
-  for (const { machine, differences, accessToken } of machines) {
+  for (const { machine, differences, secrets } of machines) {
     if (differences.length === 0) continue;
     lines.push(`machine ${machine.id} (${machine.name ?? "no name"}, ${machine.state})`);
-    lines.push(...differences.map((each) => `  ${differenceLine(each, accessToken)}`));
+    lines.push(...differences.map((each) => `  ${differenceLine(each, secrets)}`));
   }
   const begun = new Map(machines.map(({ planned, machine }) => [planned.index, machine]));
   for (const { index } of missing) {
@@ -70,19 +83,19 @@ export function renderComparison({ machines, missing, surplus }: TenantCompariso
     );
   }
   for (const { id } of surplus) lines.push(`machine ${id} is not in the template; it stays`);
-  return lines.map((line) => `${line}\n`).join("");
+  return lines.map((line) => `${printable(line)}\n`).join("");
 }
 
 export function comparisonJson(comparison: TenantComparison): Record<string, unknown>[] {
   const { machines, missing, surplus } = comparison;
   const there = new Set(machines.map(({ planned }) => planned.index));
   return [
-    ...machines.map(({ machine, planned, differences, accessToken }) => ({
+    ...machines.map(({ machine, planned, differences, secrets }) => ({
       machine_id: machine.id,
       index: planned.index,
       finished: !isUnfinished(machine),
       planned: true,
-      differences: differences.map((each) => differenceJson(each, accessToken)),
+      differences: differences.map((each) => differenceJson(each, secrets)),
     })),
     ...missing
       .filter(({ index }) => !there.has(index))

@@ -10,7 +10,6 @@ import { proxyFlags, readProxyAccess } from "./proxy-access.ts";
 import { settlingFlags, settlingOf } from "./settling-flags.ts";
 import { createTenant } from "./tenant-creation.ts";
 import { checkNoOwnKey, orderFlags, readOrder, type TenantOrder } from "./tenant-order.ts";
-import { unknownToken } from "./token-recovery.ts";
 
 export const tenantCreate = defineCommand({
   name: "tenant create",
@@ -46,9 +45,11 @@ export const tenantCreate = defineCommand({
     checkLaunch(order, flags["wait-timeout-secs"]);
     if (proxy !== undefined) checkNoOwnKey(order);
     if (flags["dry-run"]) {
-      const secret = order.accessToken ?? unknownToken;
       await context.stdout.write(
-        renderDryRun(order.draft.machines, { secret, keyedLater: proxy !== undefined }),
+        renderDryRun(order.draft.machines, {
+          secrets: order.secrets,
+          keyedLater: proxy !== undefined,
+        }),
       );
       if (proxy !== undefined) await context.stderr.write(`${keyedLater}\n`);
       return 0;

@@ -37,7 +37,8 @@ export async function createTenant(
   const numbered = byNumber(begun);
   if (begun.length > 0) {
     const volumes = await api.listVolumes();
-    checkSameTemplate(order.tenant, numbered, { machines, volumes });
+    const secrets = [...order.secrets, accessToken];
+    checkSameTemplate(order.tenant, numbered, { machines, volumes, secrets });
   }
   await makePlanned(order, { machines, begun: numbered, runId, accessToken }, setup);
 }

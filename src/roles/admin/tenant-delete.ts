@@ -47,14 +47,27 @@ export const tenantDelete = defineCommand({
       }
       await context.stdout.write(renderDoomed(doomed));
       if (!flags.yes && flags.confirm === undefined) await confirm(doomed, context);
-      const journal = await CreationJournal.open(context, { base, app: api.app, tenant });
-      await journal.close();
+      await forgetCreation(context, { base, app: api.app, tenant });
       await deleteAll(api, doomed, context);
       await context.stdout.write(`tenant ${tenant} is deleted\n`);
       return 0;
     });
   },
 });
+
+/** A note that cannot be removed, or read, is none that anybody would go on with. */
+async function forgetCreation(
+  context: Context,
+  about: Parameters<typeof CreationJournal.open>[1],
+): Promise<void> {
+  try {
+    const journal = await CreationJournal.open(context, about);
+    await journal.close();
+  } catch (error) {
+    if (!(error instanceof Failure)) throw error;
+    await context.stderr.write(`warning: ${error.message}: ${error.because ?? ""}\n`);
+  }
+}
 
 async function confirm(doomed: Doomed, context: Context): Promise<void> {
   const { tenant } = doomed;

@@ -1,3 +1,4 @@
+import { Failure } from "../../cli/failure.ts";
 import { MachinesApiError } from "../../fly/api-error.ts";
 import { type FlyMachine, type FlyVolume, isMachineGone } from "../../fly/machine-shape.ts";
 import type { MachinesApi } from "../../fly/machines-api.ts";
@@ -9,7 +10,7 @@ import { putKeys, startWhenReady } from "./machine-rekey.ts";
 import { type Settling, waitUntilRunning } from "./machine-settling.ts";
 import { metadataKeys, type PlannedMachine } from "./plan.ts";
 import { volumeIds } from "./tenant-summary.ts";
-import type { VolumeClaims } from "./volume-claims.ts";
+import { volumeCall, type VolumeClaims } from "./volume-claims.ts";
 import { deleteVolumeWhenFree } from "./volume-removal.ts";
 
 export interface MadeMachine {
@@ -109,26 +110,35 @@ export class TenantMaker {
     machines.push(...(await this.#found(this.#openMachine, api, left)));
     const volumes = [...this.#madeVolumes];
     volumes.push(...(await this.#found(this.#openVolume, api, left)));
+    const own = new Set(machines.map(({ id }) => id));
     const kept = new Set<string>();
-    for (const { id, nonce } of machines) {
-      const finished = await finishedByOthers(api, id);
-      if (finished !== undefined) {
-        left.push(`machine ${id}, which another run has finished meanwhile`);
-        for (const volume of volumeIds(finished)) kept.add(volume);
+    for (const machine of machines) {
+      const { id, nonce } = machine;
+      const reason = await reasonToKeep(api, machine);
+      if (reason !== undefined) {
+        left.push(`machine ${id}${reason}`);
+        for (const volume of volumeIds(machine)) kept.add(volume);
+        own.delete(id);
         continue;
       }
       await this.#remove(`machine ${id}`, left, async () =>
         api.deleteMachine(id, typeof nonce === "string" ? { leaseNonce: nonce } : {}),
       );
     }
+    const holders = await holdersOf(volumes, api);
     for (const volume of volumes) {
       if (kept.has(volume.id)) continue;
+      const holder = holders.get(volume.id) ?? "";
+      if (holder !== "" && !own.has(holder)) {
+        left.push(`${volumeWords(volume)}, which machine ${holder} of another run has`);
+        continue;
+      }
       await this.#remove(volumeWords(volume), left, async () =>
         deleteVolumeWhenFree(api, volume.id),
       );
     }
-    const own = new Set(machines.map(({ id }) => id));
-    const adopted = this.#machines.filter(({ machine }) => !own.has(machine.id));
+    const made = new Set(machines.map(({ id }) => id));
+    const adopted = this.#machines.filter(({ machine }) => !made.has(machine.id));
     left.push(...adopted.map(({ machine }) => `machine ${machine.id}, of an earlier run`));
     left.push(...this.#foundVolumes.map((each) => `${volumeWords(each)}, of an earlier run`));
     return left;
@@ -186,7 +196,7 @@ export class TenantMaker {
     const { claims, journal, note } = this.#options;
     const { name, region, sizeGb } = wanted;
     const wish = { name, region, size_gb: sizeGb, compute: config["guest"] };
-    const creation = volumeCreation(wish, claims);
+    const creation = volumeCreation(wish, claims, wanted.isTenantsName);
     await journal.ask(volumeCall(wanted));
     this.#openVolume = creation;
     const volume = await this.#settled(creation, () => {
@@ -194,7 +204,7 @@ export class TenantMaker {
     });
     claims.take(volume);
     this.#madeVolumes.push(volume);
-    await journal.answered();
+    await journal.answered(volume.id);
     await note(`made volume ${volume.id} (${name}, ${sizeGb} GB)`);
     return volume;
   }
@@ -206,12 +216,13 @@ export class TenantMaker {
       close();
       return made;
     } catch (error) {
-      if (error instanceof MachinesApiError && !error.isOutcomeUnknown) close();
+      const isKnown = error instanceof MachinesApiError && !error.isOutcomeUnknown;
+      if (isKnown || error instanceof Failure) close();
       throw error;
     }
   }
 
-  async #found<T>(
+  async #found<T extends FlyMachine | FlyVolume>(
     creation: Creation<T> | undefined,
     api: MachinesApi,
     left: string[],
@@ -219,7 +230,10 @@ export class TenantMaker {
     if (creation === undefined) return [];
     try {
       const found = await lookFor(creation, api, latePausesMs);
-      return found === undefined ? [] : [found];
+      if (found === undefined) return [];
+      if (creation.isCertain) return [found];
+      left.push(`${volumeWords(found)}, which this run or another one has made`);
+      return [];
     } catch (error) {
       left.push(`perhaps a ${creation.words}: ${apiErrorLine(error)}`);
       return [];
@@ -236,13 +250,48 @@ export class TenantMaker {
   }
 }
 
-/** Another run may have gone on with it, and shown its token to somebody. */
-async function finishedByOthers(api: MachinesApi, id: string): Promise<FlyMachine | undefined> {
+/** Another run may have gone on with it, and shown its token to somebody; unseen, it is not removed. */
+async function reasonToKeep(api: MachinesApi, made: FlyMachine): Promise<string | undefined> {
   try {
-    const machine = await api.readMachine(id);
-    return isMachineGone(machine) || isUnfinished(machine) ? undefined : machine;
+    const machine = await lookAt(api, made);
+    const isOurs = machine === undefined || isMachineGone(machine) || isUnfinished(machine);
+    return isOurs ? undefined : ", which another run has finished meanwhile";
   } catch (error) {
-    if (error instanceof MachinesApiError) return undefined;
+    if (error instanceof MachinesApiError) return `: ${apiErrorLine(error)}`;
+    throw error;
+  }
+}
+
+/** As it is now; by a list where it cannot be asked itself. Undefined when it is not there any more. */
+async function lookAt(
+  api: MachinesApi,
+  { id, config }: FlyMachine,
+): Promise<FlyMachine | undefined> {
+  try {
+    return await api.readMachine(id);
+  } catch (error) {
+    if (!(error instanceof MachinesApiError)) throw error;
+    const launchId = config?.metadata?.[metadataKeys.launch];
+    if (error.kind === "not-found") return undefined;
+    if (launchId === undefined) throw error;
+    const listed = await api.listMachines({ [metadataKeys.launch]: launchId });
+    const seen = listed.find((machine) => machine.id === id);
+    if (seen === undefined) throw error;
+    return seen;
+  }
+}
+
+/** The machines that have them; none where that cannot be told. */
+async function holdersOf(
+  volumes: readonly FlyVolume[],
+  api: MachinesApi,
+): Promise<Map<string, string>> {
+  if (volumes.length === 0) return new Map();
+  try {
+    const listed = await api.listVolumes();
+    return new Map(listed.map(({ id, attached_machine_id: holder }) => [id, holder ?? ""]));
+  } catch (error) {
+    if (error instanceof MachinesApiError) return new Map();
     throw error;
   }
 }
@@ -255,10 +304,6 @@ function markedUnfinished(wish: PlannedMachine["machine"]): PlannedMachine["mach
 
 function volumeWords({ id, name }: FlyVolume): string {
   return `volume ${id} (${name ?? "no name"})`;
-}
-
-function volumeCall({ name, region }: PlannedMachine["volumes"][number]): string {
-  return `volume ${name} in ${region}`;
 }
 
 const resting: ReadonlySet<string> = new Set(["created", "stopped", "failed", "suspended"]);

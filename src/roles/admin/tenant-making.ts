@@ -39,6 +39,8 @@ export async function makeTenant(making: Making): Promise<void> {
   const volumes = machines.some((each) => each.volumes.length > 0) ? await api.listVolumes() : [];
   const claims = new VolumeClaims({
     before: journal.volumesBefore,
+    made: journal.volumesMade,
+    asked: journal.asked,
     volumes,
     evenSo: making.newVolumes,
   });

@@ -3,6 +3,7 @@ import { UsageError } from "../../cli/usage-error.ts";
 import { admissionKeyVariable } from "./admission-keys.ts";
 import { parseVariables, readAccessToken } from "./create-input.ts";
 import { planTenant, type TenantPlan } from "./plan.ts";
+import { isSecretName } from "./secret-mask.ts";
 import { Template } from "./template.ts";
 import { checkTenantId } from "./tenant-id.ts";
 import { unknownToken } from "./token-recovery.ts";
@@ -35,6 +36,8 @@ export interface TenantOrder {
   readonly template: Template;
   /** Undefined: a new one is made, or it keeps the one it has. */
   readonly accessToken: string | undefined;
+  /** Not to be shown: the token, and what `--var` gives to names that speak of secrets. */
+  readonly secrets: readonly string[];
   readonly plan: (accessToken: string, runId: string) => TenantPlan;
   /** With `unknownToken`, where none was given. */
   readonly draft: TenantPlan;
@@ -58,7 +61,9 @@ export async function readOrder(
   const accessToken = await readAccessToken(flags, context);
   const draft = plan(accessToken ?? unknownToken, "0".repeat(16));
   for (const line of draft.warnings) await context.stderr.write(`warning: ${line}\n`);
-  return { tenant, template, accessToken, plan, draft };
+  const secrets = [...variables].filter(([name]) => isSecretName(name)).map(([, value]) => value);
+  secrets.push(accessToken ?? unknownToken);
+  return { tenant, template, accessToken, secrets, plan, draft };
 }
 
 /** With `--proxy` each machine gets keys of its own. */

@@ -9,7 +9,7 @@ import { organisation } from "./organisation.ts";
 import { checkProxyAddress, proxyFlags } from "./proxy-access.ts";
 import { checkTenantId, machinesOfTenant } from "./tenant-id.ts";
 import { listedVaults } from "./tenant-vaults.ts";
-import { keepsToken, planRotation } from "./token-rotation.ts";
+import { keepsToken, planRotation, tokenBefore } from "./token-rotation.ts";
 import {
   localIssuer,
   renderVaultBlock,
@@ -72,8 +72,12 @@ export const tenantRotateToken = defineCommand({
       const place = { app: api.app, org, issuer: await localIssuer(base, org), proxy };
       const entries: VaultEntry[] = [];
       try {
-        await oneByOne(vaults, "its new token", async ({ machine: { id, state }, name }) => {
-          const { machine, outcome } = await changeEnvironment(api, id, { change, waitMs });
+        await oneByOne(vaults, "its new token", async ({ machine: listed, name }) => {
+          const { id, state } = listed;
+          const { machine, outcome } = await changeEnvironment(api, id, {
+            change: { ...change, from: tokenBefore(listed) },
+            waitMs,
+          });
           const states = machine === undefined ? state : `${machine.state}, was ${state}`;
           await say(`machine ${id} ${outcomes[outcome]} (${states})`);
           if (machine === undefined) return;

@@ -69,7 +69,7 @@ export const tenantUsageFacts = defineCommand({
       if (since === undefined || journal === undefined) await printFacts(snapshot, api, context);
       else {
         const window = checkWindow(since, until, snapshot.observedAtMs);
-        const document = documentOf(snapshot, journal, { app: api.app, window });
+        const document = documentOf(snapshot, journal, { app: api.app, window, tenant });
         await context.stdout.write(`${JSON.stringify(document, undefined, 2)}\n`);
       }
       return 0;

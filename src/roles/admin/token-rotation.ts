@@ -41,6 +41,11 @@ export function planRotation(
   };
 }
 
+/** Another rotation at the same time has another token, which is not to be replaced unseen. */
+export function tokenBefore(machine: FlyMachine): Record<string, string | undefined> {
+  return { [accessTokenVariable]: machine.config?.env?.[accessTokenVariable] };
+}
+
 /** Whether the token that is to go stands elsewhere in the configuration, too. */
 export function keepsToken(machine: FlyMachine): boolean {
   const { [accessTokenVariable]: token = "", ...env } = machine.config?.env ?? {};

@@ -9,9 +9,18 @@ import { usageTimes } from "./usage-times.ts";
 export function usageDocument(
   snapshot: UsageSnapshot,
   history: UsageHistory,
-  about: { readonly app: string; readonly window: Window },
+  about: {
+    readonly app: string;
+    readonly window: Window;
+    /** Only this one was asked for, and nothing new is known of the others that the journal has. */
+    readonly tenant: string | undefined;
+  },
 ): Record<string, unknown> {
-  const { sinceMs, untilMs } = about.window;
+  const { tenant, window } = about;
+  const { sinceMs, untilMs } = window;
+  const intervals = usageIntervals(history.machines(), window).filter(
+    ({ shape }) => tenant === undefined || shape.tenant_id === tenant,
+  );
   return {
     schema: "fly-vault/usage-facts",
     version: 1,
@@ -30,7 +39,7 @@ export function usageDocument(
           is_estimated: times.isEstimated,
         };
       }),
-      intervals: usageIntervals(history.machines(), about.window).map(intervalJson),
+      intervals: intervals.map(intervalJson),
     },
   };
 }

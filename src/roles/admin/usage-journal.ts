@@ -15,7 +15,8 @@ import type { UsageSnapshot } from "./usage-snapshot.ts";
  */
 export class UsageJournal {
   readonly #path: string;
-  readonly #tenant: string | undefined;
+  /** The only one whose machines are looked at; undefined: all. */
+  readonly tenant: string | undefined;
   readonly #history: UsageHistory;
   /** As far as we know; others may have written more. */
   #bytes = 0;
@@ -49,7 +50,7 @@ export class UsageJournal {
 
   private constructor(path: string, tenant: string | undefined, history: UsageHistory) {
     this.#path = path;
-    this.#tenant = tenant;
+    this.tenant = tenant;
     this.#history = history;
   }
 
@@ -59,7 +60,7 @@ export class UsageJournal {
 
   /** What is new in it, on disk when this resolves. Rejects with `Failure`; nothing is lost by that yet. */
   async observe(snapshot: UsageSnapshot): Promise<void> {
-    const records = this.#history.observe(snapshot, this.#tenant);
+    const records = this.#history.observe(snapshot, this.tenant);
     this.#unwritten += records.map(encodeRecord).join("");
     const turn = withFailures(this.#path, async () => {
       await this.#writing;

@@ -32,9 +32,10 @@ export class UsageMachine {
     return [...this.#transitions.values()].toSorted((a, b) => a.atMs - b.atMs);
   }
 
-  /** By time; the first one holds for all before it. */
+  /** By time; the first one that was seen holds from the beginning, whatever the clock said then. */
   get shapes(): TimedShape[] {
-    return this.#shapes.toSorted((a, b) => a.atMs - b.atMs);
+    const timed = this.#shapes.map((each, at) => (at === 0 ? { ...each, atMs: -Infinity } : each));
+    return timed.toSorted((a, b) => a.atMs - b.atMs);
   }
 
   get first(): Change | undefined {
@@ -45,6 +46,7 @@ export class UsageMachine {
     return this.#last;
   }
 
+  /** Seen last: by its time another one may be, from when a clock was wrong. */
   get lastShape(): TimedShape | undefined {
     return this.#shape;
   }
@@ -63,6 +65,6 @@ export class UsageMachine {
 
   addShape(shape: TimedShape): void {
     this.#shapes.push(shape);
-    if (this.#shape === undefined || shape.atMs >= this.#shape.atMs) this.#shape = shape;
+    this.#shape = shape;
   }
 }

@@ -100,7 +100,11 @@ export class UsageService {
     if (journal === undefined) return refuse(404, "not found");
     try {
       const window = parseWindow(asked.since, asked.until, snapshot.observedAtMs);
-      const document = usageDocument(snapshot, journal.history, { app, window });
+      const document = usageDocument(snapshot, journal.history, {
+        app,
+        window,
+        tenant: journal.tenant,
+      });
       return answerWith(
         new UsageBody(jsonType, `${JSON.stringify(document)}\n`),
         request,

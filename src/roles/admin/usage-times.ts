@@ -55,10 +55,10 @@ export function transitionsOf(machine: FlyMachine): Transition[] {
   const events = Array.isArray(machine["events"]) ? machine["events"] : [];
   return events
     .filter((event) => v.is(eventShape, event))
-    .flatMap(({ id = "", type = "", status, timestamp }) => {
+    .flatMap(({ id, type, status, timestamp }) => {
       // "start" is done when its status is "started"; only where there is none, its type must do.
-      const kind = status === undefined || status === "" ? byType.get(type) : byStatus.get(status);
-      return kind === undefined ? [] : [{ kind, atMs: Math.floor(timestamp), id }];
+      const kind = (status ?? "") === "" ? byType.get(type ?? "") : byStatus.get(status ?? "");
+      return kind === undefined ? [] : [{ kind, atMs: Math.floor(timestamp), id: id ?? "" }];
     })
     .toSorted((a, b) => a.atMs - b.atMs || (a.id < b.id ? -1 : 1))
     .map(({ kind, atMs }) => ({ kind, atMs }));
@@ -99,8 +99,8 @@ const byType: ReadonlyMap<string, TransitionKind> = new Map([
 
 /** Dates stay within what a Date can show. */
 const eventShape = v.looseObject({
-  id: v.optional(v.string()),
-  type: v.optional(v.string()),
-  status: v.optional(v.string()),
+  id: v.nullish(v.string()),
+  type: v.nullish(v.string()),
+  status: v.nullish(v.string()),
   timestamp: v.pipe(v.number(), v.minValue(1), v.maxValue(8.64e15)),
 });

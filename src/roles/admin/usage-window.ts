@@ -25,11 +25,17 @@ export function parseWindow(
 function momentOf(text: string, name: string, nowMs: number): number {
   const agoMs = parseDuration(text);
   if (agoMs !== undefined) return nowMs - agoMs;
-  const ms = rfc3339.test(text) ? Date.parse(text) : Number.NaN;
+  const ms = rfc3339.test(text) && isDay(text) ? Date.parse(text) : Number.NaN;
   if (!Number.isNaN(ms)) return ms;
   throw new WindowError(
     `${name} takes a time such as 2026-11-01T00:00:00Z, or how long ago, such as 24h`,
   );
+}
+
+/** JavaScript takes February 30th for a day in March. */
+function isDay(text: string): boolean {
+  const [year = 0, month = 0, day = 0] = text.slice(0, 10).split("-").map(Number);
+  return day <= new Date(Date.UTC(year, month, 0)).getUTCDate();
 }
 
 const rfc3339 = /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d{1,9})?(?:Z|[+-]\d\d:\d\d)$/u;

@@ -3,23 +3,31 @@ import { type FlyVolume, isVolumeGone } from "../../fly/machine-shape.ts";
 import type { PlannedVolume } from "./mount-plan.ts";
 
 /**
- * Which free volumes are left over from an earlier run of this creation. None that was there before it
- * is ever taken: somebody's data may be on it.
+ * Which free volumes are left over from an earlier run of this creation: those that it knew of, and the
+ * one that it asked for last. No other is ever taken: somebody's data may be on it.
  */
 export class VolumeClaims {
   readonly before: ReadonlySet<string>;
   readonly #resumed: boolean;
+  readonly #made: ReadonlySet<string>;
+  readonly #asked: string | undefined;
   readonly #evenSo: boolean;
   readonly #taken = new Set<string>();
 
   constructor(options: {
     /** Undefined when no earlier run is known. */
     readonly before: ReadonlySet<string> | undefined;
+    /** Of those that came since, the ones that the earlier run made for certain, … */
+    readonly made: ReadonlySet<string>;
+    /** … and what it asked for last and may have made. */
+    readonly asked: string | undefined;
     readonly volumes: readonly FlyVolume[];
     /** Volumes of the same name are no reason to stop. */
     readonly evenSo: boolean;
   }) {
     this.#resumed = options.before !== undefined;
+    this.#made = options.made;
+    this.#asked = options.asked;
     this.before = options.before ?? new Set(options.volumes.map(({ id }) => id));
     this.#evenSo = options.evenSo;
   }
@@ -27,7 +35,9 @@ export class VolumeClaims {
   /** The one that is left over, or undefined where one must be made. */
   claim(planned: PlannedVolume, volumes: readonly FlyVolume[]): FlyVolume | undefined {
     const free = volumes.filter((volume) => isFree(volume) && volume.name === planned.name);
-    const volume = free.find((each) => this.#isLeft(each, planned));
+    const isAsked = planned.isTenantsName && this.#asked === volumeCall(planned);
+    const own = free.filter((each) => this.#isUnclaimed(each, planned));
+    const volume = own.find(({ id }) => this.#made.has(id)) ?? (isAsked ? own[0] : undefined);
     if (volume !== undefined) {
       this.#taken.add(volume.id);
       return volume;
@@ -38,17 +48,22 @@ export class VolumeClaims {
 
   /** Whether a volume is one that was just asked for. */
   isNew(volume: FlyVolume, planned: Pick<PlannedVolume, "name" | "region">): boolean {
-    return isFree(volume) && volume.name === planned.name && this.#isLeft(volume, planned);
+    return isFree(volume) && volume.name === planned.name && this.#isUnclaimed(volume, planned);
   }
 
   take(volume: FlyVolume): void {
     this.#taken.add(volume.id);
   }
 
-  #isLeft(volume: FlyVolume, planned: Pick<PlannedVolume, "region">): boolean {
+  #isUnclaimed(volume: FlyVolume, planned: Pick<PlannedVolume, "region">): boolean {
     if (this.before.has(volume.id) || this.#taken.has(volume.id)) return false;
     return volume.region === planned.region;
   }
+}
+
+/** How a journal calls the making of it. */
+export function volumeCall({ name, region }: Pick<PlannedVolume, "name" | "region">): string {
+  return `volume ${name} in ${region}`;
 }
 
 function isFree(volume: FlyVolume): boolean {

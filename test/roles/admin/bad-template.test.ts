@@ -51,6 +51,7 @@ describe("files", () => {
     await refused("", "t.toml: version: the key is missing");
     await refused(Uint8Array.of(0x61, 0xff), 't.toml" cannot be read');
     await refused(`# ${"x".repeat(1 << 20)}`, "is too long");
+    expect((await create("/dev/zero")).err).toContain('the template "/dev/zero" is too long');
     await refused('{"version": 1}', "t.toml:1:");
     await refused("version: 1\napp: x\n", "t.toml:1:");
     await refused(`a = ${"[".repeat(100_000)}`, "t.toml:1:");

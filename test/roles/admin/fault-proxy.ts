@@ -23,6 +23,8 @@ export type Fault =
   | "wrong-types"
   /** Of an instance that has not heard of anything yet. */
   | "empty-list"
+  /** The list is made as if nobody had said of what. */
+  | "unfiltered-list"
   | "422-name_taken"
   /** A proxy on the way sent it twice, and hands on the second answer. */
   | "done-but-422-name_taken"
@@ -77,8 +79,8 @@ export function openFaultProxy(target: string, rules: readonly FaultRule[] = [])
       const isDone = rule !== undefined && doesArrive(rule.fault);
       if (!isDone) await rule?.strike?.(body);
       if (rule?.fault === "hang") return ended.promise;
-      if (rule !== undefined && rule.fault !== "none" && !isDone) return refusal(rule.fault);
-      const answer = await fetch(target + url.pathname + url.search, {
+      if (rule !== undefined && isRefused(rule.fault)) return refusal(rule.fault);
+      const answer = await fetch(target + url.pathname + searchOf(url, rule), {
         method: request.method,
         headers: request.headers,
         body: request.method === "GET" ? null : body,
@@ -101,6 +103,16 @@ export function openFaultProxy(target: string, rules: readonly FaultRule[] = [])
       await server.stop(true);
     },
   };
+}
+
+const passes: ReadonlySet<Fault> = new Set(["none", "unfiltered-list"]);
+
+function isRefused(fault: Fault): boolean {
+  return !passes.has(fault) && !doesArrive(fault);
+}
+
+function searchOf({ search }: URL, rule: FaultRule | undefined): string {
+  return rule?.fault === "unfiltered-list" ? "" : search;
 }
 
 function doesArrive(fault: Fault): boolean {

@@ -72,7 +72,7 @@ const volumeOf = (size_gb: number): FlyVolume => ({
 
 const mounting = (mounts: object[]): PlannedMachine => ({
   ...planned({ image: "i", mounts }),
-  volumes: [{ mount: 0, name: "data", region: "ord", sizeGb: 5 }],
+  volumes: [{ mount: 0, name: "data", region: "ord", sizeGb: 5, isTenantsName: false }],
 });
 
 describe("machineDifferences", () => {
@@ -185,11 +185,12 @@ describe("machineDifferences", () => {
 });
 
 const line = (keys: readonly string[], from: unknown, to: unknown) =>
-  differenceLine({ keys, from, to }, "the-secret");
+  differenceLine({ keys, from, to }, ["the-secret"]);
 
 test("differences mask what speaks of secrets, files, and the secret itself", () => {
   expect(line(["env", "API_TOKEN"], "a", "b")).toBe('~ env.API_TOKEN: "***" -> "***"');
-  expect(line(["env", "URL"], "x", "y/the-secret")).toBe('~ env.URL: "x" -> "y/***"');
+  expect(line(["env", "URL"], "x", "y/the-secret")).toBe('~ env.URL: "***" -> "y/***"');
+  expect(line(["env", "DB_PASS"], undefined, "b")).toBe('+ env.DB_PASS: "***"');
   expect(line(["processes", "0", "env", "PASSWORD"], undefined, "b")).toContain('"***"');
   expect(line(["files", "0", "raw_value"], "aa", "bb")).toBe('~ files.0.raw_value: "***" -> "***"');
   expect(line(["env"], { DB_PASSWORD: "a" }, undefined)).toBe('- env: {"DB_PASSWORD":"***"}');

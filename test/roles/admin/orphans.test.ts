@@ -157,6 +157,25 @@ test("what has an owner by the time it would go stays, by a list or by its own w
   expect(deleted.map(({ path }) => path.split("/").at(-1))).toEqual(["a1", "vol_3"]);
 });
 
+test("what cannot be read when it is to be removed stays, and a volume is its present machine's", async () => {
+  const agreed = removable(found([machine("a1", undefined)], [volume("vol_1")]));
+  expect(agreed.map(({ id }) => id)).toEqual(["a1", "vol_1"]);
+  const script = scriptApi([
+    ({ method, path }) => {
+      if (method === "DELETE") return json({});
+      if (path.endsWith("/volumes")) return json([volume("vol_1", { attached_machine_id: "b2" })]);
+      if (path.endsWith("/machines")) return json([machine("a1", undefined)]);
+      // Its host went away meanwhile; and the list does not have the other one yet.
+      if (path.endsWith("/a1")) return json({ ...machine("a1", undefined), config: null });
+      return json(machine("b2", "acme"));
+    },
+  ]);
+  scripted.push(script);
+  const options = { nowMs: () => nowMs, note: async () => undefined };
+  expect(await removeOrphans(script.api, agreed, options)).toEqual([]);
+  expect(script.seen.filter(({ method }) => method === "DELETE")).toEqual([]);
+});
+
 /** The command over a scripted app with one machine and one volume of nobody. */
 const overScript = (
   refuses: boolean,

@@ -203,3 +203,25 @@ test("keepsToken sees the token elsewhere in the configuration", () => {
   expect(keepsToken(machineOf("secret"))).toBe(false);
   expect(keepsToken({ id: "a", state: "started" })).toBe(false);
 });
+
+test("two rotations at once: nobody is shown a token that the machine does not have", async () => {
+  let other: string | undefined;
+  const strike = async (): Promise<void> => {
+    if (other !== undefined) return;
+    other = "";
+    other = (await rotate(on, "acme")).out;
+  };
+  const on = await open();
+  await create(on, "acme", 1);
+  on.rules.push({ on: "POST /machines/*/lease", nth: 1, fault: "none", strike });
+  const result = await rotate(on, "acme");
+  const [token = "none"] = await tokens(on);
+  expect([other?.includes(token), result.out.includes("fvt1_"), result.exitCode]).toEqual([
+    true,
+    false,
+    8,
+  ]);
+  expect(result.err).toContain("changed meanwhile");
+  const again = await rotate(on, "acme");
+  expect([again.exitCode, again.out.includes((await tokens(on))[0] ?? "none")]).toEqual([0, true]);
+});

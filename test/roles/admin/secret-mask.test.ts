@@ -4,6 +4,9 @@ import { maskSecrets } from "../../../src/roles/admin/secret-mask.ts";
 test("variables that are called keys are masked, those that only sound like it are not", () => {
   const env = {
     VAULT_ADMISSION_KEY: "a",
+    DB_PASS: "x",
+    PG_PWD: "x",
+    PASSENGERS: "f",
     SSH_KEYS: "b",
     KEY_FILE: "c",
     KEYBOARD: "d",
@@ -12,6 +15,9 @@ test("variables that are called keys are masked, those that only sound like it a
   expect(maskSecrets({ env })).toEqual({
     env: {
       VAULT_ADMISSION_KEY: "***",
+      DB_PASS: "***",
+      PG_PWD: "***",
+      PASSENGERS: "f",
       SSH_KEYS: "***",
       KEY_FILE: "***",
       KEYBOARD: "d",

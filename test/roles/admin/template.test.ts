@@ -57,7 +57,7 @@ role = "{{role}}"
   expect(machines[1]).toMatchObject({
     index: 2,
     launchId: "run-2",
-    volumes: [{ mount: 0, name: "tvol_acme_2", region: "ord", sizeGb: 1 }],
+    volumes: [{ mount: 0, name: "tvol_acme_2", region: "ord", sizeGb: 1, isTenantsName: true }],
     machine: {
       region: "ord",
       config: {
@@ -193,7 +193,7 @@ test("maskSecrets hides secret names in any env, file contents, and the token an
     files: [{ guest_path: "/k", raw_value: "c2VjcmV0" }],
     metadata: { note: "fvt1_tok here" },
   };
-  expect(maskSecrets(value, "fvt1_tok")).toEqual({
+  expect(maskSecrets(value, ["fvt1_tok"])).toEqual({
     image: "i",
     env: { ACCESS_TOKEN: "***", DB_PASSWORD: "***", PORT: "8443", URL: "https://x/***" },
     processes: [{ env: { Api_Key: "***" } }],

@@ -242,3 +242,81 @@ test("a change after which the machine does not stay started is exit 1, and says
   expect(ended.err).toContain("exit code 3");
   expect(on.proxy.calls.at(-1)).toBe("DELETE /machines/*/lease");
 });
+
+test("a token that is changed while the template is applied is not put back", async () => {
+  const on = await open();
+  await apply(on, on.template);
+  const rotated: number[] = [];
+  const strike = async (): Promise<void> => {
+    rotated.push((await on.admin("tenant", "rotate-token", "acme")).exitCode);
+  };
+  on.rules.push({ on: "POST /machines/*/lease", nth: 1, fault: "none", strike });
+  const [before] = await on.machines();
+  const result = await apply(on, on.write("t.toml", withEnv('LEVEL = "debug"')));
+  const [after] = await on.machines();
+  expect([result.exitCode, rotated, after?.config.env["LEVEL"]]).toEqual([0, [0], "debug"]);
+  const token = after?.config.env["ACCESS_TOKEN"] ?? "";
+  expect([token.startsWith("fvt1_"), token === before?.config.env["ACCESS_TOKEN"]]).toEqual([
+    true,
+    false,
+  ]);
+});
+
+test("a machine made beside those that the template has no more gets their token", async () => {
+  const on = await open();
+  await apply(
+    on,
+    on.write("two.toml", templateText.replace("machine_count = 1", "machine_count = 2")),
+  );
+  const [one, two] = (await on.machines()).toSorted((a, b) => (a.name < b.name ? -1 : 1));
+  await fetch(`${on.fly.apiBase}/v1/apps/vault-tenants/machines/${one?.id}?force=true`, {
+    method: "DELETE",
+    headers: { authorization: `Bearer ${on.fly.apiToken}` },
+  });
+  const made = await apply(on, on.template, "--new-volumes");
+  expect([made.exitCode, made.err]).toEqual([0, expect.stringContaining("made machine")]);
+  const machines = await on.machines();
+  const tokens = machines
+    .filter(({ state }) => state === "started")
+    .map(({ config }) => config.env["ACCESS_TOKEN"]);
+  const token = two?.config.env["ACCESS_TOKEN"] ?? "";
+  expect([token.startsWith("fvt1_"), tokens]).toEqual([true, [token, token]]);
+  expect(made.out).toContain(token);
+});
+
+const secretive = (greeting: string, header: string): string =>
+  `${withEnv(`GREETING = "${greeting} {{access_token}}"\nLINE = "user:{{db_pass}}:${greeting}"`)}
+[[machine.config.services]]
+internal_port = 80
+protocol = "tcp"
+[[machine.config.services.checks]]
+type = "http"
+headers = [{ name = "Authorization", values = ["${header}"] }]
+`;
+
+test("no output has a token, a secret variable or a header of a check, old or new", async () => {
+  const on = await open();
+  const words = (nth: string) => [
+    "--var",
+    `db_pass=${nth}-hidden-pass`,
+    "--access-token-file",
+    on.write(nth, `${nth}-hidden-token`),
+  ];
+  const first = on.write("a.toml", secretive("hello", "Basic first-hidden"));
+  expect((await apply(on, first, ...words("first"))).exitCode).toBe(0);
+  const second = on.write("b.toml", secretive("hi", "Basic second-hidden"));
+  const shown = [
+    await diff(on, second, ...words("second")),
+    await diff(on, second, ...words("second"), "--json"),
+    await apply(on, second, ...words("second"), "--dry-run"),
+    await on.admin("tenant", "create", "zeta", "-f", second, "--dry-run", ...words("second")),
+    await on.admin("tenant", "create", "acme", "-f", second, ...words("second")),
+    await on.admin("tenant", "list", "--json"),
+    await apply(on, second, ...words("second")),
+  ].map(({ out, err }) => out + err);
+  expect(shown[0]).toContain('~ env.GREETING: "***" -> "hi ***"');
+  expect(shown[0]).toContain("headers.0.values.0: ");
+  expect(shown.slice(0, 5).join("")).not.toContain("hidden");
+  expect(shown[5]).not.toContain("Basic");
+  expect(shown[6]).not.toContain("hidden");
+});

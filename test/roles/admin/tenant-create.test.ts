@@ -162,3 +162,109 @@ test("two machines of one number are more than can be gone on with", async () =>
   expect([result.exitCode, result.err.includes("are both number 1")]).toEqual([7, true]);
   expect((await on.machines()).length).toBe(2);
 });
+
+test("what a call that broke off may have made is not looked for among others' machines", async () => {
+  const on = await open();
+  await on.admin("tenant", "create", "zeta", "--template", on.template);
+  on.rules.push(
+    { on: "GET /machines", fault: "unfiltered-list" },
+    { on: "POST /machines", fault: "not-done-500" },
+  );
+  const result = await create(on, on.template);
+  expect([result.exitCode, result.out]).toEqual([6, ""]);
+  expect((await on.machines()).map(({ name }) => name)).toEqual(["tenant-zeta-1"]);
+  expect((await on.volumes()).map(({ name }) => name)).toEqual(["tvol_zeta_1"]);
+});
+
+test("two runs at once: nobody is shown a token that the machine does not have", async () => {
+  let other: string | undefined;
+  const strike = async (): Promise<void> => {
+    other ??= (await create(on, on.template)).out;
+  };
+  const on = await open([{ on: "POST /machines", nth: 1, fault: "none", strike }]);
+  const result = await create(on, on.template);
+  const [machine, ...more] = await on.machines();
+  const token = machine?.config.env["ACCESS_TOKEN"] ?? "none";
+  expect([more.length, other?.includes(token)]).toEqual([0, true]);
+  expect(result.out === "" || result.out.includes(token)).toBe(true);
+  expect([result.exitCode !== 0, result.err.includes("another run")]).toEqual([true, true]);
+});
+
+test("a secret's file that is named wins over a variable, and is never taken in part", async () => {
+  const on = await open();
+  const list = async (token: string, ...words: readonly string[]) => {
+    const env = { ...on.env, FLY_API_TOKEN: token };
+    const context = withoutWaiting(memoryContext({ env }));
+    return { exitCode: await main(["tenant", "list", ...words], context), err: context.err() };
+  };
+  const file = on.write("api-token", `${on.fly.apiToken}\n`);
+  expect((await list("of-somebody-else", "--api-token-file", file)).exitCode).toBe(0);
+  expect((await list("of-somebody-else")).exitCode).toBe(4);
+  expect((await list("x", "--api-token", on.fly.apiToken, "--api-token-file", file)).err).toContain(
+    "others can read --api-token",
+  );
+  const long = on.write("long", "x".repeat(8_193));
+  for (const path of [long, "/dev/zero"]) {
+    const refused = await create(on, on.template, "--access-token-file", path);
+    expect([refused.exitCode, refused.err]).toEqual([
+      2,
+      expect.stringContaining("it has more than 8192 bytes"),
+    ]);
+  }
+});
+
+test("a volume of the same name that somebody else made meanwhile is not taken for ours", async () => {
+  const on = await open([
+    { on: "POST /machines", nth: 1, fault: "not-done-500" },
+    { on: "DELETE /volumes/*", nth: 1, fault: "403" },
+  ]);
+  expect((await create(on, on.template)).exitCode).toBe(8);
+  const [own] = await on.volumes();
+  const headers = { authorization: `Bearer ${on.fly.apiToken}` };
+  const volumes = `${on.fly.apiBase}/v1/apps/vault-tenants/volumes`;
+  await fetch(`${volumes}/${own?.id}`, { method: "DELETE", headers });
+  const body = JSON.stringify({ name: own?.name, region: "ord", size_gb: 1 });
+  const made = await fetch(volumes, { method: "POST", headers, body });
+  const { id } = (await made.json()) as { id: string };
+  const result = await create(on, on.template);
+  const [machine] = await on.machines();
+  expect([result.exitCode, JSON.stringify(machine?.config).includes(id)]).toEqual([0, false]);
+  expect((await counts(on))[1]).toBe(2);
+});
+
+test("of volumes that all tenants call the same, another's is neither taken nor removed", async () => {
+  const on = await open();
+  const shared = on.write(
+    "shared.toml",
+    templateText.replace("tvol_{{tenant_id}}_{{index}}", "data"),
+  );
+  let id = "";
+  const strike = async (): Promise<void> => {
+    const made = await fetch(`${on.fly.apiBase}/v1/apps/vault-tenants/volumes`, {
+      method: "POST",
+      headers: { authorization: `Bearer ${on.fly.apiToken}` },
+      body: JSON.stringify({ name: "data", region: "ord", size_gb: 1 }),
+    });
+    ({ id } = (await made.json()) as { id: string });
+  };
+  on.rules.push({ on: "POST /volumes", nth: 1, fault: "not-done-500", strike });
+  const result = await create(on, shared);
+  expect([result.exitCode, await counts(on)]).toEqual([8, [0, 1]]);
+  expect(result.err).toContain(`volume ${id} (data), which this run or another one has made`);
+});
+
+test("a machine that cannot be looked at any more may be another run's, and is left", async () => {
+  const on = await open();
+  // The wait comes to nothing; another run goes on and ends well; then this one may look no more.
+  const others: number[] = [];
+  const strike = async (): Promise<void> => {
+    if (others.length > 0) return;
+    others.push(0);
+    others[0] = (await create(on, on.template)).exitCode;
+    on.rules.splice(0, on.rules.length, { on: "GET /machines/*", fault: "403" });
+  };
+  on.rules.push({ on: "GET /machines/*", nth: 1, fault: "403", strike });
+  const result = await create(on, on.template);
+  expect([result.exitCode, result.out, others]).toEqual([8, "", [0]]);
+  expect(await counts(on)).toEqual([1, 1]);
+});

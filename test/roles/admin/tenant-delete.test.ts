@@ -141,6 +141,16 @@ test("a volume that somebody else's machine mounts now is left alone", async () 
   expect([gone.exitCode, await counts(on)]).toEqual([3, [1, 1]]);
 });
 
+test("of a list that has everybody's machines only the tenant's own are deleted", async () => {
+  const on = await open();
+  for (const tenant of ["acme", "acme_1", "zeta"]) await create(on, tenant);
+  on.rules.push({ on: "GET /machines", fault: "unfiltered-list" });
+  const gone = await on.admin("tenant", "delete", "acme", "--yes");
+  expect([gone.exitCode, await counts(on)]).toEqual([0, [2, 2]]);
+  const names = (await on.machines()).map(({ name }) => name);
+  expect(names.toSorted()).toEqual(["tenant-acme_1-1", "tenant-zeta-1"]);
+});
+
 test("a machine that somebody else stops, or removes, meanwhile is no failure", async () => {
   for (const [method, path] of [
     ["POST", "/stop"],
@@ -193,3 +203,13 @@ async function call(on: AdminStage, method: string, path: string, body?: object)
   });
   return answer.json();
 }
+
+test("a state folder that cannot be used keeps nobody from deleting", async () => {
+  const on = await open();
+  await create(on);
+  const env = { ...on.env, FLY_VAULT_HOME: on.write("no-folder", "") };
+  const context = withoutWaiting(memoryContext({ env }));
+  const exitCode = await main(["tenant", "delete", "acme", "--yes"], context);
+  expect([exitCode, await counts(on)]).toEqual([0, [0, 0]]);
+  expect(context.err()).toContain("warning: ");
+});

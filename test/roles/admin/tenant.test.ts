@@ -253,8 +253,14 @@ test("wrong words: exit 2, a reason, and nothing sent", async () => {
     [["tenant", "create", "Acme", "--template", on.template], "is no tenant id"],
     [["tenant", "create", "a".repeat(64), "--template", on.template], "is no tenant id"],
     [["tenant", "create", "..", "--template", on.template], "is no tenant id"],
-    [["tenant", "create", "a", "--template", on.template, "--var", "x"], "there is no ="],
-    [["tenant", "create", "a", "--template", on.template, "--var", "=x"], "is no name"],
+    [
+      ["tenant", "create", "a", "--template", on.template, "--var", "x"],
+      "error: --var: there is no =",
+    ],
+    [
+      ["tenant", "create", "a", "--template", on.template, "--var", "=x"],
+      '--var "=…": "" is no name',
+    ],
     [["tenant", "create", "a", "--template", on.template, "--var", "index=1"], "the name is taken"],
     [
       ["tenant", "create", "a", "--template", on.template, "--var", "b=1", "--var", "b=2"],
@@ -289,4 +295,43 @@ test("a wrong API token is exit 4, with the request's id and without the token",
   expect(exitCode).toBe(4);
   expect(err).toMatch(/HTTP 401, request id \w+-local/);
   expect(err).not.toContain("fm2_wrong_token");
+});
+
+test("what others named cannot steer the terminal, nor pass for a line of its own", async () => {
+  const on = await open();
+  await on.admin("tenant", "create", "acme", "--template", on.template);
+  const [machine] = await on.machines();
+  const escape = "\u001B[2J\nmachine 0 \u009B31m\u202E";
+  const config = {
+    ...machine?.config,
+    mounts: [],
+    image: `init${escape}`,
+    env: { ACCESS_TOKEN: "x".repeat(40), [`A${escape}`]: "b" },
+    metadata: { ...machine?.config.metadata, "fly_vault.launch_id": `${"0".repeat(16)}-2` },
+  };
+  for (const tenant of ["acme", `other${escape}`]) {
+    const metadata = { ...config.metadata, "fly_vault.tenant_id": tenant };
+    const made = await fetch(`${on.fly.apiBase}/v1/apps/${app}/machines`, {
+      method: "POST",
+      headers: { authorization: `Bearer ${on.fly.apiToken}` },
+      body: JSON.stringify({ config: { ...config, metadata } }),
+    });
+    expect(made.status).toBeLessThan(300);
+  }
+  const two = on.write(
+    "two.toml",
+    templateText.replace("machine_count = 1", "machine_count = 2").replace(/\[\[[^]*?\n\n/u, ""),
+  );
+  for (const words of [
+    ["tenant", "list"],
+    ["tenant", "list", "--wide"],
+    ["tenant", "diff", "acme", "-f", two],
+    ["tenant", "delete", "acme"],
+    ["orphans"],
+    ["doctor"],
+  ]) {
+    const { out, err } = await on.admin(...words);
+    expect([words, /[^\P{C}\n]/u.exec(out + err)?.[0]]).toEqual([words, undefined]);
+    expect([words, `${out}${err}`.includes("\nmachine 0")]).toEqual([words, false]);
+  }
 });

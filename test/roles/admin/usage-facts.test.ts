@@ -97,6 +97,35 @@ test("the life of a machine: started, suspended, resumed, stopped, restarted, de
   expect(readFileSync(journal, "utf8")).not.toContain("token");
 }, 30_000);
 
+test("one tenant's intervals are its own, though the journal knows of others", async () => {
+  const on = await open();
+  await create(on, "acme");
+  await create(on, "acme_2");
+  const owners = async (...words: readonly string[]): Promise<unknown> => {
+    const answer = (await facts(on, "--since", "1h", ...words)) as {
+      data: { intervals: { tenant_id: string }[] };
+    };
+    return [...new Set(answer.data.intervals.map(({ tenant_id }) => tenant_id))].toSorted();
+  };
+  expect(await owners()).toEqual(["acme", "acme_2"]);
+  expect(await owners("--tenant", "acme")).toEqual(["acme"]);
+  const run = on.start(
+    "tenant",
+    "usage-facts",
+    "--listen=127.0.0.1:0",
+    "--tenant=acme",
+    `--journal=${on.dir}/home/usage-${app}.jsonl`,
+  );
+  const url = await listening(run.context);
+  const served = JSON.stringify(await (await fetch(`${url}?since=1h`)).json());
+  run.context.stop("SIGINT");
+  expect([await run.exit, served.includes('"acme"'), served.includes('"acme_2"')]).toEqual([
+    0,
+    true,
+    false,
+  ]);
+});
+
 test("nobody: an empty array, and words beside it", async () => {
   const on = await open();
   const { exitCode, out, err } = await on.admin("tenant", "usage-facts");
@@ -133,6 +162,7 @@ test("wrong words: exit 2, a reason, and nothing sent", async () => {
     [["--until", "1h"], "--until needs --since"],
     [["--since", "yesterday"], "since takes a time"],
     [["--since", "2026-11-01"], "since takes a time"],
+    [["--since", "2026-02-30T00:00:00Z"], "since takes a time"],
     [["--since", "2099-01-01T00:00:00Z"], "not in the future"],
     [["--since", "1h", "--until", "2h"], "before until"],
     [["--since", "1h", "--listen", "127.0.0.1:0"], "callers say ?since"],

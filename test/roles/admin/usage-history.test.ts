@@ -346,7 +346,7 @@ test("the document fits its schema", () => {
   );
   history.observe(snapshot, undefined);
   const window = { sinceMs: at(0), untilMs: at(90) };
-  const document = usageDocument(snapshot, history, { app, window });
+  const document = usageDocument(snapshot, history, { app, window, tenant: undefined });
   expect(schemaOfUsageFacts.problems(document)).toEqual([]);
   expect(document).toMatchObject({
     data: {
@@ -357,4 +357,34 @@ test("the document fits its schema", () => {
       ],
     },
   });
+});
+
+test("a clock that was years ahead for a while does not fill the journal afterwards", () => {
+  const history = new UsageHistory();
+  const running = machine("started", [["started", 1]]);
+  const ahead = { ...seen(10, running), observedAtMs: at(10) + 10 * 365 * 86_400_000 };
+  history.observe(ahead, undefined);
+  const grown = (minute: number): UsageSnapshot => ({
+    ...seen(minute, running),
+    volumeSizes: new Map([["vol_1", 20]]),
+  });
+  expect(history.observe(grown(20), undefined).map(({ kind }) => kind)).toEqual(["shape", "poll"]);
+  for (const minute of [21, 22, 23]) expect(history.observe(grown(minute), undefined)).toEqual([]);
+  expect(spans(history, 1, 23)).toEqual([
+    ["started", 1, 20],
+    ["started", 20, 23, "ongoing"],
+  ]);
+});
+
+test("an event that lacks its id, or has null for what is not known, is an event", () => {
+  const history = new UsageHistory();
+  const events = [
+    { id: null, type: "start", status: "started", timestamp: at(1) },
+    { id: "2", type: "stop", status: null, timestamp: at(7), source: null },
+  ];
+  history.observe(seen(9, machine("stopped", [], { events })), undefined);
+  expect(spans(history, 1, 9)).toEqual([
+    ["started", 1, 7],
+    ["stopped", 7, 9, "ongoing"],
+  ]);
 });
