@@ -21,6 +21,7 @@ export function planText({ plan, options, noHandshake }: PlanOutlook): string {
     ...some(plan.stopped, "stopped, will be left stopped"),
     ...some(plan.suspended, "of those suspended, will forget what they were suspended with"),
     ...some(plan.silent, "left out, their hosts do not answer"),
+    ...some(plan.unfinished, `unfinished, left alone (${plan.unfinished.join(", ")})`),
   ];
   const { concurrency, unavailableMax, soakMs } = options;
   const handshake =
@@ -47,6 +48,7 @@ export function planJson({ plan, options, noHandshake }: PlanOutlook): Record<st
     })),
     skipped: plan.skipped,
     left_out: plan.silent,
+    unfinished: plan.unfinished,
     concurrency: options.concurrency,
     unavailable_max: options.unavailableMax,
     soak_ms: options.soakMs,

@@ -1,4 +1,5 @@
 import { type FlyMachine, isMachineGone } from "../../fly/machine-shape.ts";
+import { isUnfinished } from "./begun-tenant.ts";
 import { digestOf, isResting } from "./rollout-call.ts";
 import type { RolloutTarget } from "./rollout-record.ts";
 import { viewOf } from "./rollout-view.ts";
@@ -19,6 +20,8 @@ export interface RolloutPlan {
   readonly suspended: readonly string[];
   /** Their hosts do not answer, so their configurations are not known. */
   readonly silent: readonly string[];
+  /** Begun by a `tenant create` that has not ended. It goes on with its own template, or nobody ever uses them. */
+  readonly unfinished: readonly string[];
 }
 
 /** `canary` machines first: running ones, of as many tenants and regions as there are. */
@@ -31,7 +34,8 @@ export function planRollout(
     .filter((machine) => !isMachineGone(machine))
     .toSorted((a, b) => compare(tenantOf(a), tenantOf(b)) || compare(a.id, b.id));
   const silent = there.filter(isSilent);
-  const known = there.filter((machine) => !isSilent(machine));
+  const unfinished = there.filter((machine) => !isSilent(machine) && isUnfinished(machine));
+  const known = there.filter((machine) => !isSilent(machine) && !isUnfinished(machine));
   const skipped = known.filter((machine) => isOnImage(machine, image));
   const wanted = known.filter((machine) => !isOnImage(machine, image));
   const canaries = pickCanaries(wanted, canary);
@@ -49,6 +53,7 @@ export function planRollout(
     stopped: idsOf(wanted.filter((machine) => isResting(viewOf(machine)))),
     suspended: idsOf(wanted.filter(({ state }) => state === "suspended")),
     silent: idsOf(silent),
+    unfinished: idsOf(unfinished),
   };
 }
 

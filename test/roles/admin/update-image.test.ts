@@ -63,6 +63,39 @@ test("the plan, then every machine: what stands still stays so, what is new alre
   expect([again.exitCode, again.err]).toEqual([0, "nothing to do\n"]);
 });
 
+test("a machine that a killed creation left is named and left alone; all metadata survives, back too", async () => {
+  const on = await open();
+  const metadata = {
+    "fly_vault.template": "t",
+    "fly_vault.launch_id": "0123456789abcdef-1",
+    "fly_vault.template_keys": "env=1",
+    "fly_vault.from_tomorrow": "kept",
+    theirs: "kept",
+  };
+  await on.create("acme", { metadata });
+  const half = await on.create("zeta", {
+    metadata: { ...metadata, "fly_vault.unfinished": "true" },
+  });
+  const before = await on.machines();
+  const metadataOf = (machines: Awaited<ReturnType<typeof on.machines>>) =>
+    machines.map(({ config }) => config.metadata);
+  for (const [image, exitCode] of [
+    [images.sick, 8],
+    [images.new, 0],
+  ] as const) {
+    const done = await on.admin("--image", image, ...quick, "--all-tenants");
+    const after = await on.machines();
+    expect([done.exitCode, metadataOf(after)]).toEqual([exitCode, metadataOf(before)]);
+    expect(done.out).toContain(`1 machine(s), 1 tenant(s) · `);
+    expect(done.out).toContain(`1 unfinished, left alone (${half})`);
+    const versionOfHalf = (machines: typeof after) =>
+      machines.find(({ id }) => id === half)?.version;
+    expect(versionOfHalf(after)).toBe(versionOfHalf(before)!);
+  }
+  const rest = await on.admin(...everywhere, "--json");
+  expect(events(rest.out)[0]).toMatchObject({ machines: [], unfinished: [half] });
+});
+
 test("one machine: leased, cordoned, updated, watched, uncordoned, given back, in that order", async () => {
   const on = await open();
   await on.create("acme");
