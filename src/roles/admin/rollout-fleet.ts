@@ -4,6 +4,7 @@ import type { MachinesApi } from "../../fly/machines-api.ts";
 import { apiErrorLine } from "./api-failure.ts";
 import type { Answer, Call } from "./rollout-call.ts";
 import { type Handshake, HandshakeFailed } from "./rollout-handshake.ts";
+import type { PlanRecord } from "./rollout-record.ts";
 import { viewOf } from "./rollout-view.ts";
 
 /** The part of the client that a rollout uses. */
@@ -29,12 +30,12 @@ export class RolloutFleet {
 
   constructor(options: {
     readonly api: RolloutApi;
-    readonly rolloutId: string;
+    readonly rollout: Pick<PlanRecord, "id" | "mark">;
     readonly leaseSeconds: number;
     readonly shakeHands: Handshake;
   }) {
     this.#api = options.api;
-    const description = leaseDescription(options.rolloutId);
+    const description = leaseDescription(options.rollout);
     this.#lease = { seconds: options.leaseSeconds, description };
     this.#shakeHands = options.shakeHands;
   }
@@ -146,8 +147,8 @@ export class RolloutFleet {
 }
 
 /** Tells those who find a machine leased by whom, and a resumed rollout that the lease is its own. */
-function leaseDescription(rolloutId: string): string {
-  return `fly-vault-admin rollout ${rolloutId}`;
+function leaseDescription({ id, mark }: Pick<PlanRecord, "id" | "mark">): string {
+  return `fly-vault-admin rollout ${id} (${mark})`;
 }
 
 function isContested(error: unknown): boolean {

@@ -17,6 +17,8 @@ export const planRecord = v.strictObject({
   version: v.literal(1),
   /** `r-20261123-1`. */
   id: text,
+  /** Tells its leases from those of another computer's rollout, which may have the same id. */
+  mark: text,
   app: text,
   apiBase: text,
   /** With its digest. */

@@ -35,7 +35,7 @@ export async function runRollout(
   const rollout = new Rollout(state, job.options);
   const fleet = new RolloutFleet({
     api: api.uninterrupted(stops.abort),
-    rolloutId: state.plan.id,
+    rollout: state.plan,
     leaseSeconds: job.options.leaseSeconds,
     shakeHands: quicHandshake(context),
   });

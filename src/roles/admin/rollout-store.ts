@@ -26,6 +26,8 @@ export interface Rollouts {
       readonly image: string;
       readonly options: PlanRecord["options"];
       readonly plan: RolloutPlan;
+      /** Nobody else's. */
+      readonly mark: string;
     },
     now: Date,
   ) => Promise<OpenedRollout>;
@@ -58,7 +60,7 @@ export async function openRollouts(
     }
   };
   return {
-    begin: async ({ image, options, plan }, now) =>
+    begin: async ({ image, options, plan, mark }, now) =>
       orUnlock(async () => {
         await refuseUnfinished(folder, target);
         const startedAt = now.toISOString();
@@ -66,6 +68,7 @@ export async function openRollouts(
           type: "plan",
           version: 1,
           id,
+          mark,
           ...target,
           image,
           startedAt,

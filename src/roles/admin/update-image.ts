@@ -84,7 +84,11 @@ export const tenantUpdateImage = defineCommand({
       if (flags["dry-run"]) return 0;
       if (plan.targets.length === 0) return nothingToDo(plan, output, context);
       const rollouts = await openRollouts(folder, { app: api.app, apiBase: base });
-      const opened = await rollouts.begin({ image, options, plan }, new Date(context.wallMs()));
+      const mark = Buffer.from(context.randomBytes(8)).toString("hex");
+      const opened = await rollouts.begin(
+        { image, options, plan, mark },
+        new Date(context.wallMs()),
+      );
       const skipped = plan.skipped.length;
       return runRollout(api, { ...opened, options, skipped, silent: plan.silent }, output, context);
     });

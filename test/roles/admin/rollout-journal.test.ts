@@ -37,6 +37,7 @@ const plan = (id: string): PlanRecord => ({
   type: "plan",
   version: 1,
   id,
+  mark: "5f3a9c01",
   ...target,
   image: images.new,
   startedAt: "2026-11-23T00:00:00Z",
@@ -45,6 +46,7 @@ const plan = (id: string): PlanRecord => ({
 });
 const lease: StepRecord = { type: "lease", machine: "m1" };
 const wish = {
+  mark: "5f3a9c01",
   image: images.new,
   options,
   plan: planRollout(

@@ -71,6 +71,7 @@ export class SimulatedFleet implements RolloutApi {
       type: "plan",
       version: 1,
       id: "r-20261123-1",
+      mark: "5f3a9c01",
       app: "app",
       apiBase: "https://api.machines.dev",
       image: newImage,

@@ -52,7 +52,7 @@ export class SimulatedRollout {
     const rollout = new Rollout(state);
     const fleet = new RolloutFleet({
       api: this.fleet,
-      rolloutId: text.plan.id,
+      rollout: text.plan,
       leaseSeconds: text.plan.options.leaseSeconds,
       shakeHands: this.fleet.shakeHands,
     });
