@@ -1,5 +1,13 @@
 import { afterEach, beforeEach, expect, test } from "bun:test";
-import { mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
+import {
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { lockApp, readJournal, RolloutJournal } from "../../../src/roles/admin/rollout-journal.ts";
@@ -137,6 +145,22 @@ test("one process of an app at a time, and none begins while machines of another
   expect(await rejection(other.resume("r-20261123-1", now, unchecked))).toMatchObject({
     code: "FV-CLI-001",
   });
+});
+
+test("a state folder that is none is told, not taken for a mistake of ours", async () => {
+  const file = join(folder, "file");
+  writeFileSync(file, "");
+  for (const path of [file, join(file, "below")])
+    expect(await rejection(openRollouts(path, target))).toMatchObject({
+      code: "FV-SYS-001",
+      fix: expect.stringContaining("FLY_VAULT_HOME"),
+    });
+  mkdirSync(join(folder, "r-20261123-1.jsonl"));
+  expect(await rejection(readJournal(folder, "r-20261123-1"))).toMatchObject({
+    code: "FV-SYS-001",
+  });
+  mkdirSync(join(folder, "app.lock"));
+  expect(await rejection(openRollouts(folder, target))).toMatchObject({ code: "FV-SYS-001" });
 });
 
 test("of finished journals the newest stay, of others all", async () => {
