@@ -298,6 +298,28 @@ test("what others do: leases, versions, deletions, answers lost after the work w
   ]);
 });
 
+test("a host that does not tell a machine's configuration for a moment is waited for", async () => {
+  const on = await open();
+  const id = await on.create("acme");
+  for (const from of [1, 2, 3]) {
+    const image = from === 2 ? images.old : images.new;
+    const silent = { config: null, host_status: "unreachable", image_ref: null };
+    on.fly.faults.install({
+      faults: [
+        {
+          call: `GET ${machinePath}`,
+          machine: id,
+          from,
+          do: { kind: "patch", members: silent },
+        },
+      ],
+    });
+    const done = await on.admin("--image", image, "--tenant", "acme", ...quick);
+    expect([from, done.exitCode, done.err.includes("failed")]).toEqual([from, 0, false]);
+    expect([await imagesOf(on), leftovers(await on.machines())]).toEqual([[image], []]);
+  }
+});
+
 test("a refused token ends it, and a good one resumes it", async () => {
   const on = await open([
     {
