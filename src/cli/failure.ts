@@ -50,6 +50,7 @@ export function renderFailureJson(failure: Failure): string {
   return `${JSON.stringify({ error })}\n`;
 }
 
-function printable(words: string): string {
+/** Words of a server or a file as they may stand on a terminal, in one line. */
+export function printable(words: string): string {
   return words.replaceAll(/\p{Cc}/gu, " ");
 }

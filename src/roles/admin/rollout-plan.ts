@@ -1,6 +1,8 @@
+import { printable } from "../../cli/failure.ts";
 import { type FlyMachine, isMachineGone } from "../../fly/machine-shape.ts";
 import { isUnfinished } from "./begun-tenant.ts";
 import { digestOf, isResting } from "./rollout-call.ts";
+import { rolloutLimits } from "./rollout-limits.ts";
 import type { RolloutTarget } from "./rollout-record.ts";
 import { viewOf } from "./rollout-view.ts";
 import { tenantOf } from "./tenant-id.ts";
@@ -44,8 +46,8 @@ export function planRollout(
     image,
     targets: ordered.map((machine) => ({
       id: machine.id,
-      tenant: tenantOf(machine),
-      region: machine.region ?? "",
+      tenant: toldWord(tenantOf(machine)),
+      region: toldWord(machine.region ?? ""),
     })),
     canaries: canaries.length,
     tenants: new Set(ordered.map(tenantOf)).size,
@@ -81,6 +83,11 @@ function isOnImage(machine: FlyMachine, image: string): boolean {
 
 function isSilent(machine: FlyMachine): boolean {
   return machine.config == null || (machine.host_status ?? "ok") !== "ok";
+}
+
+/** A machine may write its own metadata: for the terminal, and no longer than a journal has it. */
+function toldWord(text: string): string {
+  return printable(text).slice(0, rolloutLimits.wordsMax);
 }
 
 function idsOf(machines: readonly FlyMachine[]): string[] {

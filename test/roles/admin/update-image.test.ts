@@ -1,5 +1,6 @@
 import { afterEach, expect, test } from "bun:test";
 import type { FaultScriptInput } from "../../../src/roles/local/fault-script.ts";
+import { readJournal } from "../../../src/roles/admin/rollout-journal.ts";
 import { type FleetStage, images, leftovers, openFleetStage } from "./fleet-stage.ts";
 
 let stage: FleetStage | undefined;
@@ -342,6 +343,29 @@ test("no token, of Fly or of a tenant, is in anything that is told or kept", asy
   const all = done.out + done.err + on.journal().join("");
   expect(all).not.toContain("token-of-");
   expect(all).not.toContain(on.fly.apiToken);
+});
+
+test("a machine cannot write to the terminal, nor make the journal unreadable", async () => {
+  const on = await open();
+  // A machine may change its own metadata.
+  const evil = `acme\u001B[2J\n${"x".repeat(3_000)}`;
+  const id = await on.create("acme", { metadata: { "fly_vault.tenant_id": evil } });
+  const sick = { checks: [{ name: "up\u001B[2J\u0007", status: "critical" }] };
+  on.fly.faults.install({
+    faults: [
+      {
+        call: `GET ${machinePath}`,
+        machine: id,
+        times: "always",
+        do: { kind: "patch", members: sick },
+      },
+    ],
+  });
+  const done = await on.admin(...everywhere);
+  expect([done.exitCode, done.err.includes("check up")]).toEqual([8, true]);
+  expect(done.out + done.err).not.toMatch(/[^\P{Cc}\n]/u);
+  const text = await readJournal(`${on.env["FLY_VAULT_HOME"]}/rollouts`, on.journals()[0] ?? "");
+  expect(text?.plan.machines.map(({ id }) => id)).toEqual([id]);
 });
 
 test("wrong words: exit 2 or 3, a reason, and nothing changed", async () => {
