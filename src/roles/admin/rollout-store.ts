@@ -90,6 +90,7 @@ export async function openRollouts(
           });
         checkTarget(text.plan, target);
         const state = new RolloutState(text.plan, text.steps);
+        await refuseOvertaken(folder, state);
         await check(state);
         const journal = await RolloutJournal.open(folder, text);
         const record = { type: "resume", at: now.toISOString() } as const;
@@ -126,6 +127,27 @@ async function refuseUnfinished(
     });
   }
   for (const id of finished.slice(0, -rolloutLimits.journalsKept)) await removeJournal(folder, id);
+}
+
+/** Going on would take machines back to an image from before a newer rollout, which nobody means. */
+async function refuseOvertaken(folder: string, state: RolloutState): Promise<void> {
+  const { id, app, apiBase, image } = state.plan;
+  const waiting = [...state.machines.values()].filter(
+    ({ open, ended }) => open === undefined && ended === undefined,
+  );
+  if (state.turned !== undefined || state.open.length > 0 || waiting.length === 0) return;
+  const ids = await journalIds(folder);
+  for (const newer of ids.slice(ids.indexOf(id) + 1)) {
+    const text = await readJournal(folder, newer).catch(() => undefined);
+    if (text === undefined || text.plan.app !== app || text.plan.apiBase !== apiBase) continue;
+    const { machines } = new RolloutState(text.plan, text.steps);
+    const changed = waiting.filter(({ target }) => (machines.get(target.id)?.changed ?? 0) > 0);
+    if (changed.length === 0) continue;
+    throw new Failure("FV-ADM-020", `rollout ${id} is older than what its machines have now`, {
+      because: `rollout ${newer} has changed ${changed.length} machine(s) that it had yet to come to`,
+      fix: `if they are to have that image, begin another rollout: --image ${image}`,
+    });
+  }
 }
 
 function checkTarget(

@@ -147,6 +147,32 @@ test("one process of an app at a time, and none begins while machines of another
   });
 });
 
+test("an old rollout does not give machines its image that a newer one has changed since", async () => {
+  const begin = async (steps: readonly StepRecord[]): Promise<string> => {
+    const { journal, state, unlock } = await (await openRollouts(folder, target)).begin(wish, now);
+    await journal.append(steps);
+    await journal.close();
+    await unlock();
+    return state.plan.id;
+  };
+  const resume = async (id: string) =>
+    (await openRollouts(folder, target)).resume(id, now, unchecked);
+  const walked: StepRecord[] = [lease, { type: "update", machine: "m1", to: "new" }];
+  const old = await begin([]);
+  await begin([...walked, { type: "end", machine: "m1", outcome: "rolled-back" }]);
+  const free = await resume(old);
+  await free.journal.close();
+  await free.unlock();
+  const newer = await begin([...walked, { type: "end", machine: "m1", outcome: "updated" }]);
+  expect(await rejection(resume(old))).toMatchObject({
+    code: "FV-ADM-020",
+    because: expect.stringContaining(newer),
+  });
+  const last = await resume(newer);
+  await last.journal.close();
+  await last.unlock();
+});
+
 test("a state folder that is none is told, not taken for a mistake of ours", async () => {
   const file = join(folder, "file");
   writeFileSync(file, "");
