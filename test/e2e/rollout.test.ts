@@ -6,14 +6,15 @@ import { programEnv, programPath, run, type RunResult } from "../support/program
 
 const app = "vault-tenants";
 const tenants = 12;
-const image = (digits: string): string =>
+const pinned = (digits: string): string =>
   `registry.fly.io/${app}/init@sha256:${digits.padEnd(64, "0")}`;
-const images = { old: image("01"), new: image("02"), badChecks: image("bad0") } as const;
+const images = { old: pinned("01"), new: pinned("02"), badChecks: pinned("bad0") } as const;
 const quick = ["--soak-secs", "0", "--health-timeout-secs", "1", "--concurrency", "6"];
 
 interface Machine {
   readonly id: string;
   readonly state: string;
+  readonly version: string;
   readonly cordoned: boolean;
   readonly lease?: { readonly description: string };
   readonly config: {
@@ -29,12 +30,12 @@ let env: Record<"FLY_API_BASE" | "FLY_API_TOKEN" | "FLY_APP" | "FLY_VAULT_HOME",
 beforeAll(async () => {
   folder = mkdtempSync(join(tmpdir(), "fve-"));
   const times = ["--start-ms", "5", "--checks-ms", "10", "--stop-ms", "5"];
-  const state = ["--state-dir", join(folder, "fly"), "--listen", "127.0.0.1:0"];
+  const place = ["--state-dir", join(folder, "fly"), "--listen", "127.0.0.1:0"];
   fly = Bun.spawn(
     [
       programPath("fly-local"),
       "serve",
-      ...state,
+      ...place,
       "--no-run",
       ...times,
       "--no-rate-limit",
@@ -74,7 +75,9 @@ test("the compiled admin: plan, a bad image goes back, a good one stays, killed 
   const dry = await updateImage("--image", images.new, "--all-tenants", "--dry-run");
   expect([dry.exitCode, dry.stderr]).toEqual([0, ""]);
   expect(dry.text).toContain(`image ${images.new}\n12 machine(s), 12 tenant(s) · canary 1: `);
-  expect(await machines()).toEqual(before);
+  expect((await machines()).map(({ version }) => version)).toEqual(
+    before.map(({ version }) => version),
+  );
 
   const bad = await updateImage("--image", images.badChecks, "--all-tenants", ...quick);
   expect(bad.exitCode).toBe(8);
@@ -148,17 +151,10 @@ async function api(method: string, path: string, body?: unknown): Promise<unknow
   return text === "" ? undefined : JSON.parse(text);
 }
 
+/** By tenant. */
 async function machines(): Promise<Machine[]> {
   const all = (await api("GET", "?include_leases=true")) as Machine[];
-  return all
-    .map(({ id, state, cordoned, lease, config: { image, metadata } }) => ({
-      id,
-      state,
-      cordoned,
-      ...(lease === undefined ? {} : { lease }),
-      config: { image, metadata },
-    }))
-    .toSorted((a, b) => (tenantOf(a) < tenantOf(b) ? -1 : 1));
+  return all.toSorted((a, b) => (tenantOf(a) < tenantOf(b) ? -1 : 1));
 }
 
 function tenantOf({ config }: Machine): string {
@@ -180,14 +176,12 @@ async function setBehaviour(id: string, word: string | null): Promise<void> {
   await api("PATCH", `/${id}/metadata`, { metadata: { "fly_local.behaviour": word } });
 }
 
-/** What a rollout that is over must not leave. */
-async function leftovers(wanted: string): Promise<string[]> {
-  return (await machines()).flatMap(({ id, state, cordoned, lease, config }) => [
-    ...(state === "started" ? [] : [`${id} is ${state}`]),
-    ...(cordoned ? [`${id} is cordoned`] : []),
-    ...(lease === undefined ? [] : [`${id} is leased: ${lease.description}`]),
-    ...(config.image === wanted ? [] : [`${id} is on ${config.image}`]),
-  ]);
+/** Machines that are not as a rollout that is over has to leave them. */
+async function leftovers(wanted: string): Promise<Machine[]> {
+  return (await machines()).filter(
+    ({ state, cordoned, lease, config }) =>
+      state !== "started" || cordoned || lease !== undefined || config.image !== wanted,
+  );
 }
 
 function journals(): string[] {

@@ -147,16 +147,17 @@ test("one process of an app at a time, and none begins while machines of another
   });
 });
 
+const begin = async (steps: readonly StepRecord[]): Promise<string> => {
+  const { journal, state, unlock } = await (await openRollouts(folder, target)).begin(wish, now);
+  await journal.append(steps);
+  await journal.close();
+  await unlock();
+  return state.plan.id;
+};
+const resume = async (id: string) =>
+  (await openRollouts(folder, target)).resume(id, now, unchecked);
+
 test("an old rollout does not give machines its image that a newer one has changed since", async () => {
-  const begin = async (steps: readonly StepRecord[]): Promise<string> => {
-    const { journal, state, unlock } = await (await openRollouts(folder, target)).begin(wish, now);
-    await journal.append(steps);
-    await journal.close();
-    await unlock();
-    return state.plan.id;
-  };
-  const resume = async (id: string) =>
-    (await openRollouts(folder, target)).resume(id, now, unchecked);
   const walked: StepRecord[] = [lease, { type: "update", machine: "m1", to: "new" }];
   const old = await begin([]);
   await begin([...walked, { type: "end", machine: "m1", outcome: "rolled-back" }]);

@@ -1,0 +1,94 @@
+import { afterEach, expect, test } from "bun:test";
+import { readJournal } from "../../../src/roles/admin/rollout-journal.ts";
+import { type FleetStage, images, leftovers, openFleetStage } from "./fleet-stage.ts";
+
+let stage: FleetStage | undefined;
+const open = async (): Promise<FleetStage> => (stage = await openFleetStage());
+afterEach(async () => {
+  await stage?.close();
+  stage = undefined;
+});
+
+const machinePath = "/v1/apps/{app}/machines/{id}";
+const quick = ["--soak-secs", "0", "--health-timeout-secs", "1"];
+const everywhere = ["--image", images.new, ...quick, "--all-tenants"];
+const imagesOf = async (on: FleetStage) => (await on.machines()).map(({ config }) => config.image);
+
+test("a machine that a killed creation left is named and left alone; all metadata survives, back too", async () => {
+  const on = await open();
+  const metadata = {
+    "fly_vault.template": "t",
+    "fly_vault.launch_id": "0123456789abcdef-1",
+    "fly_vault.template_keys": "env=1",
+    "fly_vault.from_tomorrow": "kept",
+    theirs: "kept",
+  };
+  await on.create("acme", { metadata });
+  const half = await on.create("zeta", {
+    metadata: { ...metadata, "fly_vault.unfinished": "true" },
+  });
+  const before = await on.machines();
+  const metadataOf = (machines: Awaited<ReturnType<typeof on.machines>>) =>
+    machines.map(({ config }) => config.metadata);
+  for (const [image, exitCode] of [
+    [images.sick, 8],
+    [images.new, 0],
+  ] as const) {
+    const done = await on.admin("--image", image, ...quick, "--all-tenants");
+    const after = await on.machines();
+    expect([done.exitCode, metadataOf(after)]).toEqual([exitCode, metadataOf(before)]);
+    expect(done.out).toContain(`1 machine(s), 1 tenant(s) · `);
+    expect(done.out).toContain(`1 unfinished, left alone (${half})`);
+    const versionOfHalf = (machines: typeof after) =>
+      machines.find(({ id }) => id === half)?.version;
+    expect(versionOfHalf(after)).toBe(versionOfHalf(before));
+  }
+  const rest = await on.admin(...everywhere, "--json");
+  const [plan = ""] = rest.out.split("\n");
+  expect(JSON.parse(plan)).toMatchObject({ machines: [], unfinished: [half] });
+});
+
+test("a host that does not tell a machine's configuration for a moment is waited for", async () => {
+  const on = await open();
+  const id = await on.create("acme");
+  for (const from of [1, 2, 3]) {
+    const image = from === 2 ? images.old : images.new;
+    const silent = { config: null, host_status: "unreachable", image_ref: null };
+    on.fly.faults.install({
+      faults: [
+        {
+          call: `GET ${machinePath}`,
+          machine: id,
+          from,
+          do: { kind: "patch", members: silent },
+        },
+      ],
+    });
+    const done = await on.admin("--image", image, "--tenant", "acme", ...quick);
+    expect([from, done.exitCode, done.err.includes("failed")]).toEqual([from, 0, false]);
+    expect([await imagesOf(on), leftovers(await on.machines())]).toEqual([[image], []]);
+  }
+});
+
+test("a machine cannot write to the terminal, nor make the journal unreadable", async () => {
+  const on = await open();
+  // A machine may change its own metadata.
+  const evil = `acme\u001B[2J\n${"x".repeat(3_000)}`;
+  const id = await on.create("acme", { metadata: { "fly_vault.tenant_id": evil } });
+  const sick = { checks: [{ name: "up\u001B[2J\u0007", status: "critical" }] };
+  on.fly.faults.install({
+    faults: [
+      {
+        call: `GET ${machinePath}`,
+        machine: id,
+        times: "always",
+        do: { kind: "patch", members: sick },
+      },
+    ],
+  });
+  const done = await on.admin(...everywhere);
+  expect([done.exitCode, done.err.includes("check up")]).toEqual([8, true]);
+  expect(done.out + done.err).not.toMatch(/[^\P{Cc}\n]/u);
+  const text = await readJournal(`${on.env["FLY_VAULT_HOME"]}/rollouts`, on.journals()[0] ?? "");
+  expect(text?.plan.machines.map((each) => each.id)).toEqual([id]);
+});
