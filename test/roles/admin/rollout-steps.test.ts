@@ -209,3 +209,24 @@ test("whatever a machine says of itself, the journal can be read again", () => {
   const text = [fleetPlan, ...hand.records].map(encodeRecord).join("");
   expect(decodeJournal(new TextEncoder().encode(text)).steps).toEqual(hand.records);
 });
+
+test("an answer from before its update does not pass for a machine that went back, or came to rest", () => {
+  const hand = new Hand(1, [
+    { type: "lease", machine: "a" },
+    { type: "begin", machine: "a", image: old, pinned: old, runs: false, cordon: false },
+    { type: "update", machine: "a", to: "new" },
+    { type: "turn", machine: "b", reason: "sick" },
+  ]);
+  const onNew = { image: fleetPlan.image, pinned: fleetPlan.image, version: "2" };
+  hand.answer("lease a", leased);
+  hand.answer("read a", seen({ state: "stopped" }));
+  hand.wait(2_000);
+  hand.answer("read a", seen({ ...onNew, state: "stopped" }));
+  hand.answer("update a", seen({ state: "replacing", version: "3" }));
+  hand.answer("read a", seen({ ...onNew, state: "stopped" }));
+  expect(hand.open).toEqual([]);
+  hand.wait(500);
+  hand.answer("read a", seen({ state: "stopped", version: "3" }));
+  hand.answer("release a", done);
+  expect(hand.rollout.state.machines.get("a")?.ended?.outcome).toBe("rolled-back");
+});

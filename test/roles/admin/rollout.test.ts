@@ -67,6 +67,9 @@ test(
           stolen,
           vanishing: random() < 0.2 ? 0.003 : 0,
           meddling: random() < 0.2 ? 0.003 : 0,
+          napping: random() < 0.2 ? 0.01 : 0,
+          stale: random() < 0.3 ? 0.05 : 0,
+          silent: random() < 0.2 ? 0.02 : 0,
         },
       });
       on.fleet.secretive = random() < 0.2;
