@@ -222,7 +222,7 @@ export class RolloutTour implements TourView {
     if (found.on !== this.goal)
       this.#go(this.machine.open?.cordon === true ? "cordon" : "update", nowMs);
     else if (this.goal === "old" && this.#patience.bearsDoubt())
-      this.#go("look", nowMs, rolloutLimits.pollMs);
+      this.#go("look", nowMs, rolloutLimits.doubtMs);
     else if (!runs) this.#settle(view, nowMs);
     else if (isResting(view) && !isPassing(view)) this.#go("launch", nowMs);
     else this.#enterGates(view.version, nowMs);

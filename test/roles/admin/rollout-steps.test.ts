@@ -6,6 +6,7 @@ import {
   type PlanRecord,
   type StepRecord,
 } from "../../../src/roles/admin/rollout-record.ts";
+import { rolloutLimits } from "../../../src/roles/admin/rollout-limits.ts";
 import { RolloutState } from "../../../src/roles/admin/rollout-state.ts";
 import { Rollout, type RolloutOutput } from "../../../src/roles/admin/rollout.ts";
 import { SimulatedFleet } from "./simulated-fleet.ts";
@@ -220,7 +221,7 @@ test("an answer from before its update does not pass for a machine that went bac
   const onNew = { image: fleetPlan.image, pinned: fleetPlan.image, version: "2" };
   hand.answer("lease a", leased);
   hand.answer("read a", seen({ state: "stopped" }));
-  hand.wait(2_000);
+  hand.wait(rolloutLimits.doubtMs);
   hand.answer("read a", seen({ ...onNew, state: "stopped" }));
   hand.answer("update a", seen({ state: "replacing", version: "3" }));
   hand.answer("read a", seen({ ...onNew, state: "stopped" }));

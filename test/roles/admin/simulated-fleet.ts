@@ -299,7 +299,7 @@ export class SimulatedFleet implements RolloutApi {
   }
 }
 
-const lagMs = 1_500;
+const lagMs = 900;
 
 function refusal(kind: MachinesApiError["kind"], words: string): MachinesApiError {
   return new MachinesApiError(kind, words, { action: "be simulated" });
