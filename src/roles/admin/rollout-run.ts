@@ -4,6 +4,7 @@ import { Failure } from "../../cli/failure.ts";
 import { systemClock } from "../../fly/api-clock.ts";
 import type { MachinesApi } from "../../fly/machines-api.ts";
 import { Interrupted } from "./connection.ts";
+import { resumeCommand } from "./rollout-plan-text.ts";
 import { driveRollout } from "./rollout-driver.ts";
 import { RolloutFleet } from "./rollout-fleet.ts";
 import { quicHandshake } from "./rollout-handshake.ts";
@@ -49,9 +50,11 @@ export async function runRollout(
     },
   });
   stops.onFirst(() => reporter.say("finishing the machines at work; Ctrl-C again ends at once"));
-  reporter.say(`rollout ${state.plan.id}`);
+  reporter.say(headline(state, job.skipped));
   const startedMs = context.monotonicMs();
   try {
+    // A signal that came before ours were listened for.
+    await api.pause(0);
     await driveRollout(rollout, {
       append: async (records) => journal.append(records),
       call: async (machine, call) => fleet.call(machine, call),
@@ -63,7 +66,7 @@ export async function runRollout(
   } catch (error) {
     if (!(error instanceof Interrupted)) throw error;
     await reporter.close();
-    await context.stderr.write(`interrupted; ${resumeWords(state)}\n`);
+    await context.stderr.write(`interrupted; ${resumeCommand(state.plan)}\n`);
     return error.exitCode;
   } finally {
     stops.close();
@@ -113,7 +116,7 @@ function failureOf(
   { silent = [] }: RolloutJob,
   tally: string,
 ): Failure | undefined {
-  const resume = state.finished ? {} : { fix: resumeWords(state) };
+  const resume = state.finished ? {} : { fix: resumeCommand(state.plan) };
   if (refusal !== undefined)
     return new Failure("FV-API-002", `rollout ${state.plan.id} stopped: the token is refused`, {
       because: `${refusal}; ${tally}`,
@@ -129,17 +132,24 @@ function failureOf(
   if (state.turned !== undefined)
     return new Failure("FV-ADM-004", `rollout ${state.plan.id} was rolled back`, {
       because: [state.turned, ...failed, ...held, tally].join("; "),
-      fix: state.finished ? "mend the image, then begin another rollout" : resumeWords(state),
+      fix: state.finished
+        ? "mend the image, then begin another rollout"
+        : resumeCommand(state.plan),
     });
   if (state.finished && out.length === 0) return undefined;
   return new Failure("FV-ADM-004", `rollout ${state.plan.id} is only partly done`, {
     because: [...held, ...failed, ...out, tally].join("; "),
-    fix: state.finished ? "run the same command again when the hosts answer" : resumeWords(state),
+    fix: state.finished
+      ? "run the same command again when the hosts answer"
+      : resumeCommand(state.plan),
   });
 }
 
-function resumeWords({ plan }: RolloutState): string {
-  return `fly-vault-admin tenant update-image --resume ${plan.id}`;
+/** For who has taken the id of another one, too. */
+function headline(state: RolloutState, skipped: number): string {
+  const { id, app, image } = state.plan;
+  const { open, waiting } = tallyOf(state, skipped);
+  return `rollout ${id} of app ${app} to ${image}: ${open} at work, ${waiting} not begun`;
 }
 
 /** The first signal asks for no more work, the second for the end. */

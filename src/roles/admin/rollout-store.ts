@@ -9,6 +9,7 @@ import {
 } from "./rollout-journal.ts";
 import { rolloutLimits } from "./rollout-limits.ts";
 import type { RolloutPlan } from "./rollout-plan.ts";
+import { resumeCommand } from "./rollout-plan-text.ts";
 import type { PlanRecord } from "./rollout-record.ts";
 import { RolloutState } from "./rollout-state.ts";
 
@@ -123,7 +124,7 @@ async function refuseUnfinished(
     if (state.open.length === 0) continue;
     throw new Failure("FV-ADM-020", `rollout ${id} of app "${app}" is not over`, {
       because: `it may have left a lease or a cordon on ${state.open.length} machine(s)`,
-      fix: `fly-vault-admin tenant update-image --resume ${id}`,
+      fix: resumeCommand(text.plan),
     });
   }
   for (const id of finished.slice(0, -rolloutLimits.journalsKept)) await removeJournal(folder, id);

@@ -80,9 +80,11 @@ export const tenantUpdateImage = defineCommand({
         unavailableMax: numbers.unavailableMax(plan.targets.length),
         handshake: noHandshake === undefined,
       };
-      await showPlan({ plan, options, noHandshake }, output, context);
+      await showPlan({ app: api.app, plan, options, noHandshake }, output, context);
       if (flags["dry-run"]) return 0;
       if (plan.targets.length === 0) return nothingToDo(plan, output, context);
+      // Whoever does not like the plan has had Ctrl-C.
+      await api.pause(0);
       const rollouts = await openRollouts(folder, { app: api.app, apiBase: base });
       const mark = Buffer.from(context.randomBytes(8)).toString("hex");
       const opened = await rollouts.begin(

@@ -1,5 +1,7 @@
 import { afterEach, expect, test } from "bun:test";
+import { main } from "../../../src/roles/admin/main.ts";
 import { readJournal } from "../../../src/roles/admin/rollout-journal.ts";
+import { memoryContext } from "../../support/memory-context.ts";
 import { type FleetStage, images, leftovers, openFleetStage } from "./fleet-stage.ts";
 
 let stage: FleetStage | undefined;
@@ -91,4 +93,36 @@ test("a machine cannot write to the terminal, nor make the journal unreadable", 
   expect(done.out + done.err).not.toMatch(/[^\P{Cc}\n]/u);
   const text = await readJournal(`${on.env["FLY_VAULT_HOME"]}/rollouts`, on.journals()[0] ?? "");
   expect(text?.plan.machines.map((each) => each.id)).toEqual([id]);
+});
+
+test("Ctrl-C while the plan is shown: nothing is begun", async () => {
+  const on = await open();
+  await on.create("acme");
+  const before = (await on.machines()).map(({ version }) => version);
+  const context = memoryContext({ env: on.env, onOut: () => context.stop("SIGINT") });
+  expect(await main(["tenant", "update-image", ...everywhere], context)).toBe(130);
+  const after = await on.machines();
+  expect(after.map(({ version }) => version)).toEqual(before);
+  expect(on.journals()).toEqual([]);
+});
+
+test("the plan and a resume name the app and the image, and the way to resume names the app", async () => {
+  const on = await open();
+  await on.createTenants(2);
+  on.fly.faults.install({
+    faults: [
+      {
+        call: `POST ${machinePath}/uncordon`,
+        do: { kind: "answer", status: 401, body: { error: "token validation error" } },
+      },
+    ],
+  });
+  const done = await on.admin(...everywhere);
+  expect(done.out).toStartWith(`app ${on.env["FLY_APP"]}\nimage ${images.new}\n`);
+  const [id = ""] = on.journals();
+  const resume = `--resume ${id} --app ${on.env["FLY_APP"]}`;
+  expect([done.exitCode, done.err]).toEqual([4, expect.stringContaining(resume)]);
+  const resumed = await on.admin("--resume", id);
+  const told = `rollout ${id} of app ${on.env["FLY_APP"]} to ${images.new}: 1 at work, 1 not begun`;
+  expect([resumed.exitCode, resumed.err]).toEqual([0, expect.stringContaining(told)]);
 });
