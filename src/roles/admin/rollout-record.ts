@@ -38,6 +38,10 @@ export const planRecord = v.strictObject({
   }),
   /** In the order of the work. */
   machines: v.pipe(v.array(target), v.maxLength(rolloutLimits.machinesMax)),
+  /** How many had the image already. */
+  skipped: count,
+  /** Left out: their hosts did not answer. */
+  silent: v.pipe(v.array(id), v.maxLength(rolloutLimits.machinesMax)),
 });
 
 const onMachine = { machine: id };

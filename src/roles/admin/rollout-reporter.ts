@@ -10,7 +10,6 @@ export interface ReporterOptions {
   readonly json: boolean;
   readonly quiet: boolean;
   readonly rollout: Rollout;
-  readonly skipped: number;
   /** The last events of a machine, a line each. */
   readonly eventsOf: (machine: string) => readonly string[];
 }
@@ -101,7 +100,7 @@ export class RolloutReporter {
       return target === undefined ? [] : [{ target, tour, sinceMs: this.#since.get(id) ?? nowMs }];
     });
     const { columns, rows: height } = this.#context.stderr;
-    const summary = tallyWords(tallyOf(this.#state, this.#options.skipped));
+    const summary = tallyWords(tallyOf(this.#state));
     return screenText(rows, summary, { columns, rows: height, nowMs });
   }
 

@@ -20,8 +20,6 @@ import { Rollout } from "./rollout.ts";
 /** A rollout that is opened, with the options of this run. */
 export interface RolloutJob extends OpenedRollout {
   readonly options: PlanRecord["options"];
-  readonly skipped: number;
-  readonly silent?: readonly string[];
 }
 
 /** Runs it to its end, or as far as the user lets it. What is not done is a `Failure` that tells how to go on. */
@@ -43,14 +41,13 @@ export async function runRollout(
   const reporter = new RolloutReporter(context, {
     ...output,
     rollout,
-    skipped: job.skipped,
     eventsOf: (machine) => {
       const seen = fleet.seen(machine);
       return seen === undefined ? [] : eventLines(seen, rolloutLimits.eventsShown);
     },
   });
   stops.onFirst(() => reporter.say("finishing the machines at work; Ctrl-C again ends at once"));
-  reporter.say(headline(state, job.skipped));
+  reporter.say(headline(state));
   const startedMs = context.monotonicMs();
   try {
     // A signal that came before ours were listened for.
@@ -74,12 +71,11 @@ export async function runRollout(
     await journal.close();
     await job.unlock();
   }
-  return conclude(rollout, job, { output, context, tookMs: context.monotonicMs() - startedMs });
+  return conclude(rollout, { output, context, tookMs: context.monotonicMs() - startedMs });
 }
 
 async function conclude(
   rollout: Rollout,
-  job: RolloutJob,
   {
     output,
     context,
@@ -91,8 +87,8 @@ async function conclude(
   },
 ): Promise<number> {
   const { state } = rollout;
-  const tally = tallyOf(state, job.skipped);
-  const failure = failureOf(rollout, job, tallyWords(tally));
+  const tally = tallyOf(state);
+  const failure = failureOf(rollout, tallyWords(tally));
   if (output.json) {
     const result = {
       type: "result",
@@ -111,11 +107,7 @@ async function conclude(
   return 0;
 }
 
-function failureOf(
-  { state, refusal, stranded }: Rollout,
-  { silent = [] }: RolloutJob,
-  tally: string,
-): Failure | undefined {
+function failureOf({ state, refusal, stranded }: Rollout, tally: string): Failure | undefined {
   const resume = state.finished ? {} : { fix: resumeCommand(state.plan) };
   if (refusal !== undefined)
     return new Failure("FV-API-002", `rollout ${state.plan.id} stopped: the token is refused`, {
@@ -123,7 +115,7 @@ function failureOf(
       ...resume,
     });
   const held = [...stranded].map(([id, reason]) => `machine ${id} is not given back: ${reason}`);
-  const out = silent.map((id) => `machine ${id} was left out, its host does not answer`);
+  const out = state.plan.silent.map((id) => `machine ${id} was left out, its host does not answer`);
   const failed = [...state.machines.values()].flatMap(({ target, ended }) =>
     ended?.outcome === "failed" || ended?.outcome === "foreign"
       ? [`machine ${target.id}: ${ended.reason ?? ended.outcome}`]
@@ -146,9 +138,9 @@ function failureOf(
 }
 
 /** For who has taken the id of another one, too. */
-function headline(state: RolloutState, skipped: number): string {
+function headline(state: RolloutState): string {
   const { id, app, image } = state.plan;
-  const { open, waiting } = tallyOf(state, skipped);
+  const { open, waiting } = tallyOf(state);
   return `rollout ${id} of app ${app} to ${image}: ${open} at work, ${waiting} not begun`;
 }
 

@@ -75,6 +75,8 @@ export async function openRollouts(
           startedAt,
           options,
           machines: [...plan.targets],
+          skipped: plan.skipped.length,
+          silent: [...plan.silent],
         }));
         return { journal: made.journal, state: new RolloutState(made.plan) };
       }),

@@ -60,7 +60,7 @@ export const tenantUpdateImage = defineCommand({
         });
         const planned = opened.state.plan.options;
         const options = { ...planned, handshake: planned.handshake && handshake !== false };
-        return runRollout(api, { ...opened, options, skipped: 0 }, output, context);
+        return runRollout(api, { ...opened, options }, output, context);
       });
     }
     const selected = checkSelection(flags);
@@ -91,8 +91,7 @@ export const tenantUpdateImage = defineCommand({
         { image, options, plan, mark },
         new Date(context.wallMs()),
       );
-      const skipped = plan.skipped.length;
-      return runRollout(api, { ...opened, options, skipped, silent: plan.silent }, output, context);
+      return runRollout(api, { ...opened, options }, output, context);
     });
   },
 });

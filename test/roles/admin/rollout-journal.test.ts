@@ -51,6 +51,8 @@ const plan = (id: string): PlanRecord => ({
   startedAt: "2026-11-23T00:00:00Z",
   options,
   machines: [{ id: "m1", tenant: "acme", region: "ord" }],
+  skipped: 0,
+  silent: [],
 });
 const lease: StepRecord = { type: "lease", machine: "m1" };
 const wish = {

@@ -103,6 +103,8 @@ export class SimulatedFleet implements RolloutApi {
         tenant,
         region,
       })),
+      skipped: 0,
+      silent: [],
     };
   }
 

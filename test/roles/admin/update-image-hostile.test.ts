@@ -126,3 +126,30 @@ test("the plan and a resume name the app and the image, and the way to resume na
   const told = `rollout ${id} of app ${on.env["FLY_APP"]} to ${images.new}: 1 at work, 1 not begun`;
   expect([resumed.exitCode, resumed.err]).toEqual([0, expect.stringContaining(told)]);
 });
+
+test("what a plan left out and skipped is not forgotten by a resume", async () => {
+  const on = await open();
+  const left = await on.create("acme");
+  await on.create("zeta");
+  await on.create("zulu", { image: images.new });
+  const refused = { error: "token validation error" };
+  on.fly.faults.install({
+    faults: [
+      {
+        call: "GET /v1/apps/{app}/machines",
+        do: { kind: "patch", members: { host_status: "unreachable" } },
+      },
+      {
+        call: `POST ${machinePath}/uncordon`,
+        do: { kind: "answer", status: 401, body: refused },
+      },
+    ],
+  });
+  const tenants = ["acme", "zeta", "zulu"].flatMap((tenant) => ["--tenant", tenant]);
+  const done = await on.admin("--image", images.new, ...quick, ...tenants);
+  expect([done.exitCode, done.out]).toEqual([4, expect.stringContaining("1 left out")]);
+  const resumed = await on.admin("--resume", on.journals()[0] ?? "");
+  expect(resumed.exitCode).toBe(8);
+  expect(resumed.err).toContain(`machine ${left} was left out, its host does not answer`);
+  expect(resumed.err).toContain("1 updated, 1 skipped");
+});
