@@ -126,6 +126,38 @@ test("the compiled admin: plan, a bad image goes back, a good one stays, killed 
   );
 }, 30_000);
 
+test("the compiled admin: one at a time, and Ctrl-C twice ends it where it is", async () => {
+  const [was = ""] = (await machines()).map(({ config }) => config.image);
+  const next = was === images.old ? images.new : images.old;
+  const uncordon = "POST /v1/apps/{app}/machines/{id}/uncordon";
+  await setFaults([{ call: uncordon, times: "always", do: { kind: "hang" } }]);
+  const known = journals().length;
+  const hanging = start("--image", next, "--all-tenants", ...quick);
+  await eventually(
+    () => journals().length > known && journalLines().some((line) => line.includes('"uncordon"')),
+  );
+  const second = await updateImage("--image", was, "--all-tenants", ...quick);
+  expect([second.exitCode, second.stderr]).toEqual([7, expect.stringContaining("is at work")]);
+  hanging.kill("SIGINT");
+  const refused = await updateImage("--resume", newestId());
+  expect([refused.exitCode, refused.stderr]).toEqual([7, expect.stringContaining("is at work")]);
+  expect(hanging.exitCode).toBeNull();
+  hanging.kill("SIGINT");
+  expect(await hanging.exited).toBe(130);
+  await setFaults([]);
+  const resumed = await updateImage("--resume", newestId());
+  expect([resumed.exitCode, await leftovers(next)]).toEqual([0, []]);
+}, 30_000);
+
+async function setFaults(faults: readonly unknown[]): Promise<void> {
+  const answer = await fetch(`${env.FLY_API_BASE}/local/v1/faults`, {
+    method: "POST",
+    headers: { authorization: `Bearer ${env.FLY_API_TOKEN}` },
+    body: JSON.stringify({ faults }),
+  });
+  if (!answer.ok) throw new Error(`${answer.status} ${await answer.text()}`);
+}
+
 async function updateImage(...words: readonly string[]): Promise<RunResult> {
   return run("fly-vault-admin", ["tenant", "update-image", ...words], { env });
 }
