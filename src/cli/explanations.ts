@@ -293,8 +293,8 @@ export const explanations: Readonly<Record<FailureCode, Explanation>> = {
   },
   "FV-ADM-020": {
     meaning:
-      "A rollout may have leases and cordons on machines, which the next one would trip over; only one of an app is at work at a time.",
-    remedy: "Resume the one that is named, or wait for the one that runs.",
+      "A rollout may have leases and cordons on machines, which the next one would trip over; only one of an app is at work at a time, and none goes on that a newer one has overtaken.",
+    remedy: "Resume the one that is named, wait for the one that runs, or begin another.",
   },
   "FV-ADM-021": {
     meaning:

@@ -1,5 +1,6 @@
 import * as v from "valibot";
 import { Failure } from "../../cli/failure.ts";
+import { authorizationHeader } from "../../fly/api-authorization.ts";
 import { readBounded } from "../../fly/bounded-body.ts";
 import { rolloutLimits } from "./rollout-limits.ts";
 
@@ -45,7 +46,7 @@ async function askRegistry(
 ): Promise<string> {
   const { registry, repository, tag } = name;
   const url = `${urlOf(registry)}/v2/${repository}/manifests/${tag}`;
-  const own = registry === "registry.fly.io" ? `Basic ${btoa(`x:${token}`)}` : undefined;
+  const own = registry === "registry.fly.io" ? registryAuthorization(token) : undefined;
   try {
     let answer = await askManifest(url, own);
     if (answer.status === 401 && own === undefined)
@@ -57,6 +58,12 @@ async function askRegistry(
     if (error instanceof Failure) throw error;
     throw unresolved(name, error instanceof Error ? error.message : String(error));
   }
+}
+
+/** Docker's way of saying a token: as a password, without the scheme that `fly tokens create` prints. */
+function registryAuthorization(token: string): string {
+  const bare = authorizationHeader(token).replace(/^\S+ /u, "");
+  return `Basic ${btoa(`x:${bare}`)}`;
 }
 
 async function askManifest(url: string, authorization: string | undefined): Promise<Response> {

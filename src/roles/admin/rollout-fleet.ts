@@ -1,9 +1,11 @@
 import { MachinesApiError } from "../../fly/api-error.ts";
-import type { FlyMachine, HeldLease } from "../../fly/machine-shape.ts";
+import { type FlyMachine, type HeldLease, isMachineGone } from "../../fly/machine-shape.ts";
 import type { MachinesApi } from "../../fly/machines-api.ts";
 import { apiErrorLine } from "./api-failure.ts";
 import type { Answer, Call } from "./rollout-call.ts";
 import { type Handshake, HandshakeFailed } from "./rollout-handshake.ts";
+import type { PlanRecord } from "./rollout-record.ts";
+import { configOf } from "./updated-config.ts";
 import { viewOf } from "./rollout-view.ts";
 
 /** The part of the client that a rollout uses. */
@@ -29,12 +31,12 @@ export class RolloutFleet {
 
   constructor(options: {
     readonly api: RolloutApi;
-    readonly rolloutId: string;
+    readonly rollout: Pick<PlanRecord, "id" | "mark">;
     readonly leaseSeconds: number;
     readonly shakeHands: Handshake;
   }) {
     this.#api = options.api;
-    const description = leaseDescription(options.rolloutId);
+    const description = leaseDescription(options.rollout);
     this.#lease = { seconds: options.leaseSeconds, description };
     this.#shakeHands = options.shakeHands;
   }
@@ -86,20 +88,18 @@ export class RolloutFleet {
     }
   }
 
+  /** Without its configuration nobody knows which image a machine has, and an update could not be sent. */
   #look(machine: FlyMachine): Answer {
+    if (!isMachineGone(machine)) configOf(machine);
     this.#seen.set(machine.id, machine);
     return { kind: "seen", view: viewOf(machine) };
   }
 
   /** All of the configuration as it is, but for the image: what is left out would be removed. */
   async #update(id: string, call: Extract<Call, { kind: "update" }>): Promise<Answer> {
-    const { config } = this.#seen.get(id) ?? (await this.#api.readMachine(id));
-    if (config == null)
-      throw new MachinesApiError("unavailable", "the machine's host does not answer", {
-        action: "read machine",
-      });
+    const machine = this.#seen.get(id) ?? (await this.#api.readMachine(id));
     const wish = {
-      config: { ...config, image: call.image },
+      config: { ...configOf(machine), image: call.image },
       current_version: call.version,
       ...(call.launch ? {} : { skip_launch: true }),
     };
@@ -146,8 +146,8 @@ export class RolloutFleet {
 }
 
 /** Tells those who find a machine leased by whom, and a resumed rollout that the lease is its own. */
-function leaseDescription(rolloutId: string): string {
-  return `fly-vault-admin rollout ${rolloutId}`;
+function leaseDescription({ id, mark }: Pick<PlanRecord, "id" | "mark">): string {
+  return `fly-vault-admin rollout ${id} (${mark})`;
 }
 
 function isContested(error: unknown): boolean {

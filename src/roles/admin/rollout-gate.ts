@@ -32,13 +32,13 @@ export class GateWatch {
   }
 
   see(view: MachineView, nowMs: number): Verdict {
-    if (view.state === "failed" || view.state === "destroyed")
+    // Another version is an answer from before, until the time is over.
+    const isStale = this.step === "start" && view.version !== this.#version;
+    if (view.state === "destroyed" || (view.state === "failed" && !isStale))
       return failed(`the machine is ${view.state}`);
     if (this.step === "soak") return this.#soak(view, nowMs);
     if (this.step === "start") {
-      // Another version is an answer from before, until the time is over.
-      if (view.state !== "started" || view.version !== this.#version)
-        return this.missed(`it is ${view.state}`, nowMs);
+      if (view.state !== "started" || isStale) return this.missed(`it is ${view.state}`, nowMs);
       this.#enter("health", nowMs + this.#options.healthMs);
     }
     return this.#health(view, nowMs);

@@ -27,6 +27,7 @@ export function quicHandshake(context: Pick<Context, "wallMs" | "randomBytes">):
     if (isIP(host) === 0)
       throw new HandshakeFailed("init cannot be asked: the machine has no address");
     const port = Number(listenPort(machine.config));
+    if (port > 65_535) throw new HandshakeFailed(`init cannot be asked: ${port} is no port`);
     const key = admissionKeyOf(machine);
     const { wallMs, randomBytes } = context;
     const gate = key && clientGate({ key, wallMs, randomBytes });

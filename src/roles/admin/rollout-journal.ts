@@ -52,7 +52,7 @@ export class RolloutJournal {
   /** One that was read, to go on with; what a crash left of its last line is cut off. */
   static async open(folder: string, { plan, bytes }: JournalText): Promise<RolloutJournal> {
     const path = pathOf(folder, plan.id);
-    const handle = await open(path, "r+");
+    const handle = await orUnusable(path, async () => open(path, "r+"));
     const journal = new RolloutJournal(handle, path, bytes);
     await journal.#orClose(async () => handle.truncate(bytes));
     return journal;
@@ -107,7 +107,8 @@ export async function readJournal(folder: string, id: string): Promise<JournalTe
     const bytes = await readPrivateFile(path, rolloutLimits.journalBytesMax);
     return bytes && decodeJournal(bytes);
   } catch (error) {
-    if (!(error instanceof JournalDamaged || error instanceof PrivateFileError)) throw error;
+    if (!(error instanceof JournalDamaged || error instanceof PrivateFileError))
+      throw unusable(path, error);
     throw new Failure("FV-SYS-001", `the journal ${path} cannot be used`, {
       because: error.message,
       fix: "docs/rollout.md tells how to see to its machines by hand",
@@ -132,8 +133,11 @@ export async function removeJournal(folder: string, id: string): Promise<void> {
  * each other's way. Undefined where another process has it.
  */
 export async function lockApp(folder: string, app: string): Promise<FileHandle | undefined> {
-  await mkdir(folder, { recursive: true, mode: 0o700 });
-  const handle = await open(join(folder, `${app}.lock`), "a", 0o600);
+  const path = join(folder, `${app}.lock`);
+  const handle = await orUnusable(path, async () => {
+    await mkdir(folder, { recursive: true, mode: 0o700 });
+    return open(path, "a", 0o600);
+  });
   if (tryLock(handle.fd)) return handle;
   await handle.close();
   return undefined;
@@ -152,8 +156,23 @@ async function openNew(path: string): Promise<FileHandle | undefined> {
     return await open(path, "wx", 0o600);
   } catch (error) {
     if (hasCode(error, "EEXIST")) return undefined;
-    throw error;
+    throw unusable(path, error);
   }
+}
+
+async function orUnusable<T>(path: string, work: () => Promise<T>): Promise<T> {
+  try {
+    return await work();
+  } catch (error) {
+    throw unusable(path, error);
+  }
+}
+
+function unusable(path: string, error: unknown): Failure {
+  return new Failure("FV-SYS-001", `"${path}" cannot be read or written`, {
+    because: error instanceof Error ? error.message : String(error),
+    fix: "set FLY_VAULT_HOME to a folder that can; the journals of rollouts are kept there",
+  });
 }
 
 async function syncFolder(path: string): Promise<void> {

@@ -16,6 +16,8 @@ export const rolloutLimits = {
   surprisesMax: 6,
   /** How often it has to be said that a machine is not there. */
   missingMax: 3,
+  /** An answer may be of so long before; then a second look tells. */
+  doubtMs: 1_000,
   /** Somebody else's lease: how long beyond the life of ours it is waited for, before the work and after it. */
   heldMs: 10_000,
   heldWhileClearingMs: 300_000,

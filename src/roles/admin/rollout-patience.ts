@@ -5,6 +5,7 @@ export class Patience {
   #attempts = 0;
   #surprises = 0;
   #missing = 0;
+  #doubted = false;
   #heldSinceMs: number | undefined;
   #passingSinceMs: number | undefined;
 
@@ -38,6 +39,13 @@ export class Patience {
   bearsPassing(limitMs: number, nowMs: number): boolean {
     this.#passingSinceMs ??= nowMs;
     return nowMs - this.#passingSinceMs < limitMs;
+  }
+
+  /** It is back already, if that is no answer from before its update: a second look tells. */
+  bearsDoubt(): boolean {
+    const isFirst = !this.#doubted;
+    this.#doubted = true;
+    return isFirst;
   }
 
   noteSuccess(): void {

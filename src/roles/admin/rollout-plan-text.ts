@@ -3,6 +3,7 @@ import type { PlanRecord } from "./rollout-record.ts";
 
 /** What is known of the way before it is gone. */
 export interface PlanOutlook {
+  readonly app: string;
   readonly plan: RolloutPlan;
   readonly options: PlanRecord["options"];
   /** Why init is not asked; undefined where it is. */
@@ -10,7 +11,7 @@ export interface PlanOutlook {
 }
 
 /** For people: `38 machines, 31 tenants · canary 2: … · 6 already on this image, skipped`. */
-export function planText({ plan, options, noHandshake }: PlanOutlook): string {
+export function planText({ app, plan, options, noHandshake }: PlanOutlook): string {
   const canaries = plan.targets.slice(0, plan.canaries);
   const facts = [
     `${plan.targets.length} machine(s), ${plan.tenants} tenant(s)`,
@@ -21,6 +22,7 @@ export function planText({ plan, options, noHandshake }: PlanOutlook): string {
     ...some(plan.stopped, "stopped, will be left stopped"),
     ...some(plan.suspended, "of those suspended, will forget what they were suspended with"),
     ...some(plan.silent, "left out, their hosts do not answer"),
+    ...some(plan.unfinished, `unfinished, left alone (${plan.unfinished.join(", ")})`),
   ];
   const { concurrency, unavailableMax, soakMs } = options;
   const handshake =
@@ -28,15 +30,21 @@ export function planText({ plan, options, noHandshake }: PlanOutlook): string {
       ? "handshake with init, "
       : `no handshake with init (${noHandshake}), `;
   return (
-    `image ${plan.image}\n${facts.join(" · ")}\n` +
+    `app ${app}\nimage ${plan.image}\n${facts.join(" · ")}\n` +
     `then ${Math.min(concurrency, unavailableMax)} at a time; each: checks, ${handshake}` +
     `${soakMs / 1_000} s of soak\n`
   );
 }
 
-export function planJson({ plan, options, noHandshake }: PlanOutlook): Record<string, unknown> {
+export function planJson({
+  app,
+  plan,
+  options,
+  noHandshake,
+}: PlanOutlook): Record<string, unknown> {
   return {
     type: "plan",
+    app,
     image: plan.image,
     machines: plan.targets.map((target, at) => ({
       machine_id: target.id,
@@ -47,6 +55,7 @@ export function planJson({ plan, options, noHandshake }: PlanOutlook): Record<st
     })),
     skipped: plan.skipped,
     left_out: plan.silent,
+    unfinished: plan.unfinished,
     concurrency: options.concurrency,
     unavailable_max: options.unavailableMax,
     soak_ms: options.soakMs,
@@ -55,6 +64,10 @@ export function planJson({ plan, options, noHandshake }: PlanOutlook): Record<st
     handshake: options.handshake,
     no_handshake_because: noHandshake ?? null,
   };
+}
+
+export function resumeCommand({ id, app }: Pick<PlanRecord, "id" | "app">): string {
+  return `fly-vault-admin tenant update-image --resume ${id} --app ${app}`;
 }
 
 function canaryWords({ id, tenant, region }: RolloutPlan["targets"][number]): string {

@@ -1,5 +1,8 @@
+import { printable } from "../../cli/printable.ts";
 import { type FlyMachine, isMachineGone } from "../../fly/machine-shape.ts";
+import { isUnfinished } from "./begun-tenant.ts";
 import { digestOf, isResting } from "./rollout-call.ts";
+import { rolloutLimits } from "./rollout-limits.ts";
 import type { RolloutTarget } from "./rollout-record.ts";
 import { viewOf } from "./rollout-view.ts";
 import { tenantOf } from "./tenant-id.ts";
@@ -19,6 +22,8 @@ export interface RolloutPlan {
   readonly suspended: readonly string[];
   /** Their hosts do not answer, so their configurations are not known. */
   readonly silent: readonly string[];
+  /** Begun by a `tenant create` that has not ended. It goes on with its own template, or nobody ever uses them. */
+  readonly unfinished: readonly string[];
 }
 
 /** `canary` machines first: running ones, of as many tenants and regions as there are. */
@@ -31,7 +36,8 @@ export function planRollout(
     .filter((machine) => !isMachineGone(machine))
     .toSorted((a, b) => compare(tenantOf(a), tenantOf(b)) || compare(a.id, b.id));
   const silent = there.filter(isSilent);
-  const known = there.filter((machine) => !isSilent(machine));
+  const unfinished = there.filter((machine) => !isSilent(machine) && isUnfinished(machine));
+  const known = there.filter((machine) => !isSilent(machine) && !isUnfinished(machine));
   const skipped = known.filter((machine) => isOnImage(machine, image));
   const wanted = known.filter((machine) => !isOnImage(machine, image));
   const canaries = pickCanaries(wanted, canary);
@@ -40,8 +46,8 @@ export function planRollout(
     image,
     targets: ordered.map((machine) => ({
       id: machine.id,
-      tenant: tenantOf(machine),
-      region: machine.region ?? "",
+      tenant: toldWord(tenantOf(machine)),
+      region: toldWord(machine.region ?? ""),
     })),
     canaries: canaries.length,
     tenants: new Set(ordered.map(tenantOf)).size,
@@ -49,6 +55,7 @@ export function planRollout(
     stopped: idsOf(wanted.filter((machine) => isResting(viewOf(machine)))),
     suspended: idsOf(wanted.filter(({ state }) => state === "suspended")),
     silent: idsOf(silent),
+    unfinished: idsOf(unfinished),
   };
 }
 
@@ -76,6 +83,11 @@ function isOnImage(machine: FlyMachine, image: string): boolean {
 
 function isSilent(machine: FlyMachine): boolean {
   return machine.config == null || (machine.host_status ?? "ok") !== "ok";
+}
+
+/** A machine may write its own metadata: for the terminal, and no longer than a journal has it. */
+function toldWord(text: string): string {
+  return printable(text).slice(0, rolloutLimits.wordsMax);
 }
 
 function idsOf(machines: readonly FlyMachine[]): string[] {

@@ -17,6 +17,8 @@ export const planRecord = v.strictObject({
   version: v.literal(1),
   /** `r-20261123-1`. */
   id: text,
+  /** Tells its leases from those of another computer's rollout, which may have the same id. */
+  mark: text,
   app: text,
   apiBase: text,
   /** With its digest. */
@@ -36,6 +38,10 @@ export const planRecord = v.strictObject({
   }),
   /** In the order of the work. */
   machines: v.pipe(v.array(target), v.maxLength(rolloutLimits.machinesMax)),
+  /** How many had the image already. */
+  skipped: count,
+  /** Left out: their hosts did not answer. */
+  silent: v.pipe(v.array(id), v.maxLength(rolloutLimits.machinesMax)),
 });
 
 const onMachine = { machine: id };

@@ -1,4 +1,5 @@
 import type { Context } from "../../cli/context.ts";
+import { printable } from "../../cli/printable.ts";
 import { RolloutScreen, type ScreenRow, screenText } from "./rollout-screen.ts";
 import type { RolloutTarget } from "./rollout-record.ts";
 import type { RolloutState } from "./rollout-state.ts";
@@ -9,7 +10,6 @@ export interface ReporterOptions {
   readonly json: boolean;
   readonly quiet: boolean;
   readonly rollout: Rollout;
-  readonly skipped: number;
   /** The last events of a machine, a line each. */
   readonly eventsOf: (machine: string) => readonly string[];
 }
@@ -36,9 +36,10 @@ export class RolloutReporter {
     else this.#tellTrouble(notice);
   }
 
-  /** A line for people, kept. */
-  say(line: string): void {
+  /** Lines for people, kept. What machines and servers said is in them. */
+  say(...lines: readonly string[]): void {
     if (this.#options.json || this.#options.quiet) return;
+    const line = lines.map(printable).join("\n");
     if (this.#screen !== undefined) this.#screen.say(line);
     else this.#write("stderr", `${line}\n`);
   }
@@ -88,8 +89,7 @@ export class RolloutReporter {
       this.say(`machine ${this.#words(notice.machine)} is not given back: ${notice.reason}`);
     else {
       const events = this.#options.eventsOf(notice.machine).map((line) => `    ${line}`);
-      const lines = [`machine ${this.#words(notice.machine)} failed: ${notice.reason}`, ...events];
-      this.say(lines.join("\n"));
+      this.say(`machine ${this.#words(notice.machine)} failed: ${notice.reason}`, ...events);
     }
   }
 
@@ -100,7 +100,7 @@ export class RolloutReporter {
       return target === undefined ? [] : [{ target, tour, sinceMs: this.#since.get(id) ?? nowMs }];
     });
     const { columns, rows: height } = this.#context.stderr;
-    const summary = tallyWords(tallyOf(this.#state, this.#options.skipped));
+    const summary = tallyWords(tallyOf(this.#state));
     return screenText(rows, summary, { columns, rows: height, nowMs });
   }
 

@@ -4,6 +4,7 @@ import { Failure } from "../../cli/failure.ts";
 import { systemClock } from "../../fly/api-clock.ts";
 import type { MachinesApi } from "../../fly/machines-api.ts";
 import { Interrupted } from "./connection.ts";
+import { resumeCommand } from "./rollout-plan-text.ts";
 import { driveRollout } from "./rollout-driver.ts";
 import { RolloutFleet } from "./rollout-fleet.ts";
 import { quicHandshake } from "./rollout-handshake.ts";
@@ -19,8 +20,6 @@ import { Rollout } from "./rollout.ts";
 /** A rollout that is opened, with the options of this run. */
 export interface RolloutJob extends OpenedRollout {
   readonly options: PlanRecord["options"];
-  readonly skipped: number;
-  readonly silent?: readonly string[];
 }
 
 /** Runs it to its end, or as far as the user lets it. What is not done is a `Failure` that tells how to go on. */
@@ -35,23 +34,24 @@ export async function runRollout(
   const rollout = new Rollout(state, job.options);
   const fleet = new RolloutFleet({
     api: api.uninterrupted(stops.abort),
-    rolloutId: state.plan.id,
+    rollout: state.plan,
     leaseSeconds: job.options.leaseSeconds,
     shakeHands: quicHandshake(context),
   });
   const reporter = new RolloutReporter(context, {
     ...output,
     rollout,
-    skipped: job.skipped,
     eventsOf: (machine) => {
       const seen = fleet.seen(machine);
       return seen === undefined ? [] : eventLines(seen, rolloutLimits.eventsShown);
     },
   });
   stops.onFirst(() => reporter.say("finishing the machines at work; Ctrl-C again ends at once"));
-  reporter.say(`rollout ${state.plan.id}`);
+  reporter.say(headline(state));
   const startedMs = context.monotonicMs();
   try {
+    // A signal that came before ours were listened for.
+    await api.pause(0);
     await driveRollout(rollout, {
       append: async (records) => journal.append(records),
       call: async (machine, call) => fleet.call(machine, call),
@@ -63,7 +63,7 @@ export async function runRollout(
   } catch (error) {
     if (!(error instanceof Interrupted)) throw error;
     await reporter.close();
-    await context.stderr.write(`interrupted; ${resumeWords(state)}\n`);
+    await context.stderr.write(`interrupted; ${resumeCommand(state.plan)}\n`);
     return error.exitCode;
   } finally {
     stops.close();
@@ -71,12 +71,11 @@ export async function runRollout(
     await journal.close();
     await job.unlock();
   }
-  return conclude(rollout, job, { output, context, tookMs: context.monotonicMs() - startedMs });
+  return conclude(rollout, { output, context, tookMs: context.monotonicMs() - startedMs });
 }
 
 async function conclude(
   rollout: Rollout,
-  job: RolloutJob,
   {
     output,
     context,
@@ -88,8 +87,8 @@ async function conclude(
   },
 ): Promise<number> {
   const { state } = rollout;
-  const tally = tallyOf(state, job.skipped);
-  const failure = failureOf(rollout, job, tallyWords(tally));
+  const tally = tallyOf(state);
+  const failure = failureOf(rollout, tallyWords(tally));
   if (output.json) {
     const result = {
       type: "result",
@@ -108,19 +107,15 @@ async function conclude(
   return 0;
 }
 
-function failureOf(
-  { state, refusal, stranded }: Rollout,
-  { silent = [] }: RolloutJob,
-  tally: string,
-): Failure | undefined {
-  const resume = state.finished ? {} : { fix: resumeWords(state) };
+function failureOf({ state, refusal, stranded }: Rollout, tally: string): Failure | undefined {
+  const resume = state.finished ? {} : { fix: resumeCommand(state.plan) };
   if (refusal !== undefined)
     return new Failure("FV-API-002", `rollout ${state.plan.id} stopped: the token is refused`, {
       because: `${refusal}; ${tally}`,
       ...resume,
     });
   const held = [...stranded].map(([id, reason]) => `machine ${id} is not given back: ${reason}`);
-  const out = silent.map((id) => `machine ${id} was left out, its host does not answer`);
+  const out = state.plan.silent.map((id) => `machine ${id} was left out, its host does not answer`);
   const failed = [...state.machines.values()].flatMap(({ target, ended }) =>
     ended?.outcome === "failed" || ended?.outcome === "foreign"
       ? [`machine ${target.id}: ${ended.reason ?? ended.outcome}`]
@@ -129,17 +124,24 @@ function failureOf(
   if (state.turned !== undefined)
     return new Failure("FV-ADM-004", `rollout ${state.plan.id} was rolled back`, {
       because: [state.turned, ...failed, ...held, tally].join("; "),
-      fix: state.finished ? "mend the image, then begin another rollout" : resumeWords(state),
+      fix: state.finished
+        ? "mend the image, then begin another rollout"
+        : resumeCommand(state.plan),
     });
   if (state.finished && out.length === 0) return undefined;
   return new Failure("FV-ADM-004", `rollout ${state.plan.id} is only partly done`, {
     because: [...held, ...failed, ...out, tally].join("; "),
-    fix: state.finished ? "run the same command again when the hosts answer" : resumeWords(state),
+    fix: state.finished
+      ? "run the same command again when the hosts answer"
+      : resumeCommand(state.plan),
   });
 }
 
-function resumeWords({ plan }: RolloutState): string {
-  return `fly-vault-admin tenant update-image --resume ${plan.id}`;
+/** For who has taken the id of another one, too. */
+function headline(state: RolloutState): string {
+  const { id, app, image } = state.plan;
+  const { open, waiting } = tallyOf(state);
+  return `rollout ${id} of app ${app} to ${image}: ${open} at work, ${waiting} not begun`;
 }
 
 /** The first signal asks for no more work, the second for the end. */

@@ -9,6 +9,7 @@ import {
 } from "./rollout-journal.ts";
 import { rolloutLimits } from "./rollout-limits.ts";
 import type { RolloutPlan } from "./rollout-plan.ts";
+import { resumeCommand } from "./rollout-plan-text.ts";
 import type { PlanRecord } from "./rollout-record.ts";
 import { RolloutState } from "./rollout-state.ts";
 
@@ -26,6 +27,8 @@ export interface Rollouts {
       readonly image: string;
       readonly options: PlanRecord["options"];
       readonly plan: RolloutPlan;
+      /** Nobody else's. */
+      readonly mark: string;
     },
     now: Date,
   ) => Promise<OpenedRollout>;
@@ -58,7 +61,7 @@ export async function openRollouts(
     }
   };
   return {
-    begin: async ({ image, options, plan }, now) =>
+    begin: async ({ image, options, plan, mark }, now) =>
       orUnlock(async () => {
         await refuseUnfinished(folder, target);
         const startedAt = now.toISOString();
@@ -66,11 +69,14 @@ export async function openRollouts(
           type: "plan",
           version: 1,
           id,
+          mark,
           ...target,
           image,
           startedAt,
           options,
           machines: [...plan.targets],
+          skipped: plan.skipped.length,
+          silent: [...plan.silent],
         }));
         return { journal: made.journal, state: new RolloutState(made.plan) };
       }),
@@ -87,6 +93,7 @@ export async function openRollouts(
           });
         checkTarget(text.plan, target);
         const state = new RolloutState(text.plan, text.steps);
+        await refuseOvertaken(folder, state);
         await check(state);
         const journal = await RolloutJournal.open(folder, text);
         const record = { type: "resume", at: now.toISOString() } as const;
@@ -119,10 +126,31 @@ async function refuseUnfinished(
     if (state.open.length === 0) continue;
     throw new Failure("FV-ADM-020", `rollout ${id} of app "${app}" is not over`, {
       because: `it may have left a lease or a cordon on ${state.open.length} machine(s)`,
-      fix: `fly-vault-admin tenant update-image --resume ${id}`,
+      fix: resumeCommand(text.plan),
     });
   }
   for (const id of finished.slice(0, -rolloutLimits.journalsKept)) await removeJournal(folder, id);
+}
+
+/** Going on would take machines back to an image from before a newer rollout, which nobody means. */
+async function refuseOvertaken(folder: string, state: RolloutState): Promise<void> {
+  const { id, app, apiBase, image } = state.plan;
+  const waiting = [...state.machines.values()].filter(
+    ({ open, ended }) => open === undefined && ended === undefined,
+  );
+  if (state.turned !== undefined || state.open.length > 0 || waiting.length === 0) return;
+  const ids = await journalIds(folder);
+  for (const newer of ids.slice(ids.indexOf(id) + 1)) {
+    const text = await readJournal(folder, newer).catch(() => undefined);
+    if (text === undefined || text.plan.app !== app || text.plan.apiBase !== apiBase) continue;
+    const { machines } = new RolloutState(text.plan, text.steps);
+    const changed = waiting.filter(({ target }) => (machines.get(target.id)?.changed ?? 0) > 0);
+    if (changed.length === 0) continue;
+    throw new Failure("FV-ADM-020", `rollout ${id} is older than what its machines have now`, {
+      because: `rollout ${newer} has changed ${changed.length} machine(s) that it had yet to come to`,
+      fix: `if they are to have that image, begin another rollout: --image ${image}`,
+    });
+  }
 }
 
 function checkTarget(

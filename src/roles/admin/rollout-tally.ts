@@ -16,14 +16,14 @@ export interface RolloutTally {
   readonly waiting: number;
 }
 
-export function tallyOf(state: RolloutState, skippedBefore: number): RolloutTally {
+export function tallyOf(state: RolloutState): RolloutTally {
   const machines = [...state.machines.values()];
   const count = (outcome: Outcome): number =>
     machines.filter(({ ended }) => ended?.outcome === outcome).length;
   return {
     updated: count("updated"),
     stopped: count("stopped"),
-    skipped: count("skipped") + skippedBefore,
+    skipped: count("skipped") + state.plan.skipped,
     rolledBack: count("rolled-back"),
     untouched: count("untouched"),
     gone: count("gone"),

@@ -221,6 +221,8 @@ export class RolloutTour implements TourView {
     this.#launch = runs;
     if (found.on !== this.goal)
       this.#go(this.machine.open?.cordon === true ? "cordon" : "update", nowMs);
+    else if (this.goal === "old" && this.#patience.bearsDoubt())
+      this.#go("look", nowMs, rolloutLimits.doubtMs);
     else if (!runs) this.#settle(view, nowMs);
     else if (isResting(view) && !isPassing(view)) this.#go("launch", nowMs);
     else this.#enterGates(view.version, nowMs);
@@ -244,7 +246,9 @@ export class RolloutTour implements TourView {
 
   /** Not started by us: until it rests, nobody could tell it from one that runs. */
   #settle(view: MachineView, nowMs: number): void {
-    if (isPassing(view) && this.#mayWait(nowMs)) this.#go("settle", nowMs, rolloutLimits.retryMs);
+    // Another version is an answer from before.
+    const isUnsettled = isPassing(view) || view.version !== this.#view?.version;
+    if (isUnsettled && this.#mayWait(nowMs)) this.#go("settle", nowMs, rolloutLimits.retryMs);
     else this.#leave(this.#success(), nowMs);
   }
 

@@ -1,4 +1,5 @@
 import type { Answer, Call } from "./rollout-call.ts";
+import { rolloutLimits } from "./rollout-limits.ts";
 import type { Outcome, StepRecord } from "./rollout-record.ts";
 import { nextBack, nextForward } from "./rollout-schedule.ts";
 import type { MachineProgress, RolloutState } from "./rollout-state.ts";
@@ -182,7 +183,8 @@ export class Rollout {
   #turn(tour: TourView, reason: string): void {
     this.#notice({ kind: "failed", machine: tour.id, reason });
     if (this.state.turned !== undefined) return;
-    this.#record({ type: "turn", machine: tour.id, reason });
+    const why = reason.slice(0, rolloutLimits.wordsMax);
+    this.#record({ type: "turn", machine: tour.id, reason: why });
     for (const other of this.#tours.values()) if (other !== tour) other.turn(this.#nowMs);
   }
 

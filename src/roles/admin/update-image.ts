@@ -60,7 +60,7 @@ export const tenantUpdateImage = defineCommand({
         });
         const planned = opened.state.plan.options;
         const options = { ...planned, handshake: planned.handshake && handshake !== false };
-        return runRollout(api, { ...opened, options, skipped: 0 }, output, context);
+        return runRollout(api, { ...opened, options }, output, context);
       });
     }
     const selected = checkSelection(flags);
@@ -80,13 +80,18 @@ export const tenantUpdateImage = defineCommand({
         unavailableMax: numbers.unavailableMax(plan.targets.length),
         handshake: noHandshake === undefined,
       };
-      await showPlan({ plan, options, noHandshake }, output, context);
+      await showPlan({ app: api.app, plan, options, noHandshake }, output, context);
       if (flags["dry-run"]) return 0;
       if (plan.targets.length === 0) return nothingToDo(plan, output, context);
+      // Whoever does not like the plan has had Ctrl-C.
+      await api.pause(0);
       const rollouts = await openRollouts(folder, { app: api.app, apiBase: base });
-      const opened = await rollouts.begin({ image, options, plan }, new Date(context.wallMs()));
-      const skipped = plan.skipped.length;
-      return runRollout(api, { ...opened, options, skipped, silent: plan.silent }, output, context);
+      const mark = Buffer.from(context.randomBytes(8)).toString("hex");
+      const opened = await rollouts.begin(
+        { image, options, plan, mark },
+        new Date(context.wallMs()),
+      );
+      return runRollout(api, { ...opened, options }, output, context);
     });
   },
 });

@@ -33,12 +33,18 @@ export interface FleetMachine {
   };
 }
 
+interface MachineMore {
+  readonly region?: string;
+  readonly image?: string;
+  readonly metadata?: Readonly<Record<string, string>>;
+}
+
 /** A fleet of records behind the Machines API, and an administrator. */
 export interface FleetStage {
   readonly fly: LocalServer;
   readonly env: Readonly<Record<string, string>>;
   /** One machine of the tenant; returns its id. */
-  create(tenant: string, more?: { region?: string; image?: string }): Promise<string>;
+  create(tenant: string, more?: MachineMore): Promise<string>;
   /** As many tenants, of a machine each, in three regions. */
   createTenants(count: number): Promise<void>;
   call(method: string, path: string, body?: unknown): Promise<unknown>;
@@ -90,7 +96,11 @@ export async function openFleetStage(
   };
   const machinesPath = `/v1/apps/${app}/machines`;
   const create: FleetStage["create"] = async (tenant, more = {}) => {
-    const metadata = { "fly_vault.tenant_id": tenant, "fly_vault.managed_by": "fly-vault-admin" };
+    const metadata = {
+      "fly_vault.tenant_id": tenant,
+      "fly_vault.managed_by": "fly-vault-admin",
+      ...more.metadata,
+    };
     const config = {
       image: more.image ?? images.old,
       env: { ACCESS_TOKEN: `token-of-${tenant}` },

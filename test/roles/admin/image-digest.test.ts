@@ -43,6 +43,13 @@ test("a tag is looked up once; Fly's registry gets Fly's token, others do not", 
   ]);
 });
 
+test("a token as fly prints it goes to Fly's registry without the word before it", async () => {
+  const headers = { "docker-content-digest": digest };
+  const { asked, options } = registry(() => new Response(null, { headers }));
+  await pinImage("registry.fly.io/a/b:v1", { ...options, token: `FlyV1 ${token},fm2_other` });
+  expect(asked).toEqual([`HEAD /v2/a/b/manifests/v1 Basic ${btoa(`x:${token},fm2_other`)}`]);
+});
+
 test("a registry that does not tell is a failure that says what to pass, and no token", async () => {
   for (const answer of [
     () => new Response(null, { status: 404 }),

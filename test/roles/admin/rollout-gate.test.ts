@@ -39,6 +39,15 @@ test("the old version does not count as started, however well it runs", () => {
   expect(reasonOf(on.see(view({ version: "v1" }), 60_000))).toContain("did not start in time");
 });
 
+test("a failure of the old version is an answer from before; a machine that is destroyed is so in any", () => {
+  const on = gate();
+  expect(on.see(view({ version: "v1", state: "failed" }), 0).kind).toBe("wait");
+  expect(reasonOf(on.see(view({ state: "failed" }), 1))).toBe("the machine is failed");
+  expect(reasonOf(gate().see(view({ version: "v1", state: "destroyed" }), 0))).toBe(
+    "the machine is destroyed",
+  );
+});
+
 test("checks, then the handshake, then the soak, to the last look", () => {
   const on = gate();
   expect(on.see(view({ badChecks: ["check up is critical"] }), 1_000).kind).toBe("wait");

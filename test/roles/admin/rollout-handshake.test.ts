@@ -64,7 +64,8 @@ test("without the key, or with another, init says nothing", async () => {
 
 test("what cannot be asked fails in words, and never shows a key", async () => {
   const broken = await machine(key, "fva1_garbage");
-  for (const each of [broken, { ...broken, private_ip: null }]) {
+  const noPort = { ...broken, config: { env: { VAULT_LISTEN: "[::]:99999" } } };
+  for (const each of [broken, noPort, { ...broken, private_ip: null }]) {
     const error = await rejection(shakeHands(each));
     expect(error).toBeInstanceOf(HandshakeFailed);
     expect(String(error)).not.toContain("garbage");

@@ -1,5 +1,13 @@
 import { afterEach, beforeEach, expect, test } from "bun:test";
-import { mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
+import {
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { lockApp, readJournal, RolloutJournal } from "../../../src/roles/admin/rollout-journal.ts";
@@ -37,14 +45,18 @@ const plan = (id: string): PlanRecord => ({
   type: "plan",
   version: 1,
   id,
+  mark: "5f3a9c01",
   ...target,
   image: images.new,
   startedAt: "2026-11-23T00:00:00Z",
   options,
   machines: [{ id: "m1", tenant: "acme", region: "ord" }],
+  skipped: 0,
+  silent: [],
 });
 const lease: StepRecord = { type: "lease", machine: "m1" };
 const wish = {
+  mark: "5f3a9c01",
   image: images.new,
   options,
   plan: planRollout(
@@ -135,6 +147,49 @@ test("one process of an app at a time, and none begins while machines of another
   expect(await rejection(other.resume("r-20261123-1", now, unchecked))).toMatchObject({
     code: "FV-CLI-001",
   });
+});
+
+const begin = async (steps: readonly StepRecord[]): Promise<string> => {
+  const { journal, state, unlock } = await (await openRollouts(folder, target)).begin(wish, now);
+  await journal.append(steps);
+  await journal.close();
+  await unlock();
+  return state.plan.id;
+};
+const resume = async (id: string) =>
+  (await openRollouts(folder, target)).resume(id, now, unchecked);
+
+test("an old rollout does not give machines its image that a newer one has changed since", async () => {
+  const walked: StepRecord[] = [lease, { type: "update", machine: "m1", to: "new" }];
+  const old = await begin([]);
+  await begin([...walked, { type: "end", machine: "m1", outcome: "rolled-back" }]);
+  const free = await resume(old);
+  await free.journal.close();
+  await free.unlock();
+  const newer = await begin([...walked, { type: "end", machine: "m1", outcome: "updated" }]);
+  expect(await rejection(resume(old))).toMatchObject({
+    code: "FV-ADM-020",
+    because: expect.stringContaining(newer),
+  });
+  const last = await resume(newer);
+  await last.journal.close();
+  await last.unlock();
+});
+
+test("a state folder that is none is told, not taken for a mistake of ours", async () => {
+  const file = join(folder, "file");
+  writeFileSync(file, "");
+  for (const path of [file, join(file, "below")])
+    expect(await rejection(openRollouts(path, target))).toMatchObject({
+      code: "FV-SYS-001",
+      fix: expect.stringContaining("FLY_VAULT_HOME"),
+    });
+  mkdirSync(join(folder, "r-20261123-1.jsonl"));
+  expect(await rejection(readJournal(folder, "r-20261123-1"))).toMatchObject({
+    code: "FV-SYS-001",
+  });
+  mkdirSync(join(folder, "app.lock"));
+  expect(await rejection(openRollouts(folder, target))).toMatchObject({ code: "FV-SYS-001" });
 });
 
 test("of finished journals the newest stay, of others all", async () => {

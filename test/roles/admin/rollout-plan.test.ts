@@ -61,3 +61,18 @@ test("what stands still, is suspended, or cannot be known is told", () => {
   expect([plan.stopped, plan.suspended, plan.silent]).toEqual([["1", "2"], ["1"], ["4", "3"]]);
   expect([plan.canaries, plan.targets.length]).toEqual([0, 2]);
 });
+
+test("what a creation has not finished is left alone", () => {
+  const half = machine("1", "a", {
+    config: {
+      image: images.old,
+      metadata: { "fly_vault.tenant_id": "a", "fly_vault.unfinished": "true" },
+    },
+  });
+  const plan = planRollout([half, machine("2", "b")], images.new, 1);
+  expect([plan.unfinished, plan.targets.map(({ id }) => id), plan.tenants]).toEqual([
+    ["1"],
+    ["2"],
+    1,
+  ]);
+});

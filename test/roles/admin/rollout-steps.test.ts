@@ -1,6 +1,12 @@
 import { expect, test } from "bun:test";
 import type { Answer, Call, MachineView } from "../../../src/roles/admin/rollout-call.ts";
-import type { PlanRecord, StepRecord } from "../../../src/roles/admin/rollout-record.ts";
+import {
+  decodeJournal,
+  encodeRecord,
+  type PlanRecord,
+  type StepRecord,
+} from "../../../src/roles/admin/rollout-record.ts";
+import { rolloutLimits } from "../../../src/roles/admin/rollout-limits.ts";
 import { RolloutState } from "../../../src/roles/admin/rollout-state.ts";
 import { Rollout, type RolloutOutput } from "../../../src/roles/admin/rollout.ts";
 import { SimulatedFleet } from "./simulated-fleet.ts";
@@ -189,4 +195,39 @@ test("a machine that a failed rollback left down is to run again after the resum
   );
   expect(hand.records.at(-1)).toMatchObject({ type: "begin", runs: true, cordon: true });
   expect(hand.open).toEqual(["cordon a"]);
+});
+
+test("whatever a machine says of itself, the journal can be read again", () => {
+  const hand = new Hand();
+  hand.upTo("update");
+  hand.answer("update a", updated);
+  const badChecks = Array.from({ length: 200 }, (_, at) => `check number ${at} is critical`);
+  const sick = seen({ image: fleetPlan.image, version: "2", badChecks });
+  hand.answer("read a", sick);
+  hand.wait(40_000);
+  hand.answer("read a", sick);
+  expect(hand.rollout.state.turned).toContain("check number 0 is critical");
+  const text = [fleetPlan, ...hand.records].map(encodeRecord).join("");
+  expect(decodeJournal(new TextEncoder().encode(text)).steps).toEqual(hand.records);
+});
+
+test("an answer from before its update does not pass for a machine that went back, or came to rest", () => {
+  const hand = new Hand(1, [
+    { type: "lease", machine: "a" },
+    { type: "begin", machine: "a", image: old, pinned: old, runs: false, cordon: false },
+    { type: "update", machine: "a", to: "new" },
+    { type: "turn", machine: "b", reason: "sick" },
+  ]);
+  const onNew = { image: fleetPlan.image, pinned: fleetPlan.image, version: "2" };
+  hand.answer("lease a", leased);
+  hand.answer("read a", seen({ state: "stopped" }));
+  hand.wait(rolloutLimits.doubtMs);
+  hand.answer("read a", seen({ ...onNew, state: "stopped" }));
+  hand.answer("update a", seen({ state: "replacing", version: "3" }));
+  hand.answer("read a", seen({ ...onNew, state: "stopped" }));
+  expect(hand.open).toEqual([]);
+  hand.wait(500);
+  hand.answer("read a", seen({ state: "stopped", version: "3" }));
+  hand.answer("release a", done);
+  expect(hand.rollout.state.machines.get("a")?.ended?.outcome).toBe("rolled-back");
 });

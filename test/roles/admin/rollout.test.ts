@@ -1,5 +1,5 @@
 import { expect, test } from "bun:test";
-import { between, seed, seededRandom } from "../../support/seed.ts";
+import { between, type Random, seed, seededRandom } from "../../support/seed.ts";
 import { VirtualTime } from "../../support/virtual-time.ts";
 import { fairWeather, newImage, SimulatedFleet, type Weather } from "./simulated-fleet.ts";
 import { SimulatedRollout } from "./simulated-rollout.ts";
@@ -42,6 +42,21 @@ test("a sick image goes back everywhere, the failed machine too", async () => {
   expect([...on.fleet.machines.values()].filter(({ image }) => image === newImage)).toEqual([]);
 });
 
+function roughWeather(random: Random, sick: ReadonlySet<number>): Weather {
+  const sometimes = (chance: number, share: number): number => (random() < chance ? share : 0);
+  return {
+    ...fairWeather,
+    sick,
+    failing: random() * 0.12,
+    stolen: sometimes(0.3, random() * 0.03),
+    vanishing: sometimes(0.2, 0.003),
+    meddling: sometimes(0.2, 0.003),
+    napping: sometimes(0.2, 0.01),
+    stale: sometimes(0.3, 0.05),
+    silent: sometimes(0.2, 0.02),
+  };
+}
+
 /** More of them in a long test: FV_ROLLOUTS=20000. */
 const rounds = Number(process.env["FV_ROLLOUTS"]) || 300;
 
@@ -51,8 +66,7 @@ test(
     for (let round = 0; round < rounds; round += 1) {
       const random = seededRandom(seed + round * 7919);
       const sick = random() < 0.4 ? new Set([between(random, 0, 11)]) : new Set<number>();
-      const failing = random() * 0.12;
-      const stolen = random() < 0.3 ? random() * 0.03 : 0;
+      const weather = roughWeather(random, sick);
       const on = stage(between(random, 1, 12), {
         seed: seed + round,
         plan: {
@@ -61,13 +75,7 @@ test(
           unavailableMax: between(random, 1, 4),
           handshake: random() < 0.5,
         },
-        weather: {
-          sick,
-          failing,
-          stolen,
-          vanishing: random() < 0.2 ? 0.003 : 0,
-          meddling: random() < 0.2 ? 0.003 : 0,
-        },
+        weather,
       });
       on.fleet.secretive = random() < 0.2;
       let done = await on.run({ kill: { write: between(random, 1, 60), share: random() } });
@@ -81,7 +89,7 @@ test(
         done = await on.resume();
       // A lease that only its life can end.
       if (on.fleet.secretive) await on.rest(31_000);
-      const held = stolen > 0 || on.fleet.secretive;
+      const held = weather.stolen > 0 || weather.napping > 0 || on.fleet.secretive;
       // A lease that is not at hand may keep a machine cordoned while the next one goes back.
       const { concurrency, unavailableMax } = done!.state.plan.options;
       const bounded = on.fleet.cordonedMax <= Math.min(concurrency, unavailableMax);

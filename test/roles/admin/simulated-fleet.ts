@@ -33,6 +33,12 @@ export interface Weather {
   readonly stolen: number;
   readonly vanishing: number;
   readonly meddling: number;
+  /** The administrator's computer sleeps for an hour, which its own clock does not tell. */
+  readonly napping: number;
+  /** Of the reads: how the machine was a while before, as an instance tells that has not heard. */
+  readonly stale: number;
+  /** Of the reads: the host does not answer, so there is no configuration. */
+  readonly silent: number;
   /** Machines, by number, that do not stay up with the new image. */
   readonly sick: ReadonlySet<number>;
 }
@@ -43,6 +49,9 @@ export const fairWeather: Weather = {
   stolen: 0,
   vanishing: 0,
   meddling: 0,
+  napping: 0,
+  stale: 0,
+  silent: 0,
   sick: new Set(),
 };
 
@@ -58,7 +67,9 @@ export class SimulatedFleet implements RolloutApi {
   readonly calls: string[] = [];
   readonly #random: Random;
   readonly #time: VirtualTime;
+  readonly #before = new Map<string, { atMs: number; view: FlyMachine }[]>();
   #nonces = 0;
+  #aheadMs = 0;
 
   constructor(time: VirtualTime, random: Random, count: number) {
     this.#time = time;
@@ -71,6 +82,7 @@ export class SimulatedFleet implements RolloutApi {
       type: "plan",
       version: 1,
       id: "r-20261123-1",
+      mark: "5f3a9c01",
       app: "app",
       apiBase: "https://api.machines.dev",
       image: newImage,
@@ -91,11 +103,13 @@ export class SimulatedFleet implements RolloutApi {
         tenant,
         region,
       })),
+      skipped: 0,
+      silent: [],
     };
   }
 
   readonly readMachine: RolloutApi["readMachine"] = async (id) =>
-    this.#answer("read", id, (machine) => this.#view(machine));
+    this.#answer("read", id, (machine) => this.#read(machine));
 
   readonly updateMachine: RolloutApi["updateMachine"] = async (id, wish, options) =>
     this.#answer("update", id, (machine) => {
@@ -136,7 +150,7 @@ export class SimulatedFleet implements RolloutApi {
       const { leaseNonce, description = "" } = options ?? {};
       this.#requireLease(machine, leaseNonce);
       const nonce = this.#lease(machine)?.nonce ?? `n${++this.#nonces}`;
-      machine.lease = { nonce, description, untilMs: this.#time.nowMs + seconds * 1_000 };
+      machine.lease = { nonce, description, untilMs: this.nowMs + seconds * 1_000 };
       return nonce;
     });
 
@@ -203,12 +217,13 @@ export class SimulatedFleet implements RolloutApi {
   }
 
   #meddle(machine: SimulatedMachine): void {
-    const { stolen, vanishing, meddling } = this.weather;
+    const { stolen, vanishing, meddling, napping } = this.weather;
+    if (this.#random() < napping) this.#aheadMs += 3_600_000;
     if (this.#random() < stolen)
       machine.lease = {
         nonce: "theirs",
         description: "theirs",
-        untilMs: this.#time.nowMs + between(this.#random, 1_000, 60_000),
+        untilMs: this.nowMs + between(this.#random, 1_000, 60_000),
       };
     if (this.#random() < vanishing) machine.touchedByOthers = "vanished";
     if (this.#random() < meddling) {
@@ -257,7 +272,22 @@ export class SimulatedFleet implements RolloutApi {
   }
 
   #lease({ lease }: SimulatedMachine): SimulatedMachine["lease"] {
-    return lease !== undefined && lease.untilMs > this.#time.nowMs ? lease : undefined;
+    return lease !== undefined && lease.untilMs > this.nowMs ? lease : undefined;
+  }
+
+  /** By the fleet's clock. */
+  get nowMs(): number {
+    return this.#time.nowMs + this.#aheadMs;
+  }
+
+  #read(machine: SimulatedMachine): FlyMachine {
+    const { stale, silent } = this.weather;
+    const known = this.#before.get(machine.id) ?? [];
+    const late = known.filter(({ atMs }) => atMs > this.nowMs - lagMs);
+    const now = { atMs: this.nowMs, view: this.#view(machine) };
+    this.#before.set(machine.id, [...late, now]);
+    const seen = (this.#random() < stale ? late[0]?.view : undefined) ?? now.view;
+    return this.#random() < silent ? { ...seen, config: null } : seen;
   }
 
   #view(machine: SimulatedMachine): FlyMachine {
@@ -270,6 +300,8 @@ export class SimulatedFleet implements RolloutApi {
     };
   }
 }
+
+const lagMs = 900;
 
 function refusal(kind: MachinesApiError["kind"], words: string): MachinesApiError {
   return new MachinesApiError(kind, words, { action: "be simulated" });

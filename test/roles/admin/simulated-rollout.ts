@@ -52,7 +52,7 @@ export class SimulatedRollout {
     const rollout = new Rollout(state);
     const fleet = new RolloutFleet({
       api: this.fleet,
-      rolloutId: text.plan.id,
+      rollout: text.plan,
       leaseSeconds: text.plan.options.leaseSeconds,
       shakeHands: this.fleet.shakeHands,
     });
@@ -129,7 +129,7 @@ export class SimulatedRollout {
   #traces({ lease, cordoned, cordonedBefore }: SimulatedMachine): string[] {
     const ours = lease?.description.startsWith("fly-vault-admin") === true;
     return [
-      ...(ours && lease.untilMs > this.#time.nowMs ? ["is leased"] : []),
+      ...(ours && lease.untilMs > this.fleet.nowMs ? ["is leased"] : []),
       ...(cordoned === cordonedBefore ? [] : ["is cordoned, or not as it was"]),
     ];
   }
