@@ -332,6 +332,6 @@ test("what others named cannot steer the terminal, nor pass for a line of its ow
   ]) {
     const { out, err } = await on.admin(...words);
     expect([words, /[^\P{C}\n]/u.exec(out + err)?.[0]]).toEqual([words, undefined]);
-    expect([words, `${out}${err}`.includes("\nmachine 0")]).toEqual([words, false]);
+    expect([words, `${out}${err}`.includes("\nmachine 0 ")]).toEqual([words, false]);
   }
 });
