@@ -1,8 +1,9 @@
 import type { MachineProgress, RolloutState } from "./rollout-state.ts";
 
 /**
- * The next machine to take forward, if one may start now: the canaries one after the other, then as
- * many at once as the plan allows, and never two of one tenant.
+ * The next machine to take forward, if one may start now: the canaries one after the other, and on
+ * until one runs with the new image; then as many at once as the plan allows, and never two of one
+ * tenant.
  */
 export function nextForward(
   state: RolloutState,
@@ -11,7 +12,10 @@ export function nextForward(
   const { canary, concurrency, unavailableMax } = state.plan.options;
   const machines = [...state.machines.values()];
   const inCanary = machines.slice(0, canary).some(({ ended }) => ended === undefined);
-  if (busy.size >= (inCanary ? 1 : Math.min(concurrency, unavailableMax))) return undefined;
+  // One that had been stopped meanwhile, or is gone, has shown nothing of the image.
+  const unproved = canary > 0 && machines.every(({ ended }) => ended?.outcome !== "updated");
+  if (busy.size >= (inCanary || unproved ? 1 : Math.min(concurrency, unavailableMax)))
+    return undefined;
   const tenants = new Set([...busy].map((id) => state.machines.get(id)?.target.tenant));
   return (inCanary ? machines.slice(0, canary) : machines).find(
     ({ target, ended, open }) =>
