@@ -1,6 +1,6 @@
 import type { ApiClock } from "./api-clock.ts";
 import { apiLimits } from "./api-limits.ts";
-import { TokenBucket } from "./token-bucket.ts";
+import { TokenBucket } from "../system/token-bucket.ts";
 
 /** Keeps us below Fly's request limits, rather than finding them by being refused. */
 export class ApiPace {

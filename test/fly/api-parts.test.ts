@@ -6,7 +6,7 @@ import { errorKind } from "../../src/fly/api-error.ts";
 import { apiLimits } from "../../src/fly/api-limits.ts";
 import { ApiPace } from "../../src/fly/api-pace.ts";
 import { parseGoDuration } from "../../src/fly/duration.ts";
-import { TokenBucket } from "../../src/fly/token-bucket.ts";
+import { TokenBucket } from "../../src/system/token-bucket.ts";
 import { seeded } from "../support/seed.ts";
 
 describe("authorizationHeader", () => {

@@ -1,4 +1,4 @@
-import { TokenBucket } from "../../fly/token-bucket.ts";
+import { TokenBucket } from "../../system/token-bucket.ts";
 import { usageLimits } from "./usage-limits.ts";
 
 /** Counts, by address, who was refused; whoever is too often is not told even that. Time is handed in. */

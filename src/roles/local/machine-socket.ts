@@ -1,6 +1,6 @@
 import { chmodSync, rmSync } from "node:fs";
 import * as v from "valibot";
-import { TokenBucket } from "../../fly/token-bucket.ts";
+import { TokenBucket } from "../../system/token-bucket.ts";
 import { ApiError } from "./api-error.ts";
 import { type CallServices, carryOut, errorAnswer, parseJson } from "./api-listener.ts";
 import { type HttpCall, listenUnix } from "./http-listener.ts";

@@ -1,4 +1,4 @@
-import { TokenBucket } from "../../fly/token-bucket.ts";
+import { TokenBucket } from "../../system/token-bucket.ts";
 import { ApiError } from "./api-error.ts";
 import { localLimits } from "./limits.ts";
 import type { Match } from "./router.ts";

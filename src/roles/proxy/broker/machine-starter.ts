@@ -2,7 +2,7 @@ import type { ApiClock } from "../../../fly/api-clock.ts";
 import { MachinesApiError } from "../../../fly/api-error.ts";
 import type { FlyMachine } from "../../../fly/machine-shape.ts";
 import type { MachinesApi } from "../../../fly/machines-api.ts";
-import { TokenBucket } from "../../../fly/token-bucket.ts";
+import { TokenBucket } from "../../../system/token-bucket.ts";
 import type { Log } from "../../../system/log.ts";
 import { apiTrouble } from "./api-trouble.ts";
 import type { RelayRecord, StartOutcome } from "../broker-record.ts";

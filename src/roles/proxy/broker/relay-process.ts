@@ -1,6 +1,6 @@
 import { closeSync, writeSync } from "node:fs";
 import * as v from "valibot";
-import { TokenBucket } from "../../../fly/token-bucket.ts";
+import { TokenBucket } from "../../../system/token-bucket.ts";
 import type { LogFields } from "../../../system/log.ts";
 import {
   DescriptorReader,

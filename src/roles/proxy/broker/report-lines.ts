@@ -1,5 +1,5 @@
 import * as v from "valibot";
-import { TokenBucket } from "../../../fly/token-bucket.ts";
+import { TokenBucket } from "../../../system/token-bucket.ts";
 import type { DescriptorReader } from "../../../system/process-pipe.ts";
 import { brokerLimits } from "./broker-limits.ts";
 import type { OwnChild } from "./own-child.ts";

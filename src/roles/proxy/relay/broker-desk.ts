@@ -1,17 +1,17 @@
 import type { BrokerRequest } from "../decision.ts";
 import { proxyLimits } from "../limits.ts";
 import { Spacing } from "./spacing.ts";
-import { TokenBucket } from "./token-bucket.ts";
+import { TokenBucket } from "../../../system/token-bucket.ts";
 
 /** What the broker is asked for. It has limits of its own; these keep the pipe to it short. */
 export class BrokerDesk {
   readonly #lookups = new Desk(
     new Spacing<string>(proxyLimits.lookupEveryMs, proxyLimits.askedMachinesMax),
-    new TokenBucket(proxyLimits.lookupsPerSecond, proxyLimits.lookupsBurst),
+    new TokenBucket({ perSecond: proxyLimits.lookupsPerSecond, burst: proxyLimits.lookupsBurst }),
   );
   readonly #starts = new Desk(
     new Spacing<string>(proxyLimits.startEveryMs, proxyLimits.askedMachinesMax),
-    new TokenBucket(proxyLimits.startsPerSecond, proxyLimits.startsBurst),
+    new TokenBucket({ perSecond: proxyLimits.startsPerSecond, burst: proxyLimits.startsBurst }),
   );
   #requests: BrokerRequest[] = [];
 
@@ -56,7 +56,7 @@ class Desk {
 
   ask(machineId: string, nowMs: number): "now" | "before" | "no" {
     if (this.wasAsked(machineId, nowMs)) return "before";
-    if (!this.#spacing.allows(machineId, nowMs) || !this.#bucket.take(1, nowMs)) return "no";
+    if (!this.#spacing.allows(machineId, nowMs) || !this.#bucket.take(nowMs)) return "no";
     this.#spacing.note(machineId, nowMs);
     return "now";
   }

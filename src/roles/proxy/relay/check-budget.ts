@@ -2,7 +2,7 @@ import type { ClientFlow } from "./client-flow.ts";
 import { proxyLimits } from "../limits.ts";
 import { PenaltyTable } from "./penalty-table.ts";
 import type { Source } from "../source.ts";
-import { TokenBucket } from "./token-bucket.ts";
+import { TokenBucket } from "../../../system/token-bucket.ts";
 
 /**
  * How many tags and ids are looked at, each kind by itself: ids are cheap to flood with. In a flood,
@@ -13,8 +13,14 @@ import { TokenBucket } from "./token-bucket.ts";
  */
 export class CheckBudget {
   readonly #left = {
-    tags: new TokenBucket(proxyLimits.checksPerSecond, proxyLimits.checksBurst),
-    ids: new TokenBucket(proxyLimits.checksPerSecond, proxyLimits.checksBurst),
+    tags: new TokenBucket({
+      perSecond: proxyLimits.checksPerSecond,
+      burst: proxyLimits.checksBurst,
+    }),
+    ids: new TokenBucket({
+      perSecond: proxyLimits.checksPerSecond,
+      burst: proxyLimits.checksBurst,
+    }),
   };
   readonly penalties: PenaltyTable;
 
@@ -37,7 +43,7 @@ export class CheckBudget {
     if (left < (isPreferred ? 1 : proxyLimits.checksForFlows)) return "pressure";
     if (isShort && !isPreferred && this.penalties.isPunished(source.network, nowMs))
       return "penalty";
-    this.#left[kind].take(1, nowMs);
+    this.#left[kind].take(nowMs);
     return null;
   }
 

@@ -4,7 +4,7 @@ import { proxyLimits } from "../limits.ts";
 import type { AddressedMachine, Machine, Traffic } from "./machine.ts";
 import type { RateShare } from "./machine-rate.ts";
 import type { Source } from "../source.ts";
-import { TokenBucket } from "./token-bucket.ts";
+import { TokenBucket } from "../../../system/token-bucket.ts";
 
 /** A client's address and port, at one machine. */
 export class ClientFlow implements Flow {
@@ -70,8 +70,11 @@ export class ClientFlow implements Flow {
   /** Whether one more tag or id from here is looked at before those of strangers. */
   mayBeChecked(nowMs: number): boolean {
     const limits = proxyLimits;
-    this.#checks ??= new TokenBucket(limits.checksPerFlowPerSecond, limits.checksPerFlowBurst);
-    return this.#checks.take(1, nowMs);
+    this.#checks ??= new TokenBucket({
+      perSecond: limits.checksPerFlowPerSecond,
+      burst: limits.checksPerFlowBurst,
+    });
+    return this.#checks.take(nowMs);
   }
 
   setId(id: Uint8Array): void {

@@ -56,7 +56,7 @@ export class FlowTable {
     const { admissions, bindings } = machine.traffic;
     const bucket = introduction.admitted ? admissions : bindings;
     // Before the limits, which take longer to look at: also those who are refused come this often only.
-    if (!bucket.take(1, nowMs)) return "new-flow-rate";
+    if (!bucket.take(nowMs)) return "new-flow-rate";
     const obstacle = this.#makeRoom(source, machine, introduction, nowMs);
     if (obstacle !== null) return obstacle;
     const flow = new ClientFlow(source, machine, introduction, nowMs);

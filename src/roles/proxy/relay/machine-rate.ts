@@ -1,5 +1,5 @@
 import { proxyLimits } from "../limits.ts";
-import { TokenBucket } from "./token-bucket.ts";
+import { TokenBucket } from "../../../system/token-bucket.ts";
 
 /** What one flow had lately: as a share of all that its machine can have in a burst. */
 export interface RateShare {
@@ -23,12 +23,15 @@ export class MachineRate {
   constructor(bitsPerSecond: number) {
     const bytesPerSecond = bitsPerSecond / 8;
     this.#bytesBurst = Math.max(2 * batchBytesMax, bytesPerSecond * burstS);
-    this.#bytes = new TokenBucket(bytesPerSecond, this.#bytesBurst);
+    this.#bytes = new TokenBucket({ perSecond: bytesPerSecond, burst: this.#bytesBurst });
     // A machine that may have more bytes may have more datagrams as well.
     const datagramsPerSecond =
       (bitsPerSecond / proxyLimits.machineBitsPerSecond) * proxyLimits.machineDatagramsPerSecond;
     this.#datagramsBurst = Math.max(datagramsBatchMax, datagramsPerSecond * burstS);
-    this.#datagrams = new TokenBucket(datagramsPerSecond, this.#datagramsBurst);
+    this.#datagrams = new TokenBucket({
+      perSecond: datagramsPerSecond,
+      burst: this.#datagramsBurst,
+    });
   }
 
   /** False: drop them. */
@@ -43,8 +46,8 @@ export class MachineRate {
     const isScarce = bytesLeft < this.#bytesBurst / 2 || datagramsLeft < this.#datagramsBurst / 2;
     if (isScarce && share.used * this.sharers >= 1) return false;
     share.used += bytes / this.#bytesBurst + datagrams / this.#datagramsBurst;
-    this.#bytes.take(bytes, nowMs);
-    this.#datagrams.take(datagrams, nowMs);
+    this.#bytes.take(nowMs, bytes);
+    this.#datagrams.take(nowMs, datagrams);
     return true;
   }
 }

@@ -1,7 +1,7 @@
 import type { MachineState, StartOutcome } from "../broker-record.ts";
 import { proxyLimits } from "../limits.ts";
 import { MachineRate } from "./machine-rate.ts";
-import { TokenBucket } from "./token-bucket.ts";
+import { TokenBucket } from "../../../system/token-bucket.ts";
 
 /** One machine of the directory, and what its clients may use. */
 export class Machine {
@@ -55,5 +55,8 @@ export interface Traffic {
 
 function newFlows(): TokenBucket {
   const limits = proxyLimits;
-  return new TokenBucket(limits.newFlowsPerMachinePerSecond, limits.newFlowsPerMachineBurst);
+  return new TokenBucket({
+    perSecond: limits.newFlowsPerMachinePerSecond,
+    burst: limits.newFlowsPerMachineBurst,
+  });
 }

@@ -1,6 +1,6 @@
 import { proxyLimits } from "../limits.ts";
 import type { Source } from "../source.ts";
-import { TokenBucket } from "./token-bucket.ts";
+import { TokenBucket } from "../../../system/token-bucket.ts";
 
 /** What clients without keys may do, by network: with `--open` alone. */
 export class OpenNetworks {
@@ -12,11 +12,11 @@ export class OpenNetworks {
   }
 
   mayOpenFlow(network: Source["network"], nowMs: number): boolean {
-    return this.#of(network).flows.take(1, nowMs);
+    return this.#of(network).flows.take(nowMs);
   }
 
   mayStart(network: Source["network"], nowMs: number): boolean {
-    return this.#of(network).starts.take(1, nowMs);
+    return this.#of(network).starts.take(nowMs);
   }
 
   #of(network: Source["network"]): Allowance {
@@ -40,7 +40,10 @@ interface Allowance {
 function newAllowance(): Allowance {
   const limits = proxyLimits;
   return {
-    flows: new TokenBucket(limits.openFlowsPerNetworkPerSecond, limits.openFlowsPerNetworkBurst),
-    starts: new TokenBucket(limits.openStartsPerNetworkPerMinute / 60, 1),
+    flows: new TokenBucket({
+      perSecond: limits.openFlowsPerNetworkPerSecond,
+      burst: limits.openFlowsPerNetworkBurst,
+    }),
+    starts: new TokenBucket({ perSecond: limits.openStartsPerNetworkPerMinute / 60, burst: 1 }),
   };
 }
