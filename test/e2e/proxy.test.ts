@@ -160,10 +160,28 @@ describe("a network without UDP", () => {
   });
 });
 
-test("SIGTERM: it leaves with 0, after the clients were told", async () => {
-  const leaving = await startLocalProxy(fly, { ...place(), argv: ["--drain-secs", "1"] });
-  leaving.kill("SIGTERM");
-  expect(await leaving.exited).toBe(0);
+test("SIGTERM: clients are told, new ones refused, and a console goes on at the next proxy", async () => {
+  const leaving = await startLocalProxy(fly, { ...place(), argv: ["--drain-secs", "3"] });
+  await throughProxy({ address: leaving.address });
+  const terminal = vault.terminal(["connect", "dev"]);
+  try {
+    await terminal.expect(/[#$] /);
+    leaving.kill("SIGTERM");
+    await untilMetric(leaving, "vault_proxy_hints_total", 1);
+    terminal.type("echo drain$((1+1))\n");
+    await terminal.expect(/drain2/);
+    const refused = await vault.client(["exec", "dev", "--", "true"]);
+    expect([refused.exitCode, refused.text]).toEqual([6, ""]);
+    expect(await leaving.exited).toBe(0);
+    const next = await startLocalProxy(fly, { ...place(), address: leaving.address });
+    terminal.type("echo next$((1+2))\n");
+    await terminal.expect(/next3/);
+    terminal.kill("SIGKILL");
+    await next.stop();
+  } finally {
+    terminal.kill("SIGKILL");
+    await terminal.exited;
+  }
   const events = eventsIn(leaving.log()).map(({ event }) => event);
   expect(events).toContain("draining");
   expect(events.at(-1)).toBe("stopped");
@@ -175,6 +193,14 @@ test("without a key it does not start, and says what makes one", async () => {
   expect(refused.exitCode).toBe(2);
   expect(refused.stderr).toContain("fly-vault-admin proxy-key new");
 });
+
+async function untilMetric(of: LocalProxy, name: string, least: number): Promise<void> {
+  for (let looks = 0; looks < 200; looks++) {
+    if (((await of.metrics()).get(name) ?? 0) >= least) return;
+    await Bun.sleep(20);
+  }
+  throw new Error(`${name} stays below ${least}`);
+}
 
 async function overTcp(changes: Readonly<Record<string, string>> = {}): Promise<void> {
   await throughProxy({
