@@ -3,7 +3,7 @@ import { expect } from "bun:test";
 import { StreamError } from "../../src/protocol/byte-stream.ts";
 import type { Exit, SessionOpenRequest } from "../../src/protocol/message.ts";
 import { Forwards } from "../../src/roles/client/forwards.ts";
-import type { Link } from "../../src/roles/client/link.ts";
+import type { AttestedLink } from "../../src/roles/client/attested-link.ts";
 import { SessionRun } from "../../src/roles/client/session-run.ts";
 import { openLink } from "../../src/roles/client/vault-link.ts";
 import { connectTcp, type Listening, listenTcp } from "../../src/system/tcp-stream.ts";
@@ -13,7 +13,7 @@ import { randomBytes, type Random } from "../support/seed.ts";
 import type { AttackStage } from "./stage.ts";
 
 /** The client role's own link to the stage's machine: it comes back by itself. */
-export async function openClient(stage: AttackStage): Promise<Link> {
+export async function openClient(stage: AttackStage): Promise<AttestedLink> {
   const { host, port } = stage.address;
   const config = {
     name: "my-dev",
@@ -28,13 +28,12 @@ export async function openClient(stage: AttackStage): Promise<Link> {
   };
   const context = memoryContext({ env: { HOME: stage.login.stateDir } });
   const options = {
-    tokenFile: undefined,
     reconnectMs: undefined,
     transport: undefined,
     verbose: 0,
     quiet: true,
   };
-  return openLink({ config, token: weakToken }, options, context);
+  return openLink({ config, accessToken: async () => weakToken }, options, context);
 }
 
 /** One session of a client, and when it was attached again. */
@@ -44,7 +43,11 @@ class LoadedSession {
   readonly comebacks: number[] = [];
   lostBytes = 0;
 
-  constructor(link: Link, wish: Partial<SessionOpenRequest>, output: (bytes: Uint8Array) => void) {
+  constructor(
+    link: AttestedLink,
+    wish: Partial<SessionOpenRequest>,
+    output: (bytes: Uint8Array) => void,
+  ) {
     const client = crypto.randomUUID();
     const request = {
       type: "session-open",
@@ -78,13 +81,13 @@ export class LineStream {
   #last = 0;
 
   /** Resolves once the first lines are there. */
-  static async begin(link: Link): Promise<LineStream> {
+  static async begin(link: AttestedLink): Promise<LineStream> {
     const lines = new LineStream(link);
     while (lines.count === 0) await Bun.sleep(5);
     return lines;
   }
 
-  private constructor(link: Link) {
+  private constructor(link: AttestedLink) {
     const decoder = new TextDecoder();
     this.session = new LoadedSession(link, { argv: ["/bin/sh", "-c", lineScript] }, (bytes) =>
       this.#receive(decoder.decode(bytes, { stream: true })),
@@ -138,13 +141,13 @@ export class EchoStream {
   #enough = false;
 
   /** Resolves once the first bytes came back. */
-  static async begin(link: Link, random: Random): Promise<EchoStream> {
+  static async begin(link: AttestedLink, random: Random): Promise<EchoStream> {
     const echo = new EchoStream(link, random);
     while (echo.bytes === 0) await Bun.sleep(5);
     return echo;
   }
 
-  private constructor(link: Link, random: Random) {
+  private constructor(link: AttestedLink, random: Random) {
     this.session = new LoadedSession(link, { argv: ["cat"] }, (bytes) => {
       this.#received.update(bytes);
       this.bytes += bytes.length;
@@ -179,7 +182,7 @@ export class ShellTalk {
   #asked = 0;
   #pid: string | undefined;
 
-  constructor(link: Link) {
+  constructor(link: AttestedLink) {
     const wish = { tty: true, rows: 24, cols: 200 };
     const decoder = new TextDecoder();
     this.session = new LoadedSession(link, wish, (bytes) => {
@@ -224,7 +227,7 @@ export class ForwardedPort {
   #enough = false;
   readonly #asking: Promise<void>;
 
-  constructor(link: Link) {
+  constructor(link: AttestedLink) {
     this.#target = listenTcp(loopback, {
       onConnection: (stream) => {
         const answer = async (): Promise<void> => {

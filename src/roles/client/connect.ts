@@ -8,10 +8,9 @@ import { finishedStatus, stoppedStatus } from "./exit-status.ts";
 import { type Forward, parseForward } from "./forward-spec.ts";
 import { Forwards } from "./forwards.ts";
 import { clientLimits } from "./limits.ts";
-import type { Link } from "./link.ts";
+import type { AttestedLink, LinkState } from "./attested-link.ts";
+import { overVault, type VaultWork } from "./over-vault.ts";
 import { Pipe } from "./pipe.ts";
-import { makeReady } from "./ready.ts";
-import { asFailure } from "./remote-failure.ts";
 import { configuredSource } from "./rootfs-source.ts";
 import {
   attachRequest,
@@ -21,13 +20,12 @@ import {
   terminalSize,
 } from "./session-request.ts";
 import type { SessionPlan } from "./session-run.ts";
-import { stopBefore } from "./stop-before.ts";
-import { linkFlags, openLink, readVault, reconnectMsOf, transportOf } from "./vault-link.ts";
+import { linkFlags, readVault, vaultPositional } from "./vault-link.ts";
 
 export const connect = defineCommand({
   name: "connect",
   summary: "Open the shell of a vault, and keep it over sleep and lost networks",
-  positionals: { vault: { name: "VAULT" } },
+  positionals: { vault: vaultPositional },
   flags: {
     forward: {
       short: "L",
@@ -51,12 +49,7 @@ export const connect = defineCommand({
     "the shell's own; 0 after ~. ; 4 token refused, 5 attestation failed, 6 no answer, 7 port in use or session taken over, 255 link lost for good",
   seeAlso: ["fly-vault help escapes", "fly-vault help config"],
   run: async ({ flags, positionals, global }, context) => {
-    const reconnectMs = reconnectMsOf(flags.reconnect);
-    const vault = await readVault(
-      positionals.vault,
-      { tokenFile: flags["token-file"], quiet: global.quiet },
-      context,
-    );
+    const vault = await readVault(positionals.vault, { flags, global }, context);
     const { config } = vault;
     const replaceWith = flags.reprovision
       ? await configuredSource(config, "--reprovision", context.env)
@@ -65,36 +58,20 @@ export const connect = defineCommand({
       void context.stderr.write(`${line}\r\n`).catch(() => undefined);
     const forwards = new Forwards(config.name, forwardsOf(flags.forward, config.forward), note);
     let console: Console | undefined;
-    const onState = (state: Parameters<Console["linkState"]>[0]): void => console?.linkState(state);
+    const work = async ({ link, started }: VaultWork): Promise<number> => {
+      forwards.use(link);
+      if (!global.quiet) for (const line of forwards.lines) await context.stderr.write(`${line}\n`);
+      if (flags["no-shell"]) return waitForever(link);
+      started();
+      if (!context.stdin.isTty) return pipeShell(context, link, config.name);
+      const escapes = flags.escape !== "none";
+      console = new Console(context, link, mainSession(context), { forwards, escapes });
+      return consoleStatus(await console.run(), config.name, context);
+    };
     try {
-      return await stopBefore(context, async (started, leaving) => {
-        const transport = transportOf(flags.transport);
-        const options = {
-          tokenFile: flags["token-file"],
-          reconnectMs,
-          transport,
-          ...global,
-          onState,
-        };
-        const link = await openLink(vault, options, context);
-        leaving(async () => link.close());
-        try {
-          await makeReady(link, config, { replaceWith, quiet: global.quiet, leaving }, context);
-          forwards.use(link);
-          if (!global.quiet)
-            for (const line of forwards.lines) await context.stderr.write(`${line}\n`);
-          if (flags["no-shell"]) return await waitForever(link);
-          started();
-          if (!context.stdin.isTty) return await pipeShell(context, link, config.name);
-          const escapes = flags.escape !== "none";
-          console = new Console(context, link, mainSession(context), { forwards, escapes });
-          return await consoleStatus(await console.run(), config.name, context);
-        } finally {
-          await link.close();
-        }
-      });
-    } catch (error) {
-      throw asFailure(error, config.name);
+      const onState = (state: LinkState): void => console?.linkState(state);
+      const wish = { flags, global, ready: { replaceWith }, onState };
+      return await overVault(vault, wish, context, work);
     } finally {
       forwards.close();
     }
@@ -152,7 +129,7 @@ async function consoleStatus(end: ConsoleEnd, vault: string, context: Context): 
   }
 }
 
-async function pipeShell(context: Context, link: Link, vault: string): Promise<number> {
+async function pipeShell(context: Context, link: AttestedLink, vault: string): Promise<number> {
   const client = randomName(context);
   const open = openRequest({ id: randomName(context), client, tty: false });
   const end = await new Pipe(context, link, { client, first: [open] }).run();
@@ -168,7 +145,7 @@ async function pipeShell(context: Context, link: Link, vault: string): Promise<n
 }
 
 /** Until a signal ends the command, or the link is lost for good. */
-async function waitForever(link: Link): Promise<never> {
+async function waitForever(link: AttestedLink): Promise<never> {
   for (;;) {
     const connection = await link.connection();
     await connection.closed;

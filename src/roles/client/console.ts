@@ -4,7 +4,7 @@ import type { Exit } from "../../protocol/message.ts";
 import { type EscapeAction, EscapeKeys, escapeHelp } from "./escape-keys.ts";
 import type { StopSignal } from "./exit-status.ts";
 import type { Forwards } from "./forwards.ts";
-import type { Link, LinkState } from "./link.ts";
+import type { AttestedLink, LinkState } from "./attested-link.ts";
 import { SessionRun, type SessionIo, type SessionPlan } from "./session-run.ts";
 import { terminalSize } from "./session-request.ts";
 import { StatusLine } from "./status-line.ts";
@@ -22,7 +22,7 @@ export type ConsoleEnd =
  */
 export class Console {
   readonly #context: Context;
-  readonly #link: Link;
+  readonly #link: AttestedLink;
   readonly #forwards: Forwards | undefined;
   readonly #run: SessionRun;
   readonly #modes = new TerminalModes();
@@ -32,7 +32,7 @@ export class Console {
 
   constructor(
     context: Context,
-    link: Link,
+    link: AttestedLink,
     plan: SessionPlan,
     options: { readonly forwards?: Forwards; readonly escapes?: boolean } = {},
   ) {

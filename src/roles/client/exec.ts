@@ -7,9 +7,9 @@ import type { Request } from "../../protocol/message.ts";
 import { Console } from "./console.ts";
 import { finishedStatus, stoppedStatus } from "./exit-status.ts";
 import { clientLimits } from "./limits.ts";
-import type { Link, LinkState } from "./link.ts";
+import type { AttestedLink, LinkState } from "./attested-link.ts";
+import { overVault, type VaultWork } from "./over-vault.ts";
 import { Pipe } from "./pipe.ts";
-import { makeReady } from "./ready.ts";
 import { asFailure } from "./remote-failure.ts";
 import {
   attachRequest,
@@ -19,13 +19,12 @@ import {
   terminalSize,
 } from "./session-request.ts";
 import type { SessionPlan } from "./session-run.ts";
-import { stopBefore } from "./stop-before.ts";
-import { linkFlags, openLink, readVault, reconnectMsOf, transportOf } from "./vault-link.ts";
+import { linkFlags, readVault, vaultPositional } from "./vault-link.ts";
 
 export const exec = defineCommand({
   name: "exec",
   summary: "Run a command in a vault, as a pipe",
-  positionals: { vault: { name: "VAULT" } },
+  positionals: { vault: vaultPositional },
   flags: {
     tty: {
       short: "t",
@@ -59,43 +58,25 @@ export const exec = defineCommand({
   seeAlso: ["fly-vault list-exec", "fly-vault help exit-codes"],
   run: async ({ flags, positionals, rest, global }, context) => {
     const wishes = wishesOf({ ...flags, rest });
-    const reconnectMs = reconnectMsOf(flags.reconnect) ?? clientLimits.reconnectMs;
-    const vault = await readVault(
-      positionals.vault,
-      { tokenFile: flags["token-file"], quiet: global.quiet },
-      context,
-    );
-    const { name } = vault.config;
+    const vault = await readVault(positionals.vault, { flags, global }, context);
     let console: Console | undefined;
-    const onState = (state: LinkState): void => console?.linkState(state);
-    try {
-      return await stopBefore(context, async (started, leaving) => {
-        const transport = transportOf(flags.transport);
-        const options = {
-          tokenFile: flags["token-file"],
-          reconnectMs,
-          transport,
-          ...global,
-          onState,
-        };
-        const link = await openLink(vault, options, context);
-        leaving(async () => link.close());
-        try {
-          await makeReady(link, vault.config, { quiet: global.quiet, leaving }, context);
-          started();
-          const plan = planOf(wishes, context);
-          if (!wishes.tty) return await runPipe(context, link, plan, name);
-          console = new Console(context, link, plan, { escapes: context.stdin.isTty });
-          const end = await console.run();
-          if (end.kind === "exit") return await finishedStatus(end.exit, context);
-          return end.kind === "left" ? 0 : stoppedStatus(end.signal);
-        } finally {
-          await link.close();
-        }
-      });
-    } catch (error) {
-      throw asFailure(error, name);
-    }
+    const work = async ({ link, config, started }: VaultWork): Promise<number> => {
+      started();
+      const plan = planOf(wishes, context);
+      if (!wishes.tty) return runPipe(context, link, plan, config.name);
+      console = new Console(context, link, plan, { escapes: context.stdin.isTty });
+      const end = await console.run();
+      if (end.kind === "exit") return finishedStatus(end.exit, context);
+      return end.kind === "left" ? 0 : stoppedStatus(end.signal);
+    };
+    const wish = {
+      flags,
+      global,
+      reconnectMs: clientLimits.reconnectMs,
+      ready: {},
+      onState: (state: LinkState) => console?.linkState(state),
+    };
+    return overVault(vault, wish, context, work);
   },
 });
 
@@ -171,7 +152,7 @@ function envOf(words: readonly string[], context: Context): Record<string, strin
 
 async function runPipe(
   context: Context,
-  link: Link,
+  link: AttestedLink,
   plan: SessionPlan,
   vault: string,
 ): Promise<number> {

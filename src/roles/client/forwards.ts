@@ -9,14 +9,14 @@ import { late, within } from "../../system/within.ts";
 import { answer } from "./answer.ts";
 import { type Forward, showForward } from "./forward-spec.ts";
 import { clientLimits } from "./limits.ts";
-import type { Link } from "./link.ts";
+import type { AttestedLink } from "./attested-link.ts";
 import { asFailure } from "./remote-failure.ts";
 
 /** Listeners here, each connection a stream to the vault. They outlive the link: new ones wait for it. */
 export class Forwards {
   readonly #vault: string;
   readonly #note: (line: string) => void;
-  readonly #linkReady = Promise.withResolvers<Link>();
+  readonly #linkReady = Promise.withResolvers<AttestedLink>();
   readonly #listeners: { readonly forward: Forward; readonly listening: Listening }[] = [];
   #connections = 0;
 
@@ -41,7 +41,7 @@ export class Forwards {
     return this.#connections;
   }
 
-  use(link: Link): void {
+  use(link: AttestedLink): void {
     this.#linkReady.resolve(link);
   }
 

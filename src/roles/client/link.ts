@@ -3,6 +3,7 @@ import { Failure } from "../../cli/failure.ts";
 import { closeCodes, type CloseReason, type Connection } from "../../quic/connection.ts";
 import type { Endpoint } from "../../quic/endpoint.ts";
 import { late, within } from "../../system/within.ts";
+import type { AttestedLink, LinkConnection, LinkState } from "./attested-link.ts";
 import { backoffMs } from "./backoff.ts";
 import { clientLimits } from "./limits.ts";
 import { type LinkSample, LinkWatch } from "./link-watch.ts";
@@ -30,15 +31,11 @@ export interface LinkOptions {
   readonly onState?: (state: LinkState) => void;
 }
 
-export type LinkState =
-  | { readonly kind: "up" }
-  | { readonly kind: "down"; readonly sinceMs: number; readonly attempt: number };
-
 /**
  * The attested connection to a vault, made again whenever it is lost. The first time everything that
  * goes wrong is final, but for a machine that is busy; later only what dialling again cannot cure.
  */
-export class Link {
+export class Link implements AttestedLink {
   readonly #options: LinkOptions;
   readonly #timer: ReturnType<typeof setInterval>;
   readonly #retryNow = new Wakeup();
@@ -90,7 +87,7 @@ export class Link {
   }
 
   /** Whether the link stands and it is by this connection. */
-  isCurrent(connection: Connection): boolean {
+  isCurrent(connection: LinkConnection): boolean {
     return this.#lost === undefined && this.#opened.connection === connection;
   }
 

@@ -13,7 +13,15 @@ import { topics } from "./topics.ts";
 export const program: Program = {
   name: "fly-vault",
   summary: "A whole Linux machine on Fly.io, worked on as if it sat under the desk",
-  commands: [connect, exec, listExec, provisionCommand, build, explain],
+  commands: [
+    // As `--help` lists them.
+    connect,
+    exec,
+    listExec,
+    provisionCommand,
+    build,
+    explain,
+  ],
   topics,
 };
 

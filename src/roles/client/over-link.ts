@@ -1,11 +1,11 @@
 import { StreamError } from "../../protocol/byte-stream.ts";
-import { type Connection, ConnectionClosed } from "../../quic/connection.ts";
-import type { Link } from "./link.ts";
+import { ConnectionClosed } from "../../quic/connection.ts";
+import type { AttestedLink, LinkConnection } from "./attested-link.ts";
 
 /** Does something that goes on where it stood when the link is lost: `attempt` is made again over each new connection. */
 export async function overLink<Result>(
-  link: Link,
-  attempt: (connection: Connection) => Promise<Result>,
+  link: AttestedLink,
+  attempt: (connection: LinkConnection) => Promise<Result>,
 ): Promise<Result> {
   for (let failures = 0; ; failures += 1) {
     const connection = await link.connection();

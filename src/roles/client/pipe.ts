@@ -2,7 +2,7 @@ import { BrokenPipe, type Context } from "../../cli/context.ts";
 import { Failure } from "../../cli/failure.ts";
 import type { Exit } from "../../protocol/message.ts";
 import { signalNumbers, type StopSignal } from "./exit-status.ts";
-import type { Link } from "./link.ts";
+import type { AttestedLink } from "./attested-link.ts";
 import { type SessionIo, SessionRun, type SessionPlan } from "./session-run.ts";
 
 export type PipeEnd =
@@ -20,7 +20,7 @@ export class Pipe {
   #broken: Error | undefined;
   #stops = 0;
 
-  constructor(context: Context, link: Link, plan: SessionPlan) {
+  constructor(context: Context, link: AttestedLink, plan: SessionPlan) {
     this.#context = context;
     const io: SessionIo = {
       output: (stream, bytes) => this.#show(stream, bytes),

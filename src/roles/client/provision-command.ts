@@ -5,18 +5,17 @@ import { limits } from "../../protocol/limits.ts";
 import type { Provisioned } from "../../protocol/message.ts";
 import { printableLine } from "../../protocol/printable-line.ts";
 import { clientLimits } from "./limits.ts";
+import { overVault, type VaultWork } from "./over-vault.ts";
 import { provision } from "./provision.ts";
-import { asFailure } from "./remote-failure.ts";
 import { warnOfRollback } from "./rollback-warning.ts";
 import { configuredSource, namedSource, type RootfsSource } from "./rootfs-source.ts";
-import { stopBefore } from "./stop-before.ts";
 import type { VaultConfig } from "./vault-config.ts";
-import { linkFlags, openLink, readVault, reconnectMsOf, transportOf } from "./vault-link.ts";
+import { linkFlags, readVault, vaultPositional } from "./vault-link.ts";
 
 export const provisionCommand = defineCommand({
   name: "provision",
   summary: "Replace the root filesystem of a vault, or go back to the one before",
-  positionals: { vault: { name: "VAULT" } },
+  positionals: { vault: vaultPositional },
   flags: {
     from: {
       value: "FILE|URL",
@@ -40,30 +39,17 @@ export const provisionCommand = defineCommand({
   run: async ({ flags, positionals, global }, context) => {
     const wish = wishOf(flags);
     const { quiet } = global;
-    const reconnectMs = reconnectMsOf(flags.reconnect) ?? clientLimits.provisionReconnectMs;
-    const tokenFile = flags["token-file"];
-    const vault = await readVault(positionals.vault, { tokenFile, quiet }, context);
-    const { name } = vault.config;
+    const vault = await readVault(positionals.vault, { flags, global }, context);
     const source = await sourceOf(wish, vault.config, context);
-    try {
-      return await stopBefore(context, async (_, leaving) => {
-        const transport = transportOf(flags.transport);
-        const options = { tokenFile, reconnectMs, transport, ...global };
-        const link = await openLink(vault, options, context);
-        leaving(async () => link.close());
-        try {
-          if (!quiet) await warnOfRollback(link, name, context);
-          const done = await provision(link, { vault: name, source, quiet, leaving }, context);
-          if (flags.json) await context.stdout.write(`${resultJson(done)}\n`);
-          else if (!quiet) await context.stderr.write(leftOut(done));
-          return 0;
-        } finally {
-          await link.close();
-        }
-      });
-    } catch (error) {
-      throw asFailure(error, name);
-    }
+    const work = async ({ link, config, leaving }: VaultWork): Promise<number> => {
+      if (!quiet) await warnOfRollback(link, config.name, context);
+      const done = await provision(link, { vault: config.name, source, quiet, leaving }, context);
+      if (flags.json) await context.stdout.write(`${resultJson(done)}\n`);
+      else if (!quiet) await context.stderr.write(leftOut(done));
+      return 0;
+    };
+    const reconnectMs = clientLimits.provisionReconnectMs;
+    return overVault(vault, { flags, global, reconnectMs }, context, work);
   },
 });
 

@@ -15,10 +15,9 @@ import {
   type ProvisionRequest,
   request,
 } from "../../protocol/message.ts";
-import type { Connection } from "../../quic/connection.ts";
 import { answer } from "./answer.ts";
 import { clientLimits } from "./limits.ts";
-import type { Link } from "./link.ts";
+import type { AttestedLink, LinkConnection } from "./attested-link.ts";
 import { overLink } from "./over-link.ts";
 import type { FileLook, RootfsFile } from "./rootfs-file.ts";
 
@@ -40,7 +39,7 @@ export interface ProvisionEvents {
 
 /** One provisioning over as many connections as it takes. The machine says where an upload stands, so no byte goes twice. */
 export class ProvisionRun {
-  readonly #link: Link;
+  readonly #link: AttestedLink;
   readonly #plan: ProvisionPlan;
   readonly #events: ProvisionEvents;
   #attached = false;
@@ -49,7 +48,7 @@ export class ProvisionRun {
   #asking: Promise<unknown> = Promise.resolve();
   #restarts = 0;
 
-  constructor(link: Link, plan: ProvisionPlan, events: ProvisionEvents) {
+  constructor(link: AttestedLink, plan: ProvisionPlan, events: ProvisionEvents) {
     this.#link = link;
     this.#plan = plan;
     this.#events = events;
@@ -68,7 +67,7 @@ export class ProvisionRun {
     return overLink(this.#link, (connection) => this.#askToCancel(connection));
   }
 
-  async #askToCancel(connection: Connection): Promise<boolean> {
+  async #askToCancel(connection: LinkConnection): Promise<boolean> {
     const frames = new FrameStream(await connection.openStream());
     const { id } = this.#plan.request;
     try {
@@ -81,7 +80,7 @@ export class ProvisionRun {
     }
   }
 
-  async #attach(connection: Connection): Promise<Provisioned> {
+  async #attach(connection: LinkConnection): Promise<Provisioned> {
     const frames = new FrameStream(await connection.openStream());
     const turn = { over: false };
     try {

@@ -6,7 +6,7 @@ import { RemoteError } from "../../protocol/errors.ts";
 import type { Progress as RemoteProgress, Provisioned } from "../../protocol/message.ts";
 import { late, within } from "../../system/within.ts";
 import { clientLimits } from "./limits.ts";
-import type { Link } from "./link.ts";
+import type { AttestedLink } from "./attested-link.ts";
 import { progressLine, type Sent } from "./provision-line.ts";
 import { type ProvisionEvents, type ProvisionPlan, ProvisionRun } from "./provision-run.ts";
 import { asFailure } from "./remote-failure.ts";
@@ -25,7 +25,7 @@ export interface ProvisionOptions {
 
 /** Sends the archive, or its address, and waits until the machine runs it. Rejects with `Failure`. */
 export async function provision(
-  link: Link,
+  link: AttestedLink,
   options: ProvisionOptions,
   context: Context,
 ): Promise<Provisioned> {

@@ -1,6 +1,6 @@
 import type { Context } from "../../cli/context.ts";
 import { Failure } from "../../cli/failure.ts";
-import type { Link } from "./link.ts";
+import type { AttestedLink } from "./attested-link.ts";
 import { provision } from "./provision.ts";
 import { configuredSource, type RootfsSource } from "./rootfs-source.ts";
 import { warnOfRollback } from "./rollback-warning.ts";
@@ -16,7 +16,7 @@ export interface ReadyOptions {
 
 /** A machine that is cold gets its root filesystem first; one that has one gets another only on request. */
 export async function makeReady(
-  link: Link,
+  link: AttestedLink,
   config: VaultConfig,
   options: ReadyOptions,
   context: Context,

@@ -1,10 +1,14 @@
 import type { Context } from "../../cli/context.ts";
 import { limits } from "../../protocol/limits.ts";
 import { printableLine } from "../../protocol/printable-line.ts";
-import type { Link } from "./link.ts";
+import type { AttestedLink } from "./attested-link.ts";
 
 /** A machine that went back by itself says so until it is provisioned again: what one works in is not what one sent. */
-export async function warnOfRollback(link: Link, vault: string, context: Context): Promise<void> {
+export async function warnOfRollback(
+  link: AttestedLink,
+  vault: string,
+  context: Context,
+): Promise<void> {
   const rollback = link.login.status.rolled_back;
   if (rollback === undefined) return;
   const { sha256, because } = rollback;

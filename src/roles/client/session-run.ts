@@ -9,11 +9,10 @@ import {
   sessionReplySchema,
 } from "../../protocol/message.ts";
 import { SessionClient, type SessionEvent } from "../../protocol/session-client.ts";
-import type { Connection } from "../../quic/connection.ts";
 import { within } from "../../system/within.ts";
 import { answer } from "./answer.ts";
 import { clientLimits } from "./limits.ts";
-import type { Link } from "./link.ts";
+import type { AttestedLink, LinkConnection } from "./attested-link.ts";
 import { overLink } from "./over-link.ts";
 import { Wakeup } from "./wakeup.ts";
 
@@ -35,7 +34,7 @@ export interface SessionPlan {
 
 /** One session over as many connections as it takes. Bytes are counted, so none is lost or shown twice. */
 export class SessionRun {
-  readonly #link: Link;
+  readonly #link: AttestedLink;
   readonly #plan: SessionPlan;
   readonly #io: SessionIo;
   readonly #client = new SessionClient();
@@ -43,7 +42,7 @@ export class SessionRun {
   readonly #room = new Wakeup();
   #reply: SessionReply | undefined;
 
-  constructor(link: Link, plan: SessionPlan, io: SessionIo) {
+  constructor(link: AttestedLink, plan: SessionPlan, io: SessionIo) {
     this.#link = link;
     this.#plan = plan;
     this.#io = io;
@@ -90,7 +89,7 @@ export class SessionRun {
     this.#toSend.call();
   }
 
-  async #attach(connection: Connection): Promise<Exit> {
+  async #attach(connection: LinkConnection): Promise<Exit> {
     const again = this.#reply !== undefined;
     const { frames, reply } = await this.#begin(connection);
     this.#reply = reply;
@@ -118,7 +117,7 @@ export class SessionRun {
     this.#toSend.call();
   }
 
-  async #begin(connection: Connection): Promise<{ frames: FrameStream; reply: SessionReply }> {
+  async #begin(connection: LinkConnection): Promise<{ frames: FrameStream; reply: SessionReply }> {
     const requests = this.#reply === undefined ? this.#plan.first : [this.#again(this.#reply)];
     let refused: RemoteError | undefined;
     for (const message of requests) {

@@ -1,4 +1,4 @@
-import type { Flags } from "../../cli/command.ts";
+import type { Flags, GlobalOptions } from "../../cli/command.ts";
 import type { Context } from "../../cli/context.ts";
 import { parseDuration } from "../../cli/duration.ts";
 import { cacheDirectory, stateDirectory } from "../../cli/paths.ts";
@@ -8,7 +8,8 @@ import { JwksCache } from "../../fly/jwks.ts";
 import type { Status } from "../../protocol/message.ts";
 import { readAccessToken } from "./access-token.ts";
 import { KnownMachines } from "./known-machines.ts";
-import { Link, type LinkOptions, type OpenedConnection } from "./link.ts";
+import type { AttestedLink, LinkState } from "./attested-link.ts";
+import { Link, type OpenedConnection } from "./link.ts";
 import { type LoginOptions, performLogin } from "./login.ts";
 import { type TransportWish, transportWishes } from "./transport.ts";
 import { loadVault, type VaultConfig } from "./vault-config.ts";
@@ -25,41 +26,63 @@ export const linkFlags = {
   },
 } as const satisfies Flags;
 
+/** The vault a command is about: left out where the environment says which. */
+export const vaultPositional = { name: "VAULT", optional: true } as const;
+
+/** As the parser gives them. */
+export type LinkFlagValues = { readonly [K in keyof typeof linkFlags]: string | undefined };
+
 export interface VaultLinkOptions {
-  readonly tokenFile: string | undefined;
   readonly reconnectMs: number | undefined;
   readonly transport: TransportWish | undefined;
   readonly verbose: number;
   readonly quiet: boolean;
-  readonly onState?: NonNullable<LinkOptions["onState"]>;
+  readonly onState?: (state: LinkState) => void;
 }
 
 export interface Vault {
   readonly config: VaultConfig;
-  readonly token: string;
+  /** Looks it up the first time it is needed: a command that finds a link standing needs none. */
+  readonly accessToken: () => Promise<string>;
 }
 
-/** Reads configuration and token; nothing is sent. Warnings go to stderr. */
+/** Reads the configuration; nothing is sent. Warnings go to stderr. */
 export async function readVault(
-  name: string,
-  options: Pick<VaultLinkOptions, "tokenFile" | "quiet">,
+  said: string | undefined,
+  { flags, global }: { readonly flags: LinkFlagValues; readonly global: GlobalOptions },
   context: Context,
 ): Promise<Vault> {
-  const { vault: config, warnings } = loadVault(name, context.env);
-  const access = await readAccessToken(config, context, options.tokenFile);
-  // A script cannot do anything about a weak token; a person at a terminal can.
-  const shown = context.stderr.isTty ? [...warnings, ...access.warnings] : warnings;
-  if (!options.quiet)
-    for (const warning of shown) await context.stderr.write(`warning: ${warning}\n`);
-  return { config, token: access.token };
+  // A mistake in the words comes before one in a file.
+  reconnectMsOf(flags.reconnect);
+  const { vault: config, warnings } = loadVault(chosenVault(said, context), context.env);
+  const warn = async (lines: readonly string[]): Promise<void> => {
+    if (global.quiet) return;
+    for (const line of lines) await context.stderr.write(`warning: ${line}\n`);
+  };
+  await warn(warnings);
+  const read = async (): Promise<string> => {
+    const access = await readAccessToken(config, context, flags["token-file"]);
+    // A script cannot do anything about a weak token; a person at a terminal can.
+    if (context.stderr.isTty) await warn(access.warnings);
+    return access.token;
+  };
+  let reading: Promise<string> | undefined;
+  return { config, accessToken: async () => (reading ??= read()) };
+}
+
+function chosenVault(said: string | undefined, { env }: Context): string {
+  const name = said ?? env["FLY_VAULT_VAULT"];
+  if (name === undefined || name === "") throw new UsageError("VAULT is missing");
+  return name;
 }
 
 export async function openLink(
   vault: Vault,
   options: VaultLinkOptions,
   context: Context,
-): Promise<Link> {
-  const opener = new Opener(vault, options, context);
+): Promise<AttestedLink> {
+  // Before anything is sent: a token that is missing is no reason to wake a machine.
+  const opener = new Opener(vault.config, await vault.accessToken(), options, context);
   return Link.open({
     vault: vault.config.name,
     open: () => opener.open(),
@@ -84,17 +107,19 @@ export function transportOf(text: string | undefined): TransportWish | undefined
 }
 
 class Opener {
-  readonly #vault: Vault;
+  readonly #config: VaultConfig;
+  readonly #token: string;
   readonly #options: VaultLinkOptions;
   readonly #context: Context;
   readonly #dialler: VaultDialler;
   readonly #jwks: JwksCache;
 
-  constructor(vault: Vault, options: VaultLinkOptions, context: Context) {
-    this.#vault = vault;
+  constructor(config: VaultConfig, token: string, options: VaultLinkOptions, context: Context) {
+    this.#config = config;
+    this.#token = token;
     this.#options = options;
     this.#context = context;
-    this.#dialler = new VaultDialler(vault.config, options, context);
+    this.#dialler = new VaultDialler(config, options, context);
     this.#jwks = new JwksCache({
       cacheDir: cacheDirectory(context.env),
       wallMs: context.wallMs,
@@ -103,7 +128,7 @@ class Opener {
   }
 
   async open(): Promise<OpenedConnection> {
-    const { org } = this.#vault.config;
+    const { org } = this.#config;
     const startedMs = this.#context.monotonicMs();
     const { endpoint, connection, transport, notices } = await this.#dialler.dial();
     const dialledMs = this.#context.monotonicMs();
@@ -125,7 +150,7 @@ class Opener {
   }
 
   #loginOptions(): LoginOptions {
-    const { config, token } = this.#vault;
+    const config = this.#config;
     const { env, monotonicMs, wallMs, randomBytes } = this.#context;
     return {
       vault: {
@@ -135,7 +160,7 @@ class Opener {
         machineId: config.machine_id,
         issuer: config.issuer,
       },
-      accessToken: token,
+      accessToken: this.#token,
       jwks: this.#jwks,
       knownMachines: new KnownMachines(stateDirectory(env)),
       onFirstUse: (machine) =>
