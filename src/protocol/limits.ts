@@ -40,6 +40,8 @@ export const limits = {
   /** Sessions in a list, and how much of each command and note it shows. */
   sessionsMax: 512,
   listedCharsMax: 1024,
+  /** Lines of init's own log that it keeps and tells. */
+  logLinesMax: 200,
 
   /** Sessions: output kept for a client that is away (per stream), and finished sessions kept. */
   ringBytes: 4 * 1024 * 1024,

@@ -128,6 +128,11 @@ export const requestSchema = v.variant("type", [
   }),
   provision,
   v.object({ type: v.literal("provision-cancel"), id: name }),
+  /** The last lines of init's own log. */
+  v.object({
+    type: v.literal("init-log"),
+    lines: v.pipe(v.number(), v.integer(), v.minValue(0), v.maxValue(limits.logLinesMax)),
+  }),
 ]);
 
 export type Request = v.InferOutput<typeof requestSchema>;
@@ -212,6 +217,8 @@ export const sessionListSchema = v.object({
       pid: v.nullable(v.number()),
       attached: v.boolean(),
       clients: v.number(),
+      /** Of a login shell on a terminal: nothing else is in its foreground. */
+      at_prompt: v.optional(v.boolean()),
       stdout_bytes: v.number(),
       stderr_bytes: v.number(),
       started_at: text,
@@ -222,6 +229,9 @@ export const sessionListSchema = v.object({
   ),
 });
 export type SessionList = v.InferOutput<typeof sessionListSchema>;
+
+/** Reply to `init-log`: the oldest line first. */
+export const initLogReplySchema = v.object({ lines: v.array(v.string()) });
 
 /** Reply to `provision`. */
 export const provisionReplySchema = v.object({

@@ -26,6 +26,8 @@ export interface KeeperServices {
   readonly provision: (frames: FrameStream, request: ProvisionRequest) => Promise<void>;
   /** Whether it could still be cancelled. */
   readonly cancelProvision: (id: string) => Promise<boolean>;
+  /** The last lines of our own log. */
+  readonly recentLog: (lines: number) => string[];
   readonly log: Log;
 }
 
@@ -93,6 +95,9 @@ async function answer(frames: FrameStream, services: KeeperServices): Promise<vo
       return;
     case "provision-cancel":
       await reply(frames, encodeJson({ cancelled: await services.cancelProvision(request.id) }));
+      return;
+    case "init-log":
+      await reply(frames, encodeJson({ lines: services.recentLog(request.lines) }));
       return;
     case "forward":
       throw new RemoteError("unsupported", "Forwards are not served here");

@@ -22,10 +22,15 @@ import type { InitOptions } from "./options.ts";
 import { markProven } from "./provision/provision.ts";
 import { repairAtBoot } from "./provision/repair.ts";
 import { Provisioning } from "./provisioning.ts";
+import type { RecentLog } from "./recent-log.ts";
 import { type Secrets, takeSecrets } from "./secrets.ts";
 
 /** The machine's boot, top to bottom, and its end. */
-export async function runKeeper(options: InitOptions, context: Context, log: Log): Promise<number> {
+export async function runKeeper(
+  options: InitOptions,
+  context: Context,
+  { log, recentLog }: { readonly log: Log; readonly recentLog: RecentLog },
+): Promise<number> {
   const stopAsked = nextStop(context);
   const secrets = takeSecrets(context.env);
   if (secrets.login === undefined)
@@ -63,6 +68,7 @@ export async function runKeeper(options: InitOptions, context: Context, log: Log
         sessions,
         provision: async (frames, request) => provisioning.serve(frames, request),
         cancelProvision: async (id) => provisioning.cancel(id),
+        recentLog: (lines) => recentLog.last(lines),
         log,
       }),
   });

@@ -87,6 +87,10 @@ export const initLimits = {
   accountFileBytesMax: 1024 * 1024,
   accountLinesMax: 20_000,
 
+  /** Our own log, kept for those who ask in the machine, and how long they wait for the keeper. */
+  recentLogCharsMax: 1024,
+  selfReportMs: 2000,
+
   /** A new root filesystem whose init ends within this time after its start gives way to the one before. */
   probationMs: 30_000,
   /** How so many provisionings ended is remembered, for clients that lost their link just then. */

@@ -19,6 +19,7 @@ export function describeSession(session: Session): SessionList["sessions"][numbe
     pid: running ? (program.insidePid ?? null) : null,
     attached: session.attached,
     clients: session.clientCount,
+    ...(session.isAtPrompt ? { at_prompt: true } : {}),
     stdout_bytes: state.stdout.endOffset,
     stderr_bytes: state.stderr.endOffset,
     started_at: new Date(session.startedAtMs).toISOString(),

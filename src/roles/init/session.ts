@@ -127,6 +127,11 @@ export class Session {
     return this.#clients.size > 0;
   }
 
+  /** A login shell with nothing else in its foreground: nobody waits for what it does. */
+  get isAtPrompt(): boolean {
+    return !this.#ended && this.request.argv === undefined && this.#process.leadsForeground();
+  }
+
   get clientCount(): number {
     return this.#clients.size;
   }

@@ -82,6 +82,7 @@ class Stage {
       stdout: new DescriptorReader(stdout.readFd),
       stderr: undefined,
       waiting: () => 0,
+      leadsForeground: () => false,
       ended: promise,
       resize: () => undefined,
       signal: () => undefined,
