@@ -76,7 +76,11 @@ function keeperProgram(argv: readonly string[]): Program {
       }
     },
   });
-  return { name: "init", summary: "the machine's side of fly-vault", commands: [keeper, ...selfReports] };
+  return {
+    name: "init",
+    summary: "the machine's side of fly-vault",
+    commands: [keeper, ...selfReports],
+  };
 }
 
 function fixOf(error: RemoteError): { readonly fix?: string } {
