@@ -6,6 +6,8 @@ export type Call =
   | { readonly kind: "lease"; readonly nonce: string | undefined }
   | { readonly kind: "renew"; readonly nonce: string }
   | { readonly kind: "read" }
+  /** How many sessions are open in it. */
+  | { readonly kind: "sessions" }
   | { readonly kind: "cordon"; readonly nonce: string }
   | {
       readonly kind: "update";
@@ -23,6 +25,7 @@ export type Call =
 export type Answer =
   | { readonly kind: "leased"; readonly nonce: string }
   | { readonly kind: "seen"; readonly view: MachineView }
+  | { readonly kind: "counted"; readonly open: number }
   | { readonly kind: "done" }
   | { readonly kind: "fault"; readonly fault: Fault };
 

@@ -3,7 +3,7 @@ export type Goal = "new" | "old" | "out";
 
 /** What is done for a machine right now. */
 export type TourStep =
-  | ("lease" | "look" | "cordon" | "update" | "launch" | "settle")
+  | ("lease" | "look" | "drain" | "cordon" | "update" | "launch" | "settle")
   | ("start" | "health" | "handshake" | "soak")
   | ("uncordon" | "release" | "over");
 

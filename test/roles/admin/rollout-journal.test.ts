@@ -37,6 +37,7 @@ const options = {
   soakMs: 0,
   startMs: 1_000,
   healthMs: 1_000,
+  drainMs: 0,
   leaseSeconds: 30,
   handshake: false,
 };

@@ -54,6 +54,7 @@ function roughWeather(random: Random, sick: ReadonlySet<number>): Weather {
     napping: sometimes(0.2, 0.01),
     stale: sometimes(0.3, 0.05),
     silent: sometimes(0.2, 0.02),
+    busy: random() * 0.9,
   };
 }
 
@@ -74,6 +75,7 @@ test(
           canary: between(random, 0, 3),
           unavailableMax: between(random, 1, 4),
           handshake: random() < 0.5,
+          drainMs: random() < 0.3 ? between(random, 1, 60_000) : 0,
         },
         weather,
       });
