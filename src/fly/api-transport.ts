@@ -6,6 +6,7 @@ import { type ApiErrorKind, errorKind, MachinesApiError } from "./api-error.ts";
 import { apiLimits } from "./api-limits.ts";
 import { ApiPace } from "./api-pace.ts";
 import { readBounded } from "./bounded-body.ts";
+import { wasNeverSent } from "./never-sent.ts";
 
 export interface ApiRequest {
   readonly method: "GET" | "POST" | "PATCH" | "DELETE";
@@ -154,11 +155,9 @@ export class ApiTransport {
     error: unknown,
     about: { readonly action: string; readonly requestId: string | undefined },
   ): MachinesApiError {
-    const code = error instanceof Error && "code" in error ? String(error.code) : "";
     const message = error instanceof Error ? error.message : String(error);
-    const isBefore = neverSent.test(code) || /handshake/iu.test(message);
     return new MachinesApiError(
-      isBefore ? "unreachable" : "lost",
+      wasNeverSent(error) ? "unreachable" : "lost",
       redact(message, this.#token),
       about,
     );
@@ -170,10 +169,6 @@ export class ApiTransport {
     return (retryAfterMs ?? 0) + Math.ceil(this.#clock.random() * ceiling);
   }
 }
-
-/** No address, no way there, nobody listening, or not who it should be. */
-const neverSent =
-  /ConnectionRefused|ECONNREFUSED|ENOTFOUND|EAI_|EHOSTUNREACH|ENETUNREACH|DNS|FailedToOpenSocket|CERT|VERIFY|TLS|SSL/iu;
 
 type Outcome =
   | { readonly kind: "answer"; readonly answer: ApiAnswer }

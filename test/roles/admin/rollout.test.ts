@@ -91,7 +91,7 @@ test(
         done = await on.resume();
       // A lease that only its life can end.
       if (on.fleet.secretive) await on.rest(31_000);
-      const held = weather.stolen > 0 || weather.napping > 0 || on.fleet.secretive;
+      const held = weather.stolen > 0 || on.fleet.secretive;
       // A lease that is not at hand may keep a machine cordoned while the next one goes back.
       const { concurrency, unavailableMax } = done!.state.plan.options;
       const bounded = on.fleet.cordonedMax <= Math.min(concurrency, unavailableMax);
