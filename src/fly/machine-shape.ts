@@ -152,3 +152,11 @@ export function isVolumeGone(volume: FlyVolume): boolean {
 export function isMachineGone(machine: FlyMachine): boolean {
   return ["destroyed", "destroying", "replaced", "migrated"].includes(machine.state);
 }
+
+/**
+ * Whether it runs or is on its way there. What is known of no state, a failed launch or a word that
+ * Fly has invented since, does not: an update is not what starts it.
+ */
+export function isMachineRunning({ state }: { readonly state: string }): boolean {
+  return ["started", "starting", "restarting", "replacing", "updating"].includes(state);
+}

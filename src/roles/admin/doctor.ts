@@ -92,7 +92,11 @@ function countedClients(
   calls: CallCounts,
 ): { readonly account: AccountApi; readonly api: MachinesApi } {
   const controller = new AbortController();
-  context.onStop((signal) => controller.abort(new Interrupted(signal)));
+  // A second Ctrl-C finds nobody listening and ends the program as it always does.
+  const unsubscribe = context.onStop((signal) => {
+    unsubscribe();
+    controller.abort(new Interrupted(signal));
+  });
   const { signal } = controller;
   const transport = new ApiTransport({
     base,

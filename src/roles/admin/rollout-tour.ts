@@ -17,7 +17,7 @@ import { holderLimitMs, Patience } from "./rollout-patience.ts";
 import type { Outcome } from "./rollout-record.ts";
 import { requestOf } from "./rollout-request.ts";
 import type { MachineProgress } from "./rollout-state.ts";
-import type { Goal, TourStep, TourView } from "./rollout-step.ts";
+import { type Goal, successOf, type TourStep, type TourView } from "./rollout-step.ts";
 import type { TourHost } from "./rollout-tour-host.ts";
 
 /**
@@ -171,6 +171,9 @@ export class RolloutTour implements TourView {
   }
 
   #leased(nonce: string, nowMs: number): void {
+    // Others did not wait for one that was held up; now it waits for them.
+    const gotBack = this.goal === "old" && this.#patience.isHeldUp && !this.#isCordoned;
+    this.parked ||= gotBack && this.#host.othersAtWork(this);
     this.#patience.noteLeased();
     this.#lease = new RolloutLease(
       nonce,
@@ -245,7 +248,7 @@ export class RolloutTour implements TourView {
     // Another version is an answer from before.
     const isUnsettled = isPassing(view) || view.version !== this.#view?.version;
     if (isUnsettled && this.#mayWait(nowMs)) this.#go("settle", nowMs, rolloutLimits.retryMs);
-    else this.#leave(this.#success(), nowMs);
+    else this.#leave({ outcome: successOf(this.goal, this.#launch) }, nowMs);
   }
 
   #enterGates(version: string, nowMs: number): void {
@@ -255,18 +258,14 @@ export class RolloutTour implements TourView {
 
   #obey(verdict: ReturnType<GateWatch["see"]>, nowMs: number): void {
     if (verdict.kind === "failed") this.#fail(verdict.reason, nowMs);
-    else if (verdict.kind === "passed") this.#leave(this.#success(), nowMs);
+    else if (verdict.kind === "passed")
+      this.#leave({ outcome: successOf(this.goal, this.#launch) }, nowMs);
     else this.#go(this.#gate?.step ?? "look", nowMs, verdict.pauseMs);
   }
 
   #obeyDrain(verdict: DrainVerdict, nowMs: number): void {
     if (verdict.kind === "cut") this.#host.cut(this, verdict);
     this.#go(verdict.kind === "wait" ? "drain" : "look", nowMs, verdict.pauseMs);
-  }
-
-  #success(): { outcome: Outcome } {
-    if (this.goal === "old") return { outcome: "rolled-back" };
-    return { outcome: this.#launch ? "updated" : "stopped" };
   }
 
   #handleFault(fault: Fault, nowMs: number): void {

@@ -69,6 +69,10 @@ export class Rollout {
       record: (record) => this.#record(record),
       call: (machine, call) => this.#outputs.push({ kind: "call", machine, call }),
       told: (tour) => this.#tell(tour),
+      othersAtWork: (tour) =>
+        [...this.#tours.values()].some(
+          (other) => other !== tour && !other.parked && !other.isHeldUp,
+        ),
       cut: ({ id: machine }, { sessions, reason }) => {
         this.#sessionsCut += sessions ?? 0;
         this.#notice({ kind: "cut", machine, sessions, reason });

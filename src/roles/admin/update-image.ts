@@ -49,13 +49,15 @@ export const tenantUpdateImage = defineCommand({
     "8 rolled back, or only partly done; 130 after the second Ctrl-C",
   run: async ({ flags, global }, context) => {
     const output = { json: flags.json, quiet: global.quiet };
+    const warn = async (words: string): Promise<void> =>
+      context.stderr.write(`warning: ${words}\n`);
     const folder = `${stateDirectory(context.env)}/rollouts`;
     if (flags.resume !== undefined) {
       checkAlone(flags);
       const { resume: id, handshake } = flags;
       return runOnApi(context, async () => {
         const { api, base } = await openConnection(flags, context);
-        const rollouts = await openRollouts(folder, { app: api.app, apiBase: base });
+        const rollouts = await openRollouts(folder, { app: api.app, apiBase: base }, warn);
         const opened = await rollouts.resume(id, new Date(context.wallMs()), async (state) => {
           if (state.plan.options.handshake && handshake !== false)
             await checkReachable(api, state.machines);
@@ -93,7 +95,7 @@ export const tenantUpdateImage = defineCommand({
       if (plan.targets.length === 0) return nothingToDo(plan, output, context);
       // Whoever does not like the plan has had Ctrl-C.
       await api.pause(0);
-      const rollouts = await openRollouts(folder, { app: api.app, apiBase: base });
+      const rollouts = await openRollouts(folder, { app: api.app, apiBase: base }, warn);
       const mark = Buffer.from(context.randomBytes(8)).toString("hex");
       const opened = await rollouts.begin(
         { image, options, plan, mark },
