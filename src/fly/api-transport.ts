@@ -43,6 +43,7 @@ export class ApiTransport {
   readonly #userAgent: string;
   readonly #clock: ApiClock;
   readonly #attemptsMax: number;
+  readonly #callTimeoutMs: number;
   readonly #observe: ApiObserver | undefined;
   readonly #pace: ApiPace;
   readonly #cookies = new CookieJar();
@@ -54,6 +55,7 @@ export class ApiTransport {
     readonly clock: ApiClock;
     /** For those who ask again by themselves. */
     readonly attemptsMax?: number;
+    readonly callTimeoutMs?: number;
     readonly observe?: ApiObserver;
   }) {
     this.#base = options.base.replace(/\/+$/u, "");
@@ -61,6 +63,7 @@ export class ApiTransport {
     this.#userAgent = options.userAgent;
     this.#clock = options.clock;
     this.#attemptsMax = options.attemptsMax ?? apiLimits.attemptsMax;
+    this.#callTimeoutMs = options.callTimeoutMs ?? apiLimits.callTimeoutMs;
     this.#observe = options.observe;
     this.#pace = new ApiPace(options.clock);
   }
@@ -86,7 +89,7 @@ export class ApiTransport {
     for (const [name, value] of Object.entries(request.query ?? {})) {
       url.searchParams.append(name, value);
     }
-    const timeout = AbortSignal.timeout(apiLimits.callTimeoutMs + (request.extraTimeoutMs ?? 0));
+    const timeout = AbortSignal.timeout(this.#callTimeoutMs + (request.extraTimeoutMs ?? 0));
     const signal =
       request.signal === undefined ? timeout : AbortSignal.any([timeout, request.signal]);
     let requestId: string | undefined;

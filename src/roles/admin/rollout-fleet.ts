@@ -115,13 +115,28 @@ export class RolloutFleet {
 
   /** All of the configuration as it is, but for the image: what is left out would be removed. */
   async #update(id: string, call: Extract<Call, { kind: "update" }>): Promise<Answer> {
-    const machine = this.#seen.get(id) ?? (await this.#api.readMachine(id));
+    const machine = await this.#latest(id, call.version);
     const wish = {
       config: { ...configOf(machine), image: call.image },
       current_version: call.version,
       ...(call.launch ? {} : { skip_launch: true }),
     };
     return this.#look(await this.#api.updateMachine(id, wish, { leaseNonce: call.nonce }));
+  }
+
+  /**
+   * Metadata may be changed without the lease, and without a new version: what was changed since the look
+   * would be put back. So it is looked at once more, right before.
+   */
+  async #latest(id: string, version: string): Promise<FlyMachine> {
+    const known = this.#seen.get(id);
+    if (known === undefined) return this.#api.readMachine(id);
+    const fresh = await this.#api.readMachine(id).catch((error: unknown) => {
+      if (error instanceof MachinesApiError && error.kind !== "unauthorised") return known;
+      throw error;
+    });
+    const isIt = fresh.config != null && viewOf(fresh).version === version;
+    return isIt ? fresh : known;
   }
 
   /**

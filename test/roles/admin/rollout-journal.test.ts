@@ -207,6 +207,17 @@ test("a damaged journal stops no other rollout, and is named", async () => {
   expect(warnings[0]).toContain("may have left leases and cordons");
 });
 
+test("a day has so many names for journals and no more", async () => {
+  for (let number = 1; number <= rolloutLimits.idAttemptsMax; number += 1)
+    writeFileSync(join(folder, `r-20261123-${number}.jsonl`), "");
+  const error = await rejection(RolloutJournal.create(folder, "20261123", plan));
+  expect(error).toMatchObject({
+    code: "FV-SYS-001",
+    message: expect.stringContaining("no free name"),
+  });
+  expect(readdirSync(folder).length).toBe(rolloutLimits.idAttemptsMax);
+});
+
 test("of finished journals the newest stay, of others all", async () => {
   const count = rolloutLimits.journalsKept + 5;
   for (let number = 1; number <= count; number += 1) {
