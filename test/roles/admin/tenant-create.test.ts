@@ -268,3 +268,12 @@ test("a machine that cannot be looked at any more may be another run's, and is l
   expect([result.exitCode, result.out, others]).toEqual([8, "", [0]]);
   expect(await counts(on)).toEqual([1, 1]);
 });
+
+test("a region that is well written and unknown to Fly is refused by Fly, and nothing is left", async () => {
+  const on = await open();
+  const text = templateText.replace('region = "ord"', 'region = "zzz"');
+  const result = await on.admin("tenant", "create", "acme", "--template", on.write("z.toml", text));
+  expect([result.exitCode === 0, result.out]).toEqual([false, ""]);
+  expect(result.err).toContain("zzz");
+  expect([await on.machines(), await on.volumes()]).toEqual([[], []]);
+});
