@@ -66,6 +66,6 @@ export function holderLimitMs(
   { leaseSeconds }: { readonly leaseSeconds: number },
   clearing: boolean,
 ): number {
-  const { heldMs, heldWhileClearingMs } = rolloutLimits;
-  return leaseSeconds * 1_000 + (clearing ? heldWhileClearingMs : heldMs);
+  const moreMs = clearing ? rolloutLimits.heldWhileClearingMs : rolloutLimits.heldMs;
+  return leaseSeconds * 1_000 + moreMs;
 }

@@ -61,6 +61,7 @@ function keeperProgram(argv: readonly string[]): Program {
           "output kept of all sessions together (default 256M, or an eighth of a smaller memory)",
       },
     },
+    seeAlso: ["init sessions", "init log"],
     run: async ({ flags }, context) => {
       const options = readOptions(flags, context.env);
       const recentLog = new RecentLog();

@@ -18,24 +18,24 @@ const machine = (metadata: Record<string, string>, more: Partial<FlyMachine> = {
 });
 const call = { kind: "update", nonce: "n", image, version: "1", launch: true } as const;
 
+const shakeHands = async (): Promise<void> => undefined;
+
 /** What is sent when the machine reads like this, one after the other. */
 async function sent(reads: readonly (FlyMachine | Error)[]): Promise<MachineUpdate | undefined> {
   let wish: MachineUpdate | undefined;
   const left = [...reads];
-  const api: RolloutApi = {
-    ...new SimulatedFleet(new VirtualTime(), seededRandom(1), 0),
+  const api: RolloutApi = Object.assign(new SimulatedFleet(new VirtualTime(), seededRandom(1), 0), {
     readMachine: async () => {
       const next = left.shift();
       if (next instanceof Error || next === undefined) throw next ?? new Error("no more reads");
       return next;
     },
-    updateMachine: async (_id, given) => {
+    updateMachine: async (_id: string, given: MachineUpdate) => {
       wish = given;
       return machine({}, { version: "2" });
     },
-  };
+  });
   const rollout = { id: "r-20261123-1", mark: "m" };
-  const shakeHands = async (): Promise<void> => undefined;
   const fleet = new RolloutFleet({ api, rollout, leaseSeconds: 30, shakeHands });
   await fleet.call(id, { kind: "read" });
   await fleet.call(id, call);
