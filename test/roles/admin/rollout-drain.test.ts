@@ -1,9 +1,14 @@
 import { afterEach, expect, test } from "bun:test";
+import { join } from "node:path";
 import { Drain } from "../../../src/roles/admin/rollout-drain.ts";
 import { rolloutLimits } from "../../../src/roles/admin/rollout-limits.ts";
 import { countSessions } from "../../../src/roles/admin/machine-report.ts";
 import { MachinesApiError } from "../../../src/fly/api-error.ts";
+import { FrameStream } from "../../../src/protocol/frame.ts";
 import { selfCommand } from "../../../src/system/self.ts";
+import { connectUnix } from "../../../src/system/tcp-stream.ts";
+import { makeBusyboxRootfs } from "../../support/busybox-rootfs.ts";
+import { TestClient } from "../init/test-client.ts";
 import { type FleetStage, images, leftovers, openFleetStage } from "./fleet-stage.ts";
 import { type AdminStage, app, openAdminStage } from "./stage.ts";
 
@@ -112,21 +117,46 @@ test("of a machine that failed the last log lines are shown, before it goes back
   expect(json.out).toContain(`{"type":"log","machine_id":"${id}","lines":[`);
 }, 20_000);
 
-test("a real init: its sessions are counted, and its log is quoted", async () => {
+test("a real session is waited for, and when it ends the machine is updated at once", async () => {
   const on: AdminStage = await openAdminStage([], { entrypoint: selfCommand("init") });
   closing.push(async () => on.close());
   await on.admin("tenant", "create", "acme", "--template", on.template);
+  const [machine] = await on.machines();
+  const [volume] = await on.volumes();
+  const folder = join(on.dir, "fly");
+  makeBusyboxRootfs(join(folder, "volumes", volume?.id ?? "", "rootfs"), { init: "none" });
+  const path = `${on.fly.apiBase}/v1/apps/${app}/machines/${machine?.id}/restart`;
+  const headers = { authorization: `Bearer ${on.fly.apiToken}` };
+  expect((await fetch(path, { method: "POST", headers })).status).toBe(200);
+  const session = await openSession(join(folder, "machines", machine?.id ?? "", "run/keeper.sock"));
   const image = `registry.fly.io/${app}/init@sha256:${"a".repeat(64)}`;
-  const words = ["tenant", "update-image", "--image", image, "--all-tenants", "--no-handshake"];
-  let plan = "";
-  // Until the keeper listens.
-  for (let tries = 0; tries < 100 && !plan.includes('"sessions_unknown":[]'); tries += 1)
-    plan = (await on.admin(...words, "--dry-run", "--json")).out;
-  expect(JSON.parse(plan)).toMatchObject({ open_sessions: [], sessions_unknown: [] });
-  const done = await on.admin(...words, "--soak-secs", "0", "--drain", "5s", "--json");
-  expect([done.exitCode, done.out.includes('"type":"cut"')]).toEqual([0, false]);
-  expect(done.out).toContain('"step":"drain"');
-}, 30_000);
+  const words = ["--image", image, "--all-tenants", "--no-handshake", "--soak-secs", "0"];
+  const { context, exit } = on.start("tenant", "update-image", ...words, "--drain", "1h", "--json");
+  while (!context.out().includes('"step":"drain"')) await Bun.sleep(20);
+  expect(context.out()).toContain(`"open_sessions":[{"machine_id":"${machine?.id}","sessions":1}]`);
+  await Bun.sleep(300);
+  expect(context.out()).not.toContain('"step":"cordon"');
+  await session.endInput();
+  expect((await session.outcome()).exit).toEqual({ code: 0 });
+  expect(await exit).toBe(0);
+  expect(context.out()).toContain('"sessions_cut":0');
+}, 60_000);
+
+/** `cat`, which runs until its input ends. */
+async function openSession(socket: string): Promise<TestClient> {
+  for (let tries = 0; ; tries += 1) {
+    try {
+      const frames = new FrameStream(await connectUnix(socket));
+      const id = crypto.randomUUID();
+      const argv = ["cat"];
+      const open = { type: "session-open", id, client: id, tty: false, argv } as const;
+      return await TestClient.connect(frames, open);
+    } catch (error) {
+      if (tries > 100) throw error;
+      await Bun.sleep(50);
+    }
+  }
+}
 
 test("once over, a drain stays so; faults that pass are waited out, others are not", () => {
   const runs = { on: "old", runs: true };
