@@ -17,6 +17,8 @@ export class Drain {
   readonly #drainMs: number;
   #deadlineMs: number | undefined;
   #over: boolean;
+  /** One after the other. */
+  #misses = 0;
 
   constructor(drainMs: number) {
     this.#drainMs = drainMs;
@@ -30,6 +32,7 @@ export class Drain {
   }
 
   see(open: number, nowMs: number): DrainVerdict {
+    this.#misses = 0;
     if (open > 0 && this.#leftMs(nowMs) > 0) return this.#wait(nowMs);
     this.#over = true;
     if (open === 0) return { kind: "over", pauseMs: 0 };
@@ -37,10 +40,14 @@ export class Drain {
     return { kind: "cut", pauseMs: 0, sessions: open, reason };
   }
 
-  /** It did not say. What passes by itself is waited for; an image without the answer never has it. */
+  /**
+   * It did not say. What passes by itself is waited for, but not for ever: where the image lacks the
+   * command, that may be told as a fault of Fly's.
+   */
   missed({ kind, words }: Fault, nowMs: number): DrainVerdict {
     const passes = ["unreachable", "lost", "rate-limited", "unavailable"].includes(kind);
-    if (passes && this.#leftMs(nowMs) > 0) return this.#wait(nowMs);
+    const bearable = ++this.#misses < rolloutLimits.attemptsMax;
+    if (passes && bearable && this.#leftMs(nowMs) > 0) return this.#wait(nowMs);
     this.#over = true;
     const reason = `goes on without knowing of its sessions: ${words}`;
     return { kind: "cut", pauseMs: 0, sessions: undefined, reason };

@@ -169,6 +169,11 @@ test("once over, a drain stays so; faults that pass are waited out, others are n
   });
   expect(drain.see(2, 10_000)).toMatchObject({ kind: "cut", sessions: 2 });
   expect(drain.isDue(runs, 10_000)).toBe(false);
+  const silent = new Drain(3_600_000);
+  silent.isDue(runs, 0);
+  const miss = (): string => silent.missed({ kind: "unavailable", words: "500" }, 1).kind;
+  for (let times = 1; times < rolloutLimits.attemptsMax; times += 1) expect(miss()).toBe("wait");
+  expect(miss()).toBe("cut");
   const refused = new Drain(10_000);
   refused.isDue(runs, 0);
   expect(refused.missed({ kind: "refused", words: "no such command" }, 1)).toMatchObject({

@@ -57,3 +57,30 @@ test.each([
   expect(wish?.config["metadata"]).toEqual({ a: "1" });
   expect(wish?.current_version).toBe("1");
 });
+
+test("nothing is done to a machine while its last words are fetched, for an update takes them along", async () => {
+  const order: string[] = [];
+  const answered = Promise.withResolvers<undefined>();
+  const api: RolloutApi = Object.assign(new SimulatedFleet(new VirtualTime(), seededRandom(1), 0), {
+    readMachine: async () => {
+      order.push("read");
+      return machine({});
+    },
+    executeIn: async () => {
+      order.push("asked");
+      await answered.promise;
+      order.push("answered");
+      return { exit_code: 0, exit_signal: 0, stdout: "one\ntwo\n", stderr: "" };
+    },
+  });
+  const rollout = { id: "r-20261123-1", mark: "m" };
+  const fleet = new RolloutFleet({ api, rollout, leaseSeconds: 30, shakeHands });
+  const words = fleet.lastWords(id);
+  const read = fleet.call(id, { kind: "read" });
+  await fleet.call("m2", { kind: "read" });
+  expect(order).toEqual(["asked", "read"]);
+  answered.resolve(undefined);
+  expect(await words).toEqual(["one", "two"]);
+  await read;
+  expect(order).toEqual(["asked", "read", "answered", "read"]);
+});
