@@ -18,9 +18,9 @@ import {
   runOnApi,
 } from "./connection.ts";
 import { accountChecks } from "./doctor-account.ts";
-import { type Check, type CheckOutcome, type CheckReport, runChecks } from "./doctor-check.ts";
+import { type Check, type CheckOutcome, type CheckReport, runChecks } from "../../cli/check.ts";
 import { type CallCounts, FleetChecks, limitsCheck } from "./doctor-fleet.ts";
-import { checkJson, isUtf8Locale, renderCheck, resultJson } from "./doctor-table.ts";
+import { checkJson, isUtf8Locale, renderCheck, resultJson } from "../../cli/check-table.ts";
 import { keyFileFlag, readProxyMasters } from "./proxy-key-file.ts";
 
 export const doctorCommand = defineCommand({

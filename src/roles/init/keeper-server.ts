@@ -6,6 +6,7 @@ import {
   decodeRequest,
   encodeJson,
   type ProvisionRequest,
+  type Report,
   type Request,
   sendError,
   type Status,
@@ -26,6 +27,8 @@ export interface KeeperServices {
   readonly provision: (frames: FrameStream, request: ProvisionRequest) => Promise<void>;
   /** Whether it could still be cancelled. */
   readonly cancelProvision: (id: string) => Promise<boolean>;
+  readonly report: () => Report;
+  readonly powerOff: () => void;
   readonly log: Log;
 }
 
@@ -94,8 +97,16 @@ async function answer(frames: FrameStream, services: KeeperServices): Promise<vo
     case "provision-cancel":
       await reply(frames, encodeJson({ cancelled: await services.cancelProvision(request.id) }));
       return;
+    case "report":
+      await reply(frames, encodeJson(services.report()));
+      return;
+    case "power-off":
+      await reply(frames, encodeJson({}));
+      services.powerOff();
+      return;
     case "forward":
-      throw new RemoteError("unsupported", "Forwards are not served here");
+    case "speed":
+      throw new RemoteError("unsupported", `"${request.type}" is not served here`);
   }
 }
 

@@ -1,5 +1,5 @@
-import { printable } from "../../cli/printable.ts";
-import type { CheckReport, CheckStatus } from "./doctor-check.ts";
+import { printable } from "./printable.ts";
+import type { CheckReport, CheckStatus } from "./check.ts";
 
 /** A line a check, and below it what to do. */
 export function renderCheck(report: CheckReport, isUtf8: boolean): string {
