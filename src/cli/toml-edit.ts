@@ -16,8 +16,7 @@ export function addTable(path: readonly string[], lines: readonly string[]): Tom
   return (source) => {
     const newline = source.includes("\r\n") ? "\r\n" : "\n";
     const block = [`[${path.map(tomlKey).join(".")}]`, ...lines, ""].join(newline);
-    const gap =
-      source === "" || source === bom ? "" : source.endsWith("\n") ? newline : newline + newline;
+    const gap = gapAfter(source, newline);
     const text = `${source}${gap}${block}`;
     const added = read(block);
     return added && checked(source, text, (root) => put(root, path, at(added, path), "new"));
@@ -71,6 +70,12 @@ export function tomlString(text: string): string {
 
 export function tomlKey(key: string): string {
   return /^[A-Za-z0-9_-]+$/.test(key) ? key : tomlString(key);
+}
+
+/** One empty line before what is appended. */
+function gapAfter(source: string, newline: string): string {
+  if (source === "" || source === bom || /\n\r?\n$/.test(source)) return "";
+  return source.endsWith("\n") ? newline : newline + newline;
 }
 
 interface Span {

@@ -42,6 +42,8 @@ export function decodeInvite(text: string): Invite {
   const line = text.replaceAll(/\s+/g, "");
   if (!line.startsWith("fly-vault://"))
     throw new InviteError("it does not start with fly-vault://");
+  if (line.lastIndexOf("fly-vault://") > 0)
+    throw new InviteError("there are several in it, each for one machine; give one");
   if (!line.startsWith(prefix)) throw new InviteError("it is of a version that is not known here");
   const dot = line.lastIndexOf(".");
   const body = line.slice(0, dot);
