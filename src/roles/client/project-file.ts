@@ -2,7 +2,7 @@ import { statSync } from "node:fs";
 import { dirname, join, relative } from "node:path";
 import * as v from "valibot";
 import { Failure } from "../../cli/failure.ts";
-import { type ConfigFile, place, readConfig } from "./config-file.ts";
+import { type ConfigFile, isTable, place, readConfig } from "./config-file.ts";
 import { parseForward } from "./forward-spec.ts";
 import { clientLimits } from "./limits.ts";
 import { isVaultName } from "./vault-config.ts";
@@ -63,15 +63,18 @@ function parseProject(file: ConfigFile, shown: string): ProjectFile {
   const result = v.safeParse(schema, file.root);
   if (!result.success) {
     const [issue] = result.issues;
-    const path = (v.getDotPath(issue) ?? "").split(".");
-    const [key = ""] = path;
-    throw new Failure(
-      "FV-CFG-004",
-      `${place(file, path.slice(0, 1), path[1])}: "${key}" ${issue.message}`,
-    );
+    const [key = "", member] = (v.getDotPath(issue) ?? "").split(".");
+    throw new Failure("FV-CFG-004", `${placeOf(file, key, member)}: "${key}" ${issue.message}`);
   }
   const { vault, forward, env } = result.output;
   return { shown, vault, forward, env };
+}
+
+/** Of a member, or of a table where a text should be: its first key says where that stands. */
+function placeOf(file: ConfigFile, key: string, member: string | undefined): string {
+  const value = file.root[key];
+  const inside = member ?? (isTable(value) ? Object.keys(value)[0] : undefined);
+  return inside === undefined ? place(file, [], key) : place(file, [key], inside);
 }
 
 function refused(file: ConfigFile, key: string): Failure {

@@ -56,17 +56,28 @@ const machineId = v.pipe(
   v.regex(/^[0-9a-f]{14}$/, "must be 14 hexadecimal digits (fly machine list)"),
 );
 
+const digestList = 'has image_digests that are not a list of "sha256:" and 64 hexadecimal digits';
+const versionText = 'has a min_init_version that is not "1.2.3"';
+
 /** What the machine must be beyond org, app and machine_id. */
 const attest = v.strictObject(
   {
     machine: v.optional(machineId),
     image_digests: v.optional(
-      v.pipe(v.array(v.pipe(v.string(), v.regex(/^sha256:[0-9a-f]{64}$/))), v.nonEmpty()),
+      v.pipe(
+        v.array(
+          v.pipe(v.string(digestList), v.regex(/^sha256:[0-9a-f]{64}$/, digestList)),
+          digestList,
+        ),
+        v.nonEmpty(digestList),
+      ),
     ),
-    min_init_version: v.optional(v.pipe(v.string(), v.regex(/^\d{1,6}(?:\.\d{1,6}){0,2}$/))),
-    pin_image: v.optional(v.boolean()),
+    min_init_version: v.optional(
+      v.pipe(v.string(versionText), v.regex(/^\d{1,6}(?:\.\d{1,6}){0,2}$/, versionText)),
+    ),
+    pin_image: v.optional(v.boolean("has a pin_image that is not true or false")),
   },
-  'must be a table of machine, image_digests = ["sha256:…"], min_init_version = "1.2.3" and pin_image = true',
+  "must be a table of machine, image_digests, min_init_version and pin_image",
 );
 
 const admissionKey = v.pipe(
