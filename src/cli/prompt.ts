@@ -66,7 +66,7 @@ export class Prompt {
       this.#typed = this.#typed.slice(key.length);
       if (key === "\r" || key === "\n") return text;
       if (key === "\u0003" || (key === "\u0004" && text === "")) throw new PromptAborted("Ctrl-C");
-      if (key === "\u007f" || key === "\b") text = [...text].slice(0, -1).join("");
+      if (key === "\u007f" || key === "\b") text = text.replace(/.$/u, "");
       else if (key === "\u0015") text = "";
       else if (!/\p{Cc}/u.test(key)) text += key;
     }

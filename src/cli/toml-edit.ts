@@ -113,8 +113,8 @@ function keyPlace(
   );
   if (found !== undefined) return { start: found.start, end: found.end, isNew: false };
   const last = own.at(-1);
-  const at = last === undefined ? (source.startsWith(bom) ? 1 : 0) : lineEnd(source, last.end);
-  return { start: at, end: at, isNew: true };
+  const offset = last === undefined ? (source.startsWith(bom) ? 1 : 0) : lineEnd(source, last.end);
+  return { start: offset, end: offset, isNew: true };
 }
 
 /** The table's header and keys, without its sub-tables; undefined where no header is. */

@@ -68,7 +68,7 @@ test("any damage of one character is noticed, and no bytes throw anything else",
   fc.assert(
     fc.property(
       fc.nat(line.length - 1),
-      fc.constantFrom(..."abcXYZ012-_"),
+      fc.constantFrom("a", "b", "X", "0", "1", "-", "_"),
       fc.string({ unit: "binary" }),
       (at, character, noise) => {
         fc.pre(line[at] !== character);

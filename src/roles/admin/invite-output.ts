@@ -27,7 +27,11 @@ export async function writeInvites(
 
 function inviteOf({ name, address, org, app, issuer, ...entry }: VaultEntry): string {
   return encodeInvite({
-    ...{ name, address, org, app, issuer },
+    name,
+    address,
+    org,
+    app,
+    issuer,
     machine_id: entry.machineId,
     access_token: entry.accessToken,
     admission_key: entry.admissionKey,

@@ -21,9 +21,12 @@ export const vaultLs = defineCommand({
       if (!global.quiet) await context.stderr.write("no vaults yet (fly-vault add)\n");
       return 0;
     }
-    const table = rows.map(({ name, address, org, app, machine_id, ...row }) => [
-      row.default ? `${name} *` : name,
-      ...[address, org, app, machine_id].map((value) => value ?? "-"),
+    const table = rows.map((row) => [
+      row.default ? `${row.name} *` : row.name,
+      row.address ?? "-",
+      row.org ?? "-",
+      row.app ?? "-",
+      row.machine_id ?? "-",
     ]);
     await context.stdout.write(renderTable(["NAME", "ADDRESS", "ORG", "APP", "MACHINE"], table));
     return 0;

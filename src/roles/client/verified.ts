@@ -123,10 +123,6 @@ export function renderVerified(facts: Verified, env: Context["env"]): string {
 }
 
 export function verifiedJson(facts: Verified): Record<string, unknown> {
-  const fact = ({ value, standing }: Fact) => ({
-    value: value ?? null,
-    standing: standing.replaceAll(" ", "_"),
-  });
   return {
     vault: facts.vault,
     attested_at: new Date(facts.attestedMs).toISOString(),
@@ -144,6 +140,10 @@ export function verifiedJson(facts: Verified): Record<string, unknown> {
     clock_skew_ms: facts.clockSkewMs,
     not_covered: notCovered,
   };
+}
+
+function fact({ value, standing }: Fact): Record<string, string | null> {
+  return { value: value ?? null, standing: standing.replaceAll(" ", "_") };
 }
 
 const notCovered = ["Fly's own hosts", "data at rest", "which process in the machine answers"];

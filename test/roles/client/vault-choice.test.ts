@@ -40,6 +40,14 @@ async function show(
   return say({ env, folder }, ["vault", "show", ...words], { ...options, cwd });
 }
 
+function shown(said: Said): object {
+  return JSON.parse(said.out).data;
+}
+
+function deep(levels: number): string {
+  return join(folder, "work", ...Array<string>(levels).fill("d"));
+}
+
 test("word, environment, project, default, the only one: in this order", async () => {
   const env = { FLY_VAULT_VAULT: "b" };
   expect((await show()).err).toContain(
@@ -87,7 +95,6 @@ test("a name that is not there says where it came from", async () => {
 
 test("forwards and variables of the project are those of its vault", async () => {
   project('forward = ["3000", "4000"]\n[env]\nA = "b"\n');
-  const shown = (said: Said): object => JSON.parse(said.out).data;
   expect(shown(await show(["a", "--json"]))).toMatchObject({
     forward: ["3000", "4000"],
     env: { A: "b" },
@@ -141,7 +148,6 @@ test("one that everybody can write, or of somebody else, decides nothing", async
 
 test("it is looked for in so many folders above, and no further", async () => {
   project('vault = "b"\n');
-  const deep = (levels: number): string => join(folder, "work", ...Array<string>(levels).fill("d"));
   expect((await show([], { cwd: deep(63) })).out).toMatch(/^b /);
   expect((await show([], { cwd: deep(64) })).code).toBe(2);
 });
