@@ -7,6 +7,15 @@ import { exec } from "./exec.ts";
 import { explain } from "./explain.ts";
 import { listExec } from "./list-exec.ts";
 import { provisionCommand } from "./provision-command.ts";
+import { add } from "./vault-add.ts";
+import { configPathCommand, configShow } from "./config-show.ts";
+import { tokenRm, tokenSet } from "./token-set.ts";
+import { trust } from "./trust.ts";
+import { vaultLs } from "./vault-ls.ts";
+import { vaultRm } from "./vault-rm.ts";
+import { vaultShow } from "./vault-show.ts";
+import { vaultUse } from "./vault-use.ts";
+import { verify } from "./verify.ts";
 import { topics } from "./topics.ts";
 
 /** Exported for the documentation's test. */
@@ -20,6 +29,17 @@ export const program: Program = {
     listExec,
     provisionCommand,
     build,
+    add,
+    verify,
+    trust,
+    vaultLs,
+    vaultShow,
+    vaultUse,
+    vaultRm,
+    tokenSet,
+    tokenRm,
+    configShow,
+    configPathCommand,
     explain,
   ],
   topics,
