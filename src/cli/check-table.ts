@@ -30,12 +30,12 @@ export function checkJson(report: CheckReport): string {
 }
 
 /** The last line. */
-export function resultJson(reports: readonly CheckReport[]): string {
+export function resultJson(reports: readonly CheckReport[], schema: string): string {
   const count = (status: CheckStatus): number =>
     reports.filter((report) => report.status === status).length;
   const result = {
     type: "result",
-    schema: "fly-vault/doctor",
+    schema: `fly-vault/${schema}`,
     version: 1,
     ok: count("failed") === 0,
     checks: reports.length,

@@ -10,6 +10,7 @@ import {
   encodeJson,
   type Progress,
   type ProvisionRequest,
+  type Report,
   type Request,
   requestSchema,
   type SessionAttachRequest,
@@ -25,6 +26,7 @@ import type { DatagramGate } from "../../src/quic/carrier.ts";
 import { Endpoint } from "../../src/quic/endpoint.ts";
 import { acceptLogin } from "../../src/roles/init/login.ts";
 import { LoginGate } from "../../src/roles/init/login-gate.ts";
+import { serveSpeed } from "../../src/roles/init/speed.ts";
 import { splice } from "../../src/system/splice.ts";
 import { connectTcp } from "../../src/system/tcp-stream.ts";
 import { issuerKey, type MachineClaims, OidcIssuer } from "./oidc-issuer.ts";
@@ -62,6 +64,17 @@ export class TestVault {
   provisionAnswer: ((request: ProvisionRequest) => RemoteError | undefined) | undefined;
   /** Called in place of the answer to any request; true when it dealt with it. */
   onRequest: ((request: Request) => RemoteError | undefined) | undefined;
+  /** As machine-report.ts would say. */
+  report: Report = {
+    uptime_ms: 61_000,
+    clock_ms: Date.now(),
+    sessions_running: 0,
+    sessions_attached: 0,
+    disk: { total_bytes: 10 * 2 ** 30, available_bytes: 4 * 2 ** 30 },
+    memory: { total_bytes: 2 ** 30, available_bytes: 2 ** 29 },
+    load: 0.25,
+  };
+  poweredOff = false;
   /** How many of the next logins get no evidence. */
   failingMints = 0;
   mints = 0;
@@ -235,16 +248,28 @@ export class TestVault {
         return this.#open(frames, request);
       case "session-attach":
         return this.#attach(frames, request);
-      case "session-rename":
-      case "session-signal":
-      case "session-wait":
-        throw new RemoteError("unsupported", `${request.type} is not played here`);
       case "forward":
         return this.#forward(frames, request.host, request.port);
       case "provision":
         return this.#provision(frames, request);
       case "provision-cancel":
         return this.#cancel(frames, request.id);
+      default:
+        return this.#tell(frames, request);
+    }
+  }
+
+  async #tell(frames: FrameStream, request: Request): Promise<void> {
+    switch (request.type) {
+      case "report":
+        return reply(frames, this.report);
+      case "power-off":
+        this.poweredOff = true;
+        return reply(frames, {});
+      case "speed":
+        return serveSpeed(frames, request, () => performance.now());
+      default:
+        throw new RemoteError("unsupported", `${request.type} is not played here`);
     }
   }
 

@@ -42,7 +42,7 @@ export const doctorCommand = defineCommand({
         context.stdout.write(flags.json ? checkJson(report) : renderCheck(report, isUtf8));
       const checks = await checksFor(flags, context);
       const reports = await runChecks(checks, context.monotonicMs, tell);
-      if (flags.json) await context.stdout.write(resultJson(reports));
+      if (flags.json) await context.stdout.write(resultJson(reports, "doctor"));
       return reports.some(({ status }) => status === "failed") ? 1 : 0;
     }),
 });

@@ -88,6 +88,10 @@ export const clientLimits = {
   /** From Ctrl-C to the machine's word that all is as it was; it removes what was unpacked first. */
   cancelMs: 10_000,
 
+  /** `ping --count`, and how much of a log goes into a bundle. */
+  pingsMax: 10_000,
+  bundleLogBytesMax: 4 * 1024 * 1024,
+
   /** From the request to its reply. */
   replyMs: 30_000,
   /** For the last words of a session that is over. */

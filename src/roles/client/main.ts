@@ -3,6 +3,14 @@ import type { Program } from "../../cli/command.ts";
 import { runProgram } from "../../cli/program.ts";
 import { build } from "./build.ts";
 import { connect } from "./connect.ts";
+import { bundleCommand } from "./diagnose/bundle.ts";
+import { doctorCommand } from "./diagnose/doctor.ts";
+import { netcheckCommand } from "./diagnose/netcheck.ts";
+import { pingCommand } from "./diagnose/ping.ts";
+import { speedtestCommand } from "./diagnose/speedtest.ts";
+import { statusCommand } from "./diagnose/status.ts";
+import { stopCommand } from "./diagnose/stop.ts";
+import { wakeCommand } from "./diagnose/wake.ts";
 import { exec } from "./exec.ts";
 import { explain } from "./explain.ts";
 import { listExec } from "./list-exec.ts";
@@ -41,6 +49,14 @@ export const program: Program = {
     configShow,
     configPathCommand,
     explain,
+    statusCommand,
+    wakeCommand,
+    stopCommand,
+    pingCommand,
+    speedtestCommand,
+    netcheckCommand,
+    doctorCommand,
+    bundleCommand,
   ],
   topics,
 };

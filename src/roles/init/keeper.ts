@@ -66,7 +66,7 @@ export async function runKeeper(options: InitOptions, context: Context, log: Log
         provision: async (frames, request) => provisioning.serve(frames, request),
         cancelProvision: async (id) => provisioning.cancel(id),
         report: () => machineReport({ dataDir, sessions, startedMs }, context),
-        powerOff: guest.powerOff,
+        powerOff: () => guest.powerOff(),
         log,
       }),
   });
