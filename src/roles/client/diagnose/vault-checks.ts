@@ -35,7 +35,11 @@ export class VaultChecks {
       this.#accessToken = read.token;
       const [warning] = read.warnings;
       if (warning === undefined) return { status: "ok", detail: "there, and well formed" };
-      return { status: "warning", detail: warning, fix: "fly-vault-admin token generate" };
+      return {
+        status: "warning",
+        detail: warning,
+        fix: "fly-vault-admin tenant rotate-token TENANT  makes a strong one",
+      };
     });
   }
 
