@@ -1,5 +1,6 @@
 import type { Context } from "../../cli/context.ts";
 import type { Program } from "../../cli/command.ts";
+import { completionCommands } from "../../cli/completion-command.ts";
 import { runProgram } from "../../cli/program.ts";
 import { build } from "./build.ts";
 import { connect } from "./connect.ts";
@@ -13,6 +14,7 @@ import { stopCommand } from "./diagnose/stop.ts";
 import { wakeCommand } from "./diagnose/wake.ts";
 import { exec } from "./exec.ts";
 import { explain } from "./explain.ts";
+import { liveNames } from "./live-names.ts";
 import { listExec } from "./list-exec.ts";
 import { provisionCommand } from "./provision-command.ts";
 import { add } from "./vault-add.ts";
@@ -57,6 +59,7 @@ export const program: Program = {
     netcheckCommand,
     doctorCommand,
     bundleCommand,
+    ...completionCommands(() => program, liveNames),
   ],
   topics,
 };

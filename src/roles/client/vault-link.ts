@@ -64,6 +64,7 @@ export async function readVault(
   await warn(warnings);
   const read = async (): Promise<string> => {
     const access = await readAccessToken(config, context, flags["token-file"]);
+    context.log?.hide(access.token);
     // A script cannot do anything about a weak token; a person at a terminal can.
     if (context.stderr.isTty) await warn(access.warnings);
     return access.token;
@@ -165,6 +166,7 @@ class Opener {
   }
 
   #say(level: number, line: string): void {
+    this.#context.log?.note("link", { line });
     if (this.#options.quiet || this.#options.verbose < level) return;
     this.#context.stderr.write(`${line}\n`).catch(() => undefined);
   }

@@ -9,7 +9,7 @@ import { readConfig, tableOf, isTable } from "../config-file.ts";
 import { clientLimits } from "../limits.ts";
 import type { BundleFile } from "./bundle-archive.ts";
 import { doctorChecks, type DoctorWish } from "./doctor.ts";
-import type { Redactor } from "./redactor.ts";
+import type { Redactor } from "../../../cli/redactor.ts";
 
 /** Texts about this computer and a vault, secrets taken out. What cannot be had says why. */
 export async function collectBundle(

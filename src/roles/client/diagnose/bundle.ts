@@ -7,7 +7,7 @@ import { createPrivateFile } from "../../../system/private-file.ts";
 import { linkFlags, vaultPositional } from "../vault-link.ts";
 import { packBundle } from "./bundle-archive.ts";
 import { collectBundle } from "./bundle-files.ts";
-import { Redactor } from "./redactor.ts";
+import { Redactor } from "../../../cli/redactor.ts";
 
 export const bundleCommand = defineCommand({
   name: "bundle",

@@ -1,7 +1,7 @@
 import { expect, test } from "bun:test";
 import fc from "fast-check";
-import { Redactor } from "../../../../src/roles/client/diagnose/redactor.ts";
-import { seeded } from "../../../support/seed.ts";
+import { Redactor } from "../../src/cli/redactor.ts";
+import { seeded } from "../support/seed.ts";
 
 test.each([
   ["an access token", "x fvt1_abcDEF-123_4 y", "x [secret] y"],
