@@ -34,12 +34,19 @@ export function parseWords(command: Command, words: readonly string[], env: Env)
     quiet: single[`${singlePrefix}quiet`] === true,
     verbose: split.repeated.get("verbose")?.length ?? 0,
     debug: single[`${singlePrefix}debug`] === true,
+    logFile: logFileOf(single, env),
   };
   // Help is answered even where the rest is incomplete.
   const asked = help || version;
   const positionals = asked ? {} : assignPositionals(command, split.positionals);
   if (!asked) checkRest(command, split.rest);
   return { options: { flags: values, positionals, rest: split.rest, global }, help, version };
+}
+
+function logFileOf(single: Readonly<Record<string, unknown>>, env: Env): string | undefined {
+  const said = single[`${singlePrefix}log-file`];
+  const path = typeof said === "string" ? said : env[globalFlags["log-file"].env];
+  return path === "" ? undefined : path;
 }
 
 function parseSingles(flags: Flags, singles: string[]): Record<string, unknown> {

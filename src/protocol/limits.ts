@@ -55,6 +55,9 @@ export const limits = {
   /** Clients whose stdin position a session remembers; beyond it the one longest away is forgotten. */
   inputsMax: 16,
 
+  /** A measurement of speed is over by then, whatever was asked for. */
+  speedMsMax: 30_000,
+
   /** An absolute offset must stay exact in a JavaScript number. */
   offsetMax: Number.MAX_SAFE_INTEGER,
 } as const;

@@ -113,6 +113,13 @@ const provision = v.object({
   sha256: v.optional(sha256),
 });
 
+/** Bytes for nothing but to see how fast they come; both ends count for so long. */
+const speed = v.object({
+  type: v.literal("speed"),
+  direction: v.picklist(["down", "up"]),
+  duration_ms: v.pipe(durationMs, v.maxValue(limits.speedMsMax)),
+});
+
 export const requestSchema = v.variant("type", [
   v.object({ type: v.literal("status") }),
   sessionOpen,
@@ -133,6 +140,9 @@ export const requestSchema = v.variant("type", [
     type: v.literal("init-log"),
     lines: v.pipe(v.number(), v.integer(), v.minValue(0), v.maxValue(limits.logLinesMax)),
   }),
+  v.object({ type: v.literal("report") }),
+  v.object({ type: v.literal("power-off") }),
+  speed,
 ]);
 
 export type Request = v.InferOutput<typeof requestSchema>;
@@ -141,6 +151,7 @@ export type SessionAttachRequest = v.InferOutput<typeof sessionAttach>;
 export type SessionRenameRequest = v.InferOutput<typeof sessionRename>;
 export type SessionSignalRequest = v.InferOutput<typeof sessionSignal>;
 export type SessionWaitRequest = v.InferOutput<typeof sessionWait>;
+export type SpeedRequest = v.InferOutput<typeof speed>;
 export type ProvisionRequest = v.InferOutput<typeof provision>;
 
 /** Reply to `status`, and the parameters inside ACCEPT. */
@@ -165,6 +176,28 @@ export const statusSchema = v.object({
   rolled_back: v.optional(v.object({ sha256: v.optional(text), because: text })),
 });
 export type Status = v.InferOutput<typeof statusSchema>;
+
+const space = v.object({ total_bytes: offset, available_bytes: offset });
+
+/** Reply to `report`: how the machine is. */
+export const reportSchema = v.object({
+  /** Since init started. */
+  uptime_ms: offset,
+  /** The machine's clock, milliseconds since 1970. */
+  clock_ms: offset,
+  sessions_running: offset,
+  /** Of these with a client. */
+  sessions_attached: offset,
+  /** Of the volume; absent where it could not be looked at. */
+  disk: v.optional(space),
+  memory: v.optional(space),
+  /** Processes that ran or waited to run, over the last minute. */
+  load: v.number(),
+});
+export type Report = v.InferOutput<typeof reportSchema>;
+
+/** Ends a `speed` upwards: what came, and in which time. */
+export const speedSchema = v.object({ bytes: offset, ms: v.number() });
 
 /** Reply to `session-open` and `session-attach`. */
 export const sessionReplySchema = v.object({

@@ -10,6 +10,7 @@ import {
   encodeJson,
   type Progress,
   type ProvisionRequest,
+  type Report,
   type Request,
   requestSchema,
   type SessionAttachRequest,
@@ -25,9 +26,10 @@ import type { DatagramGate } from "../../src/quic/carrier.ts";
 import { Endpoint } from "../../src/quic/endpoint.ts";
 import { acceptLogin } from "../../src/roles/init/login.ts";
 import { LoginGate } from "../../src/roles/init/login-gate.ts";
+import { serveSpeed } from "../../src/roles/init/speed.ts";
 import { splice } from "../../src/system/splice.ts";
 import { connectTcp } from "../../src/system/tcp-stream.ts";
-import { issuerKey, OidcIssuer } from "./oidc-issuer.ts";
+import { issuerKey, type MachineClaims, OidcIssuer } from "./oidc-issuer.ts";
 import { TestSession } from "./test-session.ts";
 
 export const testToken = "correct horse battery staple";
@@ -62,12 +64,27 @@ export class TestVault {
   provisionAnswer: ((request: ProvisionRequest) => RemoteError | undefined) | undefined;
   /** Called in place of the answer to any request; true when it dealt with it. */
   onRequest: ((request: Request) => RemoteError | undefined) | undefined;
+  /** As machine-report.ts would say. */
+  report: Report = {
+    uptime_ms: 61_000,
+    clock_ms: Date.now(),
+    sessions_running: 0,
+    sessions_attached: 0,
+    disk: { total_bytes: 10 * 2 ** 30, available_bytes: 4 * 2 ** 30 },
+    memory: { total_bytes: 2 ** 30, available_bytes: 2 ** 29 },
+    load: 0.25,
+  };
+  poweredOff = false;
   /** How many of the next logins get no evidence. */
   failingMints = 0;
   mints = 0;
   #endpoint: Endpoint;
   #connections: Connection[] = [];
   token = testToken;
+  /** Another machine, or another image of it, from the next connection on. */
+  machineId = machineId;
+  imageDigest = `sha256:${"9c1f".repeat(16)}`;
+  initVersion = "0.1.0";
 
   private constructor(folder: string, endpoint: Endpoint) {
     this.folder = folder;
@@ -165,12 +182,12 @@ export class TestVault {
   /** A gate of its own for each connection: tests log in more often than Fly would allow. */
   #gate(): LoginGate {
     return new LoginGate({
-      machine: { appName: app, machineId },
+      machine: { appName: app, machineId: this.machineId },
       keys: deriveLoginKeys(this.token, app),
       mint: async (audience) => {
         this.mints += 1;
         if (this.mints <= this.failingMints) throw new MintError("Fly answered 429");
-        return new TextEncoder().encode(this.issuer.sign(audience, { app, machineId }));
+        return new TextEncoder().encode(this.issuer.sign(audience, this.#claims));
       },
       status: () => this.status,
       monotonicMs: () => performance.now(),
@@ -179,11 +196,15 @@ export class TestVault {
     });
   }
 
+  get #claims(): MachineClaims {
+    return { app, machineId: this.machineId, imageDigest: this.imageDigest };
+  }
+
   get status(): Status {
     return {
       vm_state: this.vmState,
       runtime: "system-init",
-      init_version: "0.1.0",
+      init_version: this.initVersion,
       protocol_oldest: 1,
       protocol_newest: 1,
       ...(this.rootfsSha256 === undefined ? {} : { rootfs_sha256: this.rootfsSha256 }),
@@ -227,17 +248,28 @@ export class TestVault {
         return this.#open(frames, request);
       case "session-attach":
         return this.#attach(frames, request);
-      case "session-rename":
-      case "session-signal":
-      case "session-wait":
-      case "init-log":
-        throw new RemoteError("unsupported", `${request.type} is not played here`);
       case "forward":
         return this.#forward(frames, request.host, request.port);
       case "provision":
         return this.#provision(frames, request);
       case "provision-cancel":
         return this.#cancel(frames, request.id);
+      default:
+        return this.#tell(frames, request);
+    }
+  }
+
+  async #tell(frames: FrameStream, request: Request): Promise<void> {
+    switch (request.type) {
+      case "report":
+        return reply(frames, this.report);
+      case "power-off":
+        this.poweredOff = true;
+        return reply(frames, {});
+      case "speed":
+        return serveSpeed(frames, request, () => performance.now());
+      default:
+        throw new RemoteError("unsupported", `${request.type} is not played here`);
     }
   }
 

@@ -2,6 +2,11 @@
 export const clientLimits = {
   configBytesMax: 1024 * 1024,
   namesListedMax: 10,
+  /** Folders looked into for a project file, from the current one upwards. */
+  projectFoldersMax: 64,
+  /** How long another run that is changing the configuration is waited for. */
+  configLockMs: 5000,
+  inviteBytesMax: 16 * 1024,
   tokenBytesMax: 4096,
   tokenCommandMs: 30_000,
 
@@ -82,6 +87,10 @@ export const clientLimits = {
   provisionRestartsMax: 3,
   /** From Ctrl-C to the machine's word that all is as it was; it removes what was unpacked first. */
   cancelMs: 10_000,
+
+  /** `ping --count`, and how much of a log goes into a bundle. */
+  pingsMax: 10_000,
+  bundleLogBytesMax: 4 * 1024 * 1024,
 
   /** From the request to its reply. */
   replyMs: 30_000,

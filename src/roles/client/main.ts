@@ -1,12 +1,31 @@
 import type { Context } from "../../cli/context.ts";
 import type { Program } from "../../cli/command.ts";
+import { completionCommands } from "../../cli/completion-command.ts";
 import { runProgram } from "../../cli/program.ts";
 import { build } from "./build.ts";
 import { connect } from "./connect.ts";
+import { bundleCommand } from "./diagnose/bundle.ts";
+import { doctorCommand } from "./diagnose/doctor.ts";
+import { netcheckCommand } from "./diagnose/netcheck.ts";
+import { pingCommand } from "./diagnose/ping.ts";
+import { speedtestCommand } from "./diagnose/speedtest.ts";
+import { statusCommand } from "./diagnose/status.ts";
+import { stopCommand } from "./diagnose/stop.ts";
+import { wakeCommand } from "./diagnose/wake.ts";
 import { exec } from "./exec.ts";
 import { explain } from "./explain.ts";
+import { liveNames } from "./live-names.ts";
 import { listExec } from "./list-exec.ts";
 import { provisionCommand } from "./provision-command.ts";
+import { add } from "./vault-add.ts";
+import { configPathCommand, configShow } from "./config-show.ts";
+import { tokenRm, tokenSet } from "./token-set.ts";
+import { trust } from "./trust.ts";
+import { vaultLs } from "./vault-ls.ts";
+import { vaultRm } from "./vault-rm.ts";
+import { vaultShow } from "./vault-show.ts";
+import { vaultUse } from "./vault-use.ts";
+import { verify } from "./verify.ts";
 import { topics } from "./topics.ts";
 
 /** Exported for the documentation's test. */
@@ -20,7 +39,27 @@ export const program: Program = {
     listExec,
     provisionCommand,
     build,
+    add,
+    verify,
+    trust,
+    vaultLs,
+    vaultShow,
+    vaultUse,
+    vaultRm,
+    tokenSet,
+    tokenRm,
+    configShow,
+    configPathCommand,
     explain,
+    statusCommand,
+    wakeCommand,
+    stopCommand,
+    pingCommand,
+    speedtestCommand,
+    netcheckCommand,
+    doctorCommand,
+    bundleCommand,
+    ...completionCommands(() => program, liveNames),
   ],
   topics,
 };

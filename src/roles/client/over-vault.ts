@@ -22,6 +22,8 @@ export interface VaultWish {
   /** Absent: the machine is taken as it is, cold or not. */
   readonly ready?: Pick<ReadyOptions, "replaceWith">;
   readonly onState?: (state: LinkState) => void;
+  /** Never a link that another command left standing: what is shown must have been proven just now. */
+  readonly fresh?: true;
 }
 
 /** What the work of a command is given. */
@@ -44,7 +46,11 @@ export async function overVault(
   work: (given: VaultWork) => Promise<number>,
 ): Promise<number> {
   const { config } = vault;
-  const { flags, global, ready, onState } = wish;
+  const { flags, global, ready } = wish;
+  const onState = (state: LinkState): void => {
+    context.log?.note("link-state", { ...state });
+    wish.onState?.(state);
+  };
   try {
     return await stopBefore(context, async (started, leaving) => {
       const link = await openLink(
@@ -53,7 +59,7 @@ export async function overVault(
           ...global,
           reconnectMs: reconnectMsOf(flags.reconnect) ?? wish.reconnectMs,
           transport: transportOf(flags.transport),
-          ...(onState === undefined ? {} : { onState }),
+          onState,
         },
         context,
       );

@@ -17,6 +17,8 @@ declare module "tar-stream" {
   }
   interface Pack extends AsyncIterable<Uint8Array> {
     entry(headers: Headers, done: (error?: Error | null) => void): Entry;
+    /** Whole; needs no size. */
+    entry(headers: Headers, content: Uint8Array): void;
     finalize(): void;
     destroy(error?: Error): void;
   }

@@ -18,6 +18,7 @@ import { initLimits } from "./limits.ts";
 import { type LinkPlan, linkPlanVersion } from "./link-plan.ts";
 import { LinkSupervisor } from "./link-supervisor.ts";
 import { LiveRootfs } from "./live-rootfs.ts";
+import { machineReport } from "./machine-report.ts";
 import type { InitOptions } from "./options.ts";
 import { markProven } from "./provision/provision.ts";
 import { repairAtBoot } from "./provision/repair.ts";
@@ -32,6 +33,7 @@ export async function runKeeper(
   { log, recentLog }: { readonly log: Log; readonly recentLog: RecentLog },
 ): Promise<number> {
   const stopAsked = nextStop(context);
+  const startedMs = context.monotonicMs();
   const secrets = takeSecrets(context.env);
   if (secrets.login === undefined)
     log("error", "logins-refused", { because: "ACCESS_TOKEN is not set, or not usable" });
@@ -69,6 +71,8 @@ export async function runKeeper(
         provision: async (frames, request) => provisioning.serve(frames, request),
         cancelProvision: async (id) => provisioning.cancel(id),
         recentLog: (lines) => recentLog.last(lines),
+        report: () => machineReport({ dataDir, sessions, startedMs }, context),
+        powerOff: () => guest.powerOff(),
         log,
       }),
   });

@@ -2,13 +2,14 @@ import type { ByteStream } from "../../protocol/byte-stream.ts";
 import { StreamError } from "../../protocol/byte-stream.ts";
 import { RemoteError, WireError } from "../../protocol/errors.ts";
 import { encodeFrame, type Frame, FrameStream, frameTypes } from "../../protocol/frame.ts";
-import { decodeRequest, encodeJson, sendError } from "../../protocol/message.ts";
+import { decodeRequest, encodeJson, type Request, sendError } from "../../protocol/message.ts";
 import type { Connection } from "../../quic/connection.ts";
 import type { Log } from "../../system/log.ts";
 import { splice } from "../../system/splice.ts";
 import { connectTcp, connectUnix, SocketError } from "../../system/tcp-stream.ts";
 import { late, within } from "../../system/within.ts";
 import { initLimits } from "./limits.ts";
+import { serveSpeed } from "./speed.ts";
 
 /** Streams of authenticated clients: forwards end here, all else goes to the keeper untouched. */
 export class LinkStreams {
@@ -60,11 +61,9 @@ export class LinkStreams {
       await stream.end();
       return;
     }
-    const target = forwardTarget(first);
-    if (target !== undefined) {
-      await this.#forward(frames, target);
-      return;
-    }
+    const own = ownRequest(first);
+    if (own?.type === "forward") return this.#forward(frames, own);
+    if (own?.type === "speed") return serveSpeed(frames, own, () => performance.now());
     await this.#passOn(frames, first);
   }
 
@@ -101,11 +100,11 @@ interface ForwardTarget {
   readonly port: number;
 }
 
-/** Undefined for what the keeper is to judge, broken requests included. */
-function forwardTarget(frame: Frame): ForwardTarget | undefined {
+/** What ends here; undefined for what the keeper is to judge. */
+function ownRequest(frame: Frame): Request | undefined {
   if (frame.type !== frameTypes.request) return undefined;
   const request = decodeRequest(frame);
-  return request.type === "forward" ? request : undefined;
+  return request.type === "forward" || request.type === "speed" ? request : undefined;
 }
 
 async function connectTarget({ host, port }: ForwardTarget): Promise<ByteStream> {
