@@ -33,9 +33,10 @@ export class Prompt {
   /** What is typed is not shown. */
   async hidden(question: string): Promise<string> {
     const { stdin, stderr } = this.#context;
-    await stderr.write(`${question} (not shown): `);
+    // Before the question: who answers at once is not to be shown either.
     stdin.setRawMode(true);
     try {
+      await stderr.write(`${question} (not shown): `);
       return (await this.#readKeys()).trim();
     } finally {
       stdin.setRawMode(false);

@@ -198,12 +198,6 @@ test("when a check fails nothing is written; --no-check writes all the same", as
   });
   expect(refused.code).toBe(4);
   expect(refused.err).toMatch(/^✓ proxy .*\n✓ attested: .*\nerror: /);
-  const wrongApp = await say(
-    vault,
-    ["add", "dev", ...flags(), "--app", "other", "--token-file", "-"],
-    { stdin: token },
-  );
-  expect(wrongApp.code).toBe(2);
   const other = flags().map((word) => (word === "dev-vaults" ? "other-app" : word));
   expect(
     (await say(vault, ["add", "dev", ...other, "--token-file", "-"], { stdin: token })).code,
