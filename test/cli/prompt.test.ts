@@ -23,7 +23,7 @@ test("answers come line by line, however they arrive; an empty one is the fallba
 });
 
 test("what is hidden knows backspace and kill, and ignores other keys", async () => {
-  const context = typed("wrong\u0015ab\u001bc😀\u007f\u007fd\rnext\r");
+  const context = typed("wrong\u0015ab\u001bc😀\u007f\u007fd\r\nnext\r");
   const prompt = new Prompt(context);
   expect(await prompt.hidden("token")).toBe("abd");
   expect(await prompt.hidden("more")).toBe("next");
@@ -42,15 +42,17 @@ test("Ctrl-C, Ctrl-D and the end of the input abort; nothing is taken for an ans
 });
 
 test("somebody who never ends the line is not listened to for ever", async () => {
-  let sent = 0;
-  const endless = (function* (): Generator<Uint8Array> {
-    for (;;) {
-      sent += 1;
-      yield Buffer.alloc(4096, "x");
-    }
-  })();
-  expect(await rejection(new Prompt(typed(endless)).line("q"))).toBeInstanceOf(PromptAborted);
-  expect(sent).toBeLessThan(20);
+  for (const way of ["line", "hidden"] as const) {
+    let sent = 0;
+    const endless = (function* (): Generator<Uint8Array> {
+      for (;;) {
+        sent += 1;
+        yield Buffer.alloc(4096, "x");
+      }
+    })();
+    expect(await rejection(new Prompt(typed(endless))[way]("q"))).toBeInstanceOf(PromptAborted);
+    expect(sent).toBeLessThan(20);
+  }
 });
 
 test("nobody is asked without a terminal, in CI, or when told not to", () => {
