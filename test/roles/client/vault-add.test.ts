@@ -234,3 +234,11 @@ test("ten at once: all are there", async () => {
   expect((await Promise.all(added)).map(({ code }) => code)).toEqual(Array(10).fill(0));
   expect((await config(vault)).match(/^\[vault\.v\d\]$/gm)).toHaveLength(10);
 });
+
+test("where the configuration cannot be changed, no token stays behind", async () => {
+  await writeConfig(vault, 'vault = { home = { address = "h:1", org = "o", app = "a" } }\n');
+  const said = await say(vault, ["add", "--from", "-", "--no-check"], { stdin: invite() });
+  expect(said.code).toBe(7);
+  expect(said.err).toContain("FV-CFG-012");
+  expect(await files()).toEqual([".fly-vault.lock", "config.toml"]);
+});
