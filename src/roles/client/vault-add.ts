@@ -56,6 +56,8 @@ export const add = defineCommand({
       // Of a vault that had this name and was taken out by hand.
       await new KnownMachines(stateDirectory(context.env)).forget(draft.name ?? "");
       if (checks !== undefined) await check(draft, checks, context);
+      if (checks !== undefined && draft.machine_id === undefined && !global.quiet)
+        await context.stderr.write("  it is remembered; another machine will be refused\n");
       const lines = await save(draft, tokenStoreOf(flags["token-store"]), context);
       if (!global.quiet) for (const line of lines) await context.stderr.write(`${line}\n`);
       return 0;

@@ -105,7 +105,7 @@ test("on a terminal: questions, each answer tried, secrets not shown, and the va
   terminal.type(`${token}x\u007f\r`);
   expect(await terminal.exited()).toBe(0);
   expect(terminal.text).toMatch(
-    /✓ token accepted\r\nadded "dev-vaults" to .*\r\ntry: {2}fly-vault connect dev-vaults/,
+    /✓ token accepted\r\n .*\r\nadded "dev-vaults" to .*\r\ntry: {2}fly-vault connect dev-vaults/,
   );
   expect(terminal.text.match(/✓ proxy answers/g)).toHaveLength(1);
   expect(secretTraces(Buffer.from(terminal.text), token, "dev-vaults")).toEqual([]);
@@ -138,7 +138,9 @@ test("with flags: no question, the checks in a list, the token from a file", asy
   await writeFile(path, `${token}\n`, { mode: 0o600 });
   const { code, err, out } = await say(vault, ["add", "dev", ...flags(), "--token-file", path]);
   expect({ code, out }).toEqual({ code: 0, out: "" });
-  expect(err).toMatch(/^✓ proxy .*\n✓ attested: .*\n✓ token accepted\nadded "dev"/);
+  expect(err).toMatch(
+    /^✓ proxy .*\n✓ attested: .*\n✓ token accepted\n  it is remembered.*\nadded "dev"/,
+  );
   expect(await config(vault)).toContain('[vault.dev]\naddress = "127.0.0.1:');
 });
 
