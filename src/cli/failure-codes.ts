@@ -8,7 +8,7 @@ export const failureCodes = {
   "FV-CFG-006": { exitCode: 2, title: "a key that is needed is missing" },
   "FV-CFG-007": {
     exitCode: 2,
-    title: "the configuration file holds a token and others can read it",
+    title: "others can read or change the configuration or a secret",
   },
   "FV-CFG-008": { exitCode: 4, title: "no access token" },
   "FV-CFG-009": { exitCode: 7, title: "a vault of that name is there already" },

@@ -83,7 +83,7 @@ export class TestVault {
   token = testToken;
   /** Another machine, or another image of it, from the next connection on. */
   machineId = machineId;
-  imageDigest = `sha256:${"9c1f".repeat(16)}`;
+  imageDigest = "sha256:9c1f";
   initVersion = "0.1.0";
 
   private constructor(folder: string, endpoint: Endpoint) {

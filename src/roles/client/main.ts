@@ -40,6 +40,8 @@ export const program: Program = {
     provisionCommand,
     build,
     add,
+    // As the other words about vaults go.
+    { ...add, name: "vault add", hidden: true },
     verify,
     trust,
     vaultLs,
