@@ -41,6 +41,9 @@ export interface LoginOptions {
 
 export interface PerformedLogin extends LoginAccepted {
   readonly machine: AttestedMachine;
+  /** From the first byte to the machine's proof that Fly vouches for it, and from there to its word. */
+  readonly attestMs: number;
+  readonly authMs: number;
 }
 
 /**
@@ -80,6 +83,7 @@ class LoginAttempt {
   }
 
   async run(): Promise<PerformedLogin> {
+    const startedMs = this.#options.monotonicMs();
     const { connection, options } = { connection: this.#connection, options: this.#options };
     checkToken(options.accessToken);
     checkChannel(connection);
@@ -99,6 +103,7 @@ class LoginAttempt {
     });
     const stream = await connection.openStream();
     let machine: AttestedMachine | undefined;
+    let attestedMs = startedMs;
     for (;;) {
       const output = client.poll();
       switch (output.kind) {
@@ -112,6 +117,7 @@ class LoginAttempt {
           machine = await this.#verify(client, output.jwt, known, helloMs);
           client.prove(machine, this.#keys(), options.monotonicMs());
           this.#proofSent = true;
+          attestedMs = options.monotonicMs();
           break;
         case "failed":
           throw failures.failureOfCause(output.cause, output.message);
@@ -119,7 +125,12 @@ class LoginAttempt {
           if (machine === undefined) throw new TypeError("Accepted without evidence");
           await stream.end();
           await this.#remember(machine, known);
-          return { ...output.login, machine };
+          return {
+            ...output.login,
+            machine,
+            attestMs: attestedMs - startedMs,
+            authMs: options.monotonicMs() - attestedMs,
+          };
       }
     }
   }

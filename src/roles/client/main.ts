@@ -5,6 +5,8 @@ import { build } from "./build.ts";
 import { connect } from "./connect.ts";
 import { exec } from "./exec.ts";
 import { explain } from "./explain.ts";
+import { linkLs, linkStop } from "./link-command.ts";
+import { linkServe } from "./link-serve.ts";
 import { listExec } from "./list-exec.ts";
 import { provisionCommand } from "./provision-command.ts";
 import { topics } from "./topics.ts";
@@ -21,6 +23,9 @@ export const program: Program = {
     provisionCommand,
     build,
     explain,
+    linkLs,
+    linkStop,
+    linkServe,
   ],
   topics,
 };
