@@ -1,4 +1,3 @@
-import { createHmac } from "node:crypto";
 import { statSync } from "node:fs";
 import { join } from "node:path";
 import type { Context } from "../../cli/context.ts";
@@ -87,7 +86,7 @@ function programFacts(): readonly unknown[] {
 }
 
 function digest(text: string, secret: Uint8Array): string {
-  return createHmac("sha256", secret).update(text).digest("hex").slice(0, 32);
+  return new Bun.CryptoHasher("sha256", secret).update(text).digest("hex").slice(0, 32);
 }
 
 const secretBytes = 32;

@@ -1,4 +1,12 @@
-import { lstatSync, mkdirSync, readlinkSync, renameSync, symlinkSync, unlinkSync } from "node:fs";
+import {
+  lstatSync,
+  mkdirSync,
+  readlinkSync,
+  renameSync,
+  statSync,
+  symlinkSync,
+  unlinkSync,
+} from "node:fs";
 import { isAbsolute, join } from "node:path";
 import type { Context } from "../../cli/context.ts";
 import { stateDirectory } from "../../cli/paths.ts";
@@ -38,17 +46,22 @@ export function checkLinkFolder(folder: string): void {
 
 /** The first that leaves room for a socket's name; the last always does. */
 export function linkFolder(env: Context["env"]): string {
-  const own = env["FLY_VAULT_HOME"];
-  const runtime = env["XDG_RUNTIME_DIR"];
-  const isOwnHome = own !== undefined && own !== "";
+  const runtime = runtimeDirectory(env);
   const wanted =
-    !isOwnHome && runtime !== undefined && isAbsolute(runtime)
-      ? join(runtime, "fly-vault")
-      : join(stateDirectory(env), "link");
+    runtime === undefined ? join(stateDirectory(env), "link") : join(runtime, "fly-vault");
   const longest = Buffer.byteLength(join(wanted, newSocketName(4_194_304)));
   return longest <= clientLimits.socketPathBytesMax
     ? wanted
     : `/tmp/fly-vault-${process.geteuid?.() ?? 0}`;
+}
+
+/** Where it is ours: `sudo` may leave that of somebody else in the environment. */
+function runtimeDirectory(env: Context["env"]): string | undefined {
+  const path = env["XDG_RUNTIME_DIR"];
+  const isMoved = (env["FLY_VAULT_HOME"] ?? "") !== "";
+  if (isMoved || path === undefined || !isAbsolute(path)) return undefined;
+  const stat = statSync(path, { throwIfNoEntry: false });
+  return stat?.uid === process.geteuid?.() ? path : undefined;
 }
 
 export function newSocketName(pid: number): string {
