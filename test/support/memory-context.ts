@@ -33,7 +33,8 @@ export function memoryContext(
     onResize: () => () => undefined,
   });
   return {
-    env: options.env ?? {},
+    // A background link would outlive the test; those that are about one say so.
+    env: { FLY_VAULT_NO_LINK: "1", ...options.env },
     stdin: {
       isTty: options.tty ?? false,
       async *read() {

@@ -99,6 +99,7 @@ export class TestVault {
       HOME: this.folder,
       PATH: process.env["PATH"] ?? "",
       TERM: "xterm-256color",
+      FLY_VAULT_NO_LINK: "1",
     };
   }
 

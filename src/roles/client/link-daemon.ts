@@ -1,6 +1,7 @@
 import { closeSync } from "node:fs";
 import { join } from "node:path";
 import type { Context } from "../../cli/context.ts";
+import { raiseDescriptorLimit } from "../../system/descriptor-limit.ts";
 import { listenUnix, peerOf } from "../../system/tcp-stream.ts";
 import { within } from "../../system/within.ts";
 import { clientLimits } from "./limits.ts";
@@ -27,6 +28,7 @@ export async function serveLink(plan: LinkPlan, context: Context): Promise<numbe
   const socket = newSocketName(process.pid);
   const { monotonicMs } = context;
   const host = new LinkHost({ vault: config.name, socket, idleMs: plan.idleMs, monotonicMs });
+  raiseDescriptorLimit(clientLimits.linkSocketsMax + spareDescriptors);
   // Before the socket is there: nobody else may open it, not even for a moment.
   process.umask(0o077);
   const listening = listenUnix(join(folder, socket), {
@@ -122,3 +124,5 @@ function noticeStream({ terminalColumns }: LinkPlan, host: LinkHost): Context["s
 
 /** Locked by whoever started us, and with us for as long as we have it. */
 const lockDescriptor = 3;
+/** For what is no command's: the UDP socket, files that are looked at. */
+const spareDescriptors = 64;

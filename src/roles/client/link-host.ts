@@ -5,10 +5,9 @@ import { FrameStream } from "../../protocol/frame.ts";
 import { request, type Status, statusSchema } from "../../protocol/message.ts";
 import { within } from "../../system/within.ts";
 import { answer } from "./answer.ts";
-import type { LinkConnection, LinkState } from "./attested-link.ts";
+import type { AttestedLink, LinkConnection, LinkState } from "./attested-link.ts";
 import { carryStream } from "./carry-stream.ts";
 import { clientLimits } from "./limits.ts";
-import type { Link } from "./link.ts";
 import { mayRetry } from "./link-loss.ts";
 import { LinkClient } from "./link-client.ts";
 import {
@@ -40,7 +39,7 @@ export class LinkHost {
   readonly #clients = new Set<LinkClient>();
   readonly #ended = Promise.withResolvers<void>();
   readonly #startedMs: number;
-  #link: Link | undefined;
+  #link: AttestedLink | undefined;
   #state: "opening" | "up" | "down" = "opening";
   #generation = 0;
   #downSinceMs = 0;
@@ -72,10 +71,12 @@ export class LinkHost {
   }
 
   /** It stands for the first time. */
-  use(link: Link): void {
+  use(link: AttestedLink): void {
     this.#link = link;
     this.#learn(link.login.status);
-    this.receiveState({ kind: "up" });
+    // It may have gone down again before it was given to us.
+    if (this.#state === "down") this.#awaitEnd(link);
+    else this.receiveState({ kind: "up" });
   }
 
   receiveState(state: LinkState): void {
@@ -93,8 +94,13 @@ export class LinkHost {
     this.#downSinceMs = state.sinceMs;
     this.#attempt = state.attempt;
     for (const client of this.#clients) client.tell(this.#down());
-    if (isNew) this.#link?.connection().catch((error: unknown) => this.fail(error));
+    if (isNew && this.#link !== undefined) this.#awaitEnd(this.#link);
     this.#restIfUnused();
+  }
+
+  /** Of a link that is down: what dialling again cannot cure. */
+  #awaitEnd(link: AttestedLink): void {
+    link.connection().catch((error: unknown) => this.fail(error));
   }
 
   /** It could not be made, or not be made again: the commands hear why. */
@@ -170,7 +176,8 @@ export class LinkHost {
     if (this.#clients.size >= clientLimits.linkClientsMax) return;
     const client = new LinkClient(frames, verbose);
     client.tell({ type: "welcome", socket: this.#options.socket });
-    for (const text of this.#early.splice(0)) client.tell({ type: "notice", text });
+    const early = this.#early.splice(0).join("");
+    if (early !== "") client.tell({ type: "notice", text: early });
     this.#clients.add(client);
     this.#restIfUnused();
     try {
