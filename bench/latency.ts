@@ -86,8 +86,6 @@ async function openVault(
   const stop = async (): Promise<void> => {
     await runOnce({ name: "stop", argv: [own, "link", "stop"], env });
   };
-  // The machine asks Fly for evidence once a second at most; that wait is none of the client's.
-  const rest = (): Promise<void> => Bun.sleep(1100);
   const exec = [own, "exec", "dev"];
   return {
     stop,
@@ -112,6 +110,11 @@ async function openVault(
       },
     ],
   };
+}
+
+/** The machine asks Fly for evidence once a second at most; that wait is none of the client's. */
+async function rest(): Promise<void> {
+  await Bun.sleep(1100);
 }
 
 /** sshd of our own with throw-away keys, without and with a connection that stands already. */
@@ -149,14 +152,16 @@ async function openSsh(): Promise<{ subjects: Subject[]; stop: () => Promise<voi
   };
 }
 
+function show(ms: number): string {
+  return ms.toFixed(1).padStart(9);
+}
+
 const fly = await startLocalFly();
 try {
   const [ours, theirs] = [await openVault(fly), await openSsh()];
-  const rows = await measure([...ours.subjects, ...theirs.subjects]).finally(async () => {
-    await ours.stop();
-    await theirs.stop();
-  });
-  const show = (ms: number): string => ms.toFixed(1).padStart(9);
+  const rows = await measure([...ours.subjects, ...theirs.subjects]);
+  await ours.stop();
+  await theirs.stop();
   console.log(`${"".padEnd(26)}   median       p10       p90       CPU   (ms, ${rounds} rounds)`);
   for (const { name, medianMs, tenthMs, ninetiethMs, cpuMs } of rows)
     console.log(name.padEnd(26) + [medianMs, tenthMs, ninetiethMs, cpuMs].map(show).join(" "));

@@ -33,8 +33,7 @@ export function memoryContext(
     onResize: () => () => undefined,
   });
   return {
-    // A background link would outlive the test; those that are about one say so.
-    env: { FLY_VAULT_NO_LINK: "1", ...options.env },
+    env: options.env ?? {},
     stdin: {
       isTty: options.tty ?? false,
       async *read() {

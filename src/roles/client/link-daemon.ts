@@ -2,6 +2,7 @@ import { closeSync } from "node:fs";
 import { join } from "node:path";
 import type { Context } from "../../cli/context.ts";
 import { raiseDescriptorLimit } from "../../system/descriptor-limit.ts";
+import { forbidInspection } from "../../system/process.ts";
 import { listenUnix, peerOf } from "../../system/tcp-stream.ts";
 import { within } from "../../system/within.ts";
 import { clientLimits } from "./limits.ts";
@@ -28,6 +29,7 @@ export async function serveLink(plan: LinkPlan, context: Context): Promise<numbe
   const socket = newSocketName(process.pid);
   const { monotonicMs } = context;
   const host = new LinkHost({ vault: config.name, socket, idleMs: plan.idleMs, monotonicMs });
+  forbidInspection();
   raiseDescriptorLimit(clientLimits.linkSocketsMax + spareDescriptors);
   // Before the socket is there: nobody else may open it, not even for a moment.
   process.umask(0o077);

@@ -35,7 +35,7 @@ function asNobody(script: string): Bun.Subprocess<"ignore", "pipe", "inherit"> {
 
 test("another user is not answered, even where the modes would let them in", async () => {
   expect((await stage.exec(["--", "true"])).code).toBe(0);
-  const [socket = ""] = readdirSync(stage.folder).filter((name) => name.endsWith(".sock"));
+  const socket = readdirSync(stage.folder).find((name) => name.endsWith(".sock")) ?? "";
   const path = join(stage.folder, socket);
   const script = `
     const message = Buffer.from('{"type":"describe"}');
@@ -49,13 +49,13 @@ test("another user is not answered, even where the modes would let them in", asy
       } });
     } catch (error) { console.log(error.code); process.exit(); }`;
   // The folder and the socket keep them out.
-  expect(await asNobody(script).stdout.text()).not.toStartWith("closed");
+  expect(await asNobody(script).stdout.text()).toBe("EACCES\n");
   const folders = [stage.vault.folder, stage.runtime, stage.folder];
   for (const folder of folders) chmodSync(folder, 0o755);
   chmodSync(path, 0o777);
   try {
     // Here only the kernel's word on who it is does.
-    expect(await asNobody(script).stdout.text()).toBe("closed 0\n");
+    expect(await asNobody(script).stdout.text()).toMatch(/^(closed 0|ECONNRESET)\n$/);
   } finally {
     for (const folder of folders) chmodSync(folder, 0o700);
     chmodSync(path, 0o600);
