@@ -1,5 +1,6 @@
 import { afterAll, beforeAll, expect, test } from "bun:test";
 import { readFileSync } from "node:fs";
+import { runClient } from "../support/client-process.ts";
 import { run } from "../support/program.ts";
 import { LinkStage, until } from "../support/link-stage.ts";
 
@@ -10,7 +11,6 @@ beforeAll(async () => {
   stage = await LinkStage.open();
 });
 afterAll(async () => {
-  await run("fly-vault", ["link", "stop"], { env: stage.env });
   await stage.close();
 });
 
@@ -26,7 +26,7 @@ test("the second command does not dial, and the link is the same program", async
   const [pid = 0] = stage.processes();
   expect(readFileSync(`/proc/${pid}/cmdline`, "utf8")).toMatch(/fly-vault\0link\0serve\0dev\0$/);
   // Another program, even if of the same version: it makes a link of its own.
-  expect((await stage.exec(["--", "true"])).code).toBe(0);
+  expect((await runClient(["exec", "dev", "true"], stage.env)).code).toBe(0);
   expect(stage.vault.connectionCount).toBe(2);
   const stopped = await run("fly-vault", ["link", "stop", "dev"], { env: stage.env });
   expect(stopped.stderr).toBe("stopped 2 links\n");

@@ -1,6 +1,6 @@
 import { mkdirSync, readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
-import { runClient } from "./client-process.ts";
+import { programEnv, run, type RunResult } from "./program.ts";
 import { TestVault } from "./test-vault.ts";
 
 export interface ListedLink {
@@ -12,7 +12,7 @@ export interface ListedLink {
   readonly idle_ms: number | null;
 }
 
-/** A vault whose commands share a background link. `close` leaves none of them behind. */
+/** A vault whose commands, compiled, share a background link. `close` leaves none of them behind. */
 export class LinkStage {
   readonly vault: TestVault;
   readonly runtime: string;
@@ -28,7 +28,8 @@ export class LinkStage {
   }
 
   get env(): Record<string, string> {
-    return { ...this.vault.env, XDG_RUNTIME_DIR: this.runtime, FLY_VAULT_NO_LINK: "" };
+    const own = { XDG_RUNTIME_DIR: this.runtime, FLY_VAULT_NO_LINK: "" };
+    return programEnv({ ...this.vault.env, ...own });
   }
 
   get folder(): string {
@@ -39,14 +40,20 @@ export class LinkStage {
     argv: readonly string[],
     env: Readonly<Record<string, string>> = {},
   ): Promise<{ code: number; text: string; err: string }> {
-    const { code, out, err } = await runClient(["exec", "dev", ...argv], { ...this.env, ...env });
-    return { code, text: new TextDecoder().decode(out), err };
+    const { exitCode, text, stderr } = await this.run(["exec", "dev", ...argv], env);
+    return { code: exitCode, text, err: stderr };
+  }
+
+  async run(
+    argv: readonly string[],
+    env: Readonly<Record<string, string>> = {},
+  ): Promise<RunResult> {
+    return run("fly-vault", argv, { env: { ...this.env, ...env } });
   }
 
   async links(): Promise<readonly ListedLink[]> {
-    const { out, err } = await runClient(["link", "ls", "--json"], this.env);
-    const text = new TextDecoder().decode(out);
-    if (text === "") throw new Error(err);
+    const { text, stderr } = await this.run(["link", "ls", "--json"]);
+    if (text === "") throw new Error(stderr);
     return (JSON.parse(text) as { data: ListedLink[] }).data;
   }
 
@@ -82,7 +89,7 @@ export class LinkStage {
 
   /** Ends what this test has started. */
   async stop(): Promise<void> {
-    await runClient(["link", "stop"], this.env);
+    for (const pid of this.processes()) if (pid > 1) process.kill(pid, "SIGTERM");
     await until(() => this.processes().length === 0);
   }
 

@@ -94,9 +94,9 @@ export const clientLimits = {
   /** What was proven so long ago is proven anew for the next command. */
   linkAgeMs: 8 * 60 * 60_000,
   /** One that is not up ends so long after its last command. */
-  linkOrphanMs: 3000,
+  linkOrphanMs: 2000,
   /** How often it looks whether the vault's configuration and its own socket are still there. */
-  linkLookMs: 2000,
+  linkLookMs: 1000,
   /** What it knows of the machine's state is asked for again after this time. */
   linkStatusMs: 30_000,
   /** From its start until it takes commands; for its first word to one; for its end after `stop`. */
@@ -114,7 +114,7 @@ export const clientLimits = {
   linkPlanBytesMax: 1024 * 1024,
   /** Of what is told to a command: what waits for one that does not listen. */
   linkNoticesMax: 100,
-  linkListMax: 1000,
+  linkListMax: 256,
   /** What an address of a Unix socket has room for, without the zero at its end. */
   socketPathBytesMax: 107,
 } as const;

@@ -1,4 +1,4 @@
-import { closeSync } from "node:fs";
+import { closeSync, statSync } from "node:fs";
 import { join } from "node:path";
 import type { Context } from "../../cli/context.ts";
 import { raiseDescriptorLimit } from "../../system/descriptor-limit.ts";
@@ -55,9 +55,13 @@ export async function serveLink(plan: LinkPlan, context: Context): Promise<numbe
     host.retire();
   };
   const secret = await linkSecret(context);
+  let seen: string | undefined;
   const looking = setInterval(() => {
     const isNamed = socketOf(folder, name) === socket;
-    if (!isNamed || host.isOld || !isSameConfig(plan, secret, context)) retire();
+    const found = fileState(config.path);
+    const isKept = found === seen || isSameConfig(plan, secret, context);
+    seen = found;
+    if (!isNamed || host.isOld || !isKept) retire();
   }, clientLimits.linkLookMs);
   // Somebody who logs out, or the system that stops: nothing is waited for.
   const stopped = Promise.withResolvers<void>();
@@ -100,6 +104,12 @@ async function openLink(
     host.fail(error);
     return undefined;
   }
+}
+
+/** Changes with every writing of a file. */
+function fileState(path: string): string {
+  const stat = statSync(path, { throwIfNoEntry: false });
+  return `${stat?.ino} ${stat?.size} ${stat?.mtimeMs}`;
 }
 
 function isSameConfig(plan: LinkPlan, secret: Uint8Array, { env }: Context): boolean {

@@ -16,11 +16,7 @@ import { WireError } from "../../../src/protocol/errors.ts";
 import { clientLimits } from "../../../src/roles/client/limits.ts";
 import { configDigest, linkName, slowTokenSource } from "../../../src/roles/client/link-key.ts";
 import { listLinks } from "../../../src/roles/client/link-list.ts";
-import {
-  encodeMessage,
-  type LinkNews,
-  type LinkPlan,
-} from "../../../src/roles/client/link-message.ts";
+import { encodeMessage, type LinkPlan } from "../../../src/roles/client/link-message.ts";
 import { leaveName, socketOf, takeName } from "../../../src/roles/client/link-place.ts";
 import { NoSharedLink, startLink } from "../../../src/roles/client/link-start.ts";
 import { main } from "../../../src/roles/client/main.ts";
@@ -98,9 +94,12 @@ test("a program that is asked for the token stands for it, unless a token is giv
   expect(slowTokenSource(config, undefined, {})).toBeUndefined();
 });
 
+function parsed(idle: string): boolean {
+  const table = parse(`address="a:1"\norg="o"\napp="a"\nlink_idle="${idle}"`);
+  return v.safeParse(vaultSchema, table).success;
+}
+
 test("link_idle has an end", () => {
-  const parsed = (idle: string): boolean =>
-    v.safeParse(vaultSchema, parse(`address="a:1"\norg="o"\napp="a"\nlink_idle="${idle}"`)).success;
   expect(["0s", "10m", "24h", "24h1s", "10", "soon"].map(parsed)).toEqual([
     true,
     true,
@@ -125,13 +124,16 @@ test("the newest socket has the name, and a socket that was left behind goes", (
   rmSync(join(folder, "2-b.sock"));
 });
 
+function noPlan(): Promise<LinkPlan> {
+  return expect.unreachable();
+}
+
 test("a start that another command has begun and not finished is given up in time", async () => {
   const lock = openSync(join(folder, "busy.lock"), "a");
   expect(tryLock(lock)).toBe(true);
   let nowMs = 0;
   const context = { ...memoryContext(), monotonicMs: () => (nowMs += 500) };
-  const plan = (): Promise<LinkPlan> => expect.unreachable();
-  const error = await rejection(startLink(folder, "busy", plan, context));
+  const error = await rejection(startLink(folder, "busy", noPlan, context));
   expect(error).toBeInstanceOf(NoSharedLink);
   expect(nowMs).toBeGreaterThan(clientLimits.linkStartMs);
   closeSync(lock);
@@ -195,15 +197,14 @@ function linkOptions(
 const performanceClock = { monotonicMs: () => performance.now() };
 
 test("a background link that is silent, talks nonsense or breaks off is none", async () => {
-  const say = (news: LinkNews) => async (frames: SharedFrames) => {
-    await frames.write(encodeMessage(news));
-    await frames.end();
-  };
   const speaking = [
     () => Promise.resolve(),
     (frames: SharedFrames) => frames.end(),
     (frames: SharedFrames) => frames.write(Uint8Array.of(9, 9, 9, 9, 9)),
-    say({ type: "welcome", socket: "1-a.sock" }),
+    async (frames: SharedFrames) => {
+      await frames.write(encodeMessage({ type: "welcome", socket: "1-a.sock" }));
+      await frames.end();
+    },
   ];
   const errors = await Promise.all(
     speaking.map((speak) => rejection(SharedLink.open(linkOptions(speak)))),

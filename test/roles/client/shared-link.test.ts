@@ -9,7 +9,7 @@ import {
   writeFileSync,
 } from "node:fs";
 import { join } from "node:path";
-import { runClient, spawnClient } from "../../support/client-process.ts";
+import { spawnClient } from "../../support/client-process.ts";
 import { LinkStage, until } from "../../support/link-stage.ts";
 import { PtyClient } from "../../support/pty-client.ts";
 import { testToken } from "../../support/test-vault.ts";
@@ -53,10 +53,8 @@ test("later commands use the link of the first, and stop ends it", async () => {
   const [link] = await stage.links();
   expect(link).toMatchObject({ vault: "dev", state: "up", clients: 0, streams: 0 });
   expect(stage.processes()).toEqual([link?.pid ?? 0]);
-  const table = await runClient(["link", "ls"], stage.env);
-  expect(new TextDecoder().decode(table.out)).toMatch(/^VAULT +MACHINE +STATE .*\ndev +148e/);
-  const stopped = await runClient(["link", "stop", "dev"], stage.env);
-  expect(stopped.err).toBe("stopped 1 link\n");
+  expect((await stage.run(["link", "ls"])).text).toMatch(/^VAULT +MACHINE +STATE .*\ndev +148e/);
+  expect((await stage.run(["link", "stop", "dev"])).stderr).toBe("stopped 1 link\n");
   await until(() => stage.processes().length === 0);
   expect(await stage.links()).toEqual([]);
   expect(readdirSync(stage.folder)).toEqual([]);
@@ -230,7 +228,7 @@ test("a folder that others may use is not used, and a warning says so", async ()
     expect(result).toMatchObject({ code: 0, text: "x\n" });
     expect(result.err).toContain("warning: no background link: others may use");
     expect(stage.processes()).toEqual([]);
-    expect((await runClient(["link", "ls"], stage.env)).err).toContain("FV-SYS-001");
+    expect((await stage.run(["link", "ls"])).stderr).toContain("FV-SYS-001");
   } finally {
     chmodSync(stage.folder, 0o700);
   }
@@ -242,7 +240,7 @@ test("a home with a long name still has a link", async () => {
   await stage.exec(["--", "true"], env);
   await stage.exec(["--", "true"], env);
   expect(stage.vault.connectionCount).toBe(1);
-  await runClient(["link", "stop", "dev"], { ...stage.env, ...env });
+  await stage.run(["link", "stop", "dev"], env);
   const folder = `/tmp/fly-vault-${process.geteuid?.()}`;
   expect(existsSync(folder)).toBe(true);
   if (readdirSync(folder).length === 0) rmdirSync(folder);
@@ -262,7 +260,7 @@ test("no link in CI unless it is asked for, and none with --no-link or the varia
 
 test("a machine that was cold when the link was made is not taken for cold later", async () => {
   stage.vault.vmState = "cold";
-  expect((await runClient(["list-exec", "dev"], stage.env)).code).toBe(0);
+  expect((await stage.run(["list-exec", "dev"])).exitCode).toBe(0);
   stage.vault.vmState = "ready";
   expect((await stage.exec(["--", "true"])).code).toBe(0);
   expect(stage.vault.connectionCount).toBe(1);
