@@ -1,13 +1,11 @@
 import { type FileHandle, open, rename, rm, stat } from "node:fs/promises";
 import { resolve } from "node:path";
-import { Readable } from "node:stream";
 import { defineCommand } from "../../cli/command.ts";
 import type { Context } from "../../cli/context.ts";
 import { Failure } from "../../cli/failure.ts";
 import { Progress } from "../../cli/progress.ts";
 import { formatSize } from "../../cli/size.ts";
 import { UsageError } from "../../cli/usage-error.ts";
-import { packFolder } from "./pack-folder.ts";
 
 export const build = defineCommand({
   name: "build",
@@ -84,6 +82,8 @@ async function copyInto(
   context: Context,
 ): Promise<string> {
   const counts = { entries: 0, bytes: 0, written: 0 };
+  // Loaded when it is used, as the compressors: other commands need not wait for it.
+  const { packFolder } = await import("./pack-folder.ts");
   const archive = packFolder(job.folder, {
     ownedByRoot: process.getuid?.() !== 0,
     newestMs: sourceDateMs(context.env),
@@ -115,7 +115,7 @@ async function compressed(
   kind: ArchiveKind,
 ): Promise<AsyncIterable<Uint8Array>> {
   if (kind === "tar") return archive;
-  // Loaded when it is used: other commands need not wait for it.
+  const { Readable } = await import("node:stream");
   const { createGzip, createZstdCompress } = await import("node:zlib");
   // Neither writes a name or a time into its header.
   const compressor = kind === "gzip" ? createGzip() : createZstdCompress();
