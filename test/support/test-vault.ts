@@ -116,6 +116,7 @@ export class TestVault {
       HOME: this.folder,
       PATH: process.env["PATH"] ?? "",
       TERM: "xterm-256color",
+      FLY_VAULT_NO_LINK: "1",
     };
   }
 
@@ -142,7 +143,7 @@ export class TestVault {
     await this.#endpoint.close();
     this.#connections = [];
     await Bun.sleep(downMs);
-    this.#endpoint = await listen(port, gate);
+    this.#endpoint = await listenAgain(port, gate);
     void this.#accept(this.#endpoint);
   }
 
@@ -376,6 +377,18 @@ async function progress(
 
 async function reply(frames: FrameStream, body: unknown): Promise<void> {
   await frames.write(frameTypes.ok, encodeJson(body));
+}
+
+/** A client that dials may just have been given the port that was ours. */
+async function listenAgain(port: number, gate?: DatagramGate): Promise<Endpoint> {
+  for (let tries = 0; ; tries += 1) {
+    try {
+      return await listen(port, gate);
+    } catch (error) {
+      if (tries === 80) throw error;
+      await Bun.sleep(100);
+    }
+  }
 }
 
 function listen(port: number, gate?: DatagramGate): Promise<Endpoint> {

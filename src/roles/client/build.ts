@@ -1,15 +1,11 @@
-import { createHash } from "node:crypto";
 import { type FileHandle, open, rename, rm, stat } from "node:fs/promises";
 import { resolve } from "node:path";
-import { Readable } from "node:stream";
-import { createGzip, createZstdCompress } from "node:zlib";
 import { defineCommand } from "../../cli/command.ts";
 import type { Context } from "../../cli/context.ts";
 import { Failure } from "../../cli/failure.ts";
 import { Progress } from "../../cli/progress.ts";
 import { formatSize } from "../../cli/size.ts";
 import { UsageError } from "../../cli/usage-error.ts";
-import { packFolder } from "./pack-folder.ts";
 
 export const build = defineCommand({
   name: "build",
@@ -86,6 +82,8 @@ async function copyInto(
   context: Context,
 ): Promise<string> {
   const counts = { entries: 0, bytes: 0, written: 0 };
+  // Loaded when it is used, as the compressors: other commands need not wait for it.
+  const { packFolder } = await import("./pack-folder.ts");
   const archive = packFolder(job.folder, {
     ownedByRoot: process.getuid?.() !== 0,
     newestMs: sourceDateMs(context.env),
@@ -99,8 +97,8 @@ async function copyInto(
       counts.bytes += bytes;
     },
   });
-  const hash = createHash("sha256");
-  for await (const chunk of compressed(archive, job.kind)) {
+  const hash = new Bun.CryptoHasher("sha256");
+  for await (const chunk of await compressed(archive, job.kind)) {
     hash.update(chunk);
     await writeWhole(file, chunk);
     counts.written += chunk.length;
@@ -112,11 +110,13 @@ async function copyInto(
   return hash.digest("hex");
 }
 
-function compressed(
+async function compressed(
   archive: AsyncIterable<Uint8Array>,
   kind: ArchiveKind,
-): AsyncIterable<Uint8Array> {
+): Promise<AsyncIterable<Uint8Array>> {
   if (kind === "tar") return archive;
+  const { Readable } = await import("node:stream");
+  const { createGzip, createZstdCompress } = await import("node:zlib");
   // Neither writes a name or a time into its header.
   const compressor = kind === "gzip" ? createGzip() : createZstdCompress();
   return Readable.from(archive)

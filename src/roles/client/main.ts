@@ -15,6 +15,8 @@ import { wakeCommand } from "./diagnose/wake.ts";
 import { exec } from "./exec.ts";
 import { explain } from "./explain.ts";
 import { liveNames } from "./live-names.ts";
+import { linkLs, linkStop } from "./link-command.ts";
+import { linkServe } from "./link-serve.ts";
 import { listExec } from "./list-exec.ts";
 import { provisionCommand } from "./provision-command.ts";
 import { add } from "./vault-add.ts";
@@ -62,6 +64,9 @@ export const program: Program = {
     doctorCommand,
     bundleCommand,
     ...completionCommands(() => program, liveNames),
+    linkLs,
+    linkStop,
+    linkServe,
   ],
   topics,
 };
