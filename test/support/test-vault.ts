@@ -3,6 +3,7 @@ import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { decodeArchiveData } from "../../src/protocol/archive-frame.ts";
+import type { ByteStream } from "../../src/protocol/byte-stream.ts";
 import { deriveLoginKeys } from "../../src/fly/token.ts";
 import { type Frame, FrameStream, frameTypes } from "../../src/protocol/frame.ts";
 import {
@@ -62,6 +63,8 @@ export class TestVault {
   provisionAnswer: ((request: ProvisionRequest) => RemoteError | undefined) | undefined;
   /** Called in place of the answer to any request; true when it dealt with it. */
   onRequest: ((request: Request) => RemoteError | undefined) | undefined;
+  /** A real keeper that answers in our place, as behind its own link. */
+  keeper: (() => Promise<ByteStream>) | undefined;
   /** How many of the next logins get no evidence. */
   failingMints = 0;
   mints = 0;
@@ -197,6 +200,13 @@ export class TestVault {
     for (;;) {
       const stream = await connection.acceptStream();
       if (stream === null) return;
+      if (this.keeper !== undefined) {
+        this.keeper().then(
+          (keeper) => splice(stream, keeper),
+          () => stream.abort(1),
+        );
+        continue;
+      }
       const frames = new FrameStream(stream);
       const answering = this.#answer(frames).catch(async (error: unknown) => {
         if (error instanceof RemoteError) {

@@ -83,6 +83,14 @@ export const clientLimits = {
   /** From Ctrl-C to the machine's word that all is as it was; it removes what was unpacked first. */
   cancelMs: 10_000,
 
+  /** A session is found by the beginning of its id from so many characters on; lists show so many. */
+  idPrefixCharsMin: 4,
+  idShownChars: 8,
+  /** Of a command in a list on a terminal that is narrow. */
+  listedCommandCharsMin: 16,
+  /** A longer wait of setTimeout would end at once. */
+  waitMsMax: 2 ** 31 - 1,
+
   /** From the request to its reply. */
   replyMs: 30_000,
   /** For the last words of a session that is over. */

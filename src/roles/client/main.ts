@@ -1,13 +1,20 @@
 import type { Context } from "../../cli/context.ts";
 import type { Program } from "../../cli/command.ts";
 import { runProgram } from "../../cli/program.ts";
+import { attach } from "./attach.ts";
 import { build } from "./build.ts";
 import { connect } from "./connect.ts";
 import { exec } from "./exec.ts";
 import { explain } from "./explain.ts";
+import { kill } from "./kill.ts";
 import { listExec } from "./list-exec.ts";
+import { logs } from "./logs.ts";
 import { provisionCommand } from "./provision-command.ts";
+import { run } from "./run.ts";
+import { sessionRename } from "./session-rename.ts";
+import { sessions } from "./sessions.ts";
 import { topics } from "./topics.ts";
+import { wait } from "./wait.ts";
 
 /** Exported for the documentation's test. */
 export const program: Program = {
@@ -17,6 +24,13 @@ export const program: Program = {
     // As `--help` lists them.
     connect,
     exec,
+    run,
+    sessions,
+    logs,
+    attach,
+    wait,
+    kill,
+    sessionRename,
     listExec,
     provisionCommand,
     build,

@@ -5,6 +5,7 @@ import {
   type Exit,
   request,
   type Request,
+  type SessionAttachRequest,
   type SessionReply,
   sessionReplySchema,
 } from "../../protocol/message.ts";
@@ -29,6 +30,8 @@ export interface SessionPlan {
   readonly first: readonly Request[];
   /** Name of this client process, as in the requests. */
   readonly client: string;
+  /** How it attaches again; absent: as the one that drives it. */
+  readonly mode?: SessionAttachRequest["mode"];
   readonly size?: () => { readonly rows: number; readonly cols: number };
 }
 
@@ -51,6 +54,11 @@ export class SessionRun {
   /** Set once the session is there; what a person needs to come back to it. */
   get id(): string | undefined {
     return this.#reply?.id;
+  }
+
+  /** How much of each output was given to `output`, or is lost. */
+  get shown(): { readonly stdout_offset: number; readonly stderr_offset: number } {
+    return this.#client.shownOffsets;
   }
 
   /** Resolves when the process has ended and all its output was shown. */
@@ -142,7 +150,7 @@ export class SessionRun {
       client: this.#plan.client,
       generation: reply.generation,
       ...this.#client.shownOffsets,
-      mode: "take-over",
+      mode: this.#plan.mode ?? "take-over",
       ...this.#plan.size?.(),
     };
   }
