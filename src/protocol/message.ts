@@ -226,7 +226,7 @@ export const sessionListSchema = v.object({
       exit_code: v.nullable(v.number()),
       exit: v.nullable(exitSchema),
       /** Whether a client that drove it was told how it ended. */
-      acknowledged: v.optional(v.boolean()),
+      seen: v.optional(v.boolean()),
     }),
   ),
 });

@@ -86,6 +86,6 @@ export function endingOf(exit: Exit | null): Ending {
 export function sessionData(
   session: SessionList["sessions"][number],
 ): v.InferInput<typeof sessionSchema> {
-  const { exit, acknowledged: _, exit_code: __, name, ...same } = session;
+  const { exit, seen: _, exit_code: __, name, ...same } = session;
   return { ...same, name: name ?? null, ...endingOf(exit) };
 }

@@ -1,6 +1,7 @@
 import type { Context } from "../../cli/context.ts";
 import { formatDuration } from "../../cli/duration.ts";
 import { formatSize } from "../../cli/size.ts";
+import { printable } from "../../cli/printable.ts";
 import { clipCell, tableGap } from "../../cli/table.ts";
 import type { Exit } from "../../protocol/message.ts";
 import { clientLimits } from "./limits.ts";
@@ -56,9 +57,9 @@ export function quoteWords(words: readonly string[]): string {
 /** What is left of the line is the command's. */
 function clipCommands(rows: readonly string[][], columns: number): string[][] {
   const widths = [sessionHeads, ...rows]
-    .map((row) => row.map((cell) => Bun.stringWidth(cell)))
+    .map((row) => row.map((cell) => Bun.stringWidth(printable(cell))))
     .reduce((a, b) => a.map((width, column) => Math.max(width, b[column] ?? 0)));
-  const others = widths.reduce((sum, width) => sum + width + tableGap.length, 0) - (widths[1] ?? 0);
-  const room = Math.max(clientLimits.listedCommandCharsMin, columns - others);
+  const all = widths.reduce((sum, width) => sum + tableGap.length + width);
+  const room = Math.max(clientLimits.listedCommandCharsMin, columns - (all - (widths[1] ?? 0)));
   return rows.map(([name = "", command = "", ...rest]) => [name, clipCell(command, room), ...rest]);
 }

@@ -49,6 +49,6 @@ export const sessions = defineCommand({
 });
 
 /** A command whose client saw its end is of interest to nobody any more; there are many of them. */
-function isOfInterest({ state, name, acknowledged }: ListedSession): boolean {
-  return state === "running" || name !== undefined || acknowledged !== true;
+function isOfInterest({ state, name, seen }: ListedSession): boolean {
+  return state === "running" || name !== undefined || seen !== true;
 }

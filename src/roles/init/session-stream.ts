@@ -129,8 +129,12 @@ class SessionStream {
   async #send(): Promise<void> {
     while (!this.#over) {
       const frame = this.#attachment.poll();
-      if (frame === undefined) await this.#wake.wait();
-      else await this.#frames.writeEncoded(frame);
+      if (frame === undefined) {
+        await this.#wake.wait();
+        continue;
+      }
+      await this.#frames.writeEncoded(frame);
+      if (frame[0] === frameTypes.exit && this.#drives) this.#session.tellEnd();
     }
   }
 

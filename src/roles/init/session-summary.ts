@@ -26,7 +26,7 @@ export function describeSession(session: Session): SessionList["sessions"][numbe
     ended_at: endedAtMs === undefined ? null : new Date(endedAtMs).toISOString(),
     exit_code: exit === null ? null : exitCode(exit),
     exit,
-    acknowledged: session.acknowledged,
+    seen: session.seen,
   };
 }
 
