@@ -1,5 +1,6 @@
 import type { Context } from "../../cli/context.ts";
 import { Failure } from "../../cli/failure.ts";
+import type { FailureCode } from "../../cli/failure-codes.ts";
 import { emptyReplySchema, type SessionSignalRequest } from "../../protocol/message.ts";
 import { within } from "../../system/within.ts";
 import { askOnce } from "./ask-once.ts";
@@ -9,8 +10,7 @@ import { finishedStatus, signalNumbers, stoppedStatus, type StopSignal } from ".
 import { clientLimits } from "./limits.ts";
 import { Pipe, type PipeOptions } from "./pipe.ts";
 import { asFailure } from "./remote-failure.ts";
-import type { SessionPlan } from "./session-run.ts";
-import type { StatusReport } from "./status-report.ts";
+import type { SessionPlan, SessionReport } from "./session-run.ts";
 
 export interface ForegroundSession {
   readonly plan: SessionPlan;
@@ -28,13 +28,13 @@ export interface ForegroundSession {
 export class Foreground {
   readonly #context: Context;
   readonly #vault: string;
-  readonly #report: StatusReport;
+  readonly #report: SessionReport;
   readonly #quiet: boolean;
   #console: Console | undefined;
 
   constructor(
     context: Context,
-    given: { readonly vault: string; readonly report: StatusReport; readonly quiet: boolean },
+    given: { readonly vault: string; readonly report: SessionReport; readonly quiet: boolean },
   ) {
     this.#context = context;
     this.#vault = given.vault;
@@ -46,7 +46,6 @@ export class Foreground {
 
   /** Resolves with the exit status of this client. */
   async show(link: AttestedLink, wish: ForegroundSession): Promise<number> {
-    this.#report.session = wish.session;
     // A terminal over there needs none here; then its bytes pass as through a pipe.
     const onTerminal = wish.tty && this.#context.stdin.isTty;
     try {
@@ -57,11 +56,12 @@ export class Foreground {
   }
 
   async #onTerminal(link: AttestedLink, wish: ForegroundSession): Promise<number> {
-    this.#console = new Console(this.#context, link, wish.plan, { escapes: wish.escapes });
+    this.#console = new Console(this.#context, link, this.#reported(wish.plan), {
+      escapes: wish.escapes,
+    });
     const end = await this.#console.run();
     switch (end.kind) {
       case "exit":
-        this.#report.exit = end.exit;
         return finishedStatus(end.exit, this.#context);
       case "left":
         await this.#leave(wish.session);
@@ -74,13 +74,10 @@ export class Foreground {
   }
 
   async #asPipe(link: AttestedLink, wish: ForegroundSession): Promise<number> {
-    const pipe = new Pipe(this.#context, link, wish.plan, wish);
-    const end = await pipe.run().finally(() => {
-      this.#report.session = pipe.sessionId ?? wish.session;
-    });
+    const pipe = new Pipe(this.#context, link, this.#reported(wish.plan), wish);
+    const end = await pipe.run();
     switch (end.kind) {
       case "exit":
-        this.#report.exit = end.exit;
         return finishedStatus(end.exit, this.#context);
       case "stopped":
         if (pipe.sessionId !== undefined) await this.#leave(pipe.sessionId);
@@ -90,25 +87,39 @@ export class Foreground {
     }
   }
 
-  async #leave(session: string): Promise<void> {
-    this.#report.left = true;
-    if (this.#quiet) return;
-    const back = `fly-vault attach ${this.#vault} ${session}`;
-    await this.#context.stderr.write(`\nleft "${this.#vault}"; the session goes on (${back})\n`);
+  #reported(plan: SessionPlan): SessionPlan {
+    return { ...plan, report: this.#report };
   }
 
-  /** A command whose client lost the link for good goes on, and is told by its name. */
+  async #leave(session: string): Promise<void> {
+    if (this.#quiet) return;
+    const back = `fly-vault attach ${this.#vault} ${session}`;
+    const said = this.#context.stderr.write(
+      `\nleft "${this.#vault}"; the session goes on (${back})\n`,
+    );
+    // The terminal itself may be what is gone.
+    await within(
+      said.catch(() => undefined),
+      clientLimits.farewellMs,
+    );
+  }
+
+  /** What a command that goes on without us is called, for whoever wants it back. */
   #withWayBack(error: unknown): unknown {
     const { session } = this.#report;
-    if (!(error instanceof Failure) || error.code !== "FV-NET-003" || session === undefined)
-      return error;
-    this.#report.left = true;
-    return new Failure("FV-NET-003", error.message, {
-      because: error.because ?? "it did not come back",
-      fix: `the command goes on; come back to it:  fly-vault attach ${this.#vault} ${session}`,
-    });
+    if (!(error instanceof Failure) || session === undefined) return error;
+    const back = `fly-vault attach ${this.#vault} ${session}`;
+    const fix = waysBack[error.code]?.(back);
+    if (fix === undefined) return error;
+    const because = error.because ?? "it did not come back";
+    return new Failure(error.code, error.message, { because, fix });
   }
 }
+
+const waysBack: Partial<Record<FailureCode, (command: string) => string>> = {
+  "FV-NET-003": (command) => `the command goes on; come back to it:  ${command}`,
+  "FV-SES-002": (command) => `${command}  takes it back`,
+};
 
 /** What ended this client is for the command as well, as on a terminal of its own; nobody waits long for it. */
 async function passOn(link: AttestedLink, session: string, signal: StopSignal): Promise<void> {

@@ -25,6 +25,12 @@ export interface SessionIo {
   attached?(reply: SessionReply, again: boolean): void;
 }
 
+/** Filled in as it becomes known, for whoever tells afterwards how it went. */
+export interface SessionReport {
+  session?: string;
+  exit?: Exit;
+}
+
 export interface SessionPlan {
   /** Tried in order until one is not answered by `not-found`, `gone` or `already-exists`. */
   readonly first: readonly Request[];
@@ -32,6 +38,7 @@ export interface SessionPlan {
   readonly client: string;
   /** How it attaches again; absent: as the one that drives it. */
   readonly mode?: SessionAttachRequest["mode"];
+  readonly report?: SessionReport | undefined;
   readonly size?: () => { readonly rows: number; readonly cols: number };
 }
 
@@ -63,7 +70,9 @@ export class SessionRun {
 
   /** Resolves when the process has ended and all its output was shown. */
   async run(): Promise<Exit> {
-    return overLink(this.#link, (connection) => this.#attach(connection));
+    const exit = await overLink(this.#link, (connection) => this.#attach(connection));
+    if (this.#plan.report !== undefined) this.#plan.report.exit = exit;
+    return exit;
   }
 
   /** Stdin; resolves when it was taken, which is when the machine's process reads. */
@@ -101,6 +110,7 @@ export class SessionRun {
     const again = this.#reply !== undefined;
     const { frames, reply } = await this.#begin(connection);
     this.#reply = reply;
+    if (this.#plan.report !== undefined) this.#plan.report.session = reply.id;
     this.#client.attached(reply);
     this.#io.attached?.(reply, again);
     const turn: Turn = { state: "open" };

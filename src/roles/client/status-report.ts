@@ -2,27 +2,20 @@ import { fstatSync, writeSync } from "node:fs";
 import type { Flags } from "../../cli/command.ts";
 import { Failure, failureFields } from "../../cli/failure.ts";
 import { UsageError } from "../../cli/usage-error.ts";
-import type { Exit } from "../../protocol/message.ts";
 import { endingOf, sessionDocument } from "./session-json.ts";
+import type { SessionReport } from "./session-run.ts";
 
 export const statusFlags = {
   "status-fd": { value: "N", summary: "say on this descriptor how it ended, as JSON" },
 } as const satisfies Flags;
 
-/** What an exit status alone cannot tell: whose it is, the command's or ours. Filled in on the way. */
-export interface StatusReport {
-  session?: string;
-  exit?: Exit;
-  left?: boolean;
-}
-
 /** Runs `work`, and then says on the descriptor of `--status-fd`, where there is one, how it ended. */
 export async function withStatus(
   said: string | undefined,
-  work: (report: StatusReport) => Promise<number>,
+  work: (report: SessionReport) => Promise<number>,
 ): Promise<number> {
   const fd = descriptorOf(said);
-  const report: StatusReport = {};
+  const report: SessionReport = {};
   const tell = (status: number, error?: Failure): void => {
     if (fd !== undefined) writeAll(fd, statusLine(report, status, error));
   };
@@ -36,15 +29,13 @@ export async function withStatus(
   }
 }
 
-function statusLine(
-  { session, exit, left }: StatusReport,
-  status: number,
-  error?: Failure,
-): string {
+/** What an exit status alone cannot tell: whose it is, the command's or ours. */
+function statusLine({ session, exit }: SessionReport, status: number, error?: Failure): string {
+  const isGone = error?.code === "FV-SES-003";
   return sessionDocument("status", {
     session_id: session ?? null,
     status,
-    left: left ?? false,
+    left: session !== undefined && exit === undefined && !isGone,
     ...endingOf(exit ?? null),
     error: error === undefined ? null : failureFields(error),
   });

@@ -47,7 +47,7 @@ test("no sessions are nothing on stdout and a line on stderr", async () => {
 });
 
 test("run leaves at once, with an empty stdin; wait brings the command's own code", async () => {
-  const id = await start("build", "cat; sleep 1; echo done; exit 42");
+  const id = await start("build", "cat; sleep 0.4; echo done; exit 42");
   const listed = await vault.run(["sessions", "dev"]);
   expect(listed.out).toMatch(/^NAME +COMMAND +STATE +ATTACHED +STARTED +OUTPUT +NOTE\n/);
   expect(listed.out).toMatch(/\nbuild +sh -c '.+' +running +no +\d{4}-\S+Z +0 B\n$/);
@@ -87,7 +87,7 @@ test("an unknown session is exit 3 with the nearest name", async () => {
 });
 
 test("a name that runs is taken, unless --attach goes to it", async () => {
-  await start("taken", "sleep 2; echo mine; exit 4");
+  await start("taken", "sleep 0.7; echo mine; exit 4");
   const again = await vault.run(["run", "dev", "--name", "taken", ...shell("echo other")]);
   expect([again.code, again.out]).toEqual([7, ""]);
   expect(again.err).toContain('a session "taken" runs already on "dev"');
@@ -169,10 +169,10 @@ describe("logs", () => {
   });
 
   test("-f goes on over a link that dies, each byte once, and ends with the session", async () => {
-    await start("slow", "for i in 1 2 3 4 5 6 7 8; do echo $i; sleep 0.4; done; exit 3");
+    await start("slow", "for i in 1 2 3 4 5 6 7 8; do echo $i; sleep 0.2; done; exit 3");
     const following = vault.run(["logs", "-f", "dev", "slow"]);
     const waiting = vault.run(["wait", "dev", "slow"]);
-    await Bun.sleep(1000);
+    await Bun.sleep(500);
     await vault.restartLink();
     expect(await following).toEqual({ code: 0, out: "1\n2\n3\n4\n5\n6\n7\n8\n", err: "" });
     expect((await waiting).code).toBe(3);
@@ -211,7 +211,9 @@ describe("attach", () => {
     const third = spawnClient(["attach", "dev", "shared"], vault.env);
     await third.stdout.getReader().read();
     expect([await first.exited, await sharing.exited]).toEqual([7, 7]);
-    expect(await first.stderr.text()).toContain("FV-SES-002");
+    const err = await first.stderr.text();
+    expect(err).toContain("FV-SES-002");
+    expect(err).toMatch(/fix: {3}fly-vault attach dev [0-9a-f]{32} {2}takes it back/);
     await vault.run(["kill", "-s", "USR1", "dev", "shared"]);
     expect(await third.exited).toBe(5);
     const both = await vault.run(["attach", "--share", "--take-over", "dev", "shared"]);
@@ -219,7 +221,7 @@ describe("attach", () => {
   });
 
   test("the end of our input is no Ctrl-D at its terminal", async () => {
-    await start("screen", "stty size; sleep 1; read line; echo got $line", ["-t"]);
+    await start("screen", "stty size; sleep 0.4; read line; echo got $line", ["-t"]);
     const { out } = await vault.run(["run", "-t", "dev", ...shell("tty")]);
     expect((await vault.run(["wait", "dev", out.trim()])).code).toBe(0);
     expect((await vault.run(["logs", "dev", out.trim()])).out).toMatch(/^\/dev\/pts\/\d+\r\n$/);

@@ -131,6 +131,25 @@ describe("--status-fd", () => {
     });
   });
 
+  test("tells of a session that was left, and of a shell that ended", async () => {
+    await vault.run(["run", "--name", "stays", "dev", "--", "sleep", "100"]);
+    const attached = statusOf(["attach", "--status-fd", "3", "dev", "stays"]);
+    while (!/\nstays .* running +1 /.test((await vault.run(["sessions", "dev"])).out));
+    const other = spawnClient(["attach", "dev", "stays"], vault.env);
+    const { code, data } = await attached;
+    await vault.run(["kill", "dev", "stays"]);
+    expect(await other.exited).toBe(143);
+    expect([code, data]).toEqual([
+      7,
+      expect.objectContaining({ left: true, exit_code: null, error: expect.anything() }),
+    ]);
+    expect((await statusOf(["connect", "--status-fd", "3", "dev"])).data).toMatchObject({
+      status: 0,
+      ended_by: "exit",
+      left: false,
+    });
+  });
+
   test("must be open", async () => {
     for (const said of ["777", "x", "-1"]) {
       const { code, err } = await vault.run(["exec", `--status-fd=${said}`, "dev", "true"]);
