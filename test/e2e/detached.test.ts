@@ -68,7 +68,6 @@ test("run, sessions, logs -f, attach, wait and kill, over a proxy that is killed
   await proxy.exited;
   proxy = await startLocalProxy(fly, { ...place, address: proxy.address });
 
-  const lines = (word: string) => Array.from({ length: 25 }, (_, at) => `${word} ${at}\n`).join("");
   const whole = { text: lines("out"), stderr: lines("err") };
   expect(await logs).toMatchObject({ exitCode: 0, ...whole });
   expect(await attach).toEqual({ exitCode: 42, ...whole });
@@ -90,6 +89,11 @@ test("run, sessions, logs -f, attach, wait and kill, over a proxy that is killed
 test("a command is not ended for being quiet", async () => {
   expect(await quiet).toMatchObject({ exitCode: 5, text: "still\n", stderr: "" });
 });
+
+/** What the script writes to one of its outputs. */
+function lines(word: string): string {
+  return Array.from({ length: 25 }, (_, at) => `${word} ${at}\n`).join("");
+}
 
 /** With descriptor 3 open to a file. */
 async function attachWithStatus(
