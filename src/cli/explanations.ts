@@ -82,7 +82,7 @@ export const explanations: Readonly<Record<FailureCode, Explanation>> = {
   "FV-NET-003": {
     meaning:
       "The connection ended and could not be made again in the time allowed. What runs in the vault goes on.",
-    remedy: "Come back with the same command, or for a command with `exec --session ID`.",
+    remedy: "Come back with the same command, or for a command with `fly-vault attach NAME ID`.",
   },
   "FV-NET-004": {
     meaning: "The machine is there but has too much to do at the moment, or reached a limit.",
@@ -197,7 +197,7 @@ export const explanations: Readonly<Record<FailureCode, Explanation>> = {
   },
   "FV-SES-001": {
     meaning: "No session has this id or name; finished ones are kept for a day.",
-    remedy: "`fly-vault list-exec NAME` lists those there are.",
+    remedy: "`fly-vault sessions NAME --all` lists those there are.",
   },
   "FV-SES-002": {
     meaning: "Another client attached to the same session, or one of that name exists.",
@@ -206,6 +206,14 @@ export const explanations: Readonly<Record<FailureCode, Explanation>> = {
   "FV-SES-003": {
     meaning: "The session ended while nobody looked, or the machine was restarted.",
     remedy: "Start a new one; files under /root and /home are still there.",
+  },
+  "FV-SES-004": {
+    meaning: "`wait --timeout` waited as long as it was told, and the session still runs.",
+    remedy: "Wait again, look at it (`fly-vault logs -f`), or end it (`fly-vault kill`).",
+  },
+  "FV-SES-005": {
+    meaning: "A signal was to be sent to a session whose program is not there any more.",
+    remedy: "`fly-vault sessions NAME --all` says how it ended, `fly-vault logs` what it wrote.",
   },
   "FV-FWD-001": {
     meaning: "Another program on this computer listens on the port that was to be forwarded.",

@@ -46,6 +46,8 @@ export const failureCodes = {
   "FV-SES-001": { exitCode: 3, title: "no such session" },
   "FV-SES-002": { exitCode: 7, title: "the session was taken over" },
   "FV-SES-003": { exitCode: 255, title: "the session is gone" },
+  "FV-SES-004": { exitCode: 124, title: "the time to wait ran out" },
+  "FV-SES-005": { exitCode: 1, title: "the session has ended already" },
   "FV-FWD-001": { exitCode: 7, title: "a local port is in use" },
   "FV-FWD-002": { exitCode: 2, title: "a forward could not be understood" },
   "FV-FWD-003": { exitCode: 6, title: "the target of a forward cannot be reached" },

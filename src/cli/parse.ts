@@ -76,13 +76,22 @@ function absentValue(flag: Flag, env: Env): string | readonly string[] | boolean
   throw new UsageError(`${flag.env} must be 1 or 0, not "${value}"`);
 }
 
+/** One that may be left out gets a word only where those that may not have theirs: `[VAULT] SESSION`. */
 function assignPositionals(
   command: Command,
   words: readonly string[],
 ): Record<string, string | readonly string[] | undefined> {
   const values: Record<string, string | readonly string[] | undefined> = {};
+  const positionals = Object.entries(command.positionals ?? {});
+  const needed = positionals.filter(([, { optional }]) => optional !== true).length;
+  let spare = words.length - needed;
   let next = 0;
-  for (const [key, positional] of Object.entries(command.positionals ?? {})) {
+  for (const [key, positional] of positionals) {
+    if (positional.optional === true && spare <= 0) {
+      values[key] = positional.repeatable === true ? [] : undefined;
+      continue;
+    }
+    if (positional.optional === true) spare -= 1;
     const word = words[next];
     if (word === undefined && positional.optional !== true)
       throw new UsageError(`${positional.name} is missing`);

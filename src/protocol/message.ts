@@ -61,6 +61,8 @@ const sessionOpen = v.object({
   user: v.optional(text),
   context: v.optional(note),
   timeout_ms: v.optional(durationMs),
+  /** Nobody stays with it: after the reply nothing follows, and pipes have no stdin. */
+  detach: v.optional(v.boolean()),
 });
 
 const sessionAttach = v.object({
@@ -75,6 +77,8 @@ const sessionAttach = v.object({
   mode: v.picklist(["take-over", "share", "view"]),
   /** With `view`: of what is there already no more than the last so many bytes of each stream. */
   tail_bytes: v.optional(offset),
+  /** With `view`: no more than the last so many lines of each stream; with both the shorter counts. */
+  tail_lines: v.optional(offset),
   rows: v.optional(size),
   cols: v.optional(size),
 });
@@ -231,6 +235,9 @@ export const exitSchema = v.union([
 ]);
 export type Exit = v.InferOutput<typeof exitSchema>;
 
+/** Reply to `session-rename` and `session-signal`: that it was done. */
+export const emptyReplySchema = v.object({});
+
 /** Reply to `session-wait`; without an exit the time ran out first. */
 export const sessionEndSchema = v.object({ exit: v.optional(exitSchema) });
 export type SessionEnd = v.InferOutput<typeof sessionEndSchema>;
@@ -258,6 +265,8 @@ export const sessionListSchema = v.object({
       ended_at: v.nullable(text),
       exit_code: v.nullable(v.number()),
       exit: v.nullable(exitSchema),
+      /** Whether a client that drove it was told how it ended. */
+      seen: v.optional(v.boolean()),
     }),
   ),
 });

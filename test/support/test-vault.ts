@@ -3,6 +3,7 @@ import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { decodeArchiveData } from "../../src/protocol/archive-frame.ts";
+import type { ByteStream } from "../../src/protocol/byte-stream.ts";
 import { deriveLoginKeys } from "../../src/fly/token.ts";
 import { type Frame, FrameStream, frameTypes } from "../../src/protocol/frame.ts";
 import {
@@ -75,6 +76,8 @@ export class TestVault {
     load: 0.25,
   };
   poweredOff = false;
+  /** A real keeper that answers in our place, as behind its own link. */
+  keeper: (() => Promise<ByteStream>) | undefined;
   /** How many of the next logins get no evidence. */
   failingMints = 0;
   mints = 0;
@@ -219,6 +222,13 @@ export class TestVault {
     for (;;) {
       const stream = await connection.acceptStream();
       if (stream === null) return;
+      if (this.keeper !== undefined) {
+        this.keeper().then(
+          (keeper) => splice(stream, keeper),
+          () => stream.abort(1),
+        );
+        continue;
+      }
       const frames = new FrameStream(stream);
       const answering = this.#answer(frames).catch(async (error: unknown) => {
         if (error instanceof RemoteError) {

@@ -91,6 +91,13 @@ export const clientLimits = {
   /** `ping --count`, and how much of a log goes into a bundle. */
   pingsMax: 10_000,
   bundleLogBytesMax: 4 * 1024 * 1024,
+  /** A session is found by the beginning of its id from so many characters on; lists show so many. */
+  idPrefixCharsMin: 4,
+  idShownChars: 8,
+  /** Of a command in a list on a terminal that is narrow. */
+  listedCommandCharsMin: 16,
+  /** A longer wait of setTimeout would end at once. */
+  waitMsMax: 2 ** 31 - 1,
 
   /** From the request to its reply. */
   replyMs: 30_000,

@@ -2,6 +2,7 @@ import type { Context } from "../../cli/context.ts";
 import type { Program } from "../../cli/command.ts";
 import { completionCommands } from "../../cli/completion-command.ts";
 import { runProgram } from "../../cli/program.ts";
+import { attach } from "./attach.ts";
 import { build } from "./build.ts";
 import { connect } from "./connect.ts";
 import { bundleCommand } from "./diagnose/bundle.ts";
@@ -17,7 +18,9 @@ import { explain } from "./explain.ts";
 import { liveNames } from "./live-names.ts";
 import { linkLs, linkStop } from "./link-command.ts";
 import { linkServe } from "./link-serve.ts";
+import { kill } from "./kill.ts";
 import { listExec } from "./list-exec.ts";
+import { logs } from "./logs.ts";
 import { provisionCommand } from "./provision-command.ts";
 import { add } from "./vault-add.ts";
 import { configPathCommand, configShow } from "./config-show.ts";
@@ -28,7 +31,11 @@ import { vaultRm } from "./vault-rm.ts";
 import { vaultShow } from "./vault-show.ts";
 import { vaultUse } from "./vault-use.ts";
 import { verify } from "./verify.ts";
+import { run } from "./run.ts";
+import { sessionRename } from "./session-rename.ts";
+import { sessions } from "./sessions.ts";
 import { topics } from "./topics.ts";
+import { wait } from "./wait.ts";
 
 /** Exported for the documentation's test. */
 export const program: Program = {
@@ -38,6 +45,13 @@ export const program: Program = {
     // As `--help` lists them.
     connect,
     exec,
+    run,
+    sessions,
+    logs,
+    attach,
+    wait,
+    kill,
+    sessionRename,
     listExec,
     provisionCommand,
     build,

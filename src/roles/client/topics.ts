@@ -87,6 +87,30 @@ export const topics = {
     ~?  this list
   --escape none switches them off.
 `,
+  json: `JSON
+  With --json a result is one document on stdout, one line, UTF-8:
+    {"schema":"fly-vault/NAME","version":1,"data":...}
+  Members may be added; one that changes or goes gets another version. Absent is
+  null, times are RFC 3339 in UTC, sizes are bytes. An error of fly-vault itself
+  is one line on stderr:
+    {"error":{"code","message","cause","fix","exit"}}
+
+  How a session ended (END below), all null while it runs:
+    exit_code   0 to 255, as wait returns it
+    ended_by    "exit", "signal", "timeout" or "out-of-memory"
+    signal      "SIGTERM", or null where it was none
+
+  sessions      an array of: session_id, name, generation, argv, context, user,
+                cwd, tty, state ("running", "ended"), pid, attached, clients,
+                stdout_bytes, stderr_bytes, started_at, ended_at, END
+  run           session_id, name, generation
+  wait          session_id, END
+  status        what --status-fd N of connect, exec and attach writes there when
+                it is over: session_id, status (our exit status), left (the
+                session goes on without us), error (as above), END
+
+  list-exec prints a bare array, without a schema: fly-vault list-exec --help.
+`,
   "exit-codes": `EXIT CODES
     0    done
     1    failed for a reason not below
@@ -104,7 +128,10 @@ export const topics = {
   127    not found
   128+n  ended by signal n (130 Ctrl-C, 143 TERM, 129 HUP)
   255    no link, or lost for good
-  connect and exec otherwise return the remote code, 0 to 255.
+  connect, exec, attach and wait otherwise return the remote code, 0 to 255.
+  124, 126, 127 and 128+n may be the command's own as well: --status-fd N says
+  whose it was (fly-vault help json). logs, sessions, kill and run return 0 when
+  they did what they were asked, whatever becomes of the command.
   Every error has a code: fly-vault explain CODE.
 `,
   link: `BACKGROUND LINK

@@ -82,7 +82,7 @@ export const initLimits = {
   /** A client that left a session on pipes is waited for this long, with output held back, before output is dropped. */
   awayHoldMs: 5 * 60_000,
   /** From SIGTERM to SIGKILL when `timeout_ms` has run out. */
-  timeoutKillMs: 5000,
+  timeoutKillMs: 10_000,
   /** /etc/passwd and /etc/group of the image. */
   accountFileBytesMax: 1024 * 1024,
   accountLinesMax: 20_000,
