@@ -1,7 +1,7 @@
 import type { Context } from "../../cli/context.ts";
 import type { Program } from "../../cli/command.ts";
 import { runProgram } from "../../cli/program.ts";
-import { build } from "./build.ts";
+import { build } from "./build/build.ts";
 import { connect } from "./connect.ts";
 import { exec } from "./exec.ts";
 import { explain } from "./explain.ts";
