@@ -268,6 +268,15 @@ export const explanations: Readonly<Record<FailureCode, Explanation>> = {
       "Only the root filesystem before the last provisioning is kept, and only while the volume has room for both.",
     remedy: "Provision again: `fly-vault provision NAME --from FILE`.",
   },
+  "FV-PROV-010": {
+    meaning: "A Containerfile is built by buildah, podman or docker, and none of them is there.",
+    remedy:
+      "Install one (`apt install buildah` needs no daemon), or pack a folder: `fly-vault build --from dir:PATH`.",
+  },
+  "FV-PROV-011": {
+    meaning: "The program that builds the image, or reads it, ended with an error.",
+    remedy: "Its own words stand above ours. Run it by itself until it works; nothing was written.",
+  },
   "FV-API-001": {
     meaning: "The Machines API did not answer.",
     remedy: "Check the network and --api-base.",

@@ -60,6 +60,8 @@ export const failureCodes = {
   "FV-PROV-007": { exitCode: 1, title: "the new root filesystem did not boot" },
   "FV-PROV-008": { exitCode: 1, title: "the work was cancelled" },
   "FV-PROV-009": { exitCode: 3, title: "there is no previous root filesystem" },
+  "FV-PROV-010": { exitCode: 125, title: "no program that builds container images" },
+  "FV-PROV-011": { exitCode: 1, title: "the container image could not be built" },
   "FV-API-001": { exitCode: 6, title: "the Machines API could not be reached" },
   "FV-API-002": { exitCode: 4, title: "the Machines API refused the token" },
   "FV-API-003": { exitCode: 1, title: "the Machines API refused the request" },
