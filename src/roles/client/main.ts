@@ -3,7 +3,6 @@ import type { Program } from "../../cli/command.ts";
 import { completionCommands } from "../../cli/completion-command.ts";
 import { runProgram } from "../../cli/program.ts";
 import { attach } from "./attach.ts";
-import { build } from "./build.ts";
 import { build } from "./build/build.ts";
 import { connect } from "./connect.ts";
 import { bundleCommand } from "./diagnose/bundle.ts";
