@@ -30,7 +30,12 @@ export class TestSession {
     this.name = request.name;
     this.request = request;
     const command = [...(request.argv ?? ["/bin/sh"])];
-    const env = { PATH: process.env["PATH"] ?? "", HOME: "/tmp", ...request.env };
+    const env = {
+      PATH: process.env["PATH"] ?? "",
+      HOME: "/tmp",
+      ...request.ambient,
+      ...request.env,
+    };
     const terminal = {
       rows: request.rows ?? 24,
       cols: request.cols ?? 80,

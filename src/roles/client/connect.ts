@@ -3,7 +3,6 @@ import { BrokenPipe, type Context } from "../../cli/context.ts";
 import { Failure } from "../../cli/failure.ts";
 import { UsageError } from "../../cli/usage-error.ts";
 import { showAddress } from "./address.ts";
-import { Console, type ConsoleEnd } from "./console.ts";
 import { finishedStatus, stoppedStatus } from "./exit-status.ts";
 import { type Forward, parseForward } from "./forward-spec.ts";
 import { Forwards } from "./forwards.ts";
@@ -12,14 +11,10 @@ import type { AttestedLink, LinkState } from "./attested-link.ts";
 import { overVault, type VaultWork } from "./over-vault.ts";
 import { Pipe } from "./pipe.ts";
 import { configuredSource } from "./rootfs-source.ts";
-import {
-  attachRequest,
-  openRequest,
-  randomName,
-  terminalEnv,
-  terminalSize,
-} from "./session-request.ts";
-import type { SessionPlan } from "./session-run.ts";
+import { Interactive } from "./interactive.ts";
+import { openRequest, randomName } from "./session-request.ts";
+import { shellPlan, shellWish } from "./shell-plan.ts";
+import { surroundings } from "./surroundings.ts";
 import { linkFlags, readVault, vaultPositional } from "./vault-link.ts";
 
 export const connect = defineCommand({
@@ -35,11 +30,15 @@ export const connect = defineCommand({
     },
     reprovision: { summary: "replace the root filesystem first; /root and /home stay" },
     "no-shell": { short: "N", summary: "only forward ports, until Ctrl-C" },
-    escape: { value: "KEY", choices: ["~", "none"], summary: "the escape key (default ~)" },
+    session: { value: "NAME", summary: "attach to this session instead of main, or start it" },
+    "take-over": { summary: "take the session from whoever has it; do not ask" },
+    share: { summary: "join whoever has it; do not ask" },
+    new: { summary: "a session of its own beside one that is there: main-2, main-3, …" },
+    escape: { value: "KEY", summary: "the escape key: one character, ^X or none (default ~)" },
     ...linkFlags,
   },
   description:
-    'Attaches to the session "main", which outlives this client, or starts it. A cold machine is provisioned first. Without a terminal on stdin a shell of its own reads the commands from there.',
+    'Attaches to the session "main", which outlives this client, or starts it; if another client has it, asks what to do on a terminal, else takes it over. A cold machine is provisioned first. Without a terminal on stdin a shell of its own reads the commands from there.',
   examples: [
     "fly-vault connect my-dev",
     "fly-vault connect my-dev -L 3000 -L 5432:db:5432",
@@ -57,22 +56,27 @@ export const connect = defineCommand({
     const note = (line: string): void =>
       void context.stderr.write(`${line}\r\n`).catch(() => undefined);
     const forwards = new Forwards(config.name, forwardsOf(flags.forward, config.forward), note);
-    let console: Console | undefined;
+    const wishedShell = shellWish(flags);
+    const { escape } = flags;
+    const interactive = new Interactive(context, { escape, forwards });
     const work = async ({ link, started }: VaultWork): Promise<number> => {
       forwards.use(link);
       if (!global.quiet) for (const line of forwards.lines) await context.stderr.write(`${line}\n`);
       if (flags["no-shell"]) return waitForever(link);
       started();
       if (!context.stdin.isTty) return pipeShell(context, link, config.name);
-      const escapes = flags.escape !== "none";
-      console = new Console(context, link, mainSession(context), { forwards, escapes });
-      return consoleStatus(await console.run(), config.name, context);
+      const plan = shellPlan(wishedShell, interactive.keyboard, config.terminfo, context);
+      const left = `left "${config.name}"; its session goes on (fly-vault connect ${config.name})`;
+      return interactive.run(link, plan, left);
     };
     try {
-      const onState = (state: LinkState): void => console?.linkState(state);
+      const onState = (state: LinkState): void => interactive.linkState(state);
       const wish = { flags, global, ready: { replaceWith }, onState };
-      return await overVault(vault, wish, context, work);
+      // Without a shell this may run in the background, where a terminal is not to be touched.
+      if (flags["no-shell"]) return await overVault(vault, wish, context, work);
+      return await overVault(interactive.watching(vault), wish, interactive.context, work);
     } finally {
+      interactive.close();
       forwards.close();
     }
   },
@@ -96,42 +100,10 @@ function forwardsOf(said: readonly string[], configured: readonly string[]): For
   });
 }
 
-/**
- * The shared shell: opened where none runs, else joined; the last try is for one that ends in
- * between. Not joined first, because a shell that has ended is still there to be read.
- */
-function mainSession(context: Context): SessionPlan {
-  const client = randomName(context);
-  const size = terminalSize(context);
-  const attach = attachRequest(mainName, client, size);
-  const open = openRequest({
-    id: randomName(context),
-    client,
-    name: mainName,
-    tty: true,
-    env: terminalEnv(context.env),
-    ...size,
-  });
-  return { client, first: [open, attach, open] };
-}
-
-async function consoleStatus(end: ConsoleEnd, vault: string, context: Context): Promise<number> {
-  switch (end.kind) {
-    case "exit":
-      return finishedStatus(end.exit, context);
-    case "left":
-      await context.stderr.write(
-        `\nleft "${vault}"; its session goes on (fly-vault connect ${vault})\n`,
-      );
-      return 0;
-    case "stopped":
-      return stoppedStatus(end.signal);
-  }
-}
-
 async function pipeShell(context: Context, link: AttestedLink, vault: string): Promise<number> {
   const client = randomName(context);
-  const open = openRequest({ id: randomName(context), client, tty: false });
+  const ambient = surroundings(context, false);
+  const open = openRequest({ id: randomName(context), client, tty: false, ...ambient });
   const end = await new Pipe(context, link, { client, first: [open] }).run();
   switch (end.kind) {
     case "exit":
@@ -153,5 +125,3 @@ async function waitForever(link: AttestedLink): Promise<never> {
     await Bun.sleep(0);
   }
 }
-
-const mainName = "main";

@@ -4,20 +4,21 @@ import { parseDuration } from "../../cli/duration.ts";
 import { Failure } from "../../cli/failure.ts";
 import { UsageError } from "../../cli/usage-error.ts";
 import type { Request } from "../../protocol/message.ts";
-import { Console } from "./console.ts";
 import { finishedStatus, stoppedStatus } from "./exit-status.ts";
 import { clientLimits } from "./limits.ts";
 import type { AttestedLink, LinkState } from "./attested-link.ts";
 import { overVault, type VaultWork } from "./over-vault.ts";
 import { Pipe } from "./pipe.ts";
 import { asFailure } from "./remote-failure.ts";
+import { Interactive } from "./interactive.ts";
 import {
   attachRequest,
+  clientLabel,
   openRequest,
   randomName,
-  terminalEnv,
   terminalSize,
 } from "./session-request.ts";
+import { surroundings, type TerminfoWish } from "./surroundings.ts";
 import type { SessionPlan } from "./session-run.ts";
 import { linkFlags, readVault, vaultPositional } from "./vault-link.ts";
 
@@ -41,6 +42,7 @@ export const exec = defineCommand({
     workdir: { short: "w", value: "DIR", summary: "start there (default: home)" },
     user: { short: "u", value: "USER", summary: "run as this user (default: root)" },
     timeout: { value: "DURATION", summary: "end the command after this long, exit 124" },
+    escape: { value: "KEY", summary: "with -t: the escape key (default ~; ^X, none)" },
     session: { value: "ID", summary: "name the session; if it is there, attach to it" },
     context: { value: "TEXT", summary: "a note that list-exec shows" },
     ...linkFlags,
@@ -59,24 +61,26 @@ export const exec = defineCommand({
   run: async ({ flags, positionals, rest, global }, context) => {
     const wishes = wishesOf({ ...flags, rest });
     const vault = await readVault(positionals.vault, { flags, global }, context);
-    let console: Console | undefined;
+    const interactive = wishes.tty ? new Interactive(context, flags) : undefined;
     const work = async ({ link, config, started }: VaultWork): Promise<number> => {
       started();
-      const plan = planOf(wishes, context);
-      if (!wishes.tty) return runPipe(context, link, plan, config.name);
-      console = new Console(context, link, plan, { escapes: context.stdin.isTty });
-      const end = await console.run();
-      if (end.kind === "exit") return finishedStatus(end.exit, context);
-      return end.kind === "left" ? 0 : stoppedStatus(end.signal);
+      const plan = planOf(wishes, config.terminfo, context);
+      if (interactive === undefined) return runPipe(context, link, plan, config.name);
+      return interactive.run(link, plan, undefined);
     };
     const wish = {
       flags,
       global,
       reconnectMs: clientLimits.reconnectMs,
       ready: {},
-      onState: (state: LinkState) => console?.linkState(state),
+      onState: (state: LinkState) => interactive?.linkState(state),
     };
-    return overVault(vault, wish, context, work);
+    if (interactive === undefined) return overVault(vault, wish, context, work);
+    try {
+      return await overVault(interactive.watching(vault), wish, interactive.context, work);
+    } finally {
+      interactive.close();
+    }
   },
 });
 
@@ -113,14 +117,14 @@ function wishesOf(said: {
   return { ...said, argv: said.rest, tty: said.tty ?? false, timeoutMs };
 }
 
-function planOf(wishes: Wishes, context: Context): SessionPlan {
+function planOf(wishes: Wishes, terminfo: TerminfoWish | undefined, context: Context): SessionPlan {
   const client = randomName(context);
   const size = wishes.tty ? terminalSize(context) : undefined;
   const first: Request[] = [];
   if (wishes.argv.length === 0) {
     first.push(attachRequest(wishes.session ?? "", client, size));
   } else {
-    const env = { ...(wishes.tty ? terminalEnv(context.env) : {}), ...envOf(wishes.env, context) };
+    const env = envOf(wishes.env, context);
     first.push(
       openRequest({
         id: wishes.session ?? randomName(context),
@@ -128,6 +132,8 @@ function planOf(wishes: Wishes, context: Context): SessionPlan {
         argv: [...wishes.argv],
         tty: wishes.tty,
         env,
+        client_label: clientLabel(context),
+        ...surroundings(context, wishes.tty, terminfo),
         ...size,
         ...(wishes.workdir === undefined ? {} : { cwd: wishes.workdir }),
         ...(wishes.user === undefined ? {} : { user: wishes.user }),

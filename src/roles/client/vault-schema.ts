@@ -7,6 +7,7 @@ import {
 } from "../../quic/admission-key.ts";
 import { parseAddress } from "./address.ts";
 import { parseForward } from "./forward-spec.ts";
+import { terminfoWishes } from "./surroundings.ts";
 import { parseWebAddress, transportWishes } from "./transport.ts";
 
 /** `[vault.NAME]`. Messages follow the key's name: `"org" must be …`. */
@@ -79,6 +80,7 @@ const vaultKeys = v.object({
   admission_key: v.optional(admissionKey),
   transport: v.optional(v.picklist(transportWishes, 'must be "auto", "quic" or "tcp"')),
   web_address: v.optional(webAddress),
+  terminfo: v.optional(v.picklist(terminfoWishes, 'must be "push", "fallback" or "off"')),
   forward: v.optional(
     v.array(
       v.pipe(

@@ -1,0 +1,89 @@
+import type { InputStream } from "../../cli/context.ts";
+import type { EscapeAction, EscapeKeys } from "./escape-keys.ts";
+import { clientLimits } from "./limits.ts";
+import { Wakeup } from "./wakeup.ts";
+
+/**
+ * The one reader of a terminal, from before the first dial to the end. Escape keys act the moment they
+ * are typed, whatever the session does; other keys wait here until it takes them. Only one who has
+ * typed more than `typedBytesMax` ahead is held back, escape keys and all.
+ */
+export class Keyboard {
+  readonly #stdin: InputStream;
+  readonly #keys: EscapeKeys | undefined;
+  readonly #typed: Uint8Array[] = [];
+  #typedBytes = 0;
+  readonly #arrived = new Wakeup();
+  readonly #taken = new Wakeup();
+  #capture: ((bytes: Uint8Array) => void) | undefined;
+  #started = false;
+  #isAtEnd = false;
+  #error: unknown;
+  /** Who does what the escape keys ask for. */
+  onAction: (action: EscapeAction) => void = () => undefined;
+
+  constructor(stdin: InputStream, keys: EscapeKeys | undefined) {
+    this.#stdin = stdin;
+    this.#keys = keys;
+  }
+
+  /** The escape key as people write it; undefined where there is none. */
+  get escape(): string | undefined {
+    return this.#keys?.shown;
+  }
+
+  get help(): string {
+    return this.#keys?.help ?? "";
+  }
+
+  /** Begins to read, once: until then others may ask something on the terminal. */
+  start(): void {
+    if (this.#started) return;
+    this.#started = true;
+    this.#read()
+      .catch((error: unknown) => {
+        this.#error = error;
+      })
+      .finally(() => {
+        this.#isAtEnd = true;
+        this.#arrived.call();
+      });
+  }
+
+  /** What was typed for the session, in order; null when the terminal is gone. */
+  async next(): Promise<Uint8Array | null> {
+    for (;;) {
+      const bytes = this.#typed.shift();
+      if (bytes !== undefined) {
+        this.#typedBytes -= bytes.length;
+        this.#taken.call();
+        return bytes;
+      }
+      if (this.#error !== undefined) throw this.#error;
+      if (this.#isAtEnd) return null;
+      await this.#arrived.wait();
+    }
+  }
+
+  /** Keys typed from now on are for somebody here, until it is called without anybody. */
+  capture(receiver?: (bytes: Uint8Array) => void): void {
+    this.#capture = receiver;
+  }
+
+  async #read(): Promise<void> {
+    for await (const bytes of this.#stdin.read()) {
+      for (const part of this.#keys?.push(bytes) ?? [{ kind: "bytes" as const, bytes }]) {
+        if (part.kind === "action") this.onAction(part.action);
+        else if (this.#capture !== undefined) this.#capture(part.bytes);
+        else this.#keep(part.bytes);
+      }
+      while (this.#typedBytes >= clientLimits.typedBytesMax) await this.#taken.wait();
+    }
+  }
+
+  #keep(bytes: Uint8Array): void {
+    this.#typed.push(bytes);
+    this.#typedBytes += bytes.length;
+    this.#arrived.call();
+  }
+}
