@@ -70,6 +70,17 @@ export class ProcessTerminal {
     for (const listener of this.#continued) listener();
   };
 
+  /**
+   * A fault of ours. Bun only reports what is thrown while the main module still waits: the terminal
+   * would be left to a program that is half dead.
+   */
+  readonly #crash = (error: unknown): never => {
+    this.restore();
+    const words = error instanceof Error ? (error.stack ?? error.message) : String(error);
+    if (takesOutput(2, patienceMs)) writeSync(2, `bug: ${words} (FV-INT-001)\n`);
+    process.exit(1);
+  };
+
   /** A terminal that takes nothing is left with its screen as it is. */
   #say(bytes: string): void {
     if (bytes === "" || !process.stdout.isTTY || !takesOutput(1, patienceMs)) return;
@@ -80,7 +91,7 @@ export class ProcessTerminal {
     if (this.#guarded) return;
     this.#guarded = true;
     process.on("exit", () => this.restore());
-    process.on("uncaughtExceptionMonitor", () => this.restore());
+    for (const event of ["uncaughtException", "unhandledRejection"]) process.on(event, this.#crash);
     process.on("SIGTSTP", () => this.suspend());
     process.on("SIGCONT", this.#resume);
   }

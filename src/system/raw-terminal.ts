@@ -17,6 +17,13 @@ export class TerminalSettings {
     check("tcgetattr", () => libc().tcgetattr(fd, this.#found));
   }
 
+  /** Whether lines were edited and echoed, as shells want their terminals. */
+  get editsLines(): boolean {
+    const { at, lineAndEcho } = lineFlags;
+    const flags = new DataView(this.#found.buffer).getUint32(at, true);
+    return (flags & lineAndEcho) === lineAndEcho;
+  }
+
   enter(mode: TerminalMode): void {
     const wanted = cStruct(termiosBytesMax);
     wanted.set(this.#found);
@@ -44,15 +51,15 @@ export function takesOutput(fd: number, waitMs: number): boolean {
   return libc().poll(memory, 1n, waitMs) === 1 && (poll.getInt16(6, true) & pollOut) !== 0;
 }
 
-/** `c_lflag` stands behind three flag words, which are long on macOS. */
 function clearLineFlags(termios: Uint8Array<ArrayBuffer>): void {
+  const { at, lineAndEcho } = lineFlags;
   const view = new DataView(termios.buffer);
-  const isMac = process.platform === "darwin";
-  const at = isMac ? 24 : 12;
-  const lineAndEcho = isMac ? 0x108 : 0x0a;
   view.setUint32(at, view.getUint32(at, true) & ~lineAndEcho, true);
 }
 
+/** `c_lflag` stands behind three flag words, which are long on macOS. */
+const lineFlags =
+  process.platform === "darwin" ? { at: 24, lineAndEcho: 0x108 } : { at: 12, lineAndEcho: 0x0a };
 /** Larger than `struct termios` of any platform. */
 const termiosBytesMax = 256;
 const tcsanow = 0;

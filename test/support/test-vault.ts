@@ -26,7 +26,7 @@ import { Endpoint } from "../../src/quic/endpoint.ts";
 import { acceptLogin } from "../../src/roles/init/login.ts";
 import { LoginGate } from "../../src/roles/init/login-gate.ts";
 import { splice } from "../../src/system/splice.ts";
-import { connectTcp } from "../../src/system/tcp-stream.ts";
+import { connectTcp, connectUnix } from "../../src/system/tcp-stream.ts";
 import { issuerKey, OidcIssuer } from "./oidc-issuer.ts";
 import { TestSession } from "./test-session.ts";
 
@@ -60,6 +60,8 @@ export class TestVault {
   rolledBack: Status["rolled_back"];
   rootfsSha256: string | undefined;
   provisionAnswer: ((request: ProvisionRequest) => RemoteError | undefined) | undefined;
+  /** The socket of a real keeper, which answers everything but logins in our place. */
+  keeperSocket: string | undefined;
   /** Called in place of the answer to any request; true when it dealt with it. */
   onRequest: ((request: Request) => RemoteError | undefined) | undefined;
   /** How many of the next logins get no evidence. */
@@ -197,6 +199,10 @@ export class TestVault {
     for (;;) {
       const stream = await connection.acceptStream();
       if (stream === null) return;
+      if (this.keeperSocket !== undefined) {
+        void splice(stream, await connectUnix(this.keeperSocket));
+        continue;
+      }
       const frames = new FrameStream(stream);
       const answering = this.#answer(frames).catch(async (error: unknown) => {
         if (error instanceof RemoteError) {
@@ -227,8 +233,10 @@ export class TestVault {
         return this.#open(frames, request);
       case "session-attach":
         return this.#attach(frames, request);
-      case "session-rename":
       case "session-signal":
+        this.sessions.get(request.session)?.kill(request.signal);
+        return reply(frames, {});
+      case "session-rename":
       case "session-wait":
         throw new RemoteError("unsupported", `${request.type} is not played here`);
       case "forward":

@@ -87,6 +87,11 @@ export class EscapeKeys {
     return outputs;
   }
 
+  /** What was typed last was not for the session, and the cursor stands on a new line. */
+  beginLine(): void {
+    this.#lineStart = true;
+  }
+
   #take(byte: number, plain: number[]): EscapeAction | undefined {
     if (this.#pending) {
       this.#pending = false;

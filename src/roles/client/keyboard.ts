@@ -15,7 +15,7 @@ export class Keyboard {
   #typedBytes = 0;
   readonly #arrived = new Wakeup();
   readonly #taken = new Wakeup();
-  #capture: ((bytes: Uint8Array) => void) | undefined;
+  #capture: Capture | undefined;
   #started = false;
   #isAtEnd = false;
   #error: unknown;
@@ -65,8 +65,8 @@ export class Keyboard {
     }
   }
 
-  /** Keys typed from now on are for somebody here, until it is called without anybody. */
-  capture(receiver?: (bytes: Uint8Array) => void): void {
+  /** Keys typed from now on are for somebody here, until that one has enough; undefined ends it at once. */
+  capture(receiver: Capture | undefined): void {
     this.#capture = receiver;
   }
 
@@ -74,11 +74,24 @@ export class Keyboard {
     for await (const bytes of this.#stdin.read()) {
       for (const part of this.#keys?.push(bytes) ?? [{ kind: "bytes" as const, bytes }]) {
         if (part.kind === "action") this.onAction(part.action);
-        else if (this.#capture !== undefined) this.#capture(part.bytes);
-        else this.#keep(part.bytes);
+        else await this.#give(part.bytes);
       }
       while (this.#typedBytes >= clientLimits.typedBytesMax) await this.#taken.wait();
     }
+  }
+
+  async #give(bytes: Uint8Array): Promise<void> {
+    const taken = this.#capture?.(bytes);
+    if (taken === undefined) {
+      this.#keep(bytes);
+      return;
+    }
+    if (taken === "more") return;
+    this.#capture = undefined;
+    if (taken.length > 0) this.#keep(taken);
+    else this.#keys?.beginLine();
+    // Whoever asked is to be done with it before the next key, which may ask again.
+    await Bun.sleep(0);
   }
 
   #keep(bytes: Uint8Array): void {
@@ -87,3 +100,6 @@ export class Keyboard {
     this.#arrived.call();
   }
 }
+
+/** Takes keys until it has enough; then gives back what it did not need. */
+export type Capture = (bytes: Uint8Array) => "more" | Uint8Array;

@@ -15,19 +15,21 @@ export async function askLine(
   const line = new Line();
   say(question);
   keyboard.capture((bytes) => {
-    for (const byte of bytes) {
-      const end = line.push(byte);
-      if (end === "done") resolve(line.text);
-      if (end === "given-up") resolve(undefined);
-      if (end !== "more") return;
+    for (const [index, byte] of bytes.entries()) {
+      const state = line.push(byte);
+      if (state === "more") continue;
+      say(line.takeEcho());
+      resolve(state === "done" ? line.text : undefined);
+      return bytes.subarray(index + 1);
     }
     say(line.takeEcho());
+    return "more";
   });
   try {
     const nobody = abandoned?.then(() => undefined);
     return await (nobody === undefined ? promise : Promise.race([promise, nobody]));
   } finally {
-    keyboard.capture();
+    keyboard.capture(undefined);
     say("\r\n");
   }
 }
