@@ -1,6 +1,7 @@
 import type { Context } from "../../cli/context.ts";
 import { formatClock } from "../../cli/duration.ts";
 import { printable } from "../../cli/printable.ts";
+import { formatSize } from "../../cli/size.ts";
 import type { Exit, SessionReply } from "../../protocol/message.ts";
 import type { AttestedLink, LinkState } from "./attested-link.ts";
 import type { EscapeAction } from "./escape-keys.ts";
@@ -53,8 +54,10 @@ export class Console {
         this.#modes.push(bytes);
         await context.stdout.write(bytes);
       },
-      lost: async (_stream, lostBytes) =>
-        this.#tell(`… ${lostBytes} bytes of output were dropped …`),
+      lost: async (_stream, lostBytes) => {
+        this.#sendSize();
+        await this.#tell(`… ${formatSize(lostBytes)} of output were dropped …`);
+      },
       attached: (reply, again) => this.#attached(reply, again),
     };
     this.#run = new SessionRun(link, { ...plan, size: () => terminalSize(context) }, io);
@@ -98,7 +101,11 @@ export class Console {
 
   #attached(reply: SessionReply, again: boolean): void {
     this.#status.hide();
-    if (again) return;
+    if (again) {
+      // Where lines scroll nothing was drawn over; a size that is the same asks for a repaint.
+      if (this.#modes.alternateScreen) this.#sendSize();
+      return;
+    }
     // Entered last, when there is something to talk to.
     this.#context.stdin.setMode("raw", this.#modes);
     if (reply.term === undefined) return;

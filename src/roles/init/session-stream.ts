@@ -43,6 +43,8 @@ class SessionStream {
   readonly #created: boolean;
   /** Opened it or took it over. */
   readonly #drives: boolean;
+  /** Has not shown what came before, perhaps from a window of another size. */
+  readonly #isNewcomer: boolean;
   readonly #wake = new Wake();
   #over = false;
   readonly #dismissed = Promise.withResolvers<RemoteError>();
@@ -58,9 +60,10 @@ class SessionStream {
     // One that drives makes room: all others lose the session.
     if (!this.#drives && session.clientCount >= initLimits.clientsPerSessionMax)
       throw new RemoteError("limit", "Too many clients share this session");
-    // A deliberate attach of a client process never names a generation: it does not know one yet.
-    if (request.type === "session-attach" && request.generation !== undefined)
-      session.checkReturn(request.client);
+    // A client process that attaches for the first time does not know a generation yet.
+    const returns = request.type === "session-attach" && request.generation !== undefined;
+    if (returns) session.checkReturn(request.client);
+    this.#isNewcomer = !created && !returns;
     this.#frames = frames;
     this.#session = session;
     this.#request = request;
@@ -91,7 +94,7 @@ class SessionStream {
       if (this.#drives) session.takeOver(this.#client);
       const { rows, cols } = this.#request;
       if (rows !== undefined && cols !== undefined)
-        session.resize(this.#client, { rows, cols }, !this.#created);
+        session.resize(this.#client, { rows, cols }, this.#isNewcomer);
       await this.#frames.write(frameTypes.ok, encodeJson(this.#reply()));
       // Whatever ends first ends all: what is left of the others fails on the closed stream.
       const dismissal = await Promise.race([
