@@ -186,6 +186,8 @@ export const sessionReplySchema = v.object({
   created: v.boolean(),
   /** Stdin the session has received from this client, which sends from here. */
   stdin_offset: offset,
+  /** How far stdout was written by then: what comes before was for those who were there. */
+  stdout_end: v.optional(offset),
   /** TERM of a session that was just created, where the guest does not know the one that was asked for. */
   term: v.optional(text),
   /** Of a `view`: where each stream begins on this connection, and how far it was written by then. */

@@ -112,6 +112,7 @@ export class TestSession {
       tty: this.request.tty,
       created,
       stdin_offset: attachment.stdinOffset,
+      stdout_end: this.#state.stdout.endOffset,
     };
     await frames.write(frameTypes.ok, encodeJson(body));
     const { client_label: label = null, rows } = request;

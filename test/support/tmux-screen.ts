@@ -45,12 +45,16 @@ export class TmuxScreen {
   }
 
   async shows(pattern: RegExp, limitMs = 10_000): Promise<void> {
-    await this.#until((text) => pattern.test(text), `Not shown: ${pattern}`, limitMs);
+    await this.#until(
+      () => pattern.test(this.text),
+      () => `Not shown: ${pattern}`,
+      limitMs,
+    );
   }
 
-  async looksLike(other: TmuxScreen, limitMs = 5000): Promise<void> {
-    const wanted = other.picture;
-    await this.#until(() => this.picture === wanted, `Not alike, wanted:\n${wanted}\n`, limitMs);
+  async looksLike(other: TmuxScreen): Promise<void> {
+    const words = (): string => `Not alike, wanted:\n${other.picture}`;
+    await this.#until(() => this.picture === other.picture, words, 5000);
   }
 
   close(): void {
@@ -58,10 +62,10 @@ export class TmuxScreen {
     rmSync(this.#socket, { force: true });
   }
 
-  async #until(holds: (text: string) => boolean, words: string, limitMs: number): Promise<void> {
+  async #until(holds: () => boolean, words: () => string, limitMs: number): Promise<void> {
     const untilMs = performance.now() + limitMs;
-    while (!holds(this.text)) {
-      if (performance.now() > untilMs) throw new Error(`${words}\n--- was:\n${this.picture}`);
+    while (!holds()) {
+      if (performance.now() > untilMs) throw new Error(`${words()}\n--- was:\n${this.picture}`);
       await Bun.sleep(50);
     }
   }

@@ -9,6 +9,7 @@ import type { StopSignal } from "./exit-status.ts";
 import { type LiveForwards, runForwardLine } from "./forward-line.ts";
 import type { Keyboard } from "./keyboard.ts";
 import { askLine } from "./prompt.ts";
+import { Replay } from "./replay.ts";
 import { SessionRun, type SessionIo, type SessionPlan } from "./session-run.ts";
 import { terminalSize } from "./session-request.ts";
 import { StatusLine } from "./status-line.ts";
@@ -39,6 +40,8 @@ export class Console {
   readonly #modes = new TerminalModes();
   readonly #status: StatusLine;
   readonly #end = Promise.withResolvers<ConsoleEnd>();
+  /** Output from before we came, while it is shown. */
+  #replay: Replay | undefined;
   #linkState: LinkState = { kind: "up" };
   /** While somebody is asked something here, output waits. */
   #asking: Promise<unknown> | undefined;
@@ -51,10 +54,13 @@ export class Console {
     const io: SessionIo = {
       output: async (_stream, bytes) => {
         await this.#asking;
-        this.#modes.push(bytes);
-        await context.stdout.write(bytes);
+        const shown = this.#replay?.push(bytes) ?? bytes;
+        this.#modes.push(shown);
+        await context.stdout.write(shown);
+        this.#endReplay();
       },
       lost: async (_stream, lostBytes) => {
+        this.#replay?.skip(lostBytes);
         this.#sendSize();
         await this.#tell(`… ${formatSize(lostBytes)} of output were dropped …`);
       },
@@ -108,6 +114,8 @@ export class Console {
     }
     // Entered last, when there is something to talk to.
     this.#context.stdin.setMode("raw", this.#modes);
+    if (!reply.created) this.#replay = new Replay(reply.stdout_end ?? 0);
+    this.#endReplay();
     if (reply.term === undefined) return;
     const [wanted, given] = [this.#context.env["TERM"] ?? "", reply.term].map(printable);
     void this.#tell(`TERM=${wanted} is not known there; the session has ${given}`).catch(
@@ -115,6 +123,13 @@ export class Console {
     );
   }
 
+  #endReplay(): void {
+    if (this.#replay?.isOver !== true) return;
+    this.#replay = undefined;
+    this.#sendSize();
+  }
+
+  /** A size that is none anew asks for a repaint. */
   #sendSize(): void {
     const { rows, cols } = terminalSize(this.#context);
     this.#run.resize(rows, cols);

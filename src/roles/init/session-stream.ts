@@ -43,8 +43,6 @@ class SessionStream {
   readonly #created: boolean;
   /** Opened it or took it over. */
   readonly #drives: boolean;
-  /** Has not shown what came before, perhaps from a window of another size. */
-  readonly #isNewcomer: boolean;
   readonly #wake = new Wake();
   #over = false;
   readonly #dismissed = Promise.withResolvers<RemoteError>();
@@ -61,9 +59,8 @@ class SessionStream {
     if (!this.#drives && session.clientCount >= initLimits.clientsPerSessionMax)
       throw new RemoteError("limit", "Too many clients share this session");
     // A client process that attaches for the first time does not know a generation yet.
-    const returns = request.type === "session-attach" && request.generation !== undefined;
-    if (returns) session.checkReturn(request.client);
-    this.#isNewcomer = !created && !returns;
+    if (request.type === "session-attach" && request.generation !== undefined)
+      session.checkReturn(request.client);
     this.#frames = frames;
     this.#session = session;
     this.#request = request;
@@ -94,7 +91,7 @@ class SessionStream {
       if (this.#drives) session.takeOver(this.#client);
       const { rows, cols } = this.#request;
       if (rows !== undefined && cols !== undefined)
-        session.resize(this.#client, { rows, cols }, this.#isNewcomer);
+        session.resize(this.#client, { rows, cols }, false);
       await this.#frames.write(frameTypes.ok, encodeJson(this.#reply()));
       // Whatever ends first ends all: what is left of the others fails on the closed stream.
       const dismissal = await Promise.race([
@@ -121,6 +118,7 @@ class SessionStream {
     return {
       ...this.#session.identity,
       created: this.#created,
+      stdout_end: this.#session.state.stdout.endOffset,
       ...(this.#created && term !== undefined ? { term } : {}),
       stdin_offset: this.#attachment.stdinOffset,
     };

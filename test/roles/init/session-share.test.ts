@@ -73,7 +73,7 @@ test("the size is that of the smallest window of those who are there", async () 
   await back.over();
 });
 
-test("who attaches gets a screen that is drawn anew, though the size is the same", async () => {
+test("a size that is said twice asks for a screen that is drawn anew", async () => {
   const script = "trap 'echo changed $(stty size)' WINCH; echo ready; while :; do sleep 0.01; done";
   const wish = { tty: true, rows: 30, cols: 100, argv: ["/bin/sh", "-c", script] };
   const driver = await machine.open(wish);
@@ -84,6 +84,9 @@ test("who attaches gets a screen that is drawn anew, though the size is the same
     rows: 50,
     cols: 132,
   });
+  expect(sharer.reply.stdout_end).toBe("ready\r\n".length);
+  expect(driver.stdout).not.toContain("changed");
+  await sharer.resize(50, 132);
   await sharer.until("changed 30 100");
   expect(driver.stdout).toMatch(/changed 29 100[^]*changed 30 100/);
   await driver.signal(9);
