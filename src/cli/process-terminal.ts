@@ -78,6 +78,7 @@ export class ProcessTerminal {
     this.restore();
     const words = error instanceof Error ? (error.stack ?? error.message) : String(error);
     if (takesOutput(2, patienceMs)) writeSync(2, `bug: ${words} (FV-INT-001)\n`);
+    // oxlint-disable-next-line unicorn/no-process-exit -- nobody is left to whom it could be thrown
     process.exit(1);
   };
 

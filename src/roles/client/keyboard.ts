@@ -17,8 +17,7 @@ export class Keyboard {
   readonly #taken = new Wakeup();
   #capture: Capture | undefined;
   #started = false;
-  #isAtEnd = false;
-  #error: unknown;
+  #end: Promise<null> | undefined;
   /** Who does what the escape keys ask for. */
   onAction: (action: EscapeAction) => void = () => undefined;
 
@@ -40,17 +39,15 @@ export class Keyboard {
   start(): void {
     if (this.#started) return;
     this.#started = true;
-    this.#read()
-      .catch((error: unknown) => {
-        this.#error = error;
-      })
-      .finally(() => {
-        this.#isAtEnd = true;
-        this.#arrived.call();
-      });
+    const reading = this.#read();
+    const end = (): void => {
+      this.#end = reading;
+      this.#arrived.call();
+    };
+    reading.then(end, end);
   }
 
-  /** What was typed for the session, in order; null when the terminal is gone. */
+  /** What was typed for the session, in order; null when the terminal is gone. Rejects as reading does. */
   async next(): Promise<Uint8Array | null> {
     for (;;) {
       const bytes = this.#typed.shift();
@@ -59,8 +56,7 @@ export class Keyboard {
         this.#taken.call();
         return bytes;
       }
-      if (this.#error !== undefined) throw this.#error;
-      if (this.#isAtEnd) return null;
+      if (this.#end !== undefined) return this.#end;
       await this.#arrived.wait();
     }
   }
@@ -70,7 +66,7 @@ export class Keyboard {
     this.#capture = receiver;
   }
 
-  async #read(): Promise<void> {
+  async #read(): Promise<null> {
     for await (const bytes of this.#stdin.read()) {
       for (const part of this.#keys?.push(bytes) ?? [{ kind: "bytes" as const, bytes }]) {
         if (part.kind === "action") this.onAction(part.action);
@@ -78,6 +74,7 @@ export class Keyboard {
       }
       while (this.#typedBytes >= clientLimits.typedBytesMax) await this.#taken.wait();
     }
+    return null;
   }
 
   async #give(bytes: Uint8Array): Promise<void> {

@@ -58,7 +58,7 @@ class Line {
     const now = new TextDecoder().decode(Buffer.from(this.#bytes), { stream: true });
     let common = 0;
     while (common < now.length && now[common] === this.#echoed[common]) common += 1;
-    const erased = "\b \b".repeat([...this.#echoed.slice(common)].length);
+    const erased = "\b \b".repeat(Array.from(this.#echoed.slice(common)).length);
     this.#echoed = now;
     return erased + now.slice(common);
   }

@@ -31,6 +31,15 @@ export function surroundings(
 
 /** What the smallest of terminal databases has: the description would travel for nothing. */
 const everywhere: ReadonlySet<string> = new Set([
-  ...["ansi", "dumb", "linux", "screen", "screen-256color", "tmux", "tmux-256color"],
-  ...["vt100", "vt220", "xterm", "xterm-256color"],
+  "ansi",
+  "dumb",
+  "linux",
+  "screen",
+  "screen-256color",
+  "tmux",
+  "tmux-256color",
+  "vt100",
+  "vt220",
+  "xterm",
+  "xterm-256color",
 ]);

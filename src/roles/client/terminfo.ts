@@ -39,6 +39,11 @@ function terminfoFolders(env: Context["env"]): string[] {
 
 const foldersMax = 16;
 const systemFolders = [
-  ...["/etc/terminfo", "/lib/terminfo", "/usr/share/terminfo", "/usr/lib/terminfo"],
-  ...["/usr/local/share/terminfo", "/opt/homebrew/share/terminfo", "/usr/share/misc/terminfo"],
+  "/etc/terminfo",
+  "/lib/terminfo",
+  "/usr/share/terminfo",
+  "/usr/lib/terminfo",
+  "/usr/local/share/terminfo",
+  "/opt/homebrew/share/terminfo",
+  "/usr/share/misc/terminfo",
 ];

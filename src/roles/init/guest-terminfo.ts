@@ -45,6 +45,9 @@ export function installTerminfo(term: string, home: string, data: Uint8Array): b
 }
 
 const systemFolders = [
-  ...["/etc/terminfo", "/lib/terminfo", "/usr/share/terminfo"],
-  ...["/usr/lib/terminfo", "/usr/local/share/terminfo"],
+  "/etc/terminfo",
+  "/lib/terminfo",
+  "/usr/share/terminfo",
+  "/usr/lib/terminfo",
+  "/usr/local/share/terminfo",
 ];

@@ -209,12 +209,12 @@ test("~^Z suspends the client for its shell; continued, it has its screen and as
   await terminal.shows(/PAINTED# $/);
   let from = terminal.text.length;
   terminal.type("\r~\u001a");
-  await terminal.shows(/\u001b\[\?1049l\u001b\[\?2004l/, from);
+  await terminal.shows(/\[\?1049l.\[\?2004l/, from);
   expect(terminal.raw).toBeFalse();
   from = terminal.text.length;
   const repaints = only().resizes.length;
   terminal.child.kill("SIGCONT");
-  await terminal.shows(/\u001b\[\?1049h\u001b\[\?2004h/, from);
+  await terminal.shows(/\[\?1049h.\[\?2004h/, from);
   expect(terminal.raw).toBeTrue();
   await Bun.sleep(100);
   expect(only().resizes.slice(repaints)).toEqual(["30x100"]);

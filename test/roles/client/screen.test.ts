@@ -43,7 +43,7 @@ beforeEach(() => {
   session = crypto.randomUUID();
 });
 afterEach(async () => {
-  for (const screen of screens.splice(0)) screen.close();
+  for (const one of screens.splice(0)) one.close();
   for (const { session_id, state } of await machine.sessions())
     if (state === "running") await (await machine.attach({ session: session_id })).signal(9);
 });
