@@ -40,6 +40,13 @@ function start(...flags: string[]): PtyClient {
   return client;
 }
 
+/** Reads its keys, and has no connection yet. */
+async function dialling(): Promise<PtyClient> {
+  const terminal = start();
+  while (!terminal.raw) await Bun.sleep(5);
+  return terminal;
+}
+
 async function connected(...flags: string[]): Promise<PtyClient> {
   const started = start(...flags);
   await started.shows(/[$#>] /);
@@ -64,19 +71,18 @@ const busyMachineMs = 250;
 
 test("~. ends the first dial as Ctrl-C does, and what it typed before is forgotten", async () => {
   relay.blackHole(60_000);
-  const terminal = start();
-  await Bun.sleep(600);
-  expect(terminal.raw).toBeTrue();
+  const terminal = await dialling();
   await leaves(terminal, 130);
   expect(terminal.raw).toBeFalse();
   expect(vault.sessions.size).toBe(0);
 });
 
 test("what is typed while connecting is for the session, and shown by it alone", async () => {
-  relay.blackHole(900);
-  const terminal = start();
-  await Bun.sleep(500);
+  relay.blackHole(60_000);
+  const terminal = await dialling();
   terminal.type("echo ahead-$((40+2))\r");
+  await Bun.sleep(100);
+  relay.blackHole(0);
   await terminal.shows(/ahead-42/);
   expect(terminal.text.match(/echo ahead/g)).toHaveLength(1);
 });

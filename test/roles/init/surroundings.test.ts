@@ -2,6 +2,9 @@ import { afterAll, beforeAll, expect, test } from "bun:test";
 import { mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import * as v from "valibot";
+import { limits } from "../../../src/protocol/limits.ts";
+import { requestSchema } from "../../../src/protocol/message.ts";
 import { isTerminfo, isTerminalName } from "../../../src/protocol/terminfo.ts";
 import { clientLimits } from "../../../src/roles/client/limits.ts";
 import { surroundings } from "../../../src/roles/client/surroundings.ts";
@@ -49,6 +52,16 @@ test("what travels: the language always, the terminal with a terminal, its descr
     ambient: { TERM: "xterm-256color" },
     terminfo: {},
   });
+});
+
+test("a request has room for the largest description, and for no more", () => {
+  const asking = (characters: number) => ({
+    ...{ type: "session-open", id: "a", client: "c", tty: true },
+    terminfo: { data: "A".repeat(characters) },
+  });
+  expect(limits.terminfoCharsMax).toBeGreaterThan((clientLimits.terminfoBytesMax * 4) / 3);
+  expect(v.is(requestSchema, asking(limits.terminfoCharsMax))).toBeTrue();
+  expect(v.is(requestSchema, asking(limits.terminfoCharsMax + 4))).toBeFalse();
 });
 
 test("what is no description is none, and no name leads out of its folder", () => {
