@@ -1,4 +1,4 @@
-import { closeSync, constants, openSync, readSync, writeSync } from "node:fs";
+import { closeSync, readSync, writeSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import { openDevpts, openPty, setTerminalSize } from "../../src/system/pty.ts";
 import { TerminalSettings } from "../../src/system/raw-terminal.ts";
@@ -19,15 +19,15 @@ export class DeafTerminal {
     this.#masterFd = masterFd;
     this.#slaveFd = slaveFd;
     setTerminalSize(masterFd, { rows: 30, cols: 100 });
-    const stdio = openSync(path, constants.O_RDWR | constants.O_NOCTTY);
-    this.child = Bun.spawn(["setsid", "--ctty", process.execPath, main, ...argv], {
+    // Opened by the child: what Bun hands on does not wait, a shell's terminal does.
+    const open = 'exec 0<>"$0" 1>&0 2>&0 setsid --ctty "$@"';
+    this.child = Bun.spawn(["sh", "-c", open, path, process.execPath, main, ...argv], {
       env: { ...env },
       cwd: "/",
-      stdio: [stdio, stdio, stdio],
+      stdio: ["ignore", "ignore", "inherit"],
       timeout: 50_000,
       killSignal: "SIGKILL",
     });
-    closeSync(stdio);
   }
 
   /** Takes what is there until it matches, and no more. */
