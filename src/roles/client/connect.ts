@@ -43,6 +43,7 @@ export const connect = defineCommand({
     "fly-vault connect my-dev",
     "fly-vault connect my-dev -L 3000 -L 5432:db:5432",
     "fly-vault connect my-dev --reprovision",
+    "fly-vault connect my-dev --session build --share",
   ],
   exitStatus:
     "the shell's own; 0 after ~. ; 4 token refused, 5 attestation failed, 6 no answer, 7 port in use or session taken over, 255 link lost for good",

@@ -57,7 +57,7 @@ export const exec = defineCommand({
   ],
   exitStatus:
     "the command's own; 124 timeout, 125 could not be started, 126/127 not executable / not found, 128+n signal n, 255 no link",
-  seeAlso: ["fly-vault list-exec", "fly-vault help exit-codes"],
+  seeAlso: ["fly-vault list-exec", "fly-vault help exit-codes", "fly-vault help escapes"],
   run: async ({ flags, positionals, rest, global }, context) => {
     const wishes = wishesOf({ ...flags, rest });
     const vault = await readVault(positionals.vault, { flags, global }, context);
