@@ -201,7 +201,7 @@ export const explanations: Readonly<Record<FailureCode, Explanation>> = {
   },
   "FV-SES-002": {
     meaning: "Another client attached to the same session, or one of that name exists.",
-    remedy: "Connect again to take it back.",
+    remedy: "Connect again: it asks whether to take it back, to share it, or to start another one.",
   },
   "FV-SES-003": {
     meaning: "The session ended while nobody looked, or the machine was restarted.",

@@ -37,6 +37,10 @@ export const limits = {
   noteBytesMax: 1024,
   urlBytesMax: 8192,
   hostBytesMax: 255,
+  /** What a client calls itself, what it says of its surroundings, a terminal's description in base64. */
+  labelBytesMax: 64,
+  ambientItemsMax: 32,
+  terminfoCharsMax: 44 * 1024,
   /** Sessions in a list, and how much of each command and note it shows. */
   sessionsMax: 512,
   listedCharsMax: 1024,

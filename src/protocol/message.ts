@@ -33,6 +33,8 @@ const envName = v.pipe(
 );
 const argv = v.pipe(v.array(text), v.minLength(1), v.maxLength(limits.argvItemsMax));
 const signal = v.pipe(v.number(), v.integer(), v.minValue(1), v.maxValue(64));
+/** For people who find the session in somebody's hands: the name of that one's computer. */
+const clientLabel = v.pipe(textUpTo(limits.labelBytesMax), v.regex(/^\P{Cc}*$/u));
 const durationMs = v.pipe(v.number(), v.safeInteger(), v.minValue(1));
 
 /** Which session is meant. */
@@ -63,6 +65,18 @@ const sessionOpen = v.object({
   timeout_ms: v.optional(durationMs),
   /** Nobody stays with it: after the reply nothing follows, and pipes have no stdin. */
   detach: v.optional(v.boolean()),
+  client_label: v.optional(clientLabel),
+  /**
+   * TERM, COLORTERM, LANG and LC_* as the client itself has them. Where the guest has no such locale
+   * or terminal another takes its place; what `env` names goes before.
+   */
+  ambient: v.optional(v.pipe(v.record(envName, text), v.maxEntries(limits.ambientItemsMax))),
+  /** Absent: TERM is left alone. `data` is the compiled description, for a guest that has none. */
+  terminfo: v.optional(
+    v.object({
+      data: v.optional(v.pipe(v.string(), v.maxLength(limits.terminfoCharsMax), v.base64())),
+    }),
+  ),
 });
 
 const sessionAttach = v.object({
@@ -81,6 +95,7 @@ const sessionAttach = v.object({
   tail_lines: v.optional(offset),
   rows: v.optional(size),
   cols: v.optional(size),
+  client_label: v.optional(clientLabel),
 });
 
 const sessionRename = v.object({
@@ -213,6 +228,10 @@ export const sessionReplySchema = v.object({
   created: v.boolean(),
   /** Stdin the session has received from this client, which sends from here. */
   stdin_offset: offset,
+  /** How far stdout was written by then: what comes before was for those who were there. */
+  stdout_end: v.optional(offset),
+  /** TERM of a session that was just created, where the guest does not know the one that was asked for. */
+  term: v.optional(text),
   /** Of a `view`: where each stream begins on this connection, and how far it was written by then. */
   view: v.optional(
     v.object({
@@ -259,6 +278,10 @@ export const sessionListSchema = v.object({
       clients: v.number(),
       /** Of a login shell on a terminal: nothing else is in its foreground. */
       at_prompt: v.optional(v.boolean()),
+      /** Of the clients that are counted, those that came first first. */
+      attachments: v.optional(
+        v.array(v.object({ label: v.nullable(text), since: text, tty: v.boolean() })),
+      ),
       stdout_bytes: v.number(),
       stderr_bytes: v.number(),
       started_at: text,

@@ -29,7 +29,7 @@ import { acceptLogin } from "../../src/roles/init/login.ts";
 import { LoginGate } from "../../src/roles/init/login-gate.ts";
 import { serveSpeed } from "../../src/roles/init/speed.ts";
 import { splice } from "../../src/system/splice.ts";
-import { connectTcp } from "../../src/system/tcp-stream.ts";
+import { connectTcp, connectUnix } from "../../src/system/tcp-stream.ts";
 import { issuerKey, type MachineClaims, OidcIssuer } from "./oidc-issuer.ts";
 import { TestSession } from "./test-session.ts";
 
@@ -63,6 +63,8 @@ export class TestVault {
   rolledBack: Status["rolled_back"];
   rootfsSha256: string | undefined;
   provisionAnswer: ((request: ProvisionRequest) => RemoteError | undefined) | undefined;
+  /** The socket of a real keeper, which answers everything but logins in our place. */
+  keeperSocket: string | undefined;
   /** Called in place of the answer to any request; true when it dealt with it. */
   onRequest: ((request: Request) => RemoteError | undefined) | undefined;
   /** As machine-report.ts would say. */
@@ -229,6 +231,10 @@ export class TestVault {
         );
         continue;
       }
+      if (this.keeperSocket !== undefined) {
+        void splice(stream, await connectUnix(this.keeperSocket));
+        continue;
+      }
       const frames = new FrameStream(stream);
       const answering = this.#answer(frames).catch(async (error: unknown) => {
         if (error instanceof RemoteError) {
@@ -259,6 +265,9 @@ export class TestVault {
         return this.#open(frames, request);
       case "session-attach":
         return this.#attach(frames, request);
+      case "session-signal":
+        this.sessions.get(request.session)?.kill(request.signal);
+        return reply(frames, {});
       case "forward":
         return this.#forward(frames, request.host, request.port);
       case "provision":

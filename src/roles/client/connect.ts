@@ -3,7 +3,6 @@ import { BrokenPipe, type Context } from "../../cli/context.ts";
 import { Failure } from "../../cli/failure.ts";
 import { UsageError } from "../../cli/usage-error.ts";
 import { showAddress } from "./address.ts";
-import { Console, type ConsoleEnd } from "./console.ts";
 import { finishedStatus, stoppedStatus } from "./exit-status.ts";
 import { type Forward, parseForward } from "./forward-spec.ts";
 import { Forwards } from "./forwards.ts";
@@ -12,16 +11,16 @@ import type { AttestedLink, LinkState } from "./attested-link.ts";
 import { overVault, type VaultWork } from "./over-vault.ts";
 import { Pipe } from "./pipe.ts";
 import { configuredSource } from "./rootfs-source.ts";
-import {
-  attachRequest,
-  openRequest,
-  randomName,
-  terminalEnv,
-  terminalSize,
-} from "./session-request.ts";
-import type { VaultConfig } from "./vault-config.ts";
-import type { SessionPlan, SessionReport } from "./session-run.ts";
+import { Interactive } from "./interactive.ts";
+import { openRequest, randomName } from "./session-request.ts";
+import { shellPlan, shellWish } from "./shell-plan.ts";
+import { surroundings } from "./surroundings.ts";
 import { statusFlags, withStatus } from "./status-report.ts";
+import type { SessionReport } from "./session-run.ts";
+import type { VaultConfig } from "./vault-config.ts";
+import type { ConsoleEnd } from "./console.ts";
+import { escapeFlag } from "./session-flags.ts";
+import { within } from "../../system/within.ts";
 import { linkFlags, readVault, vaultPositional } from "./vault-link.ts";
 
 export const connect = defineCommand({
@@ -37,16 +36,21 @@ export const connect = defineCommand({
     },
     reprovision: { summary: "replace the root filesystem first; /root and /home stay" },
     "no-shell": { short: "N", summary: "only forward ports, until Ctrl-C" },
-    escape: { value: "KEY", choices: ["~", "none"], summary: "the escape key (default ~)" },
+    session: { value: "NAME", summary: "attach to this session instead of main, or start it" },
+    "take-over": { summary: "take the session from whoever has it; do not ask" },
+    share: { summary: "join whoever has it; do not ask" },
+    new: { summary: "a session of its own beside one that is there: main-2, main-3, …" },
+    ...escapeFlag,
     ...statusFlags,
     ...linkFlags,
   },
   description:
-    'Attaches to the session "main", which outlives this client, or starts it. A cold machine is provisioned first. Without a terminal on stdin a shell of its own reads the commands from there.',
+    'Attaches to the session "main", which outlives this client, or starts it; if another client has it, asks what to do on a terminal, else takes it over. A cold machine is provisioned first. Without a terminal on stdin a shell of its own reads the commands from there.',
   examples: [
     "fly-vault connect my-dev",
     "fly-vault connect my-dev -L 3000 -L 5432:db:5432",
     "fly-vault connect my-dev --reprovision",
+    "fly-vault connect my-dev --session build --share",
   ],
   exitStatus:
     "the shell's own; 0 after ~. ; 4 token refused, 5 attestation failed, 6 no answer, 7 port in use or session taken over, 255 link lost for good",
@@ -61,7 +65,9 @@ export const connect = defineCommand({
       const note = (line: string): void =>
         void context.stderr.write(`${line}\r\n`).catch(() => undefined);
       const forwards = new Forwards(config.name, forwardsOf(flags.forward, config.forward), note);
-      let console: Console | undefined;
+      const wishedShell = shellWish(flags);
+      const { escape } = flags;
+      const interactive = new Interactive(context, { escape, forwards });
       const work = async ({ link, started }: VaultWork): Promise<number> => {
         forwards.use(link);
         if (!global.quiet)
@@ -69,20 +75,21 @@ export const connect = defineCommand({
         if (flags["no-shell"]) return waitForever(link);
         started();
         if (!context.stdin.isTty) return pipeShell(context, link, config, report);
-        const escapes = flags.escape !== "none";
-        console = new Console(
+        const plan = shellPlan(wishedShell, interactive.keyboard, config, context);
+        return consoleStatus(
+          await interactive.run(link, { ...plan, report }),
+          config.name,
           context,
-          link,
-          { ...mainSession(context, config.env), report },
-          { forwards, escapes },
         );
-        return consoleStatus(await console.run(), config.name, context);
       };
       try {
-        const onState = (state: LinkState): void => console?.linkState(state);
+        const onState = (state: LinkState): void => interactive.linkState(state);
         const wish = { flags, global, ready: { replaceWith }, onState };
-        return await overVault(vault, wish, context, work);
+        // Without a shell this may run in the background, where a terminal is not to be touched.
+        if (flags["no-shell"]) return await overVault(vault, wish, context, work);
+        return await overVault(interactive.watching(vault), wish, interactive.context, work);
       } finally {
+        interactive.close();
         forwards.close();
       }
     }),
@@ -106,36 +113,22 @@ function forwardsOf(said: readonly string[], configured: readonly string[]): For
   });
 }
 
-/**
- * The shared shell: opened where none runs, else joined; the last try is for one that ends in
- * between. Not joined first, because a shell that has ended is still there to be read.
- */
-function mainSession(context: Context, projectEnv: VaultConfig["env"]): SessionPlan {
-  const client = randomName(context);
-  const size = terminalSize(context);
-  const attach = attachRequest(mainName, client, size);
-  const open = openRequest({
-    id: randomName(context),
-    client,
-    name: mainName,
-    tty: true,
-    env: { ...terminalEnv(context.env), ...projectEnv },
-    ...size,
-  });
-  return { client, first: [open, attach, open] };
-}
-
 async function consoleStatus(end: ConsoleEnd, vault: string, context: Context): Promise<number> {
   switch (end.kind) {
     case "exit":
       return finishedStatus(end.exit, context);
-    case "left":
-      await context.stderr.write(
-        `\nleft "${vault}"; its session goes on (fly-vault connect ${vault})\n`,
-      );
-      return 0;
     case "stopped":
       return stoppedStatus(end.signal);
+    case "left": {
+      const back = `fly-vault connect ${vault}`;
+      const said = context.stderr.write(`\nleft "${vault}"; its session goes on (${back})\n`);
+      // The terminal may be why they leave.
+      await within(
+        said.catch(() => undefined),
+        clientLimits.lastWordsMs,
+      );
+      return 0;
+    }
   }
 }
 
@@ -146,7 +139,8 @@ async function pipeShell(
   report: SessionReport,
 ): Promise<number> {
   const client = randomName(context);
-  const open = openRequest({ id: randomName(context), client, tty: false, env });
+  const ambient = surroundings(context, false);
+  const open = openRequest({ id: randomName(context), client, tty: false, env, ...ambient });
   const end = await new Pipe(context, link, { client, first: [open], report }).run();
   switch (end.kind) {
     case "exit":
@@ -168,5 +162,3 @@ async function waitForever(link: AttestedLink): Promise<never> {
     await Bun.sleep(0);
   }
 }
-
-const mainName = "main";

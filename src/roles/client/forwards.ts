@@ -7,13 +7,14 @@ import { splice } from "../../system/splice.ts";
 import { type Listening, listenTcp, SocketError } from "../../system/tcp-stream.ts";
 import { late, within } from "../../system/within.ts";
 import { answer } from "./answer.ts";
-import { type Forward, showForward } from "./forward-spec.ts";
+import type { ForwardKind, LiveForwards } from "./forward-line.ts";
+import { type Forward, parseForward, showForward } from "./forward-spec.ts";
 import { clientLimits } from "./limits.ts";
 import type { AttestedLink } from "./attested-link.ts";
 import { asFailure } from "./remote-failure.ts";
 
 /** Listeners here, each connection a stream to the vault. They outlive the link: new ones wait for it. */
-export class Forwards {
+export class Forwards implements LiveForwards {
   readonly #vault: string;
   readonly #note: (line: string) => void;
   readonly #linkReady = Promise.withResolvers<AttestedLink>();
@@ -39,6 +40,28 @@ export class Forwards {
 
   get connectionCount(): number {
     return this.#connections;
+  }
+
+  /** One more while the others go on; the words of a refusal are for whoever typed it. */
+  async add(kind: ForwardKind, spec: string): Promise<string> {
+    const forward = kind === "L" ? parseForward(spec) : undefined;
+    if (kind !== "L") throw new Error(`-${kind} cannot be added yet`);
+    if (forward === undefined) throw new Error(`-L ${spec} is no forward: [BIND:]LOCAL:HOST:PORT`);
+    if (this.#listeners.length >= clientLimits.forwardPortsMax)
+      throw new Error(`${clientLimits.forwardPortsMax} ports are forwarded already`);
+    this.#listen(forward);
+    return showForward(forward);
+  }
+
+  /** By port, or address and port, of this computer. What is connected stays. */
+  remove(listen: string): boolean {
+    const at = this.#listeners.findIndex(({ forward: { bind, localPort } }) =>
+      [`${localPort}`, `${bind}:${localPort}`, `[${bind}]:${localPort}`].includes(listen),
+    );
+    if (at === -1) return false;
+    const [removed] = this.#listeners.splice(at, 1);
+    removed?.listening.close();
+    return true;
   }
 
   use(link: AttestedLink): void {

@@ -98,6 +98,14 @@ export const clientLimits = {
   listedCommandCharsMin: 16,
   /** A longer wait of setTimeout would end at once. */
   waitMsMax: 2 ** 31 - 1,
+  /** Typed ahead of a session that takes nothing, beyond its window; escape keys are seen up to here. */
+  typedBytesMax: 1024 * 1024,
+  /** One line of `~C`, or an answer at a prompt. */
+  promptBytesMax: 1024,
+  /** For last words on a terminal that takes no output. */
+  lastWordsMs: 50,
+  /** Of a compiled terminal description; ncurses itself takes no larger one. */
+  terminfoBytesMax: 32 * 1024,
 
   /** From the request to its reply. */
   replyMs: 30_000,

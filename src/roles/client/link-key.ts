@@ -80,6 +80,7 @@ function trustedKeys(config: VaultConfig): readonly (readonly [string, unknown])
 const harmless: ReadonlySet<string> = new Set([
   "forward",
   "env",
+  "terminfo",
   "rootfs",
   "rootfs_url",
   "rootfs_sha256",

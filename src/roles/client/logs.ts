@@ -44,7 +44,7 @@ export const logs = defineCommand({
       const first = [
         attachRequest(session, client, undefined, { mode: "view", generation, ...tail }),
       ];
-      await new SessionLog(context, { client, first, mode: "view" }).show(link, flags.follow);
+      await new SessionLog(context, { client, first }).show(link, flags.follow);
       return 0;
     });
   },

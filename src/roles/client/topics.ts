@@ -21,6 +21,7 @@ export const topics = {
   # web_address = "wss://.../v1/datagrams"  # for tcp, else wss://HOST of address
   # link_idle = "10m"                # the background link ends so long after its
                                      # last command ("0s": there is none)
+  # terminfo = "push"                # fallback: xterm-256color; off: TERM as it is
   forward = ["8080:localhost:8080"]  # used when no --forward is given
   rootfs = "~/rootfs/dev.tar.zst"    # tar, tar.gz or tar.zst, uploaded
   # rootfs_url = "https://..."       # or fetched by the machine itself
@@ -47,8 +48,11 @@ export const topics = {
   FLY_VAULT_NO_LINK     no background link (fly-vault help link)
   XDG_CONFIG_HOME, XDG_STATE_HOME, XDG_CACHE_HOME, XDG_RUNTIME_DIR
                         where fly-vault/ folders lie
-  TERM, COLORTERM, LANG, LC_*
-                        passed on to terminals in the vault
+  LANG, LC_*            passed on; C.UTF-8 where the vault has no such locale
+  TERM, COLORTERM       passed on to terminals in the vault
+  TERMINFO, TERMINFO_DIRS, HOME
+                        where a description of the terminal is looked for, which
+                        travels where the vault has none
   CI, TERM=dumb         no redrawn progress
   NO_COLOR, CLICOLOR=0  no dim words
   CI                    no background link either, unless --link asks for one
@@ -79,13 +83,20 @@ export const topics = {
 `,
   escapes: `ESCAPE KEYS
   At the start of a line, with a terminal:
-    ~.  leave; the session goes on
-    ~~  send ~
-    ~s  how the link is
-    ~r  reconnect now
-    ~#  forwards
-    ~?  this list
-  --escape none switches them off.
+    ~.   leave; the session goes on
+    ~~   send ~
+    ~x   end the session: asks, then hangs up (SIGHUP)
+    ~#   forwards
+    ~C   command line: -L SPEC adds a forward, -KL PORT takes it away
+    ~s   how the link is
+    ~r   reconnect now
+    ~B   break: interrupt what is in the foreground (SIGINT)
+    ~^Z  suspend this client (fg brings it back)
+    ~?   this list
+  They act at once, whatever the link, the session or the window does; before
+  there is a session ~. does what Ctrl-C does. Anything else after ~ is passed on.
+  --escape '^]' or another character takes the place of ~; --escape none
+  switches them off.
 `,
   json: `JSON
   With --json a result is one document on stdout, one line, UTF-8:

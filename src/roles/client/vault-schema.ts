@@ -9,6 +9,7 @@ import { parseDuration } from "../../cli/duration.ts";
 import { parseAddress } from "./address.ts";
 import { parseForward } from "./forward-spec.ts";
 import { clientLimits } from "./limits.ts";
+import { terminfoWishes } from "./surroundings.ts";
 import { parseWebAddress, transportWishes } from "./transport.ts";
 
 /** `[vault.NAME]`. Messages follow the key's name: `"org" must be …`. */
@@ -119,6 +120,7 @@ const vaultKeys = v.object({
   transport: v.optional(v.picklist(transportWishes, 'must be "auto", "quic" or "tcp"')),
   web_address: v.optional(webAddress),
   link_idle: v.optional(linkIdle),
+  terminfo: v.optional(v.picklist(terminfoWishes, 'must be "push", "fallback" or "off"')),
   forward: v.optional(
     v.array(
       v.pipe(

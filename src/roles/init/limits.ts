@@ -86,6 +86,10 @@ export const initLimits = {
   /** /etc/passwd and /etc/group of the image. */
   accountFileBytesMax: 1024 * 1024,
   accountLinesMax: 20_000,
+  /** Names in the archive of the image's locales; all that glibc has take 15 KiB. */
+  localeNamesBytesMax: 256 * 1024,
+  /** A size one row smaller stands so long before the true one: what is full-screen paints itself anew. */
+  repaintMs: 30,
 
   /** Our own log, kept for those who ask in the machine, and how long they wait for the keeper. */
   recentLogCharsMax: 1024,

@@ -22,6 +22,7 @@ import {
 import type { ChildReaper, ProcessEnd } from "../../system/reaper.ts";
 import { type Account, findAccount } from "./account.ts";
 import { resolveCommand, type SessionCommand } from "./session-command.ts";
+import { adaptSurroundings } from "./session-surroundings.ts";
 import type { WorkloadProcess } from "./workload-process.ts";
 
 /** A program of the workload with its terminal or pipes. Leader of a session, so its id is that of its group. */
@@ -138,6 +139,8 @@ interface Started {
   readonly argv: readonly string[];
   readonly user: string;
   readonly cwd: string;
+  /** TERM, where it is not the one that was asked for. */
+  readonly term: string | undefined;
 }
 
 function start(
@@ -148,11 +151,12 @@ function start(
 ): Started {
   const started = workload.namespaces.inside(() => {
     const account = findAccount(request.user ?? "root");
-    const command = resolveCommand(request, account);
+    const { env, term } = adaptSurroundings(request, account);
+    const command = resolveCommand(request, account, env);
     giveTo(account);
     enterFolder(command.cwd);
     const pid = startCommand(workload, command, account, stdio);
-    return { pid, argv: command.argv, user: account.name, cwd: command.cwd };
+    return { pid, argv: command.argv, user: account.name, cwd: command.cwd, term };
   });
   makeExpendable(started.pid);
   return { ...started, insidePid: pidInside(started.pid) };

@@ -249,6 +249,10 @@ test("the list says who, where, how long, how much and how it ended", async () =
     pid: Number(client.stdout),
     attached: true,
     clients: 2,
+    attachments: [
+      { label: null, since: expect.any(String), tty: false },
+      { label: null, since: expect.any(String), tty: false },
+    ],
     stdout_bytes: client.stdout.length,
     stderr_bytes: 4,
     started_at: running.started_at,
@@ -269,6 +273,7 @@ test("the list says who, where, how long, how much and how it ended", async () =
     pid: null,
     attached: false,
     clients: 0,
+    attachments: [],
     ended_at: ended.ended_at,
     exit_code: 4,
     exit: { code: 4 },
