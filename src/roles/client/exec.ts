@@ -71,7 +71,8 @@ export const exec = defineCommand({
     const wish = {
       flags,
       global,
-      reconnectMs: clientLimits.reconnectMs,
+      // A person at a terminal decides for themselves when it is enough.
+      ...(wishes.tty && context.stdin.isTty ? {} : { reconnectMs: clientLimits.reconnectMs }),
       ready: {},
       onState: (state: LinkState) => interactive?.linkState(state),
     };

@@ -105,9 +105,10 @@ export class Interactive {
       case "stopped":
         return stoppedStatus(end.signal);
       case "left": {
-        const said = left === undefined ? undefined : this.context.stderr.write(`\n${left}\n`);
+        if (left === undefined) return 0;
         // The terminal may be why they leave.
-        await within(said ?? Promise.resolve(), clientLimits.lastWordsMs);
+        const said = this.context.stderr.write(`\n${left}\n`).catch(() => undefined);
+        await within(said, clientLimits.lastWordsMs);
         return 0;
       }
     }
