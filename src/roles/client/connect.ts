@@ -84,7 +84,9 @@ export const connect = defineCommand({
       };
       try {
         const onState = (state: LinkState): void => interactive.linkState(state);
-        const wish = { flags, global, ready: { replaceWith }, onState };
+        const isScript = !flags["no-shell"] && !context.stdin.isTty;
+        const patience = isScript ? { reconnectMs: clientLimits.reconnectMs } : {};
+        const wish = { flags, global, ready: { replaceWith }, onState, ...patience };
         // Without a shell this may run in the background, where a terminal is not to be touched.
         if (flags["no-shell"]) return await overVault(vault, wish, context, work);
         return await overVault(interactive.watching(vault), wish, interactive.context, work);

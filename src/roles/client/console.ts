@@ -78,7 +78,9 @@ export class Console {
       onContinue(() => this.#sendSize()),
     ];
     this.#parts.keyboard.onAction = (action) =>
-      void this.#act(action).catch((error: unknown) => this.#tell(describe(error)));
+      void this.#act(action)
+        .catch(async (error: unknown) => this.#tell(describe(error)))
+        .catch(() => undefined);
     this.#parts.keyboard.start();
     const fail = (error: unknown): void => this.#end.reject(error);
     this.#run.run().then((exit) => this.#end.resolve({ kind: "exit", exit }), fail);

@@ -67,6 +67,7 @@ export const exec = defineCommand({
         started();
         return foreground.show(link, session);
       };
+      // A person at a terminal decides for themselves when it is enough.
       const onTerminal = (fields.tty || rest.length === 0) && context.stdin.isTty;
       const wish = {
         flags,

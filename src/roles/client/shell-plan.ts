@@ -1,4 +1,5 @@
 import type { Context } from "../../cli/context.ts";
+import { canAsk } from "../../cli/can-ask.ts";
 import { UsageError } from "../../cli/usage-error.ts";
 import type { Request, SessionOpenRequest } from "../../protocol/message.ts";
 import {
@@ -47,11 +48,12 @@ export function shellWish(said: {
  * ends in between. Not joined first, because a shell that has ended is still there to be read.
  */
 export function shellPlan(
-  { name, sharing }: ShellWish,
+  wish: ShellWish,
   keyboard: Keyboard,
   { env, terminfo }: Pick<VaultConfig, "env" | "terminfo">,
   context: Context,
 ): SessionPlan {
+  const { name, sharing = canAsk(context) ? undefined : "take-over" } = wish;
   const client = randomName(context);
   const label = clientLabel(context);
   const size = terminalSize(context);

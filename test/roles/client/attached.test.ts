@@ -73,8 +73,12 @@ test("an answer that is none is asked again; sharing, both type and see, in the 
   await second.shows(/new perhaps\r+\n.*new $/);
   second.type("sh\r");
   await second.shows(/[$#] /);
-  second.type("echo from-second-$((40+2)); stty size\r");
-  await first.shows(/from-second-42\r\n20 80/);
+  second.type("echo from-second-$((40+2))\r");
+  await first.shows(/from-second-42/);
+  // A repaint for the newcomer makes it a row smaller for a moment.
+  await Bun.sleep(200);
+  second.type("stty size\r");
+  await first.shows(/\r\n20 80/);
   first.type("echo from-first-$((40+2))\r");
   await second.shows(/from-first-42/);
   second.type("\r~.");
@@ -122,6 +126,14 @@ test("--take-over, --share, --new and --session ask nothing", async () => {
   expect(await heir.exited()).toBe(3);
   beside.type("exit 4\r");
   expect(await beside.exited()).toBe(4);
+});
+
+test("one who is not to be asked takes it over, as does a script", async () => {
+  const first = await connected();
+  const second = start([], { CI: "1" });
+  expect(await first.exited()).toBe(7);
+  await second.shows(/[$#] /);
+  expect(second.text).not.toContain("is attached");
 });
 
 test("one who was taken over while the link was down is told when it is back, and takes nothing", async () => {

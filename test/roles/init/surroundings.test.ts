@@ -38,8 +38,13 @@ test("a description is found where ncurses looks for it, and not beyond a limit"
 
 test("what travels: the language always, the terminal with a terminal, its description by wish", () => {
   const env = {
-    ...{ TERM: "fv-test", COLORTERM: "truecolor", LANG: "de_DE.UTF-8", LC_TIME: "C", LC_ALL: "" },
-    ...{ PATH: "/bin", TERMINFO: join(folder, "db") },
+    TERM: "fv-test",
+    COLORTERM: "truecolor",
+    LANG: "de_DE.UTF-8",
+    LC_TIME: "C",
+    LC_ALL: "",
+    PATH: "/bin",
+    TERMINFO: join(folder, "db"),
   };
   expect(surroundings({ env }, false)).toEqual({ ambient: { LANG: "de_DE.UTF-8", LC_TIME: "C" } });
   const { TERM, COLORTERM, LANG, LC_TIME } = env;
@@ -55,13 +60,14 @@ test("what travels: the language always, the terminal with a terminal, its descr
 });
 
 test("a request has room for the largest description, and for no more", () => {
-  const asking = (characters: number) => ({
-    ...{ type: "session-open", id: "a", client: "c", tty: true },
-    terminfo: { data: "A".repeat(characters) },
-  });
+  const asking = { type: "session-open", id: "a", client: "c", tty: true };
   expect(limits.terminfoCharsMax).toBeGreaterThan((clientLimits.terminfoBytesMax * 4) / 3);
-  expect(v.is(requestSchema, asking(limits.terminfoCharsMax))).toBeTrue();
-  expect(v.is(requestSchema, asking(limits.terminfoCharsMax + 4))).toBeFalse();
+  expect(
+    v.is(requestSchema, { ...asking, terminfo: { data: "A".repeat(limits.terminfoCharsMax) } }),
+  ).toBeTrue();
+  expect(
+    v.is(requestSchema, { ...asking, terminfo: { data: "A".repeat(limits.terminfoCharsMax + 4) } }),
+  ).toBeFalse();
 });
 
 test("what is no description is none, and no name leads out of its folder", () => {
@@ -97,13 +103,6 @@ test("locales: by folder, by archive, by the codeset's other spelling; never bey
   expect(
     ["de_DE", "de_DE.UTF-16", "fr_FR.UTF-8", "../locale/de_DE.utf8", "."].some(has),
   ).toBeFalse();
-  const archive = (names: string, used = names.length): Buffer => {
-    const header = Buffer.alloc(56);
-    header.writeUInt32LE(0xde02_0109, 0);
-    header.writeUInt32LE(56, 20);
-    header.writeUInt32LE(used, 24);
-    return Buffer.concat([header, Buffer.from(names)]);
-  };
   const path = join(locales, "locale-archive");
   writeFileSync(path, archive("fr_FR.utf8\0nl_NL.iso885915@euro\0"));
   expect(["fr_FR.UTF-8", "nl_NL.ISO-8859-15@euro"].every(has)).toBeTrue();
@@ -145,3 +144,12 @@ test("in a guest a user's description is the user's own, and -e goes before all"
     await machine[Symbol.asyncDispose]();
   }
 }, 20_000);
+
+/** As localedef writes it, as far as it is read: the header and the table of names. */
+function archive(names: string, used = names.length): Buffer {
+  const header = Buffer.alloc(56);
+  header.writeUInt32LE(0xde02_0109, 0);
+  header.writeUInt32LE(56, 20);
+  header.writeUInt32LE(used, 24);
+  return Buffer.concat([header, Buffer.from(names)]);
+}
