@@ -57,7 +57,15 @@ export class Interactive {
       this.#readKeys();
       return token;
     };
-    return { ...vault, accessToken };
+    const { tokenName, config } = vault;
+    if (tokenName === undefined) return { ...vault, accessToken };
+    const mayAsk = config.token !== undefined && "command" in config.token;
+    const named = async (): Promise<string> => {
+      const name = await tokenName();
+      if (!mayAsk) this.#readKeys();
+      return name;
+    };
+    return { ...vault, accessToken, tokenName: named };
   }
 
   /** Until the session ends or is left. */
