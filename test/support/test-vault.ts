@@ -28,6 +28,7 @@ import { LoginGate } from "../../src/roles/init/login-gate.ts";
 import { splice } from "../../src/system/splice.ts";
 import { connectTcp } from "../../src/system/tcp-stream.ts";
 import { issuerKey, OidcIssuer } from "./oidc-issuer.ts";
+import { serveFilesHere } from "./files-here.ts";
 import { TestSession } from "./test-session.ts";
 
 export const testToken = "correct horse battery staple";
@@ -230,8 +231,9 @@ export class TestVault {
       case "session-rename":
       case "session-signal":
       case "session-wait":
-      case "files":
         throw new RemoteError("unsupported", `${request.type} is not played here`);
+      case "files":
+        return serveFilesHere(frames.release(), this.folder);
       case "forward":
         return this.#forward(frames, request.host, request.port);
       case "provision":
