@@ -3,7 +3,6 @@ import { randomBytes } from "node:crypto";
 import {
   chmodSync,
   existsSync,
-  lstatSync,
   mkdirSync,
   readdirSync,
   readFileSync,
@@ -15,7 +14,6 @@ import {
   writeFileSync,
 } from "node:fs";
 import { join } from "node:path";
-import { Failure } from "../../../src/cli/failure.ts";
 import { RemoteError } from "../../../src/protocol/errors.ts";
 import { main } from "../../../src/roles/client/main.ts";
 import { memoryContext, type MemoryContext } from "../../support/memory-context.ts";
@@ -101,7 +99,7 @@ test("where things go is as with cp", async () => {
   writeFileSync(join(here, "f"), "f");
   writeFileSync(join(here, "g"), "g");
   mkdirSync(join(here, "d"));
-  writeFileSync(`${here}/d/.`, "x");
+  writeFileSync(join(here, "d/x"), "x");
   mkdirSync(join(there, "into"));
   expect((await cp([join(here, "f"), "dev:into"])).code).toBe(0);
   expect(content(join(there, "into/f"))).toBe("f");
@@ -269,6 +267,4 @@ test("words that make no copy are told at once", async () => {
     ["-", "a", "dev:b"],
   ])
     expect((await cp(words)).code).toBe(2);
-  expect(lstatSync(here).isDirectory()).toBe(true);
-  expect(Failure).toBeDefined();
 });

@@ -5,8 +5,6 @@ import {
   readdirSync,
   readFileSync,
   rmSync,
-  statSync,
-  symlinkSync,
   writeFileSync,
 } from "node:fs";
 import { tmpdir } from "node:os";
@@ -179,8 +177,16 @@ function copyPids(): number[] {
   return children
     .split(" ")
     .filter((pid) => pid !== "")
-    .filter((pid) => readFileSync(`/proc/${pid}/cmdline`, "utf8").includes("\0files\0"))
+    .filter((pid) => commandLine(pid).includes("\0files\0"))
     .map(Number);
+}
+
+function commandLine(pid: string): string {
+  try {
+    return readFileSync(`/proc/${pid}/cmdline`, "utf8");
+  } catch {
+    return "";
+  }
 }
 
 async function gone(): Promise<void> {
@@ -188,6 +194,4 @@ async function gone(): Promise<void> {
     async () => copyPids(),
     (pids) => pids.length === 0,
   );
-  expect(statSync(machine.folder).isDirectory()).toBe(true);
-  expect(symlinkSync).toBeDefined();
 }
