@@ -57,7 +57,10 @@ async function timed(tool: Tool, from: string, to: string): Promise<number> {
   const child = Bun.spawn(argv, { env: tool.env, stdout: "ignore", stderr: "pipe" });
   const [code, err] = await Promise.all([child.exited, child.stderr.text()]);
   if (code !== 0) throw new Error(`${argv.join(" ")} ended with ${code}: ${err}`);
-  return (performance.now() - start) / 1000;
+  const seconds = (performance.now() - start) / 1000;
+  if (process.env["FV_BENCH_TRACE"] !== undefined)
+    console.log(`${argv.slice(0, 2).join(" ")} ${from} ${seconds.toFixed(2)} s`);
+  return seconds;
 }
 
 const cases = ["files up", "files down", "big up", "big down", "files again", "big again"] as const;

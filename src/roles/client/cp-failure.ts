@@ -10,7 +10,7 @@ export function copyFailure(report: CopyReport): Failure {
   if (first === undefined) return new Failure("FV-CP-009", "nothing was copied");
   if (troubleCount === 1 && copiedCount === 0) {
     const { code, fix } = kinds[first.code];
-    return new Failure(code, first.message, { ...(fix === undefined ? {} : { fix }) });
+    return new Failure(code, first.message, fix === undefined ? {} : { fix });
   }
   const more = troubleCount > troubles.length ? `; and ${troubleCount - troubles.length} more` : "";
   const because = `${troubles.map(({ message }) => message).join("; ")}${more}`;

@@ -27,7 +27,8 @@ interface Task {
 
 interface Preparation {
   readonly task: Task;
-  readonly steps: ReturnType<FileReceiver["prepare"]>;
+  /** Of files in folders that are there; all else takes one. */
+  readonly steps: ReturnType<FileReceiver["prepare"]> | undefined;
 }
 
 /** The side that gets the files. What goes wrong with one is said to the other side, and the rest goes on. */
@@ -200,13 +201,12 @@ export class TreeSink implements CopyPeer {
     if (deltas.length >= copyLimits.deltasMax) return undefined;
     const task = this.#waiting.shift();
     if (task === undefined) return undefined;
-    const steps = task.receiver?.prepare() ?? this.#prepareOther(task);
-    return { task, steps };
+    return { task, steps: task.receiver?.prepare() };
   }
 
   #prepare({ task, steps }: Preparation): FileMessage | "working" {
     try {
-      const step = steps.next();
+      const step = steps?.next() ?? { done: true, value: this.#placeOther(task) };
       if (step.done !== true) return step.value;
       this.#preparing = undefined;
       if (step.value === undefined) this.#wished.set(task.entry.id, task);
@@ -219,7 +219,7 @@ export class TreeSink implements CopyPeer {
   }
 
   /** Links, and what is in folders that are not there. */
-  *#prepareOther({ entry, node, name }: Task): ReturnType<FileReceiver["prepare"]> {
+  #placeOther({ entry, node, name }: Task): FileOutcome {
     if (node.isRefused) return "skipped";
     this.#mustBeThere();
     const { folder } = node;
