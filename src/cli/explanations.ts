@@ -222,8 +222,8 @@ export const explanations: Readonly<Record<FailureCode, Explanation>> = {
   },
   "FV-CP-007": {
     meaning:
-      "The disk of the receiving side is full, or a quota is used up. What arrived of a large file is kept for the next try.",
-    remedy: "Make room and run the same command again: it goes on where it stopped.",
+      "The disk of the receiving side is full, or a quota is used up. What had arrived of the file was removed again, and what was there before is untouched.",
+    remedy: "Make room and run the same command again.",
   },
   "FV-CP-008": {
     meaning: "Another copy is putting the same file together.",

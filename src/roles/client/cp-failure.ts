@@ -45,7 +45,7 @@ const kinds: Readonly<Record<FileTrouble, { readonly code: FailureCode; readonly
     corrupt: { code: "FV-CP-006", fix: "run it again" },
     full: {
       code: "FV-CP-007",
-      fix: "make room there and run it again: it goes on where it stopped",
+      fix: "make room there and run it again",
     },
     busy: { code: "FV-CP-008", fix: "wait for the other copy, or stop it" },
     refused: { code: "FV-CP-009" },
