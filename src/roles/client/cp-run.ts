@@ -9,6 +9,7 @@ import type { CopyOperands } from "./cp-operands.ts";
 import { clientLimits } from "./limits.ts";
 import { topNames } from "./cp-top-names.ts";
 import { copyOver } from "./cp-stream.ts";
+import type { Leaving } from "./stop-before.ts";
 import { overLink } from "./over-link.ts";
 
 export interface CopyWishes {
@@ -30,15 +31,24 @@ export interface CopyPlan {
 export interface CopyEvents extends CopyObserver {
   /** The link was lost and is back: all is gone through again, and what is there costs next to nothing. */
   again(): void;
+  /** The user stopped it. */
+  stopped(): Promise<void>;
 }
 
-/** The whole copy over as many connections as it takes. */
+/** The whole copy, over as many connections as it takes. */
 export async function runCopy(
   link: AttestedLink,
   plan: CopyPlan,
   events: CopyEvents,
+  leaving: Leaving,
 ): Promise<void> {
   const { user } = plan.wishes;
+  let peer: CopyPeer | undefined;
+  leaving(async () => {
+    // Takes away what nothing can be done with later.
+    peer?.close();
+    await events.stopped();
+  });
   let attempts = 0;
   let vain = 0;
   await overLink(link, async (connection) => {
@@ -47,7 +57,8 @@ export async function runCopy(
     if (attempts > 1) events.again();
     if (vain > clientLimits.copyAttemptsInVainMax) throw brokenOff(vain - 1);
     const noted = noting(events, () => (vain = 0));
-    await copyOver(connection, { user, job: jobOf(plan) }, ownSide(plan, noted));
+    peer = ownSide(plan, noted);
+    await copyOver(connection, { user, job: jobOf(plan) }, peer);
   });
 }
 

@@ -55,7 +55,7 @@ export const cp = defineCommand({
       user: flags.user,
     };
     return withStandard({ operands, wishes }, context, async (plan) =>
-      overVault(vault, { flags, global }, context, async ({ link }) => {
+      overVault(vault, { flags, global }, context, async ({ link, leaving }) => {
         const report = new CopyReport(context, {
           title: titleOf(operands, vault.config.name),
           quiet: global.quiet,
@@ -63,7 +63,7 @@ export const cp = defineCommand({
           dryRun: flags["dry-run"],
         });
         try {
-          await runCopy(link, plan, report);
+          await runCopy(link, plan, report, leaving);
         } catch (error) {
           await report.abandon();
           throw error;

@@ -142,7 +142,7 @@ export class FileReceiver {
   *#goOn(): Generator<"working", void, undefined> {
     const name = partName(this.#name);
     if (this.#folder.look(name) === undefined) return;
-    const fd = this.#openLocked(name);
+    const fd = yield* this.#takeOver(name);
     this.#part = { fd, name, stays: true };
     const bytes = Buffer.allocUnsafe(copyLimits.hashStepBytes);
     for (;;) {
@@ -150,6 +150,21 @@ export class FileReceiver {
       if (count === 0) return;
       this.#hash.update(bytes.subarray(0, count));
       this.#offset += count;
+      yield "working";
+    }
+  }
+
+  /** A copy that was broken off just now may take a moment to notice. */
+  *#takeOver(name: Uint8Array): Generator<"working", number, undefined> {
+    const untilMs = performance.now() + copyLimits.takeOverMs;
+    for (;;) {
+      try {
+        return this.#openLocked(name);
+      } catch (error) {
+        const isBusy = error instanceof CopyTrouble && error.code === "busy";
+        if (!isBusy || performance.now() > untilMs) throw error;
+      }
+      Bun.sleepSync(copyLimits.takeOverLookMs);
       yield "working";
     }
   }

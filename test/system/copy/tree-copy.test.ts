@@ -273,3 +273,24 @@ test("content that is not what its digest says is thrown away", () => {
   expect(readdirSync(stage.folder)).toEqual(["to"]);
   sink.close();
 });
+
+test("a copy that another is still at is waited for, and then taken over", () => {
+  using stage = new CopyStage();
+  const content = bytes(3_000_000);
+  writeFileSync(stage.from, content);
+  const [source, sink] = [stage.source(), stage.sink()];
+  let count = 0;
+  runPair(source, sink, (message) => message.type === "content" && (count += 1) > 20);
+  const next = stage.sink();
+  let looks = 0;
+  const waiting = stage.source();
+  runPair(waiting, next, () => {
+    looks += 1;
+    if (looks === 2) sink.close();
+    return false;
+  });
+  source.close();
+  expect(stage.failed).toEqual([]);
+  expect(readFileSync(stage.to).equals(content)).toBe(true);
+  expect(stage.sentBytes).toBe(content.length);
+});
