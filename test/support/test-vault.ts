@@ -63,6 +63,9 @@ export class TestVault {
   provisionAnswer: ((request: ProvisionRequest) => RemoteError | undefined) | undefined;
   /** Called in place of the answer to any request; true when it dealt with it. */
   onRequest: ((request: Request) => RemoteError | undefined) | undefined;
+  /** Copies that were asked for, and whether each breaks off at its start. */
+  copies = 0;
+  breaksCopies = false;
   /** How many of the next logins get no evidence. */
   failingMints = 0;
   mints = 0;
@@ -233,6 +236,8 @@ export class TestVault {
       case "session-wait":
         throw new RemoteError("unsupported", `${request.type} is not played here`);
       case "files":
+        this.copies += 1;
+        if (this.breaksCopies) throw new Error("It broke off");
         return serveFilesHere(frames.release(), this.folder);
       case "forward":
         return this.#forward(frames, request.host, request.port);

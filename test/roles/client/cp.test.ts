@@ -15,6 +15,7 @@ import {
 } from "node:fs";
 import { join } from "node:path";
 import { RemoteError } from "../../../src/protocol/errors.ts";
+import { clientLimits } from "../../../src/roles/client/limits.ts";
 import { main } from "../../../src/roles/client/main.ts";
 import { memoryContext, type MemoryContext } from "../../support/memory-context.ts";
 import { TestVault } from "../../support/test-vault.ts";
@@ -252,6 +253,11 @@ test("globs are matched in the vault, and never more is taken than was asked for
 });
 
 test("a copy that never gets anywhere ends with a word", async () => {
+  vault.breaksCopies = true;
+  const broken = await cp(["dev:a", here]);
+  expect(broken.code).toBe(1);
+  expect(broken.err).toContain("the copy broke off again and again");
+  expect(vault.copies).toBe(clientLimits.copyAttemptsInVainMax);
   vault.onRequest = () => new RemoteError("limit", "16 copies run here already");
   const { code, err } = await cp(["dev:a", here]);
   expect(code).toBe(6);

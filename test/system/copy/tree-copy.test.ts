@@ -87,11 +87,7 @@ test("names that are no text, long ones and many", () => {
   runPair(source, sink);
   expect([source.over, sink.over]).toEqual([true, true]);
   expect(stage.failed).toEqual([]);
-  const names = (path: string): string[] =>
-    readdirSync(path, { encoding: "buffer" })
-      .map((name) => name.toString("hex"))
-      .toSorted();
-  expect(names(stage.to)).toEqual(names(stage.from));
+  expect(hexNames(stage.to)).toEqual(hexNames(stage.from));
   expect(readFileSync(join(stage.to, "f699"), "utf8")).toBe("699");
 });
 
@@ -150,17 +146,11 @@ test("pipes and sockets are passed over, links are not followed", () => {
 /** What a machine says that means harm. */
 const folder = (id: number, parent: number, name: string): FileMessage =>
   entry(id, parent, name, "folder");
-const file = (id: number, parent: number, name: string, size = 3): FileMessage =>
-  entry(id, parent, name, "file", size);
+const file = (id: number, parent: number, name: string): FileMessage =>
+  entry(id, parent, name, "file");
 
-function entry(
-  id: number,
-  parent: number,
-  name: string,
-  kind: FileEntry["kind"],
-  size = 0,
-): FileMessage {
-  const facts = { mode: 0o6755, seconds: 0, nanoseconds: 0, size, digest: undefined };
+function entry(id: number, parent: number, name: string, kind: FileEntry["kind"]): FileMessage {
+  const facts = { mode: 0o6755, seconds: 0, nanoseconds: 0, size: 0, digest: undefined };
   const target = Buffer.from(kind === "link" ? "/tmp" : "");
   return { type: "entry", entry: { id, parent, kind, name: Buffer.from(name), target, ...facts } };
 }
@@ -224,7 +214,7 @@ test("a machine cannot choose what is written, set a user's id, or say things ou
     sink.close();
   }
   const sink = stage.sink({ preserve: true });
-  sink.receive(file(1, 0, "tool", 0));
+  sink.receive(file(1, 0, "tool"));
   expect(drain(sink).at(-1)).toMatchObject({ type: "want", id: 1, offset: 0 });
   sink.receive({ type: "start", id: 1, offset: 0 });
   sink.receive({ type: "end", id: 1, size: 0, sha256: new Bun.CryptoHasher("sha256").digest() });
@@ -294,3 +284,8 @@ test("a copy that another is still at is waited for, and then taken over", () =>
   expect(readFileSync(stage.to).equals(content)).toBe(true);
   expect(stage.sentBytes).toBe(content.length);
 });
+
+function hexNames(path: string): string[] {
+  const names = readdirSync(path, { encoding: "buffer" });
+  return names.map((name) => name.toString("hex")).toSorted();
+}

@@ -41,7 +41,8 @@ export class BlockingFrames {
 
   flush(): void {
     if (this.#batchBytes === 0) return;
-    const bytes = Buffer.concat(this.#batch);
+    const [first = emptyBytes, ...others] = this.#batch;
+    const bytes = others.length === 0 ? first : Buffer.concat(this.#batch);
     this.#batch = [];
     this.#batchBytes = 0;
     const { length } = bytes;
@@ -77,5 +78,6 @@ export class BlockingFrames {
   }
 }
 
+const emptyBytes = new Uint8Array(0);
 const readBytes = 256 * 1024;
 const batchBytes = 64 * 1024;
