@@ -26,6 +26,8 @@ export interface CopyPlan {
   readonly wishes: CopyWishes;
   /** Content of ours in place of files with the names of the operands: standard input, spooled. */
   readonly spool?: string;
+  /** Paths on our side that are to stay as they are there. */
+  readonly declined?: ReadonlySet<string>;
 }
 
 export interface CopyEvents extends CopyObserver {
@@ -99,13 +101,16 @@ function jobOf({ operands, wishes }: CopyPlan): FileJob {
   };
 }
 
-function ownSide({ operands, wishes, spool }: CopyPlan, observer: CopyObserver): CopyPeer {
+function ownSide(
+  { operands, wishes, spool, declined = none }: CopyPlan,
+  observer: CopyObserver,
+): CopyPeer {
   const { direction, sources, destination } = operands;
   const { recursive, exclude } = wishes;
   if (direction === "upload") {
     const paths = spool === undefined ? sources.map(absolute) : [spool];
     const bytes = paths.map((path) => Buffer.from(path));
-    return new TreeSource({ sources: bytes, glob: false, recursive, exclude, observer });
+    return new TreeSource({ sources: bytes, glob: false, recursive, exclude, declined, observer });
   }
   return new TreeSink({
     ...sinkOptions(wishes),
@@ -113,6 +118,7 @@ function ownSide({ operands, wishes, spool }: CopyPlan, observer: CopyObserver):
     intoFolder: isFolderMeant(operands, wishes),
     umask: process.umask(),
     modeMask: 0o777,
+    declined,
     isAskedFor: topNames(sources, recursive),
     observer,
   });
@@ -140,3 +146,5 @@ function absolute(path: string): string {
       ? `${full}/`
       : full;
 }
+
+const none: ReadonlySet<string> = new Set();

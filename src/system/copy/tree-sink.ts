@@ -15,6 +15,8 @@ export interface TreeSinkOptions extends Wishes {
   readonly intoFolder: boolean;
   /** Whether a top of that name was asked for: the other side must not choose it. */
   readonly isAskedFor?: (name: Uint8Array) => boolean;
+  /** Paths that are to stay as they are. */
+  readonly declined?: ReadonlySet<string>;
   readonly observer?: CopyObserver;
 }
 
@@ -29,6 +31,7 @@ interface Preparation {
   readonly task: Task;
   /** Of files in folders that are there; all else takes one. */
   readonly steps: ReturnType<FileReceiver["prepare"]> | undefined;
+  readonly isDeclined: boolean;
 }
 
 /** The side that gets the files. What goes wrong with one is said to the other side, and the rest goes on. */
@@ -201,12 +204,14 @@ export class TreeSink implements CopyPeer {
     if (deltas.length >= copyLimits.deltasMax) return undefined;
     const task = this.#waiting.shift();
     if (task === undefined) return undefined;
-    return { task, steps: task.receiver?.prepare() };
+    const isDeclined = this.#options.declined?.has(pathText(task.node.pathOf(task.name))) === true;
+    return { task, steps: isDeclined ? undefined : task.receiver?.prepare(), isDeclined };
   }
 
-  #prepare({ task, steps }: Preparation): FileMessage | "working" {
+  #prepare({ task, steps, isDeclined }: Preparation): FileMessage | "working" {
     try {
-      const step = steps?.next() ?? { done: true, value: this.#placeOther(task) };
+      const outcome = (): FileOutcome => (isDeclined ? "kept" : this.#placeOther(task));
+      const step = steps?.next() ?? { done: true, value: outcome() };
       if (step.done !== true) return step.value;
       this.#preparing = undefined;
       if (step.value === undefined) this.#wished.set(task.entry.id, task);

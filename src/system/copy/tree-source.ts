@@ -11,6 +11,8 @@ import { pathText } from "./path-bytes.ts";
 import { walkTree, type WalkOptions, type WalkStep } from "./tree-walk.ts";
 
 export interface TreeSourceOptions extends WalkOptions {
+  /** Paths that are not to be sent, for something of that name there is to stay. */
+  readonly declined?: ReadonlySet<string>;
   readonly observer?: CopyObserver;
 }
 
@@ -127,6 +129,11 @@ export class TreeSource implements CopyPeer {
       const { code, message } = value.trouble;
       this.#observer.failed(value.path, code, message);
       return { type: "failed", id: 0, code, message };
+    }
+    const { entry, path } = value;
+    if (entry.kind !== "folder" && this.#options.declined?.has(pathText(path)) === true) {
+      this.#observer.settled(pathText(path), entry.size, "kept", undefined);
+      return "working";
     }
     return { type: "entry", entry: this.#remember(value) };
   }
