@@ -222,6 +222,10 @@ export class TestVault {
     this.requests.push(request);
     const refusal = this.onRequest?.(request);
     if (refusal !== undefined) throw refusal;
+    await this.#serveRequest(frames, request);
+  }
+
+  async #serveRequest(frames: FrameStream, request: Request): Promise<void> {
     switch (request.type) {
       case "status":
         return reply(frames, this.status);
@@ -236,9 +240,7 @@ export class TestVault {
       case "session-wait":
         throw new RemoteError("unsupported", `${request.type} is not played here`);
       case "files":
-        this.copies += 1;
-        if (this.breaksCopies) throw new Error("It broke off");
-        return serveFilesHere(frames.release(), this.folder);
+        return this.#copy(frames);
       case "forward":
         return this.#forward(frames, request.host, request.port);
       case "provision":
@@ -246,6 +248,12 @@ export class TestVault {
       case "provision-cancel":
         return this.#cancel(frames, request.id);
     }
+  }
+
+  async #copy(frames: FrameStream): Promise<void> {
+    this.copies += 1;
+    if (this.breaksCopies) throw new Error("It broke off");
+    await serveFilesHere(frames.release(), this.folder);
   }
 
   async #open(frames: FrameStream, request: SessionOpenRequest): Promise<void> {

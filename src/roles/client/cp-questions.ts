@@ -13,35 +13,30 @@ export function mustBeAbleToAsk({ env, stdin, stderr }: Context): void {
     throw new UsageError("-i needs a terminal to ask at (-n keeps what is there)");
 }
 
-/** Of a look beforehand: what is there already. */
-export class ThereAlready implements CopyEvents {
-  readonly paths: string[] = [];
-  readonly total = nobody.total;
-  readonly began = nobody.began;
-  readonly advanced = nobody.advanced;
-  /** The copy itself meets it again. */
-  readonly failed = nobody.failed;
+/** Of a look beforehand, what is there already. What is wrong the copy itself meets again. */
+export function thereAlready(): CopyEvents & { readonly paths: readonly string[] } {
+  const paths: string[] = [];
+  return {
+    ...nobody,
+    paths,
+    settled: (path, _size, outcome) => {
+      if (outcome !== "kept") return;
+      paths.push(path);
+      if (paths.length > clientLimits.copyQuestionsMax) throw tooMany();
+    },
+    again: () => {
+      paths.length = 0;
+    },
+    stopped: () => Promise.resolve(),
+  };
+}
 
-  settled(path: string, _size: number, outcome: string): void {
-    if (outcome !== "kept") return;
-    this.paths.push(path);
-    if (this.paths.length > clientLimits.copyQuestionsMax)
-      throw new Failure(
-        "FV-CP-009",
-        `more than ${clientLimits.copyQuestionsMax} files are there already`,
-        {
-          fix: "-n keeps them all, without -i and -n all are replaced",
-        },
-      );
-  }
-
-  again(): void {
-    this.paths.length = 0;
-  }
-
-  async stopped(): Promise<void> {
-    // Nothing was done.
-  }
+function tooMany(): Failure {
+  return new Failure(
+    "FV-CP-009",
+    `more than ${clientLimits.copyQuestionsMax} files are there already`,
+    { fix: "-n keeps them all, without -i and -n all are replaced" },
+  );
 }
 
 /** Those that are to stay: all but the ones somebody said yes to. */
@@ -59,7 +54,7 @@ export async function askForEach(
   return declined;
 }
 
-async function* readLines(context: Context): AsyncGenerator<string, string, undefined> {
+async function* readLines(context: Context): AsyncGenerator<string, undefined, undefined> {
   const decoder = new TextDecoder();
   let text = "";
   for await (const bytes of context.stdin.read()) {
@@ -67,5 +62,6 @@ async function* readLines(context: Context): AsyncGenerator<string, string, unde
     text = (lines.pop() ?? "").slice(0, clientLimits.answerCharsMax);
     yield* lines;
   }
-  return text;
+  if (text !== "") yield text;
+  return undefined;
 }

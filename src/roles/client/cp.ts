@@ -6,7 +6,7 @@ import type { Context } from "../../cli/context.ts";
 import { parseOperands, type CopyOperands } from "./cp-operands.ts";
 import type { AttestedLink } from "./attested-link.ts";
 import type { Leaving } from "./stop-before.ts";
-import { askForEach, mustBeAbleToAsk, ThereAlready } from "./cp-questions.ts";
+import { askForEach, mustBeAbleToAsk, thereAlready } from "./cp-questions.ts";
 import { copyFailure } from "./cp-failure.ts";
 import { CopyReport } from "./cp-report.ts";
 import { type CopyPlan, runCopy } from "./cp-run.ts";
@@ -64,7 +64,7 @@ export const cp = defineCommand({
       plan: CopyPlan,
       leaving: Leaving,
     ): Promise<ReadonlySet<string>> => {
-      const there = new ThereAlready();
+      const there = thereAlready();
       const look = { ...plan, wishes: { ...wishes, keep: true, dryRun: true } };
       await runCopy(link, look, there, leaving);
       return askForEach(context, there.paths);

@@ -50,6 +50,13 @@ async function cp(words: readonly string[], stdin: readonly Uint8Array[] = []): 
   return { code, context, out: context.out(), err: context.err() };
 }
 
+async function cpAsking(answers: string, ...words: readonly string[]): Promise<string> {
+  const env = { ...vault.env, TERM: "dumb" };
+  const context = memoryContext({ env, tty: true, stdin: [Buffer.from(answers)] });
+  expect(await main(["cp", "-i", ...words], context)).toBe(0);
+  return context.err();
+}
+
 function content(path: string): string {
   return readFileSync(path, "utf8");
 }
@@ -247,21 +254,15 @@ test("-n keeps, --dry-run writes nothing, --exclude leaves out", async () => {
 test("-i asks about each that is there, and only at a terminal", async () => {
   for (const name of ["a", "b", "c"]) writeFileSync(join(here, name), `new ${name}`);
   for (const name of ["a", "b"]) writeFileSync(join(there, name), "old");
-  const ask = async (answers: string, ...words: string[]): Promise<string> => {
-    const env = { ...vault.env, TERM: "dumb" };
-    const context = memoryContext({ env, tty: true, stdin: [Buffer.from(answers)] });
-    expect(await main(["cp", "-i", ...words], context)).toBe(0);
-    return context.err();
-  };
   const sources = ["a", "b", "c"].map((name) => join(here, name));
-  const err = await ask("y\nn\n", ...sources, "dev:");
+  const err = await cpAsking("y\nn\n", ...sources, "dev:");
   expect(err).toContain(`replace ${here}/a? [y/N] replace ${here}/b? [y/N] `);
   expect(["a", "b", "c"].map((name) => content(join(there, name)))).toEqual([
     "new a",
     "old",
     "new c",
   ]);
-  await ask("n\ny\n", "dev:a", "dev:b", here);
+  await cpAsking("n\ny\n", "dev:a", "dev:b", here);
   expect(["a", "b"].map((name) => content(join(here, name)))).toEqual(["new a", "old"]);
   expect((await cp(["-i", ...sources, "dev:"])).code).toBe(2);
 });

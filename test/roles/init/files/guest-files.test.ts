@@ -150,8 +150,12 @@ test("a client that reads slowly gets all of it", async () => {
         await Bun.sleep(2);
         return stream.read();
       };
-      const { write, end, abort } = stream;
-      return { read, write: write.bind(stream), end: end.bind(stream), abort: abort.bind(stream) };
+      return {
+        read,
+        write: (bytes: Uint8Array) => stream.write(bytes),
+        end: () => stream.end(),
+        abort: (code: number) => stream.abort(code),
+      };
     },
   };
   expect((await download("/large", join(here, "large"), undefined, slow)).failed).toEqual([]);
