@@ -139,6 +139,13 @@ const speed = v.object({
   duration_ms: v.pipe(durationMs, v.maxValue(limits.speedMsMax)),
 });
 
+/** The reply comes from the process that serves the stream: file-message.ts. */
+const files = v.object({
+  type: v.literal("files"),
+  /** By name or number; root where absent. */
+  user: v.optional(text),
+});
+
 export const requestSchema = v.variant("type", [
   v.object({ type: v.literal("status") }),
   sessionOpen,
@@ -162,6 +169,7 @@ export const requestSchema = v.variant("type", [
   v.object({ type: v.literal("report") }),
   v.object({ type: v.literal("power-off") }),
   speed,
+  files,
 ]);
 
 export type Request = v.InferOutput<typeof requestSchema>;
@@ -171,6 +179,7 @@ export type SessionRenameRequest = v.InferOutput<typeof sessionRename>;
 export type SessionSignalRequest = v.InferOutput<typeof sessionSignal>;
 export type SessionWaitRequest = v.InferOutput<typeof sessionWait>;
 export type SpeedRequest = v.InferOutput<typeof speed>;
+export type FilesRequest = v.InferOutput<typeof files>;
 export type ProvisionRequest = v.InferOutput<typeof provision>;
 
 /** Reply to `status`, and the parameters inside ACCEPT. */

@@ -37,6 +37,21 @@ const payloadMax: Record<FrameType, number> = {
   [frameTypes.dataEnd]: 0,
   [frameTypes.progress]: limits.controlBytesMax,
   [frameTypes.done]: limits.replyBytesMax,
+  [frameTypes.fileJob]: limits.requestBytesMax,
+  [frameTypes.fileTotal]: 16,
+  [frameTypes.fileEntry]: limits.fileEntryBytesMax,
+  [frameTypes.fileLeave]: 4,
+  [frameTypes.fileAll]: 0,
+  [frameTypes.fileStart]: 12,
+  [frameTypes.fileContent]: 12 + limits.fileContentBytesMax,
+  [frameTypes.fileHole]: 20,
+  [frameTypes.fileSame]: 28,
+  [frameTypes.fileEnd]: 44,
+  [frameTypes.fileFailed]: limits.controlBytesMax,
+  [frameTypes.fileChunks]: 4 + limits.fileChunksPerFrameMax * 20,
+  [frameTypes.fileWant]: 45,
+  [frameTypes.fileDone]: 5,
+  [frameTypes.fileFinished]: 0,
 };
 
 test.each(readVectors("frame.txt"))("vector: $name", async ({ bytes, refused = "" }) => {

@@ -110,6 +110,7 @@ export const requests: fc.Arbitrary<Request> = fc.oneof(
     ),
   }),
   fc.record({ type: fc.constant("provision-cancel" as const), id: name }),
+  fc.record({ type: fc.constant("files" as const), user: text }, { requiredKeys: ["type"] }),
 );
 
 const types: FrameType[] = Object.values(frameTypes);

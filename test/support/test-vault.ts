@@ -31,6 +31,7 @@ import { serveSpeed } from "../../src/roles/init/speed.ts";
 import { splice } from "../../src/system/splice.ts";
 import { connectTcp, connectUnix } from "../../src/system/tcp-stream.ts";
 import { issuerKey, type MachineClaims, OidcIssuer } from "./oidc-issuer.ts";
+import { serveFilesHere } from "./files-here.ts";
 import { TestSession } from "./test-session.ts";
 
 export const testToken = "correct horse battery staple";
@@ -80,6 +81,9 @@ export class TestVault {
   poweredOff = false;
   /** A real keeper that answers in our place, as behind its own link. */
   keeper: (() => Promise<ByteStream>) | undefined;
+  /** Copies that were asked for, and whether each breaks off at its start. */
+  copies = 0;
+  breaksCopies = false;
   /** How many of the next logins get no evidence. */
   failingMints = 0;
   mints = 0;
@@ -256,6 +260,10 @@ export class TestVault {
     this.requests.push(request);
     const refusal = this.onRequest?.(request);
     if (refusal !== undefined) throw refusal;
+    await this.#serveRequest(frames, request);
+  }
+
+  async #serveRequest(frames: FrameStream, request: Request): Promise<void> {
     switch (request.type) {
       case "status":
         return reply(frames, this.status);
@@ -281,6 +289,8 @@ export class TestVault {
 
   async #tell(frames: FrameStream, request: Request): Promise<void> {
     switch (request.type) {
+      case "files":
+        return this.#copy(frames);
       case "report":
         return reply(frames, this.report);
       case "power-off":
@@ -291,6 +301,12 @@ export class TestVault {
       default:
         throw new RemoteError("unsupported", `${request.type} is not played here`);
     }
+  }
+
+  async #copy(frames: FrameStream): Promise<void> {
+    this.copies += 1;
+    if (this.breaksCopies) throw new Error("It broke off");
+    await serveFilesHere(frames.release(), this.folder);
   }
 
   async #open(frames: FrameStream, request: SessionOpenRequest): Promise<void> {

@@ -106,6 +106,13 @@ export const clientLimits = {
   lastWordsMs: 50,
   /** Of a compiled terminal description; ncurses itself takes no larger one. */
   terminfoBytesMax: 32 * 1024,
+  /** Files that were not copied and are named in the end; the others are counted. */
+  copyTroublesMax: 10,
+  /** What -i asks about, and an answer. */
+  copyQuestionsMax: 1000,
+  answerCharsMax: 256,
+  /** Copies that break off in a row with nothing copied. */
+  copyAttemptsInVainMax: 4,
 
   /** From the request to its reply. */
   replyMs: 30_000,

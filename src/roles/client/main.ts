@@ -13,6 +13,7 @@ import { speedtestCommand } from "./diagnose/speedtest.ts";
 import { statusCommand } from "./diagnose/status.ts";
 import { stopCommand } from "./diagnose/stop.ts";
 import { wakeCommand } from "./diagnose/wake.ts";
+import { cp } from "./cp.ts";
 import { exec } from "./exec.ts";
 import { explain } from "./explain.ts";
 import { liveNames } from "./live-names.ts";
@@ -54,6 +55,7 @@ export const program: Program = {
     sessionRename,
     listExec,
     provisionCommand,
+    cp,
     build,
     add,
     // As the other words about vaults go.

@@ -5,6 +5,7 @@ import { FrameStream, frameTypes } from "../../protocol/frame.ts";
 import {
   decodeRequest,
   encodeJson,
+  type FilesRequest,
   type ProvisionRequest,
   type Report,
   type Request,
@@ -25,6 +26,8 @@ export interface KeeperServices {
   readonly sessions: SessionTable;
   /** Serves the stream after the request, reply included. */
   readonly provision: (frames: FrameStream, request: ProvisionRequest) => Promise<void>;
+  /** Serves the stream after the request, reply included. */
+  readonly files: (stream: ByteStream, request: FilesRequest) => Promise<void>;
   /** Whether it could still be cancelled. */
   readonly cancelProvision: (id: string) => Promise<boolean>;
   /** The last lines of our own log. */
@@ -121,6 +124,10 @@ async function converse(
     case "session-attach":
       await services.workloadSettled();
       await serveSession(frames, request, services.sessions);
+      return;
+    case "files":
+      await services.workloadSettled();
+      await services.files(frames.release(), request);
       return;
     case "provision":
       await services.provision(frames, request);

@@ -69,6 +69,8 @@ export async function runKeeper(
         workloadSettled: async () => workload.settled(),
         sessions,
         provision: async (frames, request) => provisioning.serve(frames, request),
+        files: async (files, { user }) =>
+          guest.processes.serve(files, { program: "files", user: user ?? "root" }),
         cancelProvision: async (id) => provisioning.cancel(id),
         recentLog: (lines) => recentLog.last(lines),
         report: () => machineReport({ dataDir, sessions, startedMs }, context),
