@@ -184,6 +184,22 @@ export const explanations: Readonly<Record<FailureCode, Explanation>> = {
     meaning: "The forward cannot be understood, or its local address is not ours to listen on.",
     remedy: "PORT, LOCAL:PORT, LOCAL:HOST:PORT or BIND:LOCAL:HOST:PORT; IPv6 in brackets.",
   },
+  "FV-FWD-004": {
+    meaning:
+      "The port or path of a remote forward (-R) is taken in the vault, not one it may listen on, or not loopback without --gateway. A socket that is there is never replaced.",
+    remedy:
+      "Choose another one, -R 0:HOST:PORT for any free port; remove a left-over socket in the vault yourself.",
+  },
+  "FV-FWD-005": {
+    meaning:
+      "No process of yours on this computer forwards anything for that vault, or none of its forwards listens there.",
+    remedy: "See `fly-vault forward ls`; start some with `fly-vault forward VAULT 3000`.",
+  },
+  "FV-FWD-006": {
+    meaning:
+      "Another process answers at the path that was given for --control-socket, or something else is there.",
+    remedy: "Choose another path. A socket that nobody answers at is replaced by itself.",
+  },
   "FV-FWD-003": {
     meaning: "The connection came through, but nothing answered at its target inside the vault.",
     remedy: "Start the server there, and see that it listens on the port (`ss -ltn` in the vault).",

@@ -47,6 +47,13 @@ export const frameTypes = {
   /** Server: JSON, see message.ts. */
   progress: 0x22,
   done: 0x23,
+
+  /** Forwards. Both: one UDP datagram, which may be empty. */
+  datagram: 0x30,
+  /** Server: JSON `{connection, from?}`, somebody connected to a listener. */
+  incoming: 0x31,
+  /** Client: empty; the listener is not wanted any more. */
+  listenEnd: 0x32,
 } as const;
 
 export type FrameType = (typeof frameTypes)[keyof typeof frameTypes];
@@ -70,6 +77,9 @@ const payloadBytesMax: ReadonlyMap<number, number> = new Map<number, number>([
   [frameTypes.dataEnd, 0],
   [frameTypes.progress, limits.controlBytesMax],
   [frameTypes.done, limits.replyBytesMax],
+  [frameTypes.datagram, limits.datagramBytesMax],
+  [frameTypes.incoming, limits.controlBytesMax],
+  [frameTypes.listenEnd, 0],
 ]);
 
 const headerBytes = 5;

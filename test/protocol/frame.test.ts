@@ -37,6 +37,9 @@ const payloadMax: Record<FrameType, number> = {
   [frameTypes.dataEnd]: 0,
   [frameTypes.progress]: limits.controlBytesMax,
   [frameTypes.done]: limits.replyBytesMax,
+  [frameTypes.datagram]: limits.datagramBytesMax,
+  [frameTypes.incoming]: limits.controlBytesMax,
+  [frameTypes.listenEnd]: 0,
 };
 
 test.each(readVectors("frame.txt"))("vector: $name", async ({ bytes, refused = "" }) => {

@@ -1,4 +1,5 @@
 import { randomBytes } from "node:crypto";
+import { closeSync, openSync } from "node:fs";
 import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -23,8 +24,10 @@ import { selfSignedCertificate } from "../../src/quic/certificate.ts";
 import type { CloseReason, Connection } from "../../src/quic/connection.ts";
 import type { DatagramGate } from "../../src/quic/carrier.ts";
 import { Endpoint } from "../../src/quic/endpoint.ts";
+import { GuestForwards } from "../../src/roles/init/guest-forwards.ts";
 import { acceptLogin } from "../../src/roles/init/login.ts";
 import { LoginGate } from "../../src/roles/init/login-gate.ts";
+import { forwardUdp } from "../../src/roles/init/udp-forward.ts";
 import { splice } from "../../src/system/splice.ts";
 import { connectTcp } from "../../src/system/tcp-stream.ts";
 import { issuerKey, OidcIssuer } from "./oidc-issuer.ts";
@@ -65,12 +68,17 @@ export class TestVault {
   /** How many of the next logins get no evidence. */
   failingMints = 0;
   mints = 0;
+  /** With its own folder in the place of the guest's root. */
+  readonly forwards: GuestForwards;
+  readonly #rootFolder: number;
   #endpoint: Endpoint;
   #connections: Connection[] = [];
   token = testToken;
 
   private constructor(folder: string, endpoint: Endpoint) {
     this.folder = folder;
+    this.#rootFolder = openSync(folder, "r");
+    this.forwards = new GuestForwards(() => this.#rootFolder);
     this.#endpoint = endpoint;
     void this.#accept(endpoint);
   }
@@ -151,6 +159,8 @@ export class TestVault {
     for (const session of this.sessions.values()) session.kill();
     await this.#endpoint.close();
     await this.issuer.close();
+    this.forwards.close();
+    closeSync(this.#rootFolder);
     await rm(this.folder, { recursive: true });
   }
 
@@ -233,6 +243,14 @@ export class TestVault {
         throw new RemoteError("unsupported", `${request.type} is not played here`);
       case "forward":
         return this.#forward(frames, request.host, request.port);
+      case "forward-unix":
+        return this.forwards.connect(frames, request.path);
+      case "forward-udp":
+        return forwardUdp(frames, request);
+      case "forward-listen":
+        return this.forwards.listen(frames, request);
+      case "forward-accept":
+        return this.forwards.accept(frames, request);
       case "provision":
         return this.#provision(frames, request);
       case "provision-cancel":

@@ -1,16 +1,17 @@
 import { defineCommand } from "../../cli/command.ts";
 import { BrokenPipe, type Context } from "../../cli/context.ts";
 import { Failure } from "../../cli/failure.ts";
-import { UsageError } from "../../cli/usage-error.ts";
-import { showAddress } from "./address.ts";
+import { within } from "../../system/within.ts";
 import { Console, type ConsoleEnd } from "./console.ts";
 import { finishedStatus, stoppedStatus } from "./exit-status.ts";
-import { type Forward, parseForward } from "./forward-spec.ts";
+import { waitForever } from "./forward-command.ts";
+import { forwardFlags, forwardSpecs, refuseBeside } from "./forward-flags.ts";
 import { Forwards } from "./forwards.ts";
 import { clientLimits } from "./limits.ts";
 import type { AttestedLink, LinkState } from "./attested-link.ts";
 import { overVault, type VaultWork } from "./over-vault.ts";
 import { Pipe } from "./pipe.ts";
+import { forwardStdio, readTarget } from "./stdio-forward.ts";
 import { configuredSource } from "./rootfs-source.ts";
 import {
   attachRequest,
@@ -32,6 +33,12 @@ export const connect = defineCommand({
       value: "SPEC",
       repeatable: true,
       summary: "forward a port: PORT, LOCAL:PORT, LOCAL:HOST:PORT or BIND:LOCAL:HOST:PORT",
+    },
+    ...forwardFlags,
+    "stdio-forward": {
+      short: "W",
+      value: "HOST:PORT",
+      summary: "join standard input and output to a connection there, and nothing else",
     },
     reprovision: { summary: "replace the root filesystem first; /root and /home stay" },
     "no-shell": { short: "N", summary: "only forward ports, until Ctrl-C" },
@@ -56,10 +63,38 @@ export const connect = defineCommand({
       : undefined;
     const note = (line: string): void =>
       void context.stderr.write(`${line}\r\n`).catch(() => undefined);
-    const forwards = new Forwards(config.name, forwardsOf(flags.forward, config.forward), note);
+    const pipeTo = flags["stdio-forward"];
+    if (pipeTo !== undefined)
+      refuseBeside("-W", {
+        "-N": flags["no-shell"],
+        "-L": flags.forward.length > 0,
+        "-R": flags["reverse-forward"].length > 0,
+        "-D": flags["dynamic-forward"].length > 0,
+        "--reprovision": flags.reprovision,
+      });
+    const stdioTarget = pipeTo === undefined ? undefined : readTarget(pipeTo);
+    const specs = forwardSpecs(
+      {
+        local: flags.forward,
+        remote: flags["reverse-forward"],
+        dynamic: flags["dynamic-forward"],
+        gateway: flags.gateway,
+      },
+      config,
+    );
+    const forwards = await Forwards.open(
+      stdioTarget === undefined ? specs : [],
+      { vault: config.name, gateway: flags.gateway, note },
+      context,
+    );
     let console: Console | undefined;
-    const work = async ({ link, started }: VaultWork): Promise<number> => {
+    const work = async ({ link, started, leaving }: VaultWork): Promise<number> => {
+      if (stdioTarget !== undefined)
+        return forwardStdio(context, link, { vault: config.name, target: stdioTarget });
       forwards.use(link);
+      leaving(async () => forwards.close());
+      // Only then is it known which port the vault chose, and what it refused.
+      await within(forwards.refusals(), clientLimits.replyMs);
       if (!global.quiet) for (const line of forwards.lines) await context.stderr.write(`${line}\n`);
       if (flags["no-shell"]) return waitForever(link);
       started();
@@ -69,32 +104,17 @@ export const connect = defineCommand({
       return consoleStatus(await console.run(), config.name, context);
     };
     try {
-      const onState = (state: LinkState): void => console?.linkState(state);
+      const onState = (state: LinkState): void => {
+        forwards.linkState(state);
+        console?.linkState(state);
+      };
       const wish = { flags, global, ready: { replaceWith }, onState };
       return await overVault(vault, wish, context, work);
     } finally {
-      forwards.close();
+      await forwards.close();
     }
   },
 });
-
-function forwardsOf(said: readonly string[], configured: readonly string[]): Forward[] {
-  const specs = said.length > 0 ? said : configured;
-  if (specs.length > clientLimits.forwardPortsMax)
-    throw new UsageError(`${specs.length} forwards, at most ${clientLimits.forwardPortsMax}`);
-  const listening = new Set<string>();
-  return specs.map((spec) => {
-    const forward = parseForward(spec);
-    if (forward === undefined)
-      throw new UsageError(
-        `--forward ${spec} is not PORT, LOCAL:PORT, LOCAL:HOST:PORT or BIND:LOCAL:HOST:PORT`,
-      );
-    const where = showAddress({ host: forward.bind, port: forward.localPort });
-    if (listening.has(where)) throw new UsageError(`two forwards listen on ${where}`);
-    listening.add(where);
-    return forward;
-  });
-}
 
 /**
  * The shared shell: opened where none runs, else joined; the last try is for one that ends in
@@ -141,16 +161,6 @@ async function pipeShell(context: Context, link: AttestedLink, vault: string): P
     case "broken-pipe":
       if (!(end.error instanceof BrokenPipe)) throw end.error;
       throw new Failure("FV-SES-003", `the output of the shell on "${vault}" has no reader`);
-  }
-}
-
-/** Until a signal ends the command, or the link is lost for good. */
-async function waitForever(link: AttestedLink): Promise<never> {
-  for (;;) {
-    const connection = await link.connection();
-    await connection.closed;
-    // What follows the loss is the link's work; one turn later it knows.
-    await Bun.sleep(0);
   }
 }
 

@@ -75,6 +75,19 @@ export const clientLimits = {
   forwardWaitMs: 10_000,
   forwardConnectionsMax: 256,
   forwardPortsMax: 256,
+  /** Ports that the vault listens on for us. */
+  remotePortsMax: 32,
+  /** Peers of one forwarded UDP port; one that is silent both ways for so long is forgotten. */
+  udpPeersMax: 64,
+  udpIdleMs: 60_000,
+  /** One line about the same trouble in so much time, and troubles that are told apart. */
+  noteEveryMs: 5000,
+  notesMax: 64,
+  /** What a SOCKS client may take to say where it wants to go. */
+  socksMs: 10_000,
+  socksBytesMax: 1024,
+  /** /proc is looked through for who has a port. */
+  holderProcessesMax: 4096,
 
   /** A lost link is waited for as long as the machine waits for the rest of an upload. */
   provisionReconnectMs: 5 * 60_000,

@@ -5,6 +5,7 @@ import { build } from "./build.ts";
 import { connect } from "./connect.ts";
 import { exec } from "./exec.ts";
 import { explain } from "./explain.ts";
+import { forward } from "./forward-command.ts";
 import { listExec } from "./list-exec.ts";
 import { provisionCommand } from "./provision-command.ts";
 import { topics } from "./topics.ts";
@@ -19,6 +20,7 @@ export const program: Program = {
     exec,
     listExec,
     provisionCommand,
+    forward,
     build,
     explain,
   ],

@@ -6,7 +6,7 @@ import {
   parseAdmissionKeys,
 } from "../../quic/admission-key.ts";
 import { parseAddress } from "./address.ts";
-import { parseForward } from "./forward-spec.ts";
+import { type ForwardKind, ForwardSpecError, parseForward } from "./forward-spec.ts";
 import { parseWebAddress, transportWishes } from "./transport.ts";
 
 /** `[vault.NAME]`. Messages follow the key's name: `"org" must be …`. */
@@ -63,6 +63,34 @@ const webAddress = v.pipe(
   ),
 );
 
+function forwardList(kind: ForwardKind) {
+  const example = kind === "D" ? '["1080"]' : '["8080:localhost:8080"]';
+  return v.optional(
+    v.array(
+      v.pipe(
+        v.string("must be a list of strings in quotes"),
+        v.rawCheck(({ dataset, addIssue }) => {
+          if (!dataset.typed) return;
+          const wrong = forwardMistake(kind, dataset.value);
+          if (wrong !== undefined) addIssue({ message: `has "${dataset.value}", which ${wrong}` });
+        }),
+      ),
+      `must be a list: ${example}`,
+    ),
+    [],
+  );
+}
+
+function forwardMistake(kind: ForwardKind, spec: string): string | undefined {
+  try {
+    parseForward(kind, spec);
+    return undefined;
+  } catch (error) {
+    if (error instanceof ForwardSpecError) return error.message;
+    throw error;
+  }
+}
+
 const vaultKeys = v.object({
   address,
   org: slug,
@@ -79,19 +107,9 @@ const vaultKeys = v.object({
   admission_key: v.optional(admissionKey),
   transport: v.optional(v.picklist(transportWishes, 'must be "auto", "quic" or "tcp"')),
   web_address: v.optional(webAddress),
-  forward: v.optional(
-    v.array(
-      v.pipe(
-        v.string("must be a list of strings in quotes"),
-        v.check(
-          (spec) => parseForward(spec) !== undefined,
-          'has an entry that is not "PORT", "LOCAL:PORT", "LOCAL:HOST:PORT" or "BIND:LOCAL:HOST:PORT"',
-        ),
-      ),
-      'must be a list: ["8080:localhost:8080"]',
-    ),
-    [],
-  ),
+  forward: forwardList("L"),
+  reverse_forward: forwardList("R"),
+  dynamic_forward: forwardList("D"),
   rootfs: v.optional(v.pipe(v.string(notText), v.nonEmpty("must not be empty"))),
   rootfs_url: v.optional(rootfsUrl),
   rootfs_sha256: v.optional(

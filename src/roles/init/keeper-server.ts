@@ -13,6 +13,7 @@ import {
 import { encodeSessionList } from "../../protocol/session-list.ts";
 import type { Log } from "../../system/log.ts";
 import { late, within } from "../../system/within.ts";
+import type { GuestForwards } from "./guest-forwards.ts";
 import { initLimits } from "./limits.ts";
 import { serveSession } from "./session-stream.ts";
 import type { SessionTable } from "./session-table.ts";
@@ -26,6 +27,7 @@ export interface KeeperServices {
   readonly provision: (frames: FrameStream, request: ProvisionRequest) => Promise<void>;
   /** Whether it could still be cancelled. */
   readonly cancelProvision: (id: string) => Promise<boolean>;
+  readonly forwards: GuestForwards;
   readonly log: Log;
 }
 
@@ -94,7 +96,18 @@ async function answer(frames: FrameStream, services: KeeperServices): Promise<vo
     case "provision-cancel":
       await reply(frames, encodeJson({ cancelled: await services.cancelProvision(request.id) }));
       return;
+    case "forward-unix":
+      await services.forwards.connect(frames, request.path);
+      return;
+    case "forward-listen":
+      await services.workloadSettled();
+      await services.forwards.listen(frames, request);
+      return;
+    case "forward-accept":
+      await services.forwards.accept(frames, request);
+      return;
     case "forward":
+    case "forward-udp":
       throw new RemoteError("unsupported", "Forwards are not served here");
   }
 }

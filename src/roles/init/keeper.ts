@@ -10,6 +10,7 @@ import { programOnDisk } from "../../system/self.ts";
 import { listenUnix } from "../../system/tcp-stream.ts";
 import { admissionStatus } from "./admission-status.ts";
 import { raiseFirewall } from "./firewall.ts";
+import { GuestForwards } from "./guest-forwards.ts";
 import { assembleGuest } from "./guest.ts";
 import { protectKeeper } from "./keeper-protection.ts";
 import { serveStream } from "./keeper-server.ts";
@@ -54,6 +55,9 @@ export async function runKeeper(options: InitOptions, context: Context, log: Log
     ...admission,
   });
   const provisioning = new Provisioning({ dataDir, live, status, log });
+  const forwards = new GuestForwards(() => workload.running.namespaces.rootFolder);
+  workload.onStopping(() => forwards.leaveRoot());
+  workload.onEnded(() => forwards.leaveRoot());
   const server = listenUnix(keeperSocket, {
     connectionsMax: initLimits.keeperConnectionsMax,
     onConnection: (stream) =>
@@ -63,6 +67,7 @@ export async function runKeeper(options: InitOptions, context: Context, log: Log
         sessions,
         provision: async (frames, request) => provisioning.serve(frames, request),
         cancelProvision: async (id) => provisioning.cancel(id),
+        forwards,
         log,
       }),
   });
@@ -82,6 +87,7 @@ export async function runKeeper(options: InitOptions, context: Context, log: Log
   await Promise.all([link.stop(), workload.close()]);
   await firewall.lower();
   server.close();
+  forwards.close();
   guest.close();
   rmSync(keeperSocket, { force: true });
   syncDisks();

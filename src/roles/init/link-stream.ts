@@ -9,12 +9,14 @@ import { splice } from "../../system/splice.ts";
 import { connectTcp, connectUnix, SocketError } from "../../system/tcp-stream.ts";
 import { late, within } from "../../system/within.ts";
 import { initLimits } from "./limits.ts";
+import { forwardUdp } from "./udp-forward.ts";
 
 /** Streams of authenticated clients: forwards end here, all else goes to the keeper untouched. */
 export class LinkStreams {
   readonly #keeperSocket: string;
   readonly #log: Log;
   #forwards = 0;
+  #udpPeers = 0;
   #keeperStreams = 0;
 
   constructor(keeperSocket: string, log: Log) {
@@ -62,7 +64,9 @@ export class LinkStreams {
     }
     const target = forwardTarget(first);
     if (target !== undefined) {
-      await this.#forward(frames, target);
+      await (target.type === "forward"
+        ? this.#forward(frames, target)
+        : this.#forwardUdp(frames, target));
       return;
     }
     await this.#passOn(frames, first);
@@ -82,6 +86,17 @@ export class LinkStreams {
     }
   }
 
+  async #forwardUdp(frames: FrameStream, target: ForwardTarget): Promise<void> {
+    if (this.#udpPeers >= initLimits.udpPeersMax)
+      throw new RemoteError("limit", `${initLimits.udpPeersMax} peers of forwarded UDP are open`);
+    this.#udpPeers += 1;
+    try {
+      await forwardUdp(frames, target);
+    } finally {
+      this.#udpPeers -= 1;
+    }
+  }
+
   async #forward(frames: FrameStream, target: ForwardTarget): Promise<void> {
     if (this.#forwards >= initLimits.forwardsMax)
       throw new RemoteError("limit", `${initLimits.forwardsMax} forwarded connections are open`);
@@ -97,15 +112,16 @@ export class LinkStreams {
 }
 
 interface ForwardTarget {
+  readonly type: "forward" | "forward-udp";
   readonly host: string;
   readonly port: number;
 }
 
-/** Undefined for what the keeper is to judge, broken requests included. */
+/** Those that need no path of the guest and no memory end here. Undefined for what the keeper is to judge, broken requests included. */
 function forwardTarget(frame: Frame): ForwardTarget | undefined {
   if (frame.type !== frameTypes.request) return undefined;
   const request = decodeRequest(frame);
-  return request.type === "forward" ? request : undefined;
+  return request.type === "forward" || request.type === "forward-udp" ? request : undefined;
 }
 
 async function connectTarget({ host, port }: ForwardTarget): Promise<ByteStream> {
