@@ -1,7 +1,9 @@
 import * as v from "valibot";
 import { RemoteError, type RemoteErrorCode, remoteErrorCodes, WireError } from "./errors.ts";
 import { type Frame, frameTypes, type FrameStream } from "./frame.ts";
+import { forwardRequests } from "./forward-message.ts";
 import { limits } from "./limits.ts";
+import { name, note, text, textUpTo } from "./message-text.ts";
 import { printableLine } from "./printable-line.ts";
 
 /** The JSON bodies of control frames. Unknown members are let through, so that a newer peer can add some. */
@@ -9,20 +11,6 @@ import { printableLine } from "./printable-line.ts";
 const encoder = new TextEncoder();
 const decoder = new TextDecoder("utf-8", { fatal: true });
 
-/** Text that reaches the kernel or a terminal: no NUL, which would cut it short, and no half of a surrogate pair. */
-const textUpTo = (bytesMax: number) =>
-  v.pipe(
-    v.string(),
-    v.maxBytes(bytesMax),
-    v.check((value) => !value.includes("\0") && value.isWellFormed(), "NUL or a lone surrogate"),
-  );
-const text = textUpTo(limits.textBytesMax);
-const note = v.pipe(textUpTo(limits.noteBytesMax), v.regex(/^\P{Cc}*$/u));
-const name = v.pipe(
-  v.string(),
-  v.regex(/^[A-Za-z0-9][A-Za-z0-9._-]*$/),
-  v.maxLength(limits.nameBytesMax),
-);
 const offset = v.pipe(v.number(), v.safeInteger(), v.minValue(0));
 const size = v.pipe(v.number(), v.integer(), v.minValue(1), v.maxValue(65_535));
 const sha256 = v.pipe(v.string(), v.regex(/^[0-9a-f]{64}$/));
@@ -113,37 +101,6 @@ const provision = v.object({
   sha256: v.optional(sha256),
 });
 
-const host = v.pipe(textUpTo(limits.hostBytesMax), v.minLength(1));
-const port = v.pipe(v.number(), v.integer(), v.minValue(1), v.maxValue(65_535));
-/** Of a Unix socket, from the root of the guest. */
-const socketPath = v.pipe(textUpTo(limits.socketPathBytesMax), v.startsWith("/"));
-const connectionNumber = v.pipe(v.number(), v.safeInteger(), v.minValue(1));
-
-const forwardListen = v.object({
-  type: v.literal("forward-listen"),
-  /** Chosen by the client, random: asking again with the same id takes the listener over. */
-  id: name,
-  at: v.variant("kind", [
-    v.object({
-      kind: v.literal("tcp"),
-      host,
-      /** 0: the machine chooses. */
-      port: v.pipe(v.number(), v.integer(), v.minValue(0), v.maxValue(65_535)),
-    }),
-    v.object({ kind: v.literal("unix"), path: socketPath }),
-  ]),
-  /** Others than the machine itself may connect: without it the host must be a loopback address. */
-  gateway: v.optional(v.boolean()),
-});
-
-const forwardAccept = v.object({
-  type: v.literal("forward-accept"),
-  listener: name,
-  connection: connectionNumber,
-  /** It is not wanted, and reset. */
-  refuse: v.optional(v.boolean()),
-});
-
 export const requestSchema = v.variant("type", [
   v.object({ type: v.literal("status") }),
   sessionOpen,
@@ -152,11 +109,7 @@ export const requestSchema = v.variant("type", [
   sessionSignal,
   sessionWait,
   v.object({ type: v.literal("sessions") }),
-  v.object({ type: v.literal("forward"), host, port }),
-  v.object({ type: v.literal("forward-unix"), path: socketPath }),
-  v.object({ type: v.literal("forward-udp"), host, port }),
-  forwardListen,
-  forwardAccept,
+  ...forwardRequests,
   provision,
   v.object({ type: v.literal("provision-cancel"), id: name }),
 ]);
@@ -168,8 +121,6 @@ export type SessionRenameRequest = v.InferOutput<typeof sessionRename>;
 export type SessionSignalRequest = v.InferOutput<typeof sessionSignal>;
 export type SessionWaitRequest = v.InferOutput<typeof sessionWait>;
 export type ProvisionRequest = v.InferOutput<typeof provision>;
-export type ForwardListenRequest = v.InferOutput<typeof forwardListen>;
-export type ForwardAcceptRequest = v.InferOutput<typeof forwardAccept>;
 
 /** Reply to `status`, and the parameters inside ACCEPT. */
 export const statusSchema = v.object({
@@ -289,19 +240,6 @@ export const provisionedSchema = v.object({
   status: statusSchema,
 });
 export type Provisioned = v.InferOutput<typeof provisionedSchema>;
-
-/** Reply to `forward-listen`. */
-export const listenReplySchema = v.object({
-  /** Of TCP: the one it listens on. */
-  port: v.optional(port),
-  /** False when the listener was there before, and was taken over. */
-  created: v.boolean(),
-});
-export type ListenReply = v.InferOutput<typeof listenReplySchema>;
-
-/** Of frame `incoming`. */
-export const incomingSchema = v.object({ connection: connectionNumber, from: v.optional(text) });
-export type Incoming = v.InferOutput<typeof incomingSchema>;
 
 /** The code is open: a newer peer may know more of them. */
 const errorSchema = v.object({ code: text, message: text, hint: v.optional(text) });

@@ -267,7 +267,7 @@ export class ForwardedPort {
     this.#enough = true;
     await this.#asking;
     expect(await this.#ask()).toBe(true);
-    this.#forwards.close();
+    await this.#forwards.close();
     this.#target.close();
   }
 

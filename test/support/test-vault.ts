@@ -5,6 +5,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { decodeArchiveData } from "../../src/protocol/archive-frame.ts";
 import { deriveLoginKeys } from "../../src/fly/token.ts";
+import { type ForwardRequest, isForwardRequest } from "../../src/protocol/forward-message.ts";
 import { type Frame, FrameStream, frameTypes } from "../../src/protocol/frame.ts";
 import {
   decodeJson,
@@ -228,6 +229,7 @@ export class TestVault {
     this.requests.push(request);
     const refusal = this.onRequest?.(request);
     if (refusal !== undefined) throw refusal;
+    if (isForwardRequest(request)) return this.#serveForward(frames, request);
     switch (request.type) {
       case "status":
         return reply(frames, this.status);
@@ -241,16 +243,6 @@ export class TestVault {
       case "session-signal":
       case "session-wait":
         throw new RemoteError("unsupported", `${request.type} is not played here`);
-      case "forward":
-        return this.#forward(frames, request.host, request.port);
-      case "forward-unix":
-        return this.forwards.connect(frames, request.path);
-      case "forward-udp":
-        return forwardUdp(frames, request);
-      case "forward-listen":
-        return this.forwards.listen(frames, request);
-      case "forward-accept":
-        return this.forwards.accept(frames, request);
       case "provision":
         return this.#provision(frames, request);
       case "provision-cancel":
@@ -275,6 +267,12 @@ export class TestVault {
 
   #running(name: string): TestSession | undefined {
     return [...this.sessions.values()].find((one) => one.name === name && !one.ended);
+  }
+
+  async #serveForward(frames: FrameStream, request: ForwardRequest): Promise<void> {
+    if (request.type === "forward") return this.#forward(frames, request.host, request.port);
+    if (request.type === "forward-udp") return forwardUdp(frames, request);
+    return this.forwards.serve(frames, request);
   }
 
   async #forward(frames: FrameStream, host: string, port: number): Promise<void> {

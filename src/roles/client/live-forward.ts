@@ -1,4 +1,4 @@
-import type { ForwardEnd, ForwardKind, ForwardSpec } from "./forward-spec.ts";
+import type { ForwardEnd, ForwardSpec } from "./forward-spec.ts";
 
 /** `failed`: the vault refused it for good. */
 export type ForwardState = "up" | "waiting" | "failed";
@@ -22,9 +22,3 @@ export interface ForwardSurroundings {
   /** The state, or the port, is another one now. */
   readonly changed: () => void;
 }
-
-export const kindNames: Readonly<Record<ForwardKind, string>> = {
-  L: "local",
-  R: "remote",
-  D: "dynamic",
-};

@@ -1,4 +1,5 @@
-import type { udp } from "bun";
+import { SocketError } from "../../system/tcp-stream.ts";
+import { listenUdp, type UdpSocket } from "../../system/udp-socket.ts";
 import { DatagramPipe } from "../../system/datagram-pipe.ts";
 import type { ForwardDoor } from "./forward-door.ts";
 import { countOf, endAt, type ForwardEnd, type ForwardSpec } from "./forward-spec.ts";
@@ -14,7 +15,7 @@ export class LocalUdpForward implements LiveForward {
   readonly state = "up";
   readonly #door: ForwardDoor;
   readonly #surroundings: ForwardSurroundings;
-  readonly #sockets: udp.Socket<"uint8array">[] = [];
+  readonly #sockets: UdpSocket[] = [];
   readonly #peers = new Map<string, Peer>();
   #listen: ForwardEnd;
 
@@ -58,22 +59,16 @@ export class LocalUdpForward implements LiveForward {
     const end = endAt(this.spec.listen, index);
     const target = endAt(this.spec.target ?? this.spec.listen, index);
     if (end.kind === "unix") throw new RangeError("UDP has no paths");
-    const socket = await Bun.udpSocket({
-      hostname: end.host,
-      port: end.port,
-      binaryType: "uint8array",
-      socket: {
-        data: (from, bytes, port, address) =>
-          this.#receive(bytes, target, { socket: from, address, port }),
-        // A peer that is gone, or a datagram too long for its way back.
-        error: () => undefined,
-      },
-    }).catch((error: unknown) => {
-      const code = error instanceof Error && "code" in error ? String(error.code) : "EIO";
-      throw cannotListen(this.spec, end, code);
-    });
-    this.#sockets.push(socket);
-    if (end.port === 0) this.#listen = { ...end, port: socket.port };
+    try {
+      const socket = await listenUdp(end, (from, bytes, port, address) =>
+        this.#receive(bytes, target, { socket: from, address, port }),
+      );
+      this.#sockets.push(socket);
+      if (end.port === 0) this.#listen = { ...end, port: socket.port };
+    } catch (error) {
+      if (error instanceof SocketError) throw cannotListen(this.spec, end, error.code);
+      throw error;
+    }
   }
 
   #receive(bytes: Uint8Array, target: ForwardEnd, origin: Origin): void {
@@ -109,7 +104,7 @@ export class LocalUdpForward implements LiveForward {
 }
 
 interface Origin {
-  readonly socket: udp.Socket<"uint8array">;
+  readonly socket: UdpSocket;
   readonly address: string;
   readonly port: number;
 }

@@ -4,13 +4,11 @@ import { StreamError } from "../../protocol/byte-stream.ts";
 import { RemoteError, WireError } from "../../protocol/errors.ts";
 import { FrameStream, frameTypes } from "../../protocol/frame.ts";
 import {
-  decodeError,
-  decodeJson,
   type ForwardListenRequest,
   incomingSchema,
   listenReplySchema,
-  request,
-} from "../../protocol/message.ts";
+} from "../../protocol/forward-message.ts";
+import { decodeError, decodeJson, request } from "../../protocol/message.ts";
 import { splice } from "../../system/splice.ts";
 import { connectTcp, connectUnix, SocketError } from "../../system/tcp-stream.ts";
 import { within } from "../../system/within.ts";

@@ -1,11 +1,8 @@
 import { RemoteError } from "../../protocol/errors.ts";
 import type { ByteStream } from "../../protocol/byte-stream.ts";
 import { type FrameStream, frameTypes } from "../../protocol/frame.ts";
-import {
-  encodeJson,
-  type ForwardAcceptRequest,
-  type ForwardListenRequest,
-} from "../../protocol/message.ts";
+import type { ForwardAcceptRequest, ForwardRequest } from "../../protocol/forward-message.ts";
+import { encodeJson } from "../../protocol/message.ts";
 import { splice } from "../../system/splice.ts";
 import { connectGuestSocket } from "./guest-socket.ts";
 import { initLimits } from "./limits.ts";
@@ -26,23 +23,21 @@ export class GuestForwards {
     this.#listeners = new RemoteListeners(rootFolder);
   }
 
-  async connect(frames: FrameStream, path: string): Promise<void> {
-    await this.#join(frames, async () =>
-      connectGuestSocket(this.#rootFolder(), path, initLimits.forwardConnectMs),
-    );
-  }
-
-  async listen(frames: FrameStream, request: ForwardListenRequest): Promise<void> {
-    await this.#listeners.serve(frames, request);
-  }
-
-  async accept(frames: FrameStream, request: ForwardAcceptRequest): Promise<void> {
-    if (request.refuse === true) {
-      this.#listeners.take(request).abort(0);
-      await frames.write(frameTypes.ok, encodeJson({}));
-      return;
+  /** The stream after the request, reply included. */
+  async serve(frames: FrameStream, request: ForwardRequest): Promise<void> {
+    switch (request.type) {
+      case "forward-unix":
+        return this.#join(frames, async () =>
+          connectGuestSocket(this.#rootFolder(), request.path, initLimits.forwardConnectMs),
+        );
+      case "forward-listen":
+        return this.#listeners.serve(frames, request);
+      case "forward-accept":
+        return this.#accept(frames, request);
+      case "forward":
+      case "forward-udp":
+        throw new RemoteError("unsupported", "Other forwards are the link's");
     }
-    await this.#join(frames, async () => this.#listeners.take(request));
   }
 
   /** The workload stops. */
@@ -52,6 +47,15 @@ export class GuestForwards {
 
   close(): void {
     this.#listeners.close();
+  }
+
+  async #accept(frames: FrameStream, request: ForwardAcceptRequest): Promise<void> {
+    if (request.refuse === true) {
+      this.#listeners.take(request).abort(0);
+      await frames.write(frameTypes.ok, encodeJson({}));
+      return;
+    }
+    await this.#join(frames, async () => this.#listeners.take(request));
   }
 
   async #join(frames: FrameStream, open: () => Promise<ByteStream>): Promise<void> {

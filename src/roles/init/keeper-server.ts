@@ -1,6 +1,7 @@
 import type { ByteStream } from "../../protocol/byte-stream.ts";
 import { StreamError } from "../../protocol/byte-stream.ts";
 import { ProtocolError, RemoteError, WireError } from "../../protocol/errors.ts";
+import { isForwardRequest } from "../../protocol/forward-message.ts";
 import { FrameStream, frameTypes } from "../../protocol/frame.ts";
 import {
   decodeRequest,
@@ -65,6 +66,10 @@ async function seeOut(stream: ByteStream): Promise<void> {
 async function answer(frames: FrameStream, services: KeeperServices): Promise<void> {
   const request = await readRequest(frames);
   if (request === null) return;
+  if (isForwardRequest(request)) {
+    await services.forwards.serve(frames, request);
+    return;
+  }
   switch (request.type) {
     case "status":
       await reply(frames, encodeJson(services.status()));
@@ -96,19 +101,6 @@ async function answer(frames: FrameStream, services: KeeperServices): Promise<vo
     case "provision-cancel":
       await reply(frames, encodeJson({ cancelled: await services.cancelProvision(request.id) }));
       return;
-    case "forward-unix":
-      await services.forwards.connect(frames, request.path);
-      return;
-    case "forward-listen":
-      await services.workloadSettled();
-      await services.forwards.listen(frames, request);
-      return;
-    case "forward-accept":
-      await services.forwards.accept(frames, request);
-      return;
-    case "forward":
-    case "forward-udp":
-      throw new RemoteError("unsupported", "Forwards are not served here");
   }
 }
 

@@ -1,6 +1,6 @@
 import type { ByteStream } from "../../protocol/byte-stream.ts";
 import { RemoteError } from "../../protocol/errors.ts";
-import type { ForwardListenRequest, Incoming } from "../../protocol/message.ts";
+import type { ForwardListenRequest, Incoming } from "../../protocol/forward-message.ts";
 import {
   type Listening,
   type ListenOptions,

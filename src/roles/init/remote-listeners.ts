@@ -2,12 +2,12 @@ import type { ByteStream } from "../../protocol/byte-stream.ts";
 import { StreamError } from "../../protocol/byte-stream.ts";
 import { RemoteError, WireError } from "../../protocol/errors.ts";
 import { type FrameStream, frameTypes } from "../../protocol/frame.ts";
-import {
-  encodeJson,
-  type ForwardAcceptRequest,
-  type ForwardListenRequest,
-  type Incoming,
-} from "../../protocol/message.ts";
+import type {
+  ForwardAcceptRequest,
+  ForwardListenRequest,
+  Incoming,
+} from "../../protocol/forward-message.ts";
+import { encodeJson } from "../../protocol/message.ts";
 import { initLimits } from "./limits.ts";
 import { RemoteListener } from "./remote-listener.ts";
 import { Wake } from "./wake.ts";

@@ -1,9 +1,10 @@
 import { lookup } from "node:dns/promises";
-import { isIPv6 } from "node:net";
 import { RemoteError } from "../../protocol/errors.ts";
 import { type FrameStream, frameTypes } from "../../protocol/frame.ts";
 import { encodeJson } from "../../protocol/message.ts";
 import { DatagramPipe } from "../../system/datagram-pipe.ts";
+import { SocketError } from "../../system/tcp-stream.ts";
+import { connectUdp } from "../../system/udp-socket.ts";
 import { late, within } from "../../system/within.ts";
 import { initLimits } from "./limits.ts";
 
@@ -14,19 +15,11 @@ export async function forwardUdp(
 ): Promise<void> {
   const address = await addressOf(target.host);
   let pipe: DatagramPipe | undefined;
-  const socket = await Bun.udpSocket({
-    hostname: isIPv6(address) ? "::" : "0.0.0.0",
-    connect: { hostname: address, port: target.port },
-    socket: {
-      data: (_socket, bytes) => {
-        pipe?.offer(bytes);
-      },
-      // Nobody listens right now, or what was sent is too long: UDP has no answer to either.
-      error: () => undefined,
-    },
+  const socket = await connectUdp({ host: address, port: target.port }, (_socket, bytes) => {
+    pipe?.offer(bytes);
   }).catch((error: unknown) => {
-    const code = error instanceof Error && "code" in error ? String(error.code) : "EIO";
-    throw new RemoteError("forward-unreachable", `${target.host} cannot be reached: ${code}`);
+    if (!(error instanceof SocketError)) throw error;
+    throw new RemoteError("forward-unreachable", `${target.host} cannot be reached: ${error.code}`);
   });
   try {
     await frames.write(frameTypes.ok, encodeJson({}));

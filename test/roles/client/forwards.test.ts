@@ -3,7 +3,12 @@ import { existsSync, statSync } from "node:fs";
 import { join } from "node:path";
 import { clientLimits } from "../../../src/roles/client/limits.ts";
 import { main } from "../../../src/roles/client/main.ts";
-import { connectTcp, listenTcp, listenUnix } from "../../../src/system/tcp-stream.ts";
+import {
+  connectTcp,
+  type Listening,
+  listenTcp,
+  listenUnix,
+} from "../../../src/system/tcp-stream.ts";
 import { memoryContext, type MemoryContext } from "../../support/memory-context.ts";
 import { rejection } from "../../support/rejection.ts";
 import { TestVault } from "../../support/test-vault.ts";
@@ -94,10 +99,7 @@ test("a port in use is FV-FWD-001 before anything is sent, and says who has it",
 
 test("the port that is proposed instead is a free one", async () => {
   const first = listenTcp({ host: "127.0.0.1", port: 0 }, { onConnection: () => undefined });
-  const next = { host: "127.0.0.1", port: first.port + 1 };
-  const second = await Promise.resolve()
-    .then(() => listenTcp(next, { onConnection: () => undefined }))
-    .catch(() => undefined);
+  const second = listenOn(first.port + 1);
   const context = memoryContext({ env: vault.env });
   await main(["connect", "dev", "-L", `${first.port}:localhost:80`], context);
   const proposed = Number(/-L (\d+):/.exec(context.err())?.[1]);
@@ -149,13 +151,17 @@ test("a range is one forward of many ports", async () => {
 async function freePair(): Promise<number> {
   for (;;) {
     const port = await freePort();
-    const next = await Promise.resolve()
-      .then(() =>
-        listenTcp({ host: "127.0.0.1", port: port + 1 }, { onConnection: () => undefined }),
-      )
-      .catch(() => undefined);
+    const next = listenOn(port + 1);
     next?.close();
     if (next !== undefined) return port;
+  }
+}
+
+function listenOn(port: number): Listening | undefined {
+  try {
+    return listenTcp({ host: "127.0.0.1", port }, { onConnection: () => undefined });
+  } catch {
+    return undefined;
   }
 }
 
