@@ -272,7 +272,8 @@ export class TestVault {
   async #serveForward(frames: FrameStream, request: ForwardRequest): Promise<void> {
     if (request.type === "forward") return this.#forward(frames, request.host, request.port);
     if (request.type === "forward-udp") return forwardUdp(frames, request);
-    return this.forwards.serve(frames, request);
+    await this.forwards.serve(frames, request);
+    await frames.stream.end();
   }
 
   async #forward(frames: FrameStream, host: string, port: number): Promise<void> {

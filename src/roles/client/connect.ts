@@ -5,6 +5,7 @@ import { within } from "../../system/within.ts";
 import { Console, type ConsoleEnd } from "./console.ts";
 import { finishedStatus, stoppedStatus } from "./exit-status.ts";
 import { waitForever } from "./forward-command.ts";
+import { ForwardControl } from "./forward-control.ts";
 import { forwardFlags, forwardSpecs, refuseBeside } from "./forward-flags.ts";
 import { Forwards } from "./forwards.ts";
 import { clientLimits } from "./limits.ts";
@@ -41,6 +42,10 @@ export const connect = defineCommand({
       summary: "join standard input and output to a connection there, and nothing else",
     },
     reprovision: { summary: "replace the root filesystem first; /root and /home stay" },
+    "control-socket": {
+      value: "PATH",
+      summary: "answer HTTP here: run commands, list sessions, change forwards",
+    },
     "no-shell": { short: "N", summary: "only forward ports, until Ctrl-C" },
     escape: { value: "KEY", choices: ["~", "none"], summary: "the escape key (default ~)" },
     ...linkFlags,
@@ -87,6 +92,8 @@ export const connect = defineCommand({
       { vault: config.name, gateway: flags.gateway, note },
       context,
     );
+    const socketPath = flags["control-socket"];
+    const control = new ForwardControl();
     let console: Console | undefined;
     const work = async ({ link, started, leaving }: VaultWork): Promise<number> => {
       if (stdioTarget !== undefined)
@@ -95,6 +102,9 @@ export const connect = defineCommand({
       leaving(async () => forwards.close());
       // Only then is it known which port the vault chose, and what it refused.
       await within(forwards.refusals(), clientLimits.replyMs);
+      await control.register("connect", { vault: config.name, forwards }, context);
+      if (socketPath !== undefined)
+        await control.listen(socketPath, { vault: config.name, forwards, link, context });
       if (!global.quiet) for (const line of forwards.lines) await context.stderr.write(`${line}\n`);
       if (flags["no-shell"]) return waitForever(link);
       started();
@@ -111,6 +121,7 @@ export const connect = defineCommand({
       const wish = { flags, global, ready: { replaceWith }, onState };
       return await overVault(vault, wish, context, work);
     } finally {
+      control.close();
       await forwards.close();
     }
   },

@@ -2,6 +2,7 @@ import { defineCommand } from "../../cli/command.ts";
 import type { Context } from "../../cli/context.ts";
 import { UsageError } from "../../cli/usage-error.ts";
 import type { AttestedLink } from "./attested-link.ts";
+import { ForwardControl } from "./forward-control.ts";
 import { forwardFlags, forwardSpecs, splitVault } from "./forward-flags.ts";
 import { Forwards } from "./forwards.ts";
 import { overVault } from "./over-vault.ts";
@@ -49,6 +50,7 @@ export const forward = defineCommand({
       },
       context,
     );
+    const control = new ForwardControl();
     try {
       const wish = {
         flags,
@@ -61,10 +63,12 @@ export const forward = defineCommand({
         leaving(async () => forwards.close());
         const [refused] = await forwards.refusals();
         if (refused !== undefined) throw refused;
+        await control.register("forward", { vault: config.name, forwards }, context);
         screen.start(forwards.statusLines);
         return waitForever(link);
       });
     } finally {
+      control.close();
       await forwards.close();
     }
   },

@@ -41,7 +41,12 @@ export interface ForwardView {
   readonly target: string | null;
   readonly state: ForwardState;
   readonly connections: number;
+  /** As people are shown it. */
+  readonly line: string;
 }
+
+/** Something listens there already, and it is ours. */
+export class DuplicateForward extends UsageError {}
 
 /**
  * All forwards of one process. They outlive the link, and are added and removed while it runs. One spec
@@ -100,6 +105,7 @@ export class Forwards {
       target: forward.spec.target === undefined ? null : showEnd(forward.spec.target),
       state: this.#stateOf(forward),
       connections: forward.connectionCount,
+      line: this.#line(forward),
     }));
   }
 
@@ -230,7 +236,7 @@ export function checkTogether(specs: readonly ForwardSpec[]): void {
     if (listen.kind !== "unix" && listen.port === 0) continue;
     for (let index = 0; index < countOf(listen); index += 1) {
       const where = `${kind === "R" ? "the vault's " : ""}${showEnd(endAt(listen, index))}`;
-      if (seen.has(where)) throw new UsageError(`two forwards listen on ${where}`);
+      if (seen.has(where)) throw new DuplicateForward(`two forwards listen on ${where}`);
       seen.add(where);
     }
   }

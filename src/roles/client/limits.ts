@@ -86,6 +86,12 @@ export const clientLimits = {
   /** What a SOCKS client may take to say where it wants to go. */
   socksMs: 10_000,
   socksBytesMax: 1024,
+  /** Body of a request of the control socket. */
+  controlBodyBytesMax: 1024 * 1024,
+  /** From a question to another process of ours to its answer. */
+  controlAnswerMs: 15_000,
+  /** Control sockets that are looked at. */
+  controlSocketsMax: 256,
   /** /proc is looked through for who has a port. */
   holderProcessesMax: 4096,
 

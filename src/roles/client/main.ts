@@ -6,6 +6,7 @@ import { connect } from "./connect.ts";
 import { exec } from "./exec.ts";
 import { explain } from "./explain.ts";
 import { forward } from "./forward-command.ts";
+import { forwardAdd, forwardLs, forwardRm } from "./forward-live.ts";
 import { listExec } from "./list-exec.ts";
 import { provisionCommand } from "./provision-command.ts";
 import { topics } from "./topics.ts";
@@ -21,6 +22,9 @@ export const program: Program = {
     listExec,
     provisionCommand,
     forward,
+    forwardLs,
+    forwardAdd,
+    forwardRm,
     build,
     explain,
   ],

@@ -109,6 +109,7 @@ export async function whileRunning(
     await work(context);
   } finally {
     context.stop("SIGINT");
+    await running;
   }
   return { code: await running, err: context.err(), out: context.out() };
 }
