@@ -74,23 +74,31 @@ interface Answer {
 async function call(method: string, path: string, body?: unknown): Promise<Answer> {
   const answer = await send(method, path, body === undefined ? "" : JSON.stringify(body));
   const operation = description.paths[path]?.[method.toLowerCase()];
-  if (operation === undefined) {
-    expect(answer.status).toBe(404);
-    return answer;
-  }
+  if (operation === undefined) expect(answer.status).toBe(404);
+  else checkAnswer(operation, body, answer);
   called.add(`${method} ${path} ${answer.status}`);
-  const asked = operation.requestBody?.content["application/json"]?.schema;
-  if (answer.status === 200 && asked !== undefined) expect(problems(body, asked)).toEqual([]);
-  const described = operation.responses[String(answer.status)];
+  return answer;
+}
+
+function checkAnswer(
+  { requestBody, responses }: Operation,
+  asked: unknown,
+  { status, headers, body }: Answer,
+): void {
+  if (status === 200) expect(problems(asked, schemaOf(requestBody?.content))).toEqual([]);
+  const described = responses[String(status)];
   expect(described).toBeDefined();
   const named = described?.$ref?.split("/").at(-1);
   const content =
     named === undefined ? described?.content : description.components.responses[named]?.content;
-  const type = String(answer.headers["content-type"]);
+  const type = String(headers["content-type"]);
   expect(Object.keys(content ?? {})).toContain(type);
   if (type === "application/json")
-    expect(problems(JSON.parse(answer.body), content?.[type]?.schema)).toEqual([]);
-  return answer;
+    expect(problems(JSON.parse(body), schemaOf(content))).toEqual([]);
+}
+
+function schemaOf(content: Content | undefined): object | undefined {
+  return content?.["application/json"]?.schema;
 }
 
 function send(method: string, path: string, body: string): Promise<Answer> {
