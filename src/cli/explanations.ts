@@ -182,7 +182,8 @@ export const explanations: Readonly<Record<FailureCode, Explanation>> = {
   },
   "FV-FWD-002": {
     meaning: "The forward cannot be understood, or its local address is not ours to listen on.",
-    remedy: "PORT, LOCAL:PORT, LOCAL:HOST:PORT or BIND:LOCAL:HOST:PORT; IPv6 in brackets.",
+    remedy:
+      "PORT, LOCAL:PORT, LOCAL:HOST:PORT or BIND:LOCAL:HOST:PORT; IPv6 in brackets. `fly-vault help forwards` has all forms.",
   },
   "FV-FWD-004": {
     meaning:

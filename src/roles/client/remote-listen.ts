@@ -119,7 +119,9 @@ export class RemoteListen {
         if (frame.type === frameTypes.error) throw decodeError(frame.payload);
         if (frame.type !== frameTypes.incoming) throw new WireError("Not a frame of a listener");
         const { connection: number } = decodeJson(incomingSchema, frame.payload, "Incoming");
-        void this.#serve(connection, number);
+        // A vault that announces without end is not answered without end.
+        if (this.#connections < 2 * clientLimits.forwardConnectionsMax)
+          void this.#serve(connection, number);
       }
     } finally {
       this.#frames = undefined;

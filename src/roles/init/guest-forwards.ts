@@ -4,6 +4,7 @@ import { type FrameStream, frameTypes } from "../../protocol/frame.ts";
 import type { ForwardAcceptRequest, ForwardRequest } from "../../protocol/forward-message.ts";
 import { encodeJson } from "../../protocol/message.ts";
 import { splice } from "../../system/splice.ts";
+import { tellResets } from "../../system/tcp-stream.ts";
 import { connectGuestSocket } from "./guest-socket.ts";
 import { initLimits } from "./limits.ts";
 import { RemoteListeners } from "./remote-listeners.ts";
@@ -68,6 +69,8 @@ export class GuestForwards {
         connection.abort(0);
         throw error;
       });
+      // The link gives up what its client has reset.
+      tellResets(frames.stream);
       await splice(frames.release(), connection);
     } finally {
       this.#connections -= 1;

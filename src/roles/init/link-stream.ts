@@ -1,17 +1,21 @@
 import type { ByteStream } from "../../protocol/byte-stream.ts";
 import { StreamError } from "../../protocol/byte-stream.ts";
 import { RemoteError, WireError } from "../../protocol/errors.ts";
+import { type ForwardRequest, isForwardRequest } from "../../protocol/forward-message.ts";
 import { encodeFrame, type Frame, FrameStream, frameTypes } from "../../protocol/frame.ts";
 import { decodeRequest, encodeJson, sendError } from "../../protocol/message.ts";
 import type { Connection } from "../../quic/connection.ts";
 import type { Log } from "../../system/log.ts";
 import { splice } from "../../system/splice.ts";
-import { connectTcp, connectUnix, SocketError } from "../../system/tcp-stream.ts";
+import { connectTcp, connectUnix, SocketError, tellResets } from "../../system/tcp-stream.ts";
 import { late, within } from "../../system/within.ts";
 import { initLimits } from "./limits.ts";
 import { forwardUdp } from "./udp-forward.ts";
 
-/** Streams of authenticated clients: forwards end here, all else goes to the keeper untouched. */
+/**
+ * Streams of authenticated clients: forwards that need no path of the guest and no memory end here, all
+ * else goes to the keeper untouched.
+ */
 export class LinkStreams {
   readonly #keeperSocket: string;
   readonly #log: Log;
@@ -62,23 +66,20 @@ export class LinkStreams {
       await stream.end();
       return;
     }
-    const target = forwardTarget(first);
-    if (target !== undefined) {
-      await (target.type === "forward"
-        ? this.#forward(frames, target)
-        : this.#forwardUdp(frames, target));
-      return;
-    }
-    await this.#passOn(frames, first);
+    const forward = forwardOf(first);
+    if (forward?.type === "forward") await this.#forward(frames, forward);
+    else if (forward?.type === "forward-udp") await this.#forwardUdp(frames, forward);
+    else await this.#passOn(frames, first, forward !== undefined);
   }
 
   /** The keeper would just hang up on one too many: said here, it reaches the client. */
-  async #passOn(frames: FrameStream, first: Frame): Promise<void> {
+  async #passOn(frames: FrameStream, first: Frame, isForward: boolean): Promise<void> {
     if (this.#keeperStreams >= initLimits.keeperStreamsMax)
       throw new RemoteError("limit", `${initLimits.keeperStreamsMax} requests are open`);
     this.#keeperStreams += 1;
     try {
       const keeper = await connectUnix(this.#keeperSocket, initLimits.keeperConnectMs);
+      if (isForward) tellResets(keeper);
       await keeper.write(encodeFrame(first.type, first.payload));
       await splice(frames.release(), keeper);
     } finally {
@@ -112,16 +113,15 @@ export class LinkStreams {
 }
 
 interface ForwardTarget {
-  readonly type: "forward" | "forward-udp";
   readonly host: string;
   readonly port: number;
 }
 
-/** Those that need no path of the guest and no memory end here. Undefined for what the keeper is to judge, broken requests included. */
-function forwardTarget(frame: Frame): ForwardTarget | undefined {
+/** Undefined for what the keeper is to judge, broken requests included. */
+function forwardOf(frame: Frame): ForwardRequest | undefined {
   if (frame.type !== frameTypes.request) return undefined;
   const request = decodeRequest(frame);
-  return request.type === "forward" || request.type === "forward-udp" ? request : undefined;
+  return isForwardRequest(request) ? request : undefined;
 }
 
 async function connectTarget({ host, port }: ForwardTarget): Promise<ByteStream> {

@@ -196,6 +196,30 @@ test("a link that is killed takes no listener with it: who connects meanwhile is
   connection.close(0, "");
 });
 
+test("a reset of a connection at a listener is one at the client, and the other way round", async () => {
+  const connection = await logIn();
+  const at = { kind: "tcp", host: "127.0.0.1", port: 0 } as const;
+  const stream = await frames(connection);
+  const listen = { type: "forward-listen", id: "resets", at } as const;
+  const { port = 0 } = await request(stream, listen, listenReplySchema);
+  const joined = async (number: number): Promise<{ caller: ByteStream; taken: ByteStream }> => {
+    const caller = await connectTcp({ host: "127.0.0.1", port });
+    await stream.read();
+    const accepting = await frames(connection);
+    const accept = { type: "forward-accept", listener: "resets", connection: number } as const;
+    await request(accepting, accept, v.object({}));
+    return { caller, taken: accepting.release() };
+  };
+  const first = await joined(1);
+  first.caller.abort(0);
+  expect(await rejection(first.taken.read())).toMatchObject({ kind: "reset" });
+  const second = await joined(2);
+  second.taken.abort(0);
+  expect(await rejection(second.caller.read())).toMatchObject({ kind: "reset" });
+  await stream.write(frameTypes.listenEnd, new Uint8Array(0));
+  connection.close(0, "");
+});
+
 test("datagrams to a port of the machine and back", async () => {
   const echo = await listenUdp({ host: "127.0.0.1", port: 0 }, (socket, bytes, port, host) => {
     socket.send(bytes, port, host);
