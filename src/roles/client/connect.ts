@@ -102,7 +102,11 @@ export const connect = defineCommand({
       leaving(async () => forwards.close());
       // Only then is it known which port the vault chose, and what it refused.
       await within(forwards.refusals(), clientLimits.replyMs);
-      await control.register("connect", { vault: config.name, forwards }, context);
+      // The shell comes first.
+      setTimeout(
+        () => void control.register("connect", { vault: config.name, forwards }, context),
+        registerAfterMs,
+      ).unref();
       if (socketPath !== undefined)
         await control.listen(socketPath, { vault: config.name, forwards, link, context });
       if (!global.quiet) for (const line of forwards.lines) await context.stderr.write(`${line}\n`);
@@ -119,7 +123,10 @@ export const connect = defineCommand({
         console?.linkState(state);
       };
       const wish = { flags, global, ready: { replaceWith }, onState };
-      return await overVault(vault, wish, context, work);
+      // While there is a link by which the vault can be told.
+      return await overVault(vault, wish, context, async (given) =>
+        work(given).finally(async () => forwards.close()),
+      );
     } finally {
       control.close();
       await forwards.close();
@@ -175,4 +182,5 @@ async function pipeShell(context: Context, link: AttestedLink, vault: string): P
   }
 }
 
+const registerAfterMs = 300;
 const mainName = "main";

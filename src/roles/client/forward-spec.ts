@@ -1,3 +1,6 @@
+import { limits } from "../../protocol/limits.ts";
+import { clientLimits } from "./limits.ts";
+
 /** Local (`-L`): listens here. Remote (`-R`): listens in the vault. Dynamic (`-D`): a SOCKS proxy here. */
 export type ForwardKind = "L" | "R" | "D";
 
@@ -213,9 +216,9 @@ function checkPair(kind: ForwardKind, listen: ForwardEnd, target: ForwardEnd): v
     throw new ForwardSpecError(
       `has ${countOf(listen)} ports that listen and ${countOf(target)} to reach`,
     );
-  if (kind === "R" && countOf(listen) > remoteRangeMax)
+  if (kind === "R" && countOf(listen) > clientLimits.remotePortsMax)
     throw new ForwardSpecError(
-      `has ${countOf(listen)} ports in the vault, at most ${remoteRangeMax}`,
+      `has ${countOf(listen)} ports in the vault, at most ${clientLimits.remotePortsMax}`,
     );
 }
 
@@ -227,8 +230,8 @@ function inetEnd(
 ): Extract<ForwardEnd, { readonly kind: "tcp" | "udp" }> {
   if (host === "") throw new ForwardSpecError("lacks a host: PORT:HOST:PORT");
   if (host.includes("/")) throw new ForwardSpecError(`has "${host}" where a host should be`);
-  if (new TextEncoder().encode(host).length > hostBytesMax)
-    throw new ForwardSpecError(`has a host of more than ${hostBytesMax} bytes`);
+  if (new TextEncoder().encode(host).length > limits.hostBytesMax)
+    throw new ForwardSpecError(`has a host of more than ${limits.hostBytesMax} bytes`);
   const arrow = /^(\d+)\s*(?:->|=>|=|,|\/|\.\.)\s*(\d+)$/.exec(ports);
   if (arrow !== null)
     throw new ForwardSpecError(
@@ -245,16 +248,18 @@ function inetEnd(
     throw new ForwardSpecError(`has port ${port < least ? port : last}: ports are 1 to 65535`);
   if (last < port) throw new ForwardSpecError(`has the range ${ports}, which runs backwards`);
   if (port === 0 && last !== 0) throw new ForwardSpecError("has a range that begins at port 0");
-  if (last - port >= rangeMax)
-    throw new ForwardSpecError(`has a range of ${last - port + 1} ports, at most ${rangeMax}`);
+  if (last - port >= clientLimits.forwardPortsMax)
+    throw new ForwardSpecError(
+      `has a range of ${last - port + 1} ports, at most ${clientLimits.forwardPortsMax}`,
+    );
   return { kind, host, port, count: last - port + 1 };
 }
 
 function unixEnd(path: string): ForwardEnd {
   const bytes = new TextEncoder().encode(path).length;
-  if (bytes > unixPathBytesMax)
+  if (bytes > clientLimits.socketPathBytesMax)
     throw new ForwardSpecError(
-      `has a path of ${bytes} bytes: sockets have at most ${unixPathBytesMax}`,
+      `has a path of ${bytes} bytes: sockets have at most ${clientLimits.socketPathBytesMax}`,
     );
   if (path.endsWith("/"))
     throw new ForwardSpecError(`has the path "${path}", which is of a folder`);
@@ -275,8 +280,3 @@ function bracketed(host: string): string {
 
 /** Of both families. */
 const everyAddress = "::";
-const hostBytesMax = 255;
-const rangeMax = 256;
-const remoteRangeMax = 32;
-/** sun_path of Linux, without the zero at its end. */
-const unixPathBytesMax = 107;

@@ -80,6 +80,12 @@ export const clientLimits = {
   /** Peers of one forwarded UDP port; one that is silent both ways for so long is forgotten. */
   udpPeersMax: 64,
   udpIdleMs: 60_000,
+  /** Datagrams of a peer that wait for its stream. */
+  udpEarlyMax: 16,
+  /** sun_path of Linux, without the zero at its end. */
+  socketPathBytesMax: 107,
+  /** Ports that are tried for one to propose instead. */
+  portsTriedMax: 64,
   /** One line about the same trouble in so much time, and troubles that are told apart. */
   noteEveryMs: 5000,
   notesMax: 64,

@@ -50,7 +50,7 @@ function withPort(spec: ForwardSpec, end: InetEnd, port: number): string {
 }
 
 function nextFreePort({ host, port, kind }: InetEnd): number {
-  for (let next = port + 1; next < Math.min(port + triesMax, 65_536); next += 1) {
+  for (let next = port + 1; next < Math.min(port + clientLimits.portsTriedMax, 65_536); next += 1) {
     if (kind === "udp") return next;
     try {
       listenTcp({ host, port: next }, { onConnection: (stream) => stream.abort(0) }).close();
@@ -61,5 +61,3 @@ function nextFreePort({ host, port, kind }: InetEnd): number {
   }
   return port > 32_768 ? port - 1024 : port + 1024;
 }
-
-const triesMax = 64;

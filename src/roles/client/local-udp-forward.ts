@@ -117,7 +117,7 @@ class Peer {
 
   offer(bytes: Uint8Array): void {
     if (this.#pipe !== undefined) this.#pipe.offer(bytes);
-    else if (this.#early.length < earlyDatagramsMax) this.#early.push(bytes.slice());
+    else if (this.#early.length < clientLimits.udpEarlyMax) this.#early.push(bytes.slice());
   }
 
   use(pipe: DatagramPipe): void {
@@ -131,5 +131,3 @@ class Peer {
     this.#pipe?.close();
   }
 }
-
-const earlyDatagramsMax = 16;

@@ -184,6 +184,19 @@ test("a command: its output, its input, and how it ended in the trailers", async
   });
 });
 
+test("whoever goes away leaves the command running", async () => {
+  await controlled(async () => {
+    const done = join(vault.folder, "done");
+    const script = `head -c 3000000 /dev/zero; echo yes >${done}`;
+    const request = httpRequest({ socketPath: socket, method: "POST", path: "/exec" });
+    request.on("error", () => undefined);
+    request.on("response", () => request.destroy());
+    request.end(JSON.stringify({ command: ["/bin/sh", "-c", script] }));
+    await until(() => existsSync(done));
+    expect((await call("GET", "/forwards")).status).toBe(200);
+  });
+});
+
 test("what is wrong is said with its status, and the socket goes on", async () => {
   const taken = listenTcp({ host: "127.0.0.1", port: 0 }, { onConnection: () => undefined });
   await controlled(async () => {

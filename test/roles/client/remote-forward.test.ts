@@ -3,7 +3,8 @@ import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { connectTcp, listenTcp } from "../../../src/system/tcp-stream.ts";
 import { RemoteError } from "../../../src/protocol/errors.ts";
-import type { MemoryContext } from "../../support/memory-context.ts";
+import { main } from "../../../src/roles/client/main.ts";
+import { memoryContext, type MemoryContext } from "../../support/memory-context.ts";
 import { rejection } from "../../support/rejection.ts";
 import { TestVault } from "../../support/test-vault.ts";
 import {
@@ -137,4 +138,16 @@ test("--gateway is needed there too", async () => {
   expect(vault.requests.findLast(({ type }) => type === "forward-listen")).toMatchObject({
     gateway: true,
   });
+});
+
+test("the shell's end takes the listener with it", async () => {
+  const port = await freePort();
+  const context = memoryContext({
+    env: vault.env,
+    stdin: [new TextEncoder().encode("echo $((40+2))\n")],
+  });
+  const spec = `${port}:127.0.0.1:${target.port}`;
+  expect(await main(["connect", "dev", "-R", spec], context)).toBe(0);
+  expect(context.out()).toBe("42\n");
+  expect(isListening(port)).toBe(false);
 });
