@@ -1,18 +1,14 @@
 import { defineCommand } from "../../cli/command.ts";
 import { BrokenPipe, type Context } from "../../cli/context.ts";
 import { Failure } from "../../cli/failure.ts";
-import { within } from "../../system/within.ts";
+import { ConnectForwards, connectForwardFlags, stdioTargetOf } from "./connect-forwards.ts";
 import { Console, type ConsoleEnd } from "./console.ts";
 import { finishedStatus, stoppedStatus } from "./exit-status.ts";
 import { waitForever } from "./forward-command.ts";
-import { ForwardControl } from "./forward-control.ts";
-import { forwardFlags, forwardSpecs, refuseBeside } from "./forward-flags.ts";
-import { Forwards } from "./forwards.ts";
-import { clientLimits } from "./limits.ts";
 import type { AttestedLink, LinkState } from "./attested-link.ts";
 import { overVault, type VaultWork } from "./over-vault.ts";
 import { Pipe } from "./pipe.ts";
-import { forwardStdio, readTarget } from "./stdio-forward.ts";
+import { forwardStdio } from "./stdio-forward.ts";
 import { configuredSource } from "./rootfs-source.ts";
 import {
   attachRequest,
@@ -29,23 +25,8 @@ export const connect = defineCommand({
   summary: "Open the shell of a vault, and keep it over sleep and lost networks",
   positionals: { vault: vaultPositional },
   flags: {
-    forward: {
-      short: "L",
-      value: "SPEC",
-      repeatable: true,
-      summary: "forward a port: PORT, LOCAL:PORT, LOCAL:HOST:PORT or BIND:LOCAL:HOST:PORT",
-    },
-    ...forwardFlags,
-    "stdio-forward": {
-      short: "W",
-      value: "HOST:PORT",
-      summary: "join standard input and output to a connection there, and nothing else",
-    },
+    ...connectForwardFlags,
     reprovision: { summary: "replace the root filesystem first; /root and /home stay" },
-    "control-socket": {
-      value: "PATH",
-      summary: "answer HTTP here: run commands, list sessions, change forwards",
-    },
     "no-shell": { short: "N", summary: "only forward ports, until Ctrl-C" },
     escape: { value: "KEY", choices: ["~", "none"], summary: "the escape key (default ~)" },
     ...linkFlags,
@@ -66,49 +47,17 @@ export const connect = defineCommand({
     const replaceWith = flags.reprovision
       ? await configuredSource(config, "--reprovision", context.env)
       : undefined;
-    const note = (line: string): void =>
-      void context.stderr.write(`${line}\r\n`).catch(() => undefined);
-    const pipeTo = flags["stdio-forward"];
-    if (pipeTo !== undefined)
-      refuseBeside("-W", {
-        "-N": flags["no-shell"],
-        "-L": flags.forward.length > 0,
-        "-R": flags["reverse-forward"].length > 0,
-        "-D": flags["dynamic-forward"].length > 0,
-        "--reprovision": flags.reprovision,
-      });
-    const stdioTarget = pipeTo === undefined ? undefined : readTarget(pipeTo);
-    const specs = forwardSpecs(
-      {
-        local: flags.forward,
-        remote: flags["reverse-forward"],
-        dynamic: flags["dynamic-forward"],
-        gateway: flags.gateway,
-      },
-      config,
-    );
-    const forwards = await Forwards.open(
-      stdioTarget === undefined ? specs : [],
-      { vault: config.name, gateway: flags.gateway, note },
-      context,
-    );
-    const socketPath = flags["control-socket"];
-    const control = new ForwardControl();
+    const stdioTarget = stdioTargetOf(flags);
     let console: Console | undefined;
-    const work = async ({ link, started, leaving }: VaultWork): Promise<number> => {
-      if (stdioTarget !== undefined)
-        return forwardStdio(context, link, { vault: config.name, target: stdioTarget });
-      forwards.use(link);
-      leaving(async () => forwards.close());
-      // Only then is it known which port the vault chose, and what it refused.
-      await within(forwards.refusals(), clientLimits.replyMs);
-      // The shell comes first.
-      setTimeout(
-        () => void control.register("connect", { vault: config.name, forwards }, context),
-        registerAfterMs,
-      ).unref();
-      if (socketPath !== undefined)
-        await control.listen(socketPath, { vault: config.name, forwards, link, context });
+    if (stdioTarget !== undefined)
+      return overVault(vault, { flags, global, ready: {} }, context, async ({ link }) =>
+        forwardStdio(context, link, { vault: config.name, target: stdioTarget }),
+      );
+    const beside = await ConnectForwards.open(flags, config, context);
+    const { forwards } = beside;
+    const work = async (given: VaultWork): Promise<number> => {
+      const { link, started } = given;
+      await beside.start(given);
       if (!global.quiet) for (const line of forwards.lines) await context.stderr.write(`${line}\n`);
       if (flags["no-shell"]) return waitForever(link);
       started();
@@ -117,19 +66,21 @@ export const connect = defineCommand({
       console = new Console(context, link, mainSession(context), { forwards, escapes });
       return consoleStatus(await console.run(), config.name, context);
     };
+    const onState = (state: LinkState): void => {
+      forwards.linkState(state);
+      console?.linkState(state);
+    };
+    const wish = { flags, global, ready: { replaceWith }, onState };
     try {
-      const onState = (state: LinkState): void => {
-        forwards.linkState(state);
-        console?.linkState(state);
-      };
-      const wish = { flags, global, ready: { replaceWith }, onState };
-      // While there is a link by which the vault can be told.
-      return await overVault(vault, wish, context, async (given) =>
-        work(given).finally(async () => forwards.close()),
-      );
+      return await overVault(vault, wish, context, async (given) => {
+        try {
+          return await work(given);
+        } finally {
+          await beside.close();
+        }
+      });
     } finally {
-      control.close();
-      await forwards.close();
+      await beside.close();
     }
   },
 });
@@ -182,5 +133,4 @@ async function pipeShell(context: Context, link: AttestedLink, vault: string): P
   }
 }
 
-const registerAfterMs = 300;
 const mainName = "main";

@@ -96,6 +96,8 @@ export const clientLimits = {
   controlBodyBytesMax: 1024 * 1024,
   /** From a question to another process of ours to its answer. */
   controlAnswerMs: 15_000,
+  /** From the start of a console until others find its forwards. */
+  registerAfterMs: 300,
   /** Control sockets that are looked at. */
   controlSocketsMax: 256,
   /** /proc is looked through for who has a port. */
