@@ -229,6 +229,21 @@ test("listeners, and connections that wait, have a limit; who waits too long is 
   for (const each of all) expect(await each.stream.read()).not.toBeUndefined();
 });
 
+test("connections of a listener, and forwards that the keeper serves, have a limit", async () => {
+  const { stream, port, id } = await listen();
+  const open: ByteStream[] = [];
+  for (let number = 1; number <= initLimits.listenerConnectionsMax; number++) {
+    open.push(await connectTcp({ host: "127.0.0.1", port }));
+    open.push(await accept(id, await nextIncoming(stream)));
+  }
+  const beyond = connectTcp({ host: "127.0.0.1", port }).then((caller) => caller.read());
+  expect(await rejection(beyond)).toMatchObject({ name: expect.stringMatching(/Error$/) });
+  expect(open.length / 2).toBe(initLimits.guestForwardsMax);
+  expect(await codeOf(connectTo("/srv/inner.sock"))).toBe("limit");
+  for (const each of open) each.abort(0);
+  await stream.write(frameTypes.listenEnd, new Uint8Array(0));
+});
+
 test("a listener's path ends with the root it was in; a port stays", async () => {
   const unix = await listen({ at: { kind: "unix", path: "/srv/ends.sock" } });
   const tcp = await listen();
