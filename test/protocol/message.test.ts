@@ -1,3 +1,4 @@
+import { listenReplySchema } from "../../src/protocol/forward-message.ts";
 import { expect, test } from "bun:test";
 import fc from "fast-check";
 import * as v from "valibot";
@@ -31,6 +32,7 @@ import { seeded } from "../support/seed.ts";
 import { readVectors, withHex } from "../support/vectors.ts";
 
 const anyReply = [
+  listenReplySchema,
   statusSchema,
   sessionReplySchema,
   sessionListSchema,

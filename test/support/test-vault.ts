@@ -63,6 +63,7 @@ export class TestVault {
   cancelDelay: Promise<void> | undefined;
   rolledBack: Status["rolled_back"];
   rootfsSha256: string | undefined;
+  firewall: Status["firewall"];
   provisionAnswer: ((request: ProvisionRequest) => RemoteError | undefined) | undefined;
   /** Called in place of the answer to any request; true when it dealt with it. */
   onRequest: ((request: Request) => RemoteError | undefined) | undefined;
@@ -198,6 +199,7 @@ export class TestVault {
       protocol_oldest: 1,
       protocol_newest: 1,
       ...(this.rootfsSha256 === undefined ? {} : { rootfs_sha256: this.rootfsSha256 }),
+      ...(this.firewall === undefined ? {} : { firewall: this.firewall }),
       ...(this.rolledBack === undefined ? {} : { rolled_back: this.rolledBack }),
     };
   }

@@ -112,6 +112,10 @@ export class Forwards {
   use(link: AttestedLink): void {
     this.#link = "up";
     this.#door.use(link);
+    const { vault, gateway } = this.#options;
+    const listensThere = this.#live.some(({ spec }) => spec.kind === "R");
+    if (gateway && listensThere && link.login.status.firewall === "on")
+      this.#notes.note(`others reach ports of ${vault} only where its VAULT_OPEN_PORTS names them`);
   }
 
   linkState({ kind }: LinkState): void {

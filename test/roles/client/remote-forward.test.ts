@@ -129,11 +129,13 @@ test("--gateway is needed there too", async () => {
   const words = ["forward", "dev", "-R", "0.0.0.0:0:localhost:1"];
   const without = await run(words, vault.env);
   expect(without.code).toBe(2);
-  const { out } = await whileRunning(
+  vault.firewall = "on";
+  const { out, err } = await whileRunning(
     ["forward", "dev", "--gateway", "-R", "0:localhost:1"],
     vault.env,
     async () => undefined,
   );
+  expect(err).toContain("only where its VAULT_OPEN_PORTS names them");
   expect(out).toMatch(/dev \[::\]:\d+ -> localhost:1 {3}up/);
   expect(vault.requests.findLast(({ type }) => type === "forward-listen")).toMatchObject({
     gateway: true,
