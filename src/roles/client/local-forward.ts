@@ -30,6 +30,7 @@ export class LocalForward implements LiveForward {
   readonly #surroundings: ForwardSurroundings;
   readonly #listeners: Listening[] = [];
   #connections = 0;
+  #isClosed = false;
 
   /** Binds every port. Rejects with `Failure` when one is taken; then none is bound. */
   static async open(
@@ -63,6 +64,7 @@ export class LocalForward implements LiveForward {
   }
 
   async close(): Promise<void> {
+    this.#isClosed = true;
     this.#stopListening();
   }
 
@@ -106,7 +108,8 @@ export class LocalForward implements LiveForward {
       throw error;
     }
     const { error } = await splice(local, remote);
-    if (error?.kind === "connection-lost") this.#noteRefusal(error, target);
+    // At our own end everything ends.
+    if (error?.kind === "connection-lost" && !this.#isClosed) this.#noteRefusal(error, target);
   }
 
   async #serveSocks(local: ByteStream): Promise<void> {

@@ -38,8 +38,9 @@ export class RemoteListen {
   #isUp = false;
   #isClosed = false;
   #connections = 0;
+  /** The stream of the listener while the vault has it. */
   #frames: FrameStream | undefined;
-  readonly #heardOut = Promise.withResolvers<void>();
+  #heardOut = Promise.withResolvers<void>();
 
   constructor(door: ForwardDoor, options: RemoteListenOptions) {
     this.#door = door;
@@ -111,6 +112,7 @@ export class RemoteListen {
         return;
       }
       this.#frames = frames;
+      this.#heardOut = Promise.withResolvers();
       this.#setUp(true);
       this.#started.resolve();
       for (;;) {

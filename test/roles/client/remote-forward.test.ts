@@ -57,9 +57,11 @@ function isListening(port: number): boolean {
 }
 
 test("port 0 is chosen by the vault, and kept over a lost link", async () => {
+  let kept = 0;
   await forwarding(["-R", `0:127.0.0.1:${target.port}`], async (context) => {
     const port = Number(/dev 127\.0\.0\.1:(\d+) ->/.exec(context.out())?.[1]);
     expect(await ask(port, new Uint8Array(3))).toStartWith("3 ");
+    kept = port;
     const restarting = vault.restartLink(400);
     // In between it is there too, and waits.
     await Bun.sleep(100);
@@ -70,6 +72,8 @@ test("port 0 is chosen by the vault, and kept over a lost link", async () => {
     expect(await ask(port, new Uint8Array(5))).toStartWith("5 ");
     expect(vault.requests.filter(({ type }) => type === "forward-listen")).not.toHaveLength(0);
   });
+  // Also of the listener that was taken over the vault is told.
+  expect(isListening(kept)).toBe(false);
 });
 
 test("nothing listens here: the connection there is reset and one line says it", async () => {
