@@ -24,6 +24,10 @@ beforeAll(async () => {
 });
 afterAll(async () => fly.stop());
 
+async function get(url: string): Promise<string> {
+  return (await fetch(url)).text();
+}
+
 /** `fly-vault forward …`, and its lines as they come. */
 class Forwarding implements AsyncDisposable {
   readonly #child: Bun.Subprocess<"ignore", "pipe", "ignore">;
@@ -79,7 +83,6 @@ test("ports and sockets both ways, changed from outside, kept while the link is 
   const [, local] = await running.until(/127\.0\.0\.1:(\d+) → dev 127\.0\.0\.1:\d+ {3}up/);
   const [, remote = ""] = await running.until(/dev 127\.0\.0\.1:(\d+) → 127\.0\.0\.1:\d+ {3}up/);
   const [, socks] = await running.until(/127\.0\.0\.1:(\d+) → dev \(SOCKS\) {3}up/);
-  const get = async (url: string): Promise<string> => (await fetch(url)).text();
   expect(await get(`http://127.0.0.1:${local}/`)).toBe("from here");
   const inside = ["exec", "dev", "--", "busybox", "wget", "-qO-", `http://127.0.0.1:${remote}/`];
   expect((await vault.client(inside)).text).toBe("from here");

@@ -108,14 +108,18 @@ function socketPathOf(request: Request): string | undefined {
     : undefined;
 }
 
-function checkRequest(request: Request): void {
-  const again = readRequest(encodeJson(request));
-  if (JSON.stringify(again) !== JSON.stringify(request)) throw new Error("the request changes");
+function checkForward(request: Request): void {
   if ("port" in request && (request.port < 1 || request.port > 65_535))
     throw new RangeError(`port ${request.port}`);
   const path = socketPathOf(request);
   if (path !== undefined && (!path.startsWith("/") || path.includes("\0")))
     throw new Error("no path of a socket");
+}
+
+function checkRequest(request: Request): void {
+  const again = readRequest(encodeJson(request));
+  if (JSON.stringify(again) !== JSON.stringify(request)) throw new Error("the request changes");
+  checkForward(request);
   if (request.type !== "session-open") return;
   const { argv = [], env = {}, cwd = "", user = "" } = request;
   const texts = [...argv, ...Object.keys(env), ...Object.values(env), cwd, user];
