@@ -41,6 +41,9 @@ export const limits = {
   labelBytesMax: 64,
   ambientItemsMax: 32,
   terminfoCharsMax: 44 * 1024,
+  /** Forwards: what fits one UDP datagram over IPv4, and the address of a Unix socket. */
+  datagramBytesMax: 65_507,
+  socketPathBytesMax: 4095,
   /** Sessions in a list, and how much of each command and note it shows. */
   sessionsMax: 512,
   listedCharsMax: 1024,

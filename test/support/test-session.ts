@@ -1,11 +1,10 @@
 import { type FrameStream, frameTypes } from "../../src/protocol/frame.ts";
-import {
-  encodeJson,
-  sendError,
-  type Exit,
-  type SessionAttachRequest,
-  type SessionOpenRequest,
-} from "../../src/protocol/message.ts";
+import { encodeJson, sendError } from "../../src/protocol/message.ts";
+import type {
+  Exit,
+  SessionAttachRequest,
+  SessionOpenRequest,
+} from "../../src/protocol/session-message.ts";
 import { RemoteError, type RemoteErrorCode } from "../../src/protocol/errors.ts";
 import { OutputBudget } from "../../src/protocol/session-output.ts";
 import { type SessionAttachment, SessionState } from "../../src/protocol/session-server.ts";

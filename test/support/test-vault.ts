@@ -1,11 +1,12 @@
 import { randomBytes } from "node:crypto";
+import { closeSync, openSync } from "node:fs";
 import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { decodeArchiveData } from "../../src/protocol/archive-frame.ts";
 import type { ByteStream } from "../../src/protocol/byte-stream.ts";
 import { deriveLoginKeys } from "../../src/fly/token.ts";
-import { type Frame, FrameStream, frameTypes } from "../../src/protocol/frame.ts";
+import { type ForwardRequest, isForwardRequest } from "../../src/protocol/forward-message.ts";
+import { FrameStream, frameTypes } from "../../src/protocol/frame.ts";
 import {
   decodeJson,
   encodeJson,
@@ -14,24 +15,29 @@ import {
   type Report,
   type Request,
   requestSchema,
-  type SessionAttachRequest,
-  type SessionOpenRequest,
   sendError,
   type Status,
 } from "../../src/protocol/message.ts";
+import type {
+  SessionAttachRequest,
+  SessionOpenRequest,
+} from "../../src/protocol/session-message.ts";
 import { MintError } from "../../src/fly/evidence.ts";
 import { RemoteError } from "../../src/protocol/errors.ts";
 import { selfSignedCertificate } from "../../src/quic/certificate.ts";
 import type { CloseReason, Connection } from "../../src/quic/connection.ts";
 import type { DatagramGate } from "../../src/quic/carrier.ts";
 import { Endpoint } from "../../src/quic/endpoint.ts";
+import { GuestForwards } from "../../src/roles/init/guest-forwards.ts";
 import { acceptLogin } from "../../src/roles/init/login.ts";
 import { LoginGate } from "../../src/roles/init/login-gate.ts";
 import { serveSpeed } from "../../src/roles/init/speed.ts";
+import { forwardUdp } from "../../src/roles/init/udp-forward.ts";
 import { splice } from "../../src/system/splice.ts";
 import { connectTcp, connectUnix } from "../../src/system/tcp-stream.ts";
 import { issuerKey, type MachineClaims, OidcIssuer } from "./oidc-issuer.ts";
 import { serveFilesHere } from "./files-here.ts";
+import { TestUpload } from "./test-upload.ts";
 import { TestSession } from "./test-session.ts";
 
 export const testToken = "correct horse battery staple";
@@ -63,6 +69,7 @@ export class TestVault {
   cancelDelay: Promise<void> | undefined;
   rolledBack: Status["rolled_back"];
   rootfsSha256: string | undefined;
+  firewall: Status["firewall"];
   provisionAnswer: ((request: ProvisionRequest) => RemoteError | undefined) | undefined;
   /** The socket of a real keeper, which answers everything but logins in our place. */
   keeperSocket: string | undefined;
@@ -87,6 +94,9 @@ export class TestVault {
   /** How many of the next logins get no evidence. */
   failingMints = 0;
   mints = 0;
+  /** With its own folder in the place of the guest's root. */
+  readonly forwards: GuestForwards;
+  readonly #rootFolder: number;
   #endpoint: Endpoint;
   #connections: Connection[] = [];
   token = testToken;
@@ -97,6 +107,8 @@ export class TestVault {
 
   private constructor(folder: string, endpoint: Endpoint) {
     this.folder = folder;
+    this.#rootFolder = openSync(folder, "r");
+    this.forwards = new GuestForwards(() => this.#rootFolder);
     this.#endpoint = endpoint;
     void this.#accept(endpoint);
   }
@@ -178,6 +190,8 @@ export class TestVault {
     for (const session of this.sessions.values()) session.kill();
     await this.#endpoint.close();
     await this.issuer.close();
+    this.forwards.close();
+    closeSync(this.#rootFolder);
     await rm(this.folder, { recursive: true });
   }
 
@@ -218,6 +232,7 @@ export class TestVault {
       protocol_oldest: 1,
       protocol_newest: 1,
       ...(this.rootfsSha256 === undefined ? {} : { rootfs_sha256: this.rootfsSha256 }),
+      ...(this.firewall === undefined ? {} : { firewall: this.firewall }),
       ...(this.rolledBack === undefined ? {} : { rolled_back: this.rolledBack }),
     };
   }
@@ -260,6 +275,7 @@ export class TestVault {
     this.requests.push(request);
     const refusal = this.onRequest?.(request);
     if (refusal !== undefined) throw refusal;
+    if (isForwardRequest(request)) return this.#serveForward(frames, request);
     await this.#serveRequest(frames, request);
   }
 
@@ -276,8 +292,6 @@ export class TestVault {
       case "session-signal":
         this.sessions.get(request.session)?.kill(request.signal);
         return reply(frames, {});
-      case "forward":
-        return this.#forward(frames, request.host, request.port);
       case "provision":
         return this.#provision(frames, request);
       case "provision-cancel":
@@ -328,6 +342,13 @@ export class TestVault {
     return [...this.sessions.values()].find((one) => one.name === name && !one.ended);
   }
 
+  async #serveForward(frames: FrameStream, request: ForwardRequest): Promise<void> {
+    if (request.type === "forward") return this.#forward(frames, request.host, request.port);
+    if (request.type === "forward-udp") return forwardUdp(frames, request);
+    await this.forwards.serve(frames, request);
+    await frames.stream.end();
+  }
+
   async #forward(frames: FrameStream, host: string, port: number): Promise<void> {
     const target = await connectTcp({ host, port }).catch((error: Error) => {
       throw new RemoteError("forward-refused", error.message);
@@ -376,29 +397,6 @@ export class TestVault {
     };
     await frames.write(frameTypes.done, encodeJson(done));
     await frames.stream.end();
-  }
-}
-
-/** As much of an archive as came, over however many streams. */
-class TestUpload {
-  readonly #hash = new Bun.CryptoHasher("sha256");
-  bytes = 0;
-  isWhole = false;
-  isCancelled = false;
-  #digest: string | undefined;
-
-  take({ type, payload }: Frame): void {
-    this.isWhole = type === frameTypes.dataEnd;
-    if (this.isWhole) return;
-    const { offset, bytes } = decodeArchiveData(payload);
-    if (offset !== this.bytes) throw new RemoteError("bad-request", "Twice, or a hole");
-    this.#hash.update(bytes);
-    this.bytes += bytes.length;
-  }
-
-  get digest(): string {
-    this.#digest ??= this.#hash.digest("hex");
-    return this.#digest;
   }
 }
 

@@ -1,7 +1,8 @@
 import type { Context } from "../../cli/context.ts";
 import { printable } from "../../cli/printable.ts";
 import { FrameStream } from "../../protocol/frame.ts";
-import { request, type SessionList, sessionListSchema } from "../../protocol/message.ts";
+import { request } from "../../protocol/message.ts";
+import { type SessionList, sessionListSchema } from "../../protocol/session-message.ts";
 import { answer } from "./answer.ts";
 import type { LinkConnection } from "./attested-link.ts";
 import type { Keyboard } from "./keyboard.ts";

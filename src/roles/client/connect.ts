@@ -1,15 +1,14 @@
 import { defineCommand } from "../../cli/command.ts";
 import { BrokenPipe, type Context } from "../../cli/context.ts";
 import { Failure } from "../../cli/failure.ts";
-import { UsageError } from "../../cli/usage-error.ts";
-import { showAddress } from "./address.ts";
-import { finishedStatus, stoppedStatus } from "./exit-status.ts";
-import { type Forward, parseForward } from "./forward-spec.ts";
-import { Forwards } from "./forwards.ts";
+import { ConnectForwards, connectForwardFlags, stdioTargetOf } from "./connect-forwards.ts";
 import { clientLimits } from "./limits.ts";
+import { finishedStatus, stoppedStatus } from "./exit-status.ts";
+import { waitForever } from "./forward-command.ts";
 import type { AttestedLink, LinkState } from "./attested-link.ts";
 import { overVault, type VaultWork } from "./over-vault.ts";
 import { Pipe } from "./pipe.ts";
+import { forwardStdio } from "./stdio-forward.ts";
 import { configuredSource } from "./rootfs-source.ts";
 import { Interactive } from "./interactive.ts";
 import { openRequest, randomName } from "./session-request.ts";
@@ -28,12 +27,7 @@ export const connect = defineCommand({
   summary: "Open the shell of a vault, and keep it over sleep and lost networks",
   positionals: { vault: vaultPositional },
   flags: {
-    forward: {
-      short: "L",
-      value: "SPEC",
-      repeatable: true,
-      summary: "forward a port: PORT, LOCAL:PORT, LOCAL:HOST:PORT or BIND:LOCAL:HOST:PORT",
-    },
+    ...connectForwardFlags,
     reprovision: { summary: "replace the root filesystem first; /root and /home stay" },
     "no-shell": { short: "N", summary: "only forward ports, until Ctrl-C" },
     session: { value: "NAME", summary: "attach to this session instead of main, or start it" },
@@ -62,14 +56,19 @@ export const connect = defineCommand({
       const replaceWith = flags.reprovision
         ? await configuredSource(config, "--reprovision", context.env)
         : undefined;
-      const note = (line: string): void =>
-        void context.stderr.write(`${line}\r\n`).catch(() => undefined);
-      const forwards = new Forwards(config.name, forwardsOf(flags.forward, config.forward), note);
+      const stdioTarget = stdioTargetOf(flags);
+      if (stdioTarget !== undefined)
+        return overVault(vault, { flags, global, ready: {} }, context, async ({ link }) =>
+          forwardStdio(context, link, { vault: config.name, target: stdioTarget }),
+        );
       const wishedShell = shellWish(flags);
+      const beside = await ConnectForwards.open(flags, config, context);
+      const { forwards } = beside;
       const { escape } = flags;
       const interactive = new Interactive(context, { escape, forwards });
-      const work = async ({ link, started }: VaultWork): Promise<number> => {
-        forwards.use(link);
+      const shell = async (given: VaultWork): Promise<number> => {
+        const { link, started } = given;
+        await beside.start(given);
         if (!global.quiet)
           for (const line of forwards.lines) await context.stderr.write(`${line}\n`);
         if (flags["no-shell"]) return waitForever(link);
@@ -82,38 +81,31 @@ export const connect = defineCommand({
           context,
         );
       };
+      // While the link stands: the vault is told what is not listened for any more.
+      const work = async (given: VaultWork): Promise<number> => {
+        try {
+          return await shell(given);
+        } finally {
+          await beside.close();
+        }
+      };
+      const onState = (state: LinkState): void => {
+        forwards.linkState(state);
+        interactive.linkState(state);
+      };
+      const isScript = !flags["no-shell"] && !context.stdin.isTty;
+      const patience = isScript ? { reconnectMs: clientLimits.reconnectMs } : {};
+      const wish = { flags, global, ready: { replaceWith }, onState, ...patience };
       try {
-        const onState = (state: LinkState): void => interactive.linkState(state);
-        const isScript = !flags["no-shell"] && !context.stdin.isTty;
-        const patience = isScript ? { reconnectMs: clientLimits.reconnectMs } : {};
-        const wish = { flags, global, ready: { replaceWith }, onState, ...patience };
         // Without a shell this may run in the background, where a terminal is not to be touched.
         if (flags["no-shell"]) return await overVault(vault, wish, context, work);
         return await overVault(interactive.watching(vault), wish, interactive.context, work);
       } finally {
         interactive.close();
-        forwards.close();
+        await beside.close();
       }
     }),
 });
-
-function forwardsOf(said: readonly string[], configured: readonly string[]): Forward[] {
-  const specs = said.length > 0 ? said : configured;
-  if (specs.length > clientLimits.forwardPortsMax)
-    throw new UsageError(`${specs.length} forwards, at most ${clientLimits.forwardPortsMax}`);
-  const listening = new Set<string>();
-  return specs.map((spec) => {
-    const forward = parseForward(spec);
-    if (forward === undefined)
-      throw new UsageError(
-        `--forward ${spec} is not PORT, LOCAL:PORT, LOCAL:HOST:PORT or BIND:LOCAL:HOST:PORT`,
-      );
-    const where = showAddress({ host: forward.bind, port: forward.localPort });
-    if (listening.has(where)) throw new UsageError(`two forwards listen on ${where}`);
-    listening.add(where);
-    return forward;
-  });
-}
 
 async function consoleStatus(end: ConsoleEnd, vault: string, context: Context): Promise<number> {
   switch (end.kind) {
@@ -152,15 +144,5 @@ async function pipeShell(
     case "broken-pipe":
       if (!(end.error instanceof BrokenPipe)) throw end.error;
       throw new Failure("FV-SES-003", `the output of the shell on "${vault}" has no reader`);
-  }
-}
-
-/** Until a signal ends the command, or the link is lost for good. */
-async function waitForever(link: AttestedLink): Promise<never> {
-  for (;;) {
-    const connection = await link.connection();
-    await connection.closed;
-    // What follows the loss is the link's work; one turn later it knows.
-    await Bun.sleep(0);
   }
 }

@@ -2,7 +2,7 @@ import type { Context } from "../../cli/context.ts";
 import { formatClock } from "../../cli/duration.ts";
 import { printable } from "../../cli/printable.ts";
 import { formatSize } from "../../cli/size.ts";
-import type { Exit, SessionReply } from "../../protocol/message.ts";
+import type { Exit, SessionReply } from "../../protocol/session-message.ts";
 import type { AttestedLink, LinkState } from "./attested-link.ts";
 import type { EscapeAction } from "./escape-keys.ts";
 import type { StopSignal } from "./exit-status.ts";

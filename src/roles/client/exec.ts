@@ -1,7 +1,7 @@
 import { defineCommand } from "../../cli/command.ts";
 import type { Context } from "../../cli/context.ts";
 import { UsageError } from "../../cli/usage-error.ts";
-import type { SessionOpenRequest } from "../../protocol/message.ts";
+import type { SessionOpenRequest } from "../../protocol/session-message.ts";
 import { Foreground, type ForegroundSession } from "./foreground.ts";
 import { clientLimits } from "./limits.ts";
 import { overVault, type VaultWork } from "./over-vault.ts";

@@ -1,7 +1,8 @@
 import type { Context } from "../../cli/context.ts";
 import { Failure } from "../../cli/failure.ts";
 import type { FailureCode } from "../../cli/failure-codes.ts";
-import { emptyReplySchema, type SessionSignalRequest } from "../../protocol/message.ts";
+import { emptyReplySchema } from "../../protocol/message.ts";
+import type { SessionSignalRequest } from "../../protocol/session-message.ts";
 import { within } from "../../system/within.ts";
 import { askOnce } from "./ask-once.ts";
 import type { AttestedLink, LinkState } from "./attested-link.ts";

@@ -1,14 +1,14 @@
+import type { ForwardKind } from "./forward-spec.ts";
+
 /** Forwards that may be changed while a session runs. */
 export interface LiveForwards {
   /** One line for each, to be shown. */
   readonly lines: readonly string[];
-  /** Rejects with words for the person who asked; else gives the new one's line. */
+  /** Gives the new one's line. Rejects with words for the person who asked. */
   add(kind: ForwardKind, spec: string): Promise<string>;
-  /** False when nothing listens there: `PORT` or `HOST:PORT` of this computer. */
-  remove(listen: string): boolean;
+  /** By where it listens; gives its line. Rejects as `add` does. */
+  remove(listen: string, kind?: ForwardKind): Promise<string>;
 }
-
-export type ForwardKind = "L" | "R" | "D";
 
 /** Does what a line of `~C` says, as with ssh, and gives what to answer. Rejects as `add` does. */
 export async function runForwardLine(line: string, forwards: LiveForwards): Promise<string> {
@@ -16,12 +16,12 @@ export async function runForwardLine(line: string, forwards: LiveForwards): Prom
   const [, removes, kind, spec] = match ?? [];
   if (kind === undefined || spec === undefined) return forwardLineHelp;
   if (removes === "") return forwards.add(kind as ForwardKind, spec);
-  return forwards.remove(spec) ? `no longer forwarded: ${spec}` : `nothing listens on ${spec}`;
+  return `no longer forwarded: ${await forwards.remove(spec, kind as ForwardKind)}`;
 }
 
 const forwardLineHelp = [
   "-L [BIND:]LOCAL:HOST:PORT   forward a port of this computer",
   "-R [BIND:]REMOTE:HOST:PORT  forward a port of the machine",
   "-D [BIND:]LOCAL             SOCKS proxy on this computer",
-  "-KL PORT                    stop one",
+  "-KL PORT                    stop one; -KR, -KD",
 ].join("\r\n");

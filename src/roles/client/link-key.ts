@@ -79,6 +79,8 @@ function trustedKeys(config: VaultConfig): readonly (readonly [string, unknown])
 
 const harmless: ReadonlySet<string> = new Set([
   "forward",
+  "reverse_forward",
+  "dynamic_forward",
   "env",
   "terminfo",
   "rootfs",

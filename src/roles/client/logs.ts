@@ -2,7 +2,7 @@ import { defineCommand } from "../../cli/command.ts";
 import type { Context } from "../../cli/context.ts";
 import { formatSize, parseSize } from "../../cli/size.ts";
 import { UsageError } from "../../cli/usage-error.ts";
-import type { SessionReply } from "../../protocol/message.ts";
+import type { SessionReply } from "../../protocol/session-message.ts";
 import type { AttestedLink } from "./attested-link.ts";
 import { clientLimits } from "./limits.ts";
 import { overVault } from "./over-vault.ts";

@@ -20,6 +20,8 @@ import { liveNames } from "./live-names.ts";
 import { linkLs, linkStop } from "./link-command.ts";
 import { linkServe } from "./link-serve.ts";
 import { kill } from "./kill.ts";
+import { forward } from "./forward-command.ts";
+import { forwardAdd, forwardLs, forwardRm } from "./forward-live.ts";
 import { listExec } from "./list-exec.ts";
 import { logs } from "./logs.ts";
 import { provisionCommand } from "./provision-command.ts";
@@ -56,6 +58,10 @@ export const program: Program = {
     listExec,
     provisionCommand,
     cp,
+    forward,
+    forwardLs,
+    forwardAdd,
+    forwardRm,
     build,
     add,
     // As the other words about vaults go.

@@ -2,12 +2,12 @@ import { defineCommand } from "../../cli/command.ts";
 import { Failure } from "../../cli/failure.ts";
 import { RemoteError } from "../../protocol/errors.ts";
 import { FrameStream } from "../../protocol/frame.ts";
+import { request } from "../../protocol/message.ts";
 import {
-  request,
   type SessionOpenRequest,
   type SessionReply,
   sessionReplySchema,
-} from "../../protocol/message.ts";
+} from "../../protocol/session-message.ts";
 import { answer } from "./answer.ts";
 import type { AttestedLink } from "./attested-link.ts";
 import { Foreground, type ForegroundSession } from "./foreground.ts";

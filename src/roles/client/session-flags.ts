@@ -3,7 +3,7 @@ import type { Context } from "../../cli/context.ts";
 import { parseDuration } from "../../cli/duration.ts";
 import { UsageError } from "../../cli/usage-error.ts";
 import { limits } from "../../protocol/limits.ts";
-import type { SessionOpenRequest } from "../../protocol/message.ts";
+import type { SessionOpenRequest } from "../../protocol/session-message.ts";
 import { clientLabel, terminalSize } from "./session-request.ts";
 import { surroundings } from "./surroundings.ts";
 import type { VaultConfig } from "./vault-config.ts";

@@ -1,6 +1,6 @@
 import type { Context } from "../../cli/context.ts";
 import { limits } from "../../protocol/limits.ts";
-import type { SessionAttachRequest, SessionOpenRequest } from "../../protocol/message.ts";
+import type { SessionAttachRequest, SessionOpenRequest } from "../../protocol/session-message.ts";
 import { printableLine } from "../../protocol/printable-line.ts";
 
 /** 32 hexadecimal digits: the name of a session, or of this client process. */

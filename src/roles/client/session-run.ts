@@ -2,14 +2,13 @@ import * as v from "valibot";
 import { StreamError } from "../../protocol/byte-stream.ts";
 import { RemoteError } from "../../protocol/errors.ts";
 import { FrameStream } from "../../protocol/frame.ts";
+import { request, type Request } from "../../protocol/message.ts";
 import {
   type Exit,
-  request,
-  type Request,
   type SessionAttachRequest,
   type SessionReply,
   sessionReplySchema,
-} from "../../protocol/message.ts";
+} from "../../protocol/session-message.ts";
 import { SessionClient, type SessionEvent } from "../../protocol/session-client.ts";
 import { within } from "../../system/within.ts";
 import { answer } from "./answer.ts";

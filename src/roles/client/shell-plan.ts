@@ -1,7 +1,8 @@
 import type { Context } from "../../cli/context.ts";
 import { canAsk } from "../../cli/can-ask.ts";
 import { UsageError } from "../../cli/usage-error.ts";
-import type { Request, SessionOpenRequest } from "../../protocol/message.ts";
+import type { Request } from "../../protocol/message.ts";
+import type { SessionOpenRequest } from "../../protocol/session-message.ts";
 import {
   askSharing,
   attachedOne,

@@ -1,6 +1,6 @@
 import type { Context } from "../../cli/context.ts";
 import { limits } from "../../protocol/limits.ts";
-import type { SessionOpenRequest } from "../../protocol/message.ts";
+import type { SessionOpenRequest } from "../../protocol/session-message.ts";
 import { findTerminfo } from "./terminfo.ts";
 
 /** `terminfo` of a vault: what to do where the machine does not know our kind of terminal. */

@@ -22,7 +22,9 @@ export const topics = {
   # link_idle = "10m"                # the background link ends so long after its
                                      # last command ("0s": there is none)
   # terminfo = "push"                # fallback: xterm-256color; off: TERM as it is
-  forward = ["8080:localhost:8080"]  # used when no --forward is given
+  forward = ["8080:localhost:8080"]  # these three are used when no forward is said
+  # reverse_forward = ["9000:localhost:9000"]
+  # dynamic_forward = ["1080"]
   rootfs = "~/rootfs/dev.tar.zst"    # tar, tar.gz or tar.zst, uploaded
   # rootfs_url = "https://..."       # or fetched by the machine itself
   # rootfs_sha256 = "..."            # refuse any other archive
@@ -80,6 +82,26 @@ export const topics = {
     which process in the machine answers: a guest that broke out of its namespaces
     could ask for the same evidence, which is why the token is proven by both sides
     region, image name and init version are shown as told; the last is not signed
+`,
+  forwards: `FORWARDS
+  -L  here to there: listens on this computer, leads into the vault
+  -R  there to here: listens in the vault, leads to this computer
+  -D  a SOCKS proxy here (4, 4a, 5); names are resolved in the vault
+  -W  standard input and output joined to HOST:PORT or /path.sock
+
+  3000                          the same port at both ends
+  8080:3000                     localhost:3000 of the other end
+  5432:db:5432                  another host, as the other end sees it
+  127.0.0.2:8080:localhost:80   an address of its own to listen on
+  [::1]:8080:[fdaa::3]:80       IPv6 in brackets
+  8000-8010, 8000-8010:db:9000-9010
+  0:localhost:3000              any free port, which is said
+  5353:10.0.0.1:53/udp          UDP, with -L alone
+  /tmp/pg.sock:/run/postgresql/.s.PGSQL.5432, 8080:/run/x.sock
+  Others than this computer, or the vault, may connect only with --gateway.
+
+  fly-vault forward VAULT SPEC... [-R SPEC] [-D SPEC]    until Ctrl-C
+  fly-vault forward ls | add SPEC | rm PORT              while one runs
 `,
   escapes: `ESCAPE KEYS
   At the start of a line, with a terminal:

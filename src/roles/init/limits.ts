@@ -50,6 +50,19 @@ export const initLimits = {
   partingMs: 5000,
   forwardsMax: 512,
   forwardConnectMs: 10_000,
+  /** Forwards that the keeper serves: connections to and from sockets in the guest. */
+  guestForwardsMax: 256,
+  /** Listeners of clients; connections that no client has taken yet, of all of them. */
+  listenersMax: 64,
+  waitingConnectionsMax: 128,
+  /** Open connections of one listener. */
+  listenerConnectionsMax: 256,
+  /** Until a client takes a connection; until one takes a listener over that its client lost. */
+  acceptMs: 10_000,
+  listenerKeptMs: 30_000,
+  /** Peers of forwarded UDP of all clients; one that is silent both ways for so long is forgotten. */
+  udpPeersMax: 256,
+  udpIdleMs: 60_000,
 
   /** How often the link looks whether the keeper is held up by a start that somebody stopped. */
   heldUpLookMs: 500,

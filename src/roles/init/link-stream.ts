@@ -1,21 +1,27 @@
 import type { ByteStream } from "../../protocol/byte-stream.ts";
 import { StreamError } from "../../protocol/byte-stream.ts";
 import { RemoteError, WireError } from "../../protocol/errors.ts";
+import { type ForwardRequest, isForwardRequest } from "../../protocol/forward-message.ts";
 import { encodeFrame, type Frame, FrameStream, frameTypes } from "../../protocol/frame.ts";
-import { decodeRequest, encodeJson, type Request, sendError } from "../../protocol/message.ts";
+import { decodeRequest, encodeJson, sendError, type SpeedRequest } from "../../protocol/message.ts";
 import type { Connection } from "../../quic/connection.ts";
 import type { Log } from "../../system/log.ts";
 import { splice } from "../../system/splice.ts";
-import { connectTcp, connectUnix, SocketError } from "../../system/tcp-stream.ts";
+import { connectTcp, connectUnix, SocketError, tellResets } from "../../system/tcp-stream.ts";
 import { late, within } from "../../system/within.ts";
 import { initLimits } from "./limits.ts";
 import { serveSpeed } from "./speed.ts";
+import { forwardUdp } from "./udp-forward.ts";
 
-/** Streams of authenticated clients: forwards end here, all else goes to the keeper untouched. */
+/**
+ * Streams of authenticated clients: forwards that need no path of the guest and no memory end here, all
+ * else goes to the keeper untouched.
+ */
 export class LinkStreams {
   readonly #keeperSocket: string;
   readonly #log: Log;
   #forwards = 0;
+  #udpPeers = 0;
   #keeperStreams = 0;
 
   constructor(keeperSocket: string, log: Log) {
@@ -62,22 +68,35 @@ export class LinkStreams {
       return;
     }
     const own = ownRequest(first);
-    if (own?.type === "forward") return this.#forward(frames, own);
-    if (own?.type === "speed") return serveSpeed(frames, own, () => performance.now());
-    await this.#passOn(frames, first);
+    if (own?.type === "forward") await this.#forward(frames, own);
+    else if (own?.type === "forward-udp") await this.#forwardUdp(frames, own);
+    else if (own?.type === "speed") await serveSpeed(frames, own, () => performance.now());
+    else await this.#passOn(frames, first, own !== undefined);
   }
 
   /** The keeper would just hang up on one too many: said here, it reaches the client. */
-  async #passOn(frames: FrameStream, first: Frame): Promise<void> {
+  async #passOn(frames: FrameStream, first: Frame, isForward: boolean): Promise<void> {
     if (this.#keeperStreams >= initLimits.keeperStreamsMax)
       throw new RemoteError("limit", `${initLimits.keeperStreamsMax} requests are open`);
     this.#keeperStreams += 1;
     try {
       const keeper = await connectUnix(this.#keeperSocket, initLimits.keeperConnectMs);
+      if (isForward) tellResets(keeper);
       await keeper.write(encodeFrame(first.type, first.payload));
       await splice(frames.release(), keeper);
     } finally {
       this.#keeperStreams -= 1;
+    }
+  }
+
+  async #forwardUdp(frames: FrameStream, target: ForwardTarget): Promise<void> {
+    if (this.#udpPeers >= initLimits.udpPeersMax)
+      throw new RemoteError("limit", `${initLimits.udpPeersMax} peers of forwarded UDP are open`);
+    this.#udpPeers += 1;
+    try {
+      await forwardUdp(frames, target);
+    } finally {
+      this.#udpPeers -= 1;
     }
   }
 
@@ -100,11 +119,11 @@ interface ForwardTarget {
   readonly port: number;
 }
 
-/** What ends here; undefined for what the keeper is to judge. */
-function ownRequest(frame: Frame): Request | undefined {
+/** What ends here, or passes on bytes as they are; undefined for what the keeper is to judge. */
+function ownRequest(frame: Frame): ForwardRequest | SpeedRequest | undefined {
   if (frame.type !== frameTypes.request) return undefined;
   const request = decodeRequest(frame);
-  return request.type === "forward" || request.type === "speed" ? request : undefined;
+  return isForwardRequest(request) || request.type === "speed" ? request : undefined;
 }
 
 async function connectTarget({ host, port }: ForwardTarget): Promise<ByteStream> {

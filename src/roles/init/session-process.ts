@@ -1,6 +1,6 @@
 import { closeSync, fchownSync, readFileSync } from "node:fs";
 import { RemoteError } from "../../protocol/errors.ts";
-import type { SessionOpenRequest } from "../../protocol/message.ts";
+import type { SessionOpenRequest } from "../../protocol/session-message.ts";
 import { SystemError } from "../../system/libc.ts";
 import { signalProcess } from "../../system/process.ts";
 import { asUser } from "../../system/process-credentials.ts";

@@ -1,12 +1,11 @@
 import { RemoteError } from "../../protocol/errors.ts";
 import { type FrameStream, frameTypes } from "../../protocol/frame.ts";
-import {
-  encodeJson,
-  sendError,
-  type SessionAttachRequest,
-  type SessionOpenRequest,
-  type SessionReply,
-} from "../../protocol/message.ts";
+import { encodeJson, sendError } from "../../protocol/message.ts";
+import type {
+  SessionAttachRequest,
+  SessionOpenRequest,
+  SessionReply,
+} from "../../protocol/session-message.ts";
 import type { SessionAttachment } from "../../protocol/session-server.ts";
 import type { TerminalSize } from "../../system/pty.ts";
 import { late, within } from "../../system/within.ts";

@@ -1,4 +1,4 @@
-import type { Exit, SessionList } from "../../protocol/message.ts";
+import type { Exit, SessionList } from "../../protocol/session-message.ts";
 import type { Session } from "./session.ts";
 
 /** A line of the list. */

@@ -1,4 +1,4 @@
-import type { SessionOpenRequest } from "../../protocol/message.ts";
+import type { SessionOpenRequest } from "../../protocol/session-message.ts";
 import { asUser } from "../../system/process-credentials.ts";
 import type { Account } from "./account.ts";
 import { hasLocale } from "./guest-locale.ts";

@@ -5,7 +5,7 @@ import type {
   SessionOpenRequest,
   SessionReply,
   SessionSignalRequest,
-} from "../../protocol/message.ts";
+} from "../../protocol/session-message.ts";
 import type { SessionState } from "../../protocol/session-server.ts";
 import type { TerminalSize } from "../../system/pty.ts";
 import type { ProcessEnd } from "../../system/reaper.ts";

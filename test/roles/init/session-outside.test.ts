@@ -1,16 +1,15 @@
 import { afterAll, beforeAll, expect, setDefaultTimeout, test } from "bun:test";
 import * as v from "valibot";
 import { FrameStream, frameTypes } from "../../../src/protocol/frame.ts";
+import { encodeJson, request } from "../../../src/protocol/message.ts";
 import {
-  encodeJson,
-  request,
   type SessionEnd,
   sessionEndSchema,
   type SessionList,
   type SessionRenameRequest,
   type SessionSignalRequest,
   type SessionWaitRequest,
-} from "../../../src/protocol/message.ts";
+} from "../../../src/protocol/session-message.ts";
 import { initLimits } from "../../../src/roles/init/limits.ts";
 import { rejection } from "../../support/rejection.ts";
 import { ask, codeOf, eventually } from "./ask.ts";

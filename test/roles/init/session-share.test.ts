@@ -1,6 +1,7 @@
 import { afterAll, beforeAll, expect, setDefaultTimeout, test } from "bun:test";
 import { FrameStream, frameTypes } from "../../../src/protocol/frame.ts";
-import { request, sessionReplySchema } from "../../../src/protocol/message.ts";
+import { request } from "../../../src/protocol/message.ts";
+import { sessionReplySchema } from "../../../src/protocol/session-message.ts";
 import { limits } from "../../../src/protocol/limits.ts";
 import { initLimits } from "../../../src/roles/init/limits.ts";
 import { codeOf, eventually } from "./ask.ts";
