@@ -17,6 +17,7 @@ interface Subject {
   readonly name: string;
   readonly relay: UdpRelay;
   readonly terminal: Watched;
+  readonly close?: () => void;
 }
 
 /** A program on a terminal, and when it last said something. */
@@ -82,10 +83,13 @@ async function mosh(): Promise<Subject | undefined> {
   const env = { PATH: process.env["PATH"] ?? "", LANG: "C.UTF-8", TERM: "xterm-256color" };
   const server = Bun.spawnSync(["mosh-server", "new", "-i", "127.0.0.1", "--", ...ticker], { env });
   const [, port, key] = /MOSH CONNECT (\d+) (\S+)/.exec(server.stdout.toString()) ?? [];
-  if (port === undefined || key === undefined) throw new Error(server.stderr.toString());
+  const [, pid] = /mosh-server detached, pid = (\d+)/.exec(server.stderr.toString()) ?? [];
+  if (port === undefined || key === undefined || Number(pid) <= 1 || pid === undefined)
+    throw new Error(server.stderr.toString());
   const relay = await UdpRelay.open({ host: "127.0.0.1", port: Number(port) }, { delayMs: 10 });
   const client = ["mosh-client", "127.0.0.1", String(relay.address.port)];
-  return { name: "mosh", relay, terminal: new Watched(client, { ...env, MOSH_KEY: key }) };
+  const terminal = new Watched(client, { ...env, MOSH_KEY: key });
+  return { name: "mosh", relay, terminal, close: () => process.kill(Number(pid), "SIGTERM") };
 }
 
 function median(values: readonly number[]): number {
@@ -109,8 +113,9 @@ for (const outageMs of outagesMs) {
     console.log(`${`${outageMs / 1000} s`.padEnd(6)}  ${name.padEnd(9)}  ${cells.join("  ")}`);
   }
 }
-for (const { terminal, relay } of subjects) {
+for (const { terminal, relay, close } of subjects) {
   terminal.close();
+  close?.();
   await relay[Symbol.asyncDispose]();
 }
 await vault.close();
