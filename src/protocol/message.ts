@@ -113,6 +113,13 @@ const provision = v.object({
   sha256: v.optional(sha256),
 });
 
+/** The reply comes from the process that serves the stream: file-message.ts. */
+const files = v.object({
+  type: v.literal("files"),
+  /** By name or number; root where absent. */
+  user: v.optional(text),
+});
+
 export const requestSchema = v.variant("type", [
   v.object({ type: v.literal("status") }),
   sessionOpen,
@@ -128,6 +135,7 @@ export const requestSchema = v.variant("type", [
   }),
   provision,
   v.object({ type: v.literal("provision-cancel"), id: name }),
+  files,
 ]);
 
 export type Request = v.InferOutput<typeof requestSchema>;
@@ -136,6 +144,7 @@ export type SessionAttachRequest = v.InferOutput<typeof sessionAttach>;
 export type SessionRenameRequest = v.InferOutput<typeof sessionRename>;
 export type SessionSignalRequest = v.InferOutput<typeof sessionSignal>;
 export type SessionWaitRequest = v.InferOutput<typeof sessionWait>;
+export type FilesRequest = v.InferOutput<typeof files>;
 export type ProvisionRequest = v.InferOutput<typeof provision>;
 
 /** Reply to `status`, and the parameters inside ACCEPT. */

@@ -31,6 +31,15 @@ export function asUser<Result>(credentials: Credentials, body: () => Result): Re
   }
 }
 
+/** This process is that user from here on, all of its threads, and cannot go back. */
+export function becomeUser({ uid, gid, groups }: Credentials): void {
+  const list = new Uint32Array(new ArrayBuffer(Math.max(4, groups.length * 4)));
+  list.set(groups);
+  check("setgroups", () => libc().setgroups(BigInt(groups.length), ptr(list)));
+  check("setresgid", () => libc().setresgid(gid, gid, gid));
+  check("setresuid", () => libc().setresuid(uid, uid, uid));
+}
+
 /** The saved user stays root until the new program runs, whose saved user is the effective one. */
 function setUser(uid: number): void {
   call("setresuid", uid, uid, 0);
@@ -75,5 +84,10 @@ function libc(): ReturnType<typeof openSyscall> {
 }
 
 function openSyscall() {
-  return openLibc({ syscall: { args: ["i64", "i64", "i64", "i64"], returns: "i64" } });
+  return openLibc({
+    syscall: { args: ["i64", "i64", "i64", "i64"], returns: "i64" },
+    setgroups: { args: ["u64", "ptr"], returns: "i32" },
+    setresgid: { args: ["u32", "u32", "u32"], returns: "i32" },
+    setresuid: { args: ["u32", "u32", "u32"], returns: "i32" },
+  });
 }

@@ -52,6 +52,11 @@ export class Namespaces {
     }
   }
 
+  /** For a process of ours that is to move in for good, see `moveIn`. They stay open here until `close`. */
+  get door(): Door {
+    return { mountFd: this.#shared[sharedKinds.indexOf("mnt")] ?? -1, rootFd: this.#rootFd };
+  }
+
   close(): void {
     for (const fd of [...this.#shared, this.#pid, this.#rootFd]) closeSync(fd);
   }
@@ -76,6 +81,26 @@ export function asFirstProcess<Result>(body: () => Result): Result {
 export function leaveSharedNamespaces(): void {
   const kinds = cloneNewMounts | cloneNewUts | cloneNewIpc | cloneNewControlGroups;
   check("unshare", () => libc().unshare(kinds));
+}
+
+/** By descriptor: the mount namespace of other processes, and the folder they have as their root. */
+export interface Door {
+  readonly mountFd: number;
+  readonly rootFd: number;
+}
+
+/**
+ * For a process with a task of its own: from here on the calling thread has the other's root folder
+ * and an empty network. Closes both descriptors: nothing that leads outside stays open. Bun's other
+ * threads stay outside, so whatever touches files there must be a synchronous call.
+ */
+export function moveIn(door: Door): void {
+  separateFolders();
+  check("unshare", () => libc().unshare(cloneNewNetwork));
+  enterAlone(door.mountFd);
+  enterRoot(door.rootFd);
+  closeSync(door.mountFd);
+  closeSync(door.rootFd);
 }
 
 const sharedKinds = ["uts", "ipc", "cgroup", "mnt"] as const;
@@ -168,6 +193,7 @@ const cloneNewMounts = 0x2_0000;
 const cloneNewControlGroups = 0x200_0000;
 const cloneNewUts = 0x400_0000;
 const cloneNewIpc = 0x800_0000;
+const cloneNewNetwork = 0x4000_0000;
 const cloneNewPid = 0x2000_0000;
 
 let opened: ReturnType<typeof openNamespaceCalls> | undefined;

@@ -47,6 +47,18 @@ export function dropFromBoundingSet(capabilities: readonly number[]): void {
   }
 }
 
+/** The calling thread can have no other capabilities than these any more, and no program it starts can gain any. */
+export function keepCapabilities(capabilities: readonly number[]): void {
+  check("prctl", () => libc().prctl(setNoNewPrivileges, 1n, 0n, 0n, 0n));
+  const kept = capabilities.reduce((mask, capability) => mask | (1 << capability), 0);
+  const header = new Uint32Array(new ArrayBuffer(8));
+  header[0] = capabilityVersion3;
+  // Effective, permitted, inheritable; then the same of the capabilities above 31.
+  const sets = new Uint32Array(new ArrayBuffer(24));
+  sets.set([kept, kept, 0]);
+  check("capset", () => libc().capset(ptr(header), ptr(sets)));
+}
+
 /** Signals ignored or blocked here would stay so in the program executed next. */
 export function resetSignals(): void {
   for (let signal = 1; signal <= signalMax; signal++) {
@@ -105,6 +117,8 @@ const nonBlocking = 0o4000;
 const setParentDeathSignal = 1;
 const setDumpable = 4;
 const dropBounding = 24;
+const setNoNewPrivileges = 38;
+const capabilityVersion3 = 0x2008_0522;
 const coreLimit = 4;
 const signalMax = 64;
 const setMask = 2;
@@ -121,6 +135,7 @@ function openProcessCalls() {
   return openLibc({
     execve: { args: ["ptr", "ptr", "ptr"], returns: "i32" },
     prctl: { args: ["i32", "u64", "u64", "u64", "u64"], returns: "i32" },
+    capset: { args: ["ptr", "ptr"], returns: "i32" },
     getrlimit: { args: ["i32", "ptr"], returns: "i32" },
     setrlimit: { args: ["i32", "ptr"], returns: "i32" },
     signal: { args: ["i32", "ptr"], returns: "ptr" },

@@ -230,6 +230,7 @@ export class TestVault {
       case "session-rename":
       case "session-signal":
       case "session-wait":
+      case "files":
         throw new RemoteError("unsupported", `${request.type} is not played here`);
       case "forward":
         return this.#forward(frames, request.host, request.port);

@@ -4,6 +4,7 @@ import { limits } from "../../protocol/limits.ts";
 import type { SessionOpenRequest } from "../../protocol/message.ts";
 import type { Log } from "../../system/log.ts";
 import { ChildReaper } from "../../system/reaper.ts";
+import { GuestProcesses } from "./guest-processes.ts";
 import type { InitOptions } from "./options.ts";
 import { OutOfMemory } from "./out-of-memory.ts";
 import { type SessionProcess, startSession } from "./session-process.ts";
@@ -14,6 +15,7 @@ import { Workload } from "./workload.ts";
 export interface Guest {
   readonly workload: Workload;
   readonly sessions: SessionTable;
+  readonly processes: GuestProcesses;
   /** Resolves when somebody inside switches the machine off. */
   readonly poweredOff: Promise<"power-off">;
   /** When nothing of it runs any more. */
@@ -41,12 +43,16 @@ export function assembleGuest(options: InitOptions, context: Context, log: Log):
     wallMs: context.wallMs,
     monotonicMs: context.monotonicMs,
   });
+  const processes = new GuestProcesses(() => workload.running, reaper);
   workload.onStopping(() => sessions.hangUpAll());
+  workload.onStopping(() => processes.killAll());
   return {
     workload,
     sessions,
+    processes,
     poweredOff: powerOff.promise,
     close: () => {
+      processes.killAll();
       memory.stop();
       sessions.close();
     },

@@ -23,6 +23,15 @@ function protectFromWorkload(log: Log): void {
   attempt("out-of-memory score", log, () => writeFileSync("/proc/self/oom_score_adj", "-900"));
 }
 
+/** When memory runs out the kernel ends this child rather than us, from whom it inherited protection. */
+export function makeExpendable(pid: number): void {
+  try {
+    writeFileSync(`/proc/${pid}/oom_score_adj`, "0");
+  } catch {
+    // It has ended already, or we were not protected ourselves.
+  }
+}
+
 function attempt(what: string, log: Log, protect: () => void): void {
   try {
     protect();

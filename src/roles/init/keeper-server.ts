@@ -5,6 +5,7 @@ import { FrameStream, frameTypes } from "../../protocol/frame.ts";
 import {
   decodeRequest,
   encodeJson,
+  type FilesRequest,
   type ProvisionRequest,
   type Request,
   sendError,
@@ -24,6 +25,8 @@ export interface KeeperServices {
   readonly sessions: SessionTable;
   /** Serves the stream after the request, reply included. */
   readonly provision: (frames: FrameStream, request: ProvisionRequest) => Promise<void>;
+  /** Serves the stream after the request, reply included. */
+  readonly files: (stream: ByteStream, request: FilesRequest) => Promise<void>;
   /** Whether it could still be cancelled. */
   readonly cancelProvision: (id: string) => Promise<boolean>;
   readonly log: Log;
@@ -87,6 +90,10 @@ async function answer(frames: FrameStream, services: KeeperServices): Promise<vo
     case "session-attach":
       await services.workloadSettled();
       await serveSession(frames, request, services.sessions);
+      return;
+    case "files":
+      await services.workloadSettled();
+      await services.files(frames.release(), request);
       return;
     case "provision":
       await services.provision(frames, request);

@@ -62,6 +62,8 @@ export async function runKeeper(options: InitOptions, context: Context, log: Log
         workloadSettled: async () => workload.settled(),
         sessions,
         provision: async (frames, request) => provisioning.serve(frames, request),
+        files: async (stream, { user }) =>
+          guest.processes.serve(stream, { program: "files", user: user ?? "root" }),
         cancelProvision: async (id) => provisioning.cancel(id),
         log,
       }),

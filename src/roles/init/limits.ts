@@ -87,6 +87,13 @@ export const initLimits = {
   accountFileBytesMax: 1024 * 1024,
   accountLinesMax: 20_000,
 
+  /** Processes of ours inside the guest's root, each for one stream of a client. */
+  guestProcessesMax: 16,
+  /** What such a process is told of memory: its collector runs before garbage grows beyond. */
+  guestProcessHeapBytes: 128 * 1024 * 1024,
+  /** From the end of its stream to SIGKILL. */
+  guestProcessEndMs: 5000,
+
   /** A new root filesystem whose init ends within this time after its start gives way to the one before. */
   probationMs: 30_000,
   /** How so many provisionings ended is remembered, for clients that lost their link just then. */

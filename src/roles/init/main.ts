@@ -18,6 +18,10 @@ export async function main(argv: readonly string[], context: Context): Promise<n
     const unpack = await import("./provision/unpack.ts");
     return unpack.main(words, context);
   }
+  if (role === "files") {
+    const { serveFiles } = await import("./files/files-process.ts");
+    return serveFiles(words[0] ?? "");
+  }
   if (role === "link") {
     const { runLink } = await import("./link.ts");
     return runLink(words[0] ?? "", context, logTo(context, "link"));

@@ -1,4 +1,4 @@
-import { closeSync, fchownSync, readFileSync, writeFileSync } from "node:fs";
+import { closeSync, fchownSync, readFileSync } from "node:fs";
 import { RemoteError } from "../../protocol/errors.ts";
 import type { SessionOpenRequest } from "../../protocol/message.ts";
 import { SystemError } from "../../system/libc.ts";
@@ -21,6 +21,7 @@ import {
 } from "../../system/pty.ts";
 import type { ChildReaper, ProcessEnd } from "../../system/reaper.ts";
 import { type Account, findAccount } from "./account.ts";
+import { makeExpendable } from "./keeper-protection.ts";
 import { resolveCommand, type SessionCommand } from "./session-command.ts";
 import type { WorkloadProcess } from "./workload-process.ts";
 
@@ -161,15 +162,6 @@ function pidInside(pid: number): number | undefined {
     return Number(/^NSpid:.*?(\d+)$/m.exec(status)?.[1]) || undefined;
   } catch {
     return undefined;
-  }
-}
-
-/** When memory runs out the kernel ends this rather than us, from whom it inherited protection. */
-function makeExpendable(pid: number): void {
-  try {
-    writeFileSync(`/proc/${pid}/oom_score_adj`, "0");
-  } catch {
-    // It has ended already, or we were not protected ourselves.
   }
 }
 

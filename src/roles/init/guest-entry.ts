@@ -1,0 +1,49 @@
+import { closeSync, writeSync } from "node:fs";
+import * as v from "valibot";
+import { dieWithParent, forbidInspection, keepCapabilities } from "../../system/process.ts";
+import { becomeUser } from "../../system/process-credentials.ts";
+import { moveIn } from "../../system/process-namespace.ts";
+
+const id = v.pipe(v.number(), v.safeInteger(), v.minValue(0));
+
+const guestPlanSchema = v.object({
+  account: v.object({
+    name: v.string(),
+    uid: id,
+    gid: id,
+    groups: v.pipe(v.array(id), v.readonly()),
+    home: v.string(),
+    shell: v.string(),
+  }),
+});
+/** What the keeper tells a process of ours that is to work among the guest's files. */
+export type GuestPlan = v.InferOutput<typeof guestPlanSchema>;
+
+/**
+ * Moves this process into the guest for good, as the user of the plan. Its `/` is the guest's from
+ * here on, so no name and no link in there leads outside; it has no network and no way back. That
+ * holds for the thread that runs JavaScript: synchronous file system calls only, and nothing that is
+ * loaded later. Started by `startGuestProcess`, with the guest's descriptors as 3 and 4.
+ */
+export function enterGuest(plan: string): GuestPlan {
+  const parsed = v.parse(guestPlanSchema, JSON.parse(plan));
+  const { account } = parsed;
+  const keeperPid = process.ppid;
+  moveIn({ mountFd: 3, rootFd: 4 });
+  becomeUser(account);
+  keepCapabilities(account.uid === 0 ? fileCapabilities : []);
+  forbidInspection();
+  // After the change of user, which would undo it.
+  if (!dieWithParent(keeperPid)) throw new Error("The keeper is gone");
+  return parsed;
+}
+
+/** Owner, permissions and modes of any file: what root among files can do, and nothing else. */
+const fileCapabilities = [0, 1, 3, 4];
+
+/** Last words for the keeper, whose answer to the client is short. */
+export function complain(error: unknown): void {
+  const detail = error instanceof Error ? (error.stack ?? error.message) : String(error);
+  writeSync(2, `${JSON.stringify({ role: "guest-process", level: "error", detail })}\n`);
+  closeSync(1);
+}
