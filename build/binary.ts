@@ -20,6 +20,8 @@ export async function compileBinary(
     format: "esm",
     bytecode: true,
     sourcemap: "linked",
+    // ssh2 does without them, and looks for them in vain.
+    external: ["cpu-features", "./crypto/build/Release/sshcrypto.node"],
     plugins: [nativeQuic, noFailpoints, ofVersion(version)],
     throw: false,
   });

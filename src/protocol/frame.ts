@@ -47,6 +47,13 @@ export const frameTypes = {
   /** Server: JSON, see message.ts. */
   progress: 0x22,
   done: 0x23,
+
+  /** SSH, either end: `offset u64 | bytes`; the offset of the first byte in its direction. */
+  sshData: 0x50,
+  /** Either end: `offset u64`, taken up to here; the sender may forget what lies before. */
+  sshAck: 0x51,
+  /** Either end: `offset u64`, the total length of its direction. */
+  sshEnd: 0x52,
 } as const;
 
 export type FrameType = (typeof frameTypes)[keyof typeof frameTypes];
@@ -70,6 +77,9 @@ const payloadBytesMax: ReadonlyMap<number, number> = new Map<number, number>([
   [frameTypes.dataEnd, 0],
   [frameTypes.progress, limits.controlBytesMax],
   [frameTypes.done, limits.replyBytesMax],
+  [frameTypes.sshData, limits.dataBytesMax + 8],
+  [frameTypes.sshAck, 8],
+  [frameTypes.sshEnd, 8],
 ]);
 
 const headerBytes = 5;

@@ -53,6 +53,10 @@ export const limits = {
   /** Clients whose stdin position a session remembers; beyond it the one longest away is forgotten. */
   inputsMax: 16,
 
+  /** A resumable stream: sent but not yet taken by the other end, which is what each end keeps for resending. */
+  resumableWindowBytes: 2 * 1024 * 1024,
+  resumableAckBytes: 256 * 1024,
+
   /** An absolute offset must stay exact in a JavaScript number. */
   offsetMax: Number.MAX_SAFE_INTEGER,
 } as const;

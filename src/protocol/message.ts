@@ -61,6 +61,8 @@ const sessionOpen = v.object({
   user: v.optional(text),
   context: v.optional(note),
   timeout_ms: v.optional(durationMs),
+  /** A line for the user's login shell (`-c`), instead of `argv`. */
+  command: v.optional(text),
 });
 
 const sessionAttach = v.object({
@@ -120,6 +122,14 @@ const files = v.object({
   user: v.optional(text),
 });
 
+const ssh = v.object({
+  type: v.literal("ssh"),
+  /** Chosen by the client, random: asking again with the same id goes on with the same connection. */
+  id: name,
+  /** What this client has of the server's bytes; above 0 only for a connection that was there before. */
+  received: offset,
+});
+
 export const requestSchema = v.variant("type", [
   v.object({ type: v.literal("status") }),
   sessionOpen,
@@ -136,6 +146,10 @@ export const requestSchema = v.variant("type", [
   provision,
   v.object({ type: v.literal("provision-cancel"), id: name }),
   files,
+  ssh,
+  /** As `files`, but what follows is SFTP, without frames; there is no reply before it. */
+  v.object({ type: v.literal("sftp"), user: v.optional(text) }),
+  v.object({ type: v.literal("workload") }),
 ]);
 
 export type Request = v.InferOutput<typeof requestSchema>;
@@ -144,6 +158,7 @@ export type SessionAttachRequest = v.InferOutput<typeof sessionAttach>;
 export type SessionRenameRequest = v.InferOutput<typeof sessionRename>;
 export type SessionSignalRequest = v.InferOutput<typeof sessionSignal>;
 export type SessionWaitRequest = v.InferOutput<typeof sessionWait>;
+export type SshRequest = v.InferOutput<typeof ssh>;
 export type FilesRequest = v.InferOutput<typeof files>;
 export type ProvisionRequest = v.InferOutput<typeof provision>;
 
@@ -231,6 +246,20 @@ export const sessionListSchema = v.object({
   ),
 });
 export type SessionList = v.InferOutput<typeof sessionListSchema>;
+
+/** Reply to `ssh`. */
+export const sshReplySchema = v.object({
+  /** As a line of a known_hosts file has it after the name; what proves it is the login, not this text. */
+  host_key: text,
+  /** False when the connection was there before. */
+  created: v.boolean(),
+  /** What the server has of the client's bytes: the client sends from there. */
+  received: offset,
+});
+export type SshReply = v.InferOutput<typeof sshReplySchema>;
+
+/** Reply to `workload`: PID 1 of what runs here, by its number outside; null while nothing does. */
+export const workloadReplySchema = v.object({ pid: v.nullable(v.number()) });
 
 /** Reply to `provision`. */
 export const provisionReplySchema = v.object({

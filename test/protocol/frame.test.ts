@@ -37,6 +37,9 @@ const payloadMax: Record<FrameType, number> = {
   [frameTypes.dataEnd]: 0,
   [frameTypes.progress]: limits.controlBytesMax,
   [frameTypes.done]: limits.replyBytesMax,
+  [frameTypes.sshData]: limits.dataBytesMax + 8,
+  [frameTypes.sshAck]: 8,
+  [frameTypes.sshEnd]: 8,
 };
 
 test.each(readVectors("frame.txt"))("vector: $name", async ({ bytes, refused = "" }) => {

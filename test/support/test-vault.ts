@@ -231,6 +231,9 @@ export class TestVault {
       case "session-signal":
       case "session-wait":
       case "files":
+      case "sftp":
+      case "ssh":
+      case "workload":
         throw new RemoteError("unsupported", `${request.type} is not played here`);
       case "forward":
         return this.#forward(frames, request.host, request.port);

@@ -7,6 +7,7 @@ import { exec } from "./exec.ts";
 import { explain } from "./explain.ts";
 import { listExec } from "./list-exec.ts";
 import { provisionCommand } from "./provision-command.ts";
+import { sshProxy } from "./ssh-proxy.ts";
 import { topics } from "./topics.ts";
 
 /** Exported for the documentation's test. */
@@ -20,6 +21,7 @@ export const program: Program = {
     listExec,
     provisionCommand,
     build,
+    sshProxy,
     explain,
   ],
   topics,

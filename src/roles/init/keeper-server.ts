@@ -27,6 +27,14 @@ export interface KeeperServices {
   readonly provision: (frames: FrameStream, request: ProvisionRequest) => Promise<void>;
   /** Serves the stream after the request, reply included. */
   readonly files: (stream: ByteStream, request: FilesRequest) => Promise<void>;
+  /** As `files`, but SFTP. */
+  readonly sftp: (
+    stream: ByteStream,
+    request: { readonly user?: string | undefined },
+  ) => Promise<void>;
+  /** Resolves once the process that speaks SSH listens. */
+  readonly sshUp: () => Promise<void>;
+  readonly workloadPid: () => number | null;
   /** Whether it could still be cancelled. */
   readonly cancelProvision: (id: string) => Promise<boolean>;
   readonly log: Log;
@@ -94,6 +102,19 @@ async function answer(frames: FrameStream, services: KeeperServices): Promise<vo
     case "files":
       await services.workloadSettled();
       await services.files(frames.release(), request);
+      return;
+    case "sftp":
+      await services.workloadSettled();
+      await services.sftp(frames.release(), request);
+      return;
+    case "ssh":
+      // From the link, which takes the client there itself.
+      await services.sshUp();
+      await reply(frames, encodeJson({}));
+      return;
+    case "workload":
+      await services.workloadSettled();
+      await reply(frames, encodeJson({ pid: services.workloadPid() }));
       return;
     case "provision":
       await services.provision(frames, request);

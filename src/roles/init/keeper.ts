@@ -20,9 +20,12 @@ import { LinkSupervisor } from "./link-supervisor.ts";
 import { LiveRootfs } from "./live-rootfs.ts";
 import type { InitOptions } from "./options.ts";
 import { markProven } from "./provision/provision.ts";
+import { dataLayout } from "./provision/data-layout.ts";
 import { repairAtBoot } from "./provision/repair.ts";
 import { Provisioning } from "./provisioning.ts";
 import { type Secrets, takeSecrets } from "./secrets.ts";
+import { type SshPlan, sshSocketIn } from "./ssh/ssh-plan.ts";
+import { SshSupervisor } from "./ssh/ssh-supervisor.ts";
 
 /** The machine's boot, top to bottom, and its end. */
 export async function runKeeper(options: InitOptions, context: Context, log: Log): Promise<number> {
@@ -41,6 +44,7 @@ export async function runKeeper(options: InitOptions, context: Context, log: Log
   const firewall = await raiseFirewall(options, log);
   const keeperSocket = prepareSocket(options.runDir);
   const link = superviseLink(options, keeperSocket, secrets, log);
+  const ssh = superviseSsh(options, keeperSocket, log);
   const guest = assembleGuest(options, context, log);
   const { workload, sessions } = guest;
   const onProven = (): void => void markProven(dataDir, log);
@@ -53,6 +57,7 @@ export async function runKeeper(options: InitOptions, context: Context, log: Log
     ...firewall.status,
     ...admission,
   });
+  workload.onStopping(() => ssh.workloadStops());
   const provisioning = new Provisioning({ dataDir, live, status, log });
   const server = listenUnix(keeperSocket, {
     connectionsMax: initLimits.keeperConnectionsMax,
@@ -64,6 +69,10 @@ export async function runKeeper(options: InitOptions, context: Context, log: Log
         provision: async (frames, request) => provisioning.serve(frames, request),
         files: async (stream, { user }) =>
           guest.processes.serve(stream, { program: "files", user: user ?? "root" }),
+        sftp: async (stream, { user }) =>
+          guest.processes.serve(stream, { program: "sftp", user: user ?? "root" }),
+        sshUp: async () => ssh.up(),
+        workloadPid: () => workload.pid,
         cancelProvision: async (id) => provisioning.cancel(id),
         log,
       }),
@@ -81,7 +90,7 @@ export async function runKeeper(options: InitOptions, context: Context, log: Log
   log("info", "stopping", { reason });
   provisioning.close();
   live.close();
-  await Promise.all([link.stop(), workload.close()]);
+  await Promise.all([link.stop(), ssh.stop(), workload.close()]);
   await firewall.lower();
   server.close();
   guest.close();
@@ -134,6 +143,18 @@ function superviseLink(
     programOnDisk: linkProgram === undefined ? programOnDisk : [linkProgram],
     log,
   });
+}
+
+function superviseSsh(options: InitOptions, keeperSocket: string, log: Log): SshSupervisor {
+  const { dataDir, runDir, logLevel } = options;
+  const plan: SshPlan = {
+    keeperPid: process.pid,
+    keeperSocket,
+    sshSocket: sshSocketIn(runDir),
+    hostKey: dataLayout(dataDir).sshHostKey,
+    logLevel,
+  };
+  return new SshSupervisor(plan, log);
 }
 
 function versions(

@@ -1,14 +1,17 @@
+import { dirname } from "node:path";
+import * as v from "valibot";
 import type { ByteStream } from "../../protocol/byte-stream.ts";
 import { StreamError } from "../../protocol/byte-stream.ts";
 import { RemoteError, WireError } from "../../protocol/errors.ts";
 import { encodeFrame, type Frame, FrameStream, frameTypes } from "../../protocol/frame.ts";
-import { decodeRequest, encodeJson, sendError } from "../../protocol/message.ts";
+import { decodeRequest, encodeJson, request, sendError } from "../../protocol/message.ts";
 import type { Connection } from "../../quic/connection.ts";
 import type { Log } from "../../system/log.ts";
 import { splice } from "../../system/splice.ts";
 import { connectTcp, connectUnix, SocketError } from "../../system/tcp-stream.ts";
 import { late, within } from "../../system/within.ts";
 import { initLimits } from "./limits.ts";
+import { sshSocketIn } from "./ssh/ssh-plan.ts";
 
 /** Streams of authenticated clients: forwards end here, all else goes to the keeper untouched. */
 export class LinkStreams {
@@ -60,6 +63,10 @@ export class LinkStreams {
       await stream.end();
       return;
     }
+    if (isSsh(first)) {
+      await this.#passToSsh(frames, first);
+      return;
+    }
     const target = forwardTarget(first);
     if (target !== undefined) {
       await this.#forward(frames, target);
@@ -69,17 +76,29 @@ export class LinkStreams {
   }
 
   /** The keeper would just hang up on one too many: said here, it reaches the client. */
-  async #passOn(frames: FrameStream, first: Frame): Promise<void> {
+  async #passOn(
+    frames: FrameStream,
+    first: Frame,
+    socket: string = this.#keeperSocket,
+  ): Promise<void> {
     if (this.#keeperStreams >= initLimits.keeperStreamsMax)
       throw new RemoteError("limit", `${initLimits.keeperStreamsMax} requests are open`);
     this.#keeperStreams += 1;
     try {
-      const keeper = await connectUnix(this.#keeperSocket, initLimits.keeperConnectMs);
+      const keeper = await connectUnix(socket, initLimits.keeperConnectMs);
       await keeper.write(encodeFrame(first.type, first.payload));
       await splice(frames.release(), keeper);
     } finally {
       this.#keeperStreams -= 1;
     }
+  }
+
+  /** The keeper starts that process when it is needed; its bytes do not go through the keeper. */
+  async #passToSsh(frames: FrameStream, first: Frame): Promise<void> {
+    const asking = await connectUnix(this.#keeperSocket, initLimits.keeperConnectMs);
+    await request(new FrameStream(asking), decodeRequest(first), v.object({}));
+    await asking.end();
+    await this.#passOn(frames, first, sshSocketIn(dirname(this.#keeperSocket)));
   }
 
   async #forward(frames: FrameStream, target: ForwardTarget): Promise<void> {
@@ -99,6 +118,10 @@ export class LinkStreams {
 interface ForwardTarget {
   readonly host: string;
   readonly port: number;
+}
+
+function isSsh(frame: Frame): boolean {
+  return frame.type === frameTypes.request && decodeRequest(frame).type === "ssh";
 }
 
 /** Undefined for what the keeper is to judge, broken requests included. */

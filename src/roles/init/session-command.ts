@@ -24,8 +24,11 @@ export function resolveCommand(request: SessionOpenRequest, account: Account): S
   const [word, ...words] = request.argv ?? [];
   if (word === undefined) {
     const shell = isExecutableFile(account.shell) ? account.shell : "/bin/sh";
+    const path = findProgram(shell, env, cwd);
+    if (request.command !== undefined)
+      return { path, argv: [basename(shell), "-c", request.command], env, cwd };
     // The dash makes it a login shell.
-    return { path: findProgram(shell, env, cwd), argv: [`-${basename(shell)}`], env, cwd };
+    return { path, argv: [`-${basename(shell)}`], env, cwd };
   }
   return { path: findProgram(word, env, cwd), argv: [word, ...words], env, cwd };
 }
