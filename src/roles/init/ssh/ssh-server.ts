@@ -77,7 +77,7 @@ export class SshServer {
   }
 
   #serveUser(client: Connection, transport: SshTransport, account: Account): void {
-    const { guest, keeperSocket } = this.#options;
+    const { guest, keeperSocket, log } = this.#options;
     const forwards = new SshForwards({ client, transport, guest, account });
     const openAgent: AgentOpener = () =>
       new Promise((resolve) => {
@@ -95,6 +95,7 @@ export class SshServer {
       transport,
       account,
       keeperSocket,
+      log,
       agents: this.#agents,
       forwardAgent,
     };

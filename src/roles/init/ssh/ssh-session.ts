@@ -3,6 +3,7 @@ import * as v from "valibot";
 import { RemoteError } from "../../../protocol/errors.ts";
 import { FrameStream } from "../../../protocol/frame.ts";
 import { type Exit, request, type SessionOpenRequest } from "../../../protocol/message.ts";
+import type { Log } from "../../../system/log.ts";
 import { splice } from "../../../system/splice.ts";
 import { connectUnix } from "../../../system/tcp-stream.ts";
 import { within } from "../../../system/within.ts";
@@ -22,6 +23,7 @@ export interface SshSessionParts {
   readonly account: Account;
   readonly keeperSocket: string;
   readonly agents: AgentSockets;
+  readonly log: Log;
   /** Offers the client's agent to the guest; resolves with the path of its socket, or with nothing. */
   readonly forwardAgent: () => Promise<string | undefined>;
 }
@@ -77,7 +79,7 @@ export class SshSession {
       const exit = await run.run(await this.#openRequest(wish));
       if (exit !== undefined) tell(channel, exit);
     } catch (error) {
-      const { message, code } = excuse(error);
+      const { message, code } = this.#excuse(error);
       await within(stream.writeError(new TextEncoder().encode(message)), sshLimits.closingMs).catch(
         () => undefined,
       );
@@ -108,6 +110,21 @@ export class SshSession {
     };
   }
 
+  /** As a shell tells it: what is wrong on stderr, and why in the status. */
+  #excuse(error: unknown): { readonly message: string; readonly code: number } {
+    if (!(error instanceof RemoteError)) {
+      const detail = error instanceof Error ? error.stack : String(error);
+      this.#parts.log("error", "ssh-session-failed", { detail });
+      return {
+        message: "fly-vault: the machine could not do this; its log says why\r\n",
+        code: 255,
+      };
+    }
+    const hint = error.hint === undefined ? "" : ` (${error.hint})`;
+    const message = `fly-vault: ${error.message}${hint}\r\n`;
+    return { message, code: exitCodes[error.code] ?? 255 };
+  }
+
   async #serveFiles(channel: ServerChannel): Promise<void> {
     const { keeperSocket, account, transport } = this.#parts;
     const stream = new ChannelStream(channel, transport);
@@ -119,7 +136,7 @@ export class SshSession {
       await served;
       channel.exit(0);
     } catch (error) {
-      const { message, code } = excuse(error);
+      const { message, code } = this.#excuse(error);
       await stream.writeError(new TextEncoder().encode(message)).catch(() => undefined);
       channel.exit(code);
     }
@@ -136,17 +153,6 @@ const connectionVariables = {
 function tell(channel: ServerChannel, exit: Exit): void {
   if ("code" in exit) channel.exit(exit.code);
   else channel.exit(signalName(exit.signal), false, exit.out_of_memory ? "out of memory" : "");
-}
-
-/** As a shell tells it: what is wrong on stderr, and why in the status. */
-function excuse(error: unknown): { readonly message: string; readonly code: number } {
-  if (!(error instanceof RemoteError))
-    return { message: "fly-vault: the machine could not do this\r\n", code: 255 };
-  const hint = error.hint === undefined ? "" : ` (${error.hint})`;
-  return {
-    message: `fly-vault: ${error.message}${hint}\r\n`,
-    code: exitCodes[error.code] ?? 255,
-  };
 }
 
 const exitCodes: Readonly<Record<string, number>> = {

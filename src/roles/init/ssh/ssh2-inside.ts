@@ -30,8 +30,8 @@ interface RawChannel {
 }
 
 interface RawProtocol {
-  channelData(id: number, bytes: Uint8Array): void;
-  channelExtData(id: number, bytes: Uint8Array, type: number): void;
+  channelData(id: number, bytes: Buffer): void;
+  channelExtData(id: number, bytes: Buffer, type: number): void;
   openssh_authAgent(id: number, window: number, packetBytes: number): void;
 }
 
@@ -45,7 +45,7 @@ export function insideOf(channel: ServerChannel): ChannelInside {
     send: (bytes, kind) => {
       const count = Math.min(bytes.length, outgoing.window, outgoing.packetSize);
       if (count === 0) return 0;
-      const slice = bytes.subarray(0, count);
+      const slice = Buffer.from(bytes.buffer, bytes.byteOffset, count);
       if (kind === "data") client._protocol.channelData(outgoing.id, slice);
       else client._protocol.channelExtData(outgoing.id, slice, extendedStderr);
       outgoing.window -= count;
