@@ -22,6 +22,10 @@ export async function main(argv: readonly string[], context: Context): Promise<n
     const { serveFiles } = await import("./files/files-process.ts");
     return serveFiles(words[0] ?? "");
   }
+  if (role === "sftp") {
+    const { serveSftp } = await import("./sftp/sftp-process.ts");
+    return serveSftp(words[0] ?? "");
+  }
   if (role === "ssh") {
     const { runSsh } = await import("./ssh/ssh-process.ts");
     return runSsh(words[0] ?? "", context, logTo(context, "ssh"));

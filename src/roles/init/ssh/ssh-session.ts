@@ -1,5 +1,6 @@
 import type { Connection, PseudoTtyInfo, ServerChannel, Session } from "ssh2";
 import * as v from "valibot";
+import type { ByteStream } from "../../../protocol/byte-stream.ts";
 import { RemoteError } from "../../../protocol/errors.ts";
 import { FrameStream } from "../../../protocol/frame.ts";
 import { type Exit, request, type SessionOpenRequest } from "../../../protocol/message.ts";
@@ -131,10 +132,8 @@ export class SshSession {
     try {
       const frames = new FrameStream(await connectUnix(keeperSocket, initLimits.keeperConnectMs));
       await request(frames, { type: "sftp", user: account.name }, v.object({}));
-      const served = splice(stream, frames.release());
       void stream.closed.then(() => frames.stream.abort(0));
-      await served;
-      channel.exit(0);
+      await splice(endingWell(stream, channel), frames.release());
     } catch (error) {
       const { message, code } = this.#excuse(error);
       await stream.writeError(new TextEncoder().encode(message)).catch(() => undefined);
@@ -142,6 +141,19 @@ export class SshSession {
     }
     await stream.close();
   }
+}
+
+/** Its end of output comes with a status, which has to be said before. */
+function endingWell(stream: ChannelStream, channel: ServerChannel): ByteStream {
+  return {
+    read: () => stream.read(),
+    write: (bytes) => stream.write(bytes),
+    end: () => {
+      channel.exit(0);
+      return stream.end();
+    },
+    abort: (code) => stream.abort(code),
+  };
 }
 
 /** Programs look for these to know that they are run from afar; the addresses mean nothing here. */
