@@ -23,6 +23,8 @@ export class SshTunnel {
   readonly #stream = new ResumableStream();
   readonly #toSend = new Wakeup();
   readonly #room = new Wakeup();
+  /** Of several that are on their way out only this one may change the stream. */
+  #current: FrameStream | undefined;
   #begun = false;
   #serverEnded = false;
 
@@ -50,9 +52,11 @@ export class SshTunnel {
         this.#feed().catch(fail);
       }
       this.#toSend.call();
+      this.#current = frames;
       await Promise.all([this.#send(frames), this.#receive(frames)]);
     } catch (error) {
       frames.stream.abort(0);
+      this.#current = undefined;
       // A sender that waits would take the next one's turn.
       this.#toSend.call();
       throw error;
@@ -86,7 +90,7 @@ export class SshTunnel {
   }
 
   async #send(frames: FrameStream): Promise<void> {
-    for (;;) {
+    while (this.#current === frames) {
       const frame = this.#stream.poll();
       if (frame !== undefined) await frames.writeEncoded(frame);
       else if (this.#serverEnded) return frames.stream.end();
@@ -101,6 +105,8 @@ export class SshTunnel {
         if (this.#serverEnded) return;
         throw new StreamError("connection-lost", "The SSH stream ended");
       }
+      // What had come before the other half failed: the machine is asked for it once more.
+      if (this.#current !== frames) return;
       const event = this.#stream.receive(frame);
       if (event.kind === "data") {
         await this.#io.output(event.bytes);

@@ -49,7 +49,7 @@ export class SshServer {
 
   #serve(client: Connection, transport: SshTransport): void {
     const { log } = this.#options;
-    client.on("error", (error) => log("debug", "ssh-client", { because: error.message }));
+    client.on("error", (error) => log("info", "ssh-client", { because: error.message }));
     client.on("authentication", (context) => {
       void this.#letIn(context, (account) => {
         client.on("ready", () => {
