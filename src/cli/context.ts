@@ -4,6 +4,8 @@ export interface Context {
   readonly stdin: InputStream;
   readonly stdout: OutputStream;
   readonly stderr: OutputStream;
+  /** The current folder; absent: the process's. */
+  readonly cwd?: string;
   /** Monotonic milliseconds. */
   readonly monotonicMs: () => number;
   /** Wall clock, milliseconds since 1970. */

@@ -45,6 +45,26 @@ export const explanations: Readonly<Record<FailureCode, Explanation>> = {
     remedy:
       "First match wins: --token-file, FLY_VAULT_TOKEN_FILE, FLY_VAULT_TOKEN, token = { file = … } or { command = […] }, access_token.",
   },
+  "FV-CFG-009": {
+    meaning: "The configuration has a vault of the name that was to be added. Nothing was changed.",
+    remedy:
+      "Give another name: `fly-vault add NAME`. `fly-vault vault rm NAME` takes the old one out.",
+  },
+  "FV-CFG-010": {
+    meaning:
+      "A .fly-vault.toml comes with a project, so it may choose among your vaults and add forwards and variables, and nothing else: no address, token, attestation or command.",
+    remedy: "Take the key out, or write it into your own configuration (`fly-vault config path`).",
+  },
+  "FV-CFG-011": {
+    meaning:
+      "What was read is no invite (one line that starts with fly-vault://), was cut short or changed on the way, or is of a version that this program does not know.",
+    remedy: "Copy the whole line again, or ask for it again. Nothing was changed.",
+  },
+  "FV-CFG-012": {
+    meaning:
+      "The file is changed in place, so that comments and order stay. Either another run holds its lock, or the vault is written in a shape (an inline table, say) that cannot be changed that way.",
+    remedy: "Wait for the other run, or edit the file; `fly-vault config path` names it.",
+  },
   "FV-CLI-001": {
     meaning: "The words of the command line do not fit the command.",
     remedy: "`COMMAND --help` shows what it takes. Nothing was done.",
@@ -113,6 +133,17 @@ export const explanations: Readonly<Record<FailureCode, Explanation>> = {
   "FV-ATT-009": {
     meaning: "The machine runs an image whose digest is not among those you allow.",
     remedy: "If you updated the image, put its new digest on the list.",
+  },
+  "FV-ATT-010": {
+    meaning:
+      "The vault has pin_image, and the machine runs another image than the one that was seen first. Nothing derived from the token was sent.",
+    remedy:
+      "Ask whoever runs the machine whether its image was updated. If it was, `fly-vault trust VAULT` shows both and remembers the new one.",
+  },
+  "FV-ATT-011": {
+    meaning:
+      "The machine is the right one, but its init is older than attest.min_init_version of the vault says.",
+    remedy: "Have the machine updated, or lower min_init_version in the configuration.",
   },
   "FV-AUTH-001": {
     meaning: "The machine was attested, but it knows another access token than yours.",

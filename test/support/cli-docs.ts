@@ -12,7 +12,7 @@ type Main = (argv: readonly string[], context: Context) => Promise<number>;
 
 /** docs/cli.md, from the same values that the programs parse and explain themselves by. */
 export async function cliDocs(): Promise<string> {
-  const topics = ["config", "environment", "escapes", "exit-codes"];
+  const topics = ["config", "environment", "trust", "escapes", "exit-codes"];
   const shown = await Promise.all(topics.map((topic) => help(client, ["help", topic])));
   const parts = [
     introduction,

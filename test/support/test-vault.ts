@@ -27,7 +27,7 @@ import { acceptLogin } from "../../src/roles/init/login.ts";
 import { LoginGate } from "../../src/roles/init/login-gate.ts";
 import { splice } from "../../src/system/splice.ts";
 import { connectTcp } from "../../src/system/tcp-stream.ts";
-import { issuerKey, OidcIssuer } from "./oidc-issuer.ts";
+import { issuerKey, type MachineClaims, OidcIssuer } from "./oidc-issuer.ts";
 import { TestSession } from "./test-session.ts";
 
 export const testToken = "correct horse battery staple";
@@ -68,6 +68,10 @@ export class TestVault {
   #endpoint: Endpoint;
   #connections: Connection[] = [];
   token = testToken;
+  /** Another machine, or another image of it, from the next connection on. */
+  machineId = machineId;
+  imageDigest = `sha256:${"9c1f".repeat(16)}`;
+  initVersion = "0.1.0";
 
   private constructor(folder: string, endpoint: Endpoint) {
     this.folder = folder;
@@ -165,12 +169,12 @@ export class TestVault {
   /** A gate of its own for each connection: tests log in more often than Fly would allow. */
   #gate(): LoginGate {
     return new LoginGate({
-      machine: { appName: app, machineId },
+      machine: { appName: app, machineId: this.machineId },
       keys: deriveLoginKeys(this.token, app),
       mint: async (audience) => {
         this.mints += 1;
         if (this.mints <= this.failingMints) throw new MintError("Fly answered 429");
-        return new TextEncoder().encode(this.issuer.sign(audience, { app, machineId }));
+        return new TextEncoder().encode(this.issuer.sign(audience, this.#claims));
       },
       status: () => this.status,
       monotonicMs: () => performance.now(),
@@ -179,11 +183,15 @@ export class TestVault {
     });
   }
 
+  get #claims(): MachineClaims {
+    return { app, machineId: this.machineId, imageDigest: this.imageDigest };
+  }
+
   get status(): Status {
     return {
       vm_state: this.vmState,
       runtime: "system-init",
-      init_version: "0.1.0",
+      init_version: this.initVersion,
       protocol_oldest: 1,
       protocol_newest: 1,
       ...(this.rootfsSha256 === undefined ? {} : { rootfs_sha256: this.rootfsSha256 }),

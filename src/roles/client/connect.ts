@@ -20,6 +20,7 @@ import {
   terminalSize,
 } from "./session-request.ts";
 import type { SessionPlan } from "./session-run.ts";
+import type { VaultConfig } from "./vault-config.ts";
 import { linkFlags, readVault, vaultPositional } from "./vault-link.ts";
 
 export const connect = defineCommand({
@@ -63,9 +64,9 @@ export const connect = defineCommand({
       if (!global.quiet) for (const line of forwards.lines) await context.stderr.write(`${line}\n`);
       if (flags["no-shell"]) return waitForever(link);
       started();
-      if (!context.stdin.isTty) return pipeShell(context, link, config.name);
+      if (!context.stdin.isTty) return pipeShell(context, link, config);
       const escapes = flags.escape !== "none";
-      console = new Console(context, link, mainSession(context), { forwards, escapes });
+      console = new Console(context, link, mainSession(context, config.env), { forwards, escapes });
       return consoleStatus(await console.run(), config.name, context);
     };
     try {
@@ -100,7 +101,7 @@ function forwardsOf(said: readonly string[], configured: readonly string[]): For
  * The shared shell: opened where none runs, else joined; the last try is for one that ends in
  * between. Not joined first, because a shell that has ended is still there to be read.
  */
-function mainSession(context: Context): SessionPlan {
+function mainSession(context: Context, projectEnv: VaultConfig["env"]): SessionPlan {
   const client = randomName(context);
   const size = terminalSize(context);
   const attach = attachRequest(mainName, client, size);
@@ -109,7 +110,7 @@ function mainSession(context: Context): SessionPlan {
     client,
     name: mainName,
     tty: true,
-    env: terminalEnv(context.env),
+    env: { ...terminalEnv(context.env), ...projectEnv },
     ...size,
   });
   return { client, first: [open, attach, open] };
@@ -129,9 +130,13 @@ async function consoleStatus(end: ConsoleEnd, vault: string, context: Context): 
   }
 }
 
-async function pipeShell(context: Context, link: AttestedLink, vault: string): Promise<number> {
+async function pipeShell(
+  context: Context,
+  link: AttestedLink,
+  { name: vault, env = {} }: Pick<VaultConfig, "name" | "env">,
+): Promise<number> {
   const client = randomName(context);
-  const open = openRequest({ id: randomName(context), client, tty: false });
+  const open = openRequest({ id: randomName(context), client, tty: false, env });
   const end = await new Pipe(context, link, { client, first: [open] }).run();
   switch (end.kind) {
     case "exit":

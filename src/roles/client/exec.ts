@@ -19,6 +19,7 @@ import {
   terminalSize,
 } from "./session-request.ts";
 import type { SessionPlan } from "./session-run.ts";
+import type { VaultConfig } from "./vault-config.ts";
 import { linkFlags, readVault, vaultPositional } from "./vault-link.ts";
 
 export const exec = defineCommand({
@@ -62,7 +63,7 @@ export const exec = defineCommand({
     let console: Console | undefined;
     const work = async ({ link, config, started }: VaultWork): Promise<number> => {
       started();
-      const plan = planOf(wishes, context);
+      const plan = planOf(wishes, context, config.env);
       if (!wishes.tty) return runPipe(context, link, plan, config.name);
       console = new Console(context, link, plan, { escapes: context.stdin.isTty });
       const end = await console.run();
@@ -113,14 +114,15 @@ function wishesOf(said: {
   return { ...said, argv: said.rest, tty: said.tty ?? false, timeoutMs };
 }
 
-function planOf(wishes: Wishes, context: Context): SessionPlan {
+function planOf(wishes: Wishes, context: Context, projectEnv: VaultConfig["env"]): SessionPlan {
   const client = randomName(context);
   const size = wishes.tty ? terminalSize(context) : undefined;
   const first: Request[] = [];
   if (wishes.argv.length === 0) {
     first.push(attachRequest(wishes.session ?? "", client, size));
   } else {
-    const env = { ...(wishes.tty ? terminalEnv(context.env) : {}), ...envOf(wishes.env, context) };
+    const terminal = wishes.tty ? terminalEnv(context.env) : {};
+    const env = { ...terminal, ...projectEnv, ...envOf(wishes.env, context) };
     first.push(
       openRequest({
         id: wishes.session ?? randomName(context),

@@ -2,6 +2,11 @@
 export const clientLimits = {
   configBytesMax: 1024 * 1024,
   namesListedMax: 10,
+  /** Folders looked into for a project file, from the current one upwards. */
+  projectFoldersMax: 64,
+  /** How long another run that is changing the configuration is waited for. */
+  configLockMs: 5000,
+  inviteBytesMax: 16 * 1024,
   tokenBytesMax: 4096,
   tokenCommandMs: 30_000,
 

@@ -8,6 +8,15 @@ import { explain } from "./explain.ts";
 import { listExec } from "./list-exec.ts";
 import { provisionCommand } from "./provision-command.ts";
 import { sshProxy } from "./ssh-proxy.ts";
+import { add } from "./vault-add.ts";
+import { configPathCommand, configShow } from "./config-show.ts";
+import { tokenRm, tokenSet } from "./token-set.ts";
+import { trust } from "./trust.ts";
+import { vaultLs } from "./vault-ls.ts";
+import { vaultRm } from "./vault-rm.ts";
+import { vaultShow } from "./vault-show.ts";
+import { vaultUse } from "./vault-use.ts";
+import { verify } from "./verify.ts";
 import { topics } from "./topics.ts";
 
 /** Exported for the documentation's test. */
@@ -22,6 +31,17 @@ export const program: Program = {
     provisionCommand,
     build,
     sshProxy,
+    add,
+    verify,
+    trust,
+    vaultLs,
+    vaultShow,
+    vaultUse,
+    vaultRm,
+    tokenSet,
+    tokenRm,
+    configShow,
+    configPathCommand,
     explain,
   ],
   topics,

@@ -22,6 +22,8 @@ export interface VaultWish {
   /** Absent: the machine is taken as it is, cold or not. */
   readonly ready?: Pick<ReadyOptions, "replaceWith">;
   readonly onState?: (state: LinkState) => void;
+  /** Never a link that another command left standing: what is shown must have been proven just now. */
+  readonly fresh?: true;
 }
 
 /** What the work of a command is given. */

@@ -7,12 +7,14 @@ import type { AttestedMachine } from "../../fly/attestation.ts";
 import { JwksCache } from "../../fly/jwks.ts";
 import type { Status } from "../../protocol/message.ts";
 import { readAccessToken } from "./access-token.ts";
+import { attestPolicy } from "./attest-policy.ts";
 import { KnownMachines } from "./known-machines.ts";
 import type { AttestedLink, LinkState } from "./attested-link.ts";
 import { Link, type OpenedConnection } from "./link.ts";
 import { type LoginOptions, performLogin } from "./login.ts";
 import { type TransportWish, transportWishes } from "./transport.ts";
-import { loadVault, type VaultConfig } from "./vault-config.ts";
+import { loadChosenVault } from "./vault-choice.ts";
+import type { VaultConfig } from "./vault-config.ts";
 import { VaultDialler } from "./vault-dialler.ts";
 
 /** Flags of every command that talks to a vault. */
@@ -54,7 +56,7 @@ export async function readVault(
 ): Promise<Vault> {
   // A mistake in the words comes before one in a file.
   reconnectMsOf(flags.reconnect);
-  const { vault: config, warnings } = loadVault(chosenVault(said, context), context.env);
+  const { vault: config, warnings } = await loadChosenVault(said, { flags, global }, context);
   const warn = async (lines: readonly string[]): Promise<void> => {
     if (global.quiet) return;
     for (const line of lines) await context.stderr.write(`warning: ${line}\n`);
@@ -68,12 +70,6 @@ export async function readVault(
   };
   let reading: Promise<string> | undefined;
   return { config, accessToken: async () => (reading ??= read()) };
-}
-
-function chosenVault(said: string | undefined, { env }: Context): string {
-  const name = said ?? env["FLY_VAULT_VAULT"];
-  if (name === undefined || name === "") throw new UsageError("VAULT is missing");
-  return name;
 }
 
 export async function openLink(
@@ -153,13 +149,7 @@ class Opener {
     const config = this.#config;
     const { env, monotonicMs, wallMs, randomBytes } = this.#context;
     return {
-      vault: {
-        name: config.name,
-        org: config.org,
-        app: config.app,
-        machineId: config.machine_id,
-        issuer: config.issuer,
-      },
+      vault: attestPolicy(config),
       accessToken: this.#token,
       jwks: this.#jwks,
       knownMachines: new KnownMachines(stateDirectory(env)),

@@ -43,8 +43,41 @@ const rootfsUrl = v.pipe(
 );
 
 const token = v.union(
-  [v.strictObject({ file: v.string() }), v.strictObject({ command: v.array(v.string()) })],
-  'must be { file = "PATH" } or { command = ["WORD", …] }',
+  [
+    v.strictObject({ keychain: v.literal(true) }),
+    v.strictObject({ file: v.string() }),
+    v.strictObject({ command: v.array(v.string()) }),
+  ],
+  'must be { keychain = true }, { file = "PATH" } or { command = ["WORD", …] }',
+);
+
+const machineId = v.pipe(
+  v.string(notText),
+  v.regex(/^[0-9a-f]{14}$/, "must be 14 hexadecimal digits (fly machine list)"),
+);
+
+const digestList = 'has image_digests that are not a list of "sha256:" and 64 hexadecimal digits';
+const versionText = 'has a min_init_version that is not "1.2.3"';
+
+/** What the machine must be beyond org, app and machine_id. */
+const attest = v.strictObject(
+  {
+    machine: v.optional(machineId),
+    image_digests: v.optional(
+      v.pipe(
+        v.array(
+          v.pipe(v.string(digestList), v.regex(/^sha256:[0-9a-f]{64}$/, digestList)),
+          digestList,
+        ),
+        v.nonEmpty(digestList),
+      ),
+    ),
+    min_init_version: v.optional(
+      v.pipe(v.string(versionText), v.regex(/^\d{1,6}(?:\.\d{1,6}){0,2}$/, versionText)),
+    ),
+    pin_image: v.optional(v.boolean("has a pin_image that is not true or false")),
+  },
+  "must be a table of machine, image_digests, min_init_version and pin_image",
 );
 
 const admissionKey = v.pipe(
@@ -67,12 +100,8 @@ const vaultKeys = v.object({
   address,
   org: slug,
   app: slug,
-  machine_id: v.optional(
-    v.pipe(
-      v.string(notText),
-      v.regex(/^[0-9a-f]{14}$/, "must be 14 hexadecimal digits (fly machine list)"),
-    ),
-  ),
+  machine_id: v.optional(machineId),
+  attest: v.optional(attest),
   issuer: v.optional(issuer),
   access_token: v.optional(v.string(notText)),
   token: v.optional(token),
@@ -113,6 +142,14 @@ export const vaultSchema = v.pipe(
       'is of another machine than "machine_id" says',
     ),
     ["admission_key"],
+  ),
+  v.forward(
+    v.check(
+      ({ machine_id, attest: policy }) =>
+        machine_id === undefined || policy?.machine === undefined || policy.machine === machine_id,
+      'names another machine than "machine_id"',
+    ),
+    ["attest"],
   ),
 );
 
