@@ -65,6 +65,12 @@ export const explanations: Readonly<Record<FailureCode, Explanation>> = {
       "The file is changed in place, so that comments and order stay. Either another run holds its lock, or the vault is written in a shape (an inline table, say) that cannot be changed that way.",
     remedy: "Wait for the other run, or edit the file; `fly-vault config path` names it.",
   },
+  "FV-CFG-013": {
+    meaning:
+      "ssh-config install and uninstall change two files: ~/.ssh/config, and ssh_config beside your vaults. One of them could not be read or written. Each is replaced whole or not at all.",
+    remedy:
+      "Look at the cause: a file of root's, a read-only home, a folder in the file's place. fly-vault ssh-config show prints the text, to be put there by hand or by whatever manages your dotfiles.",
+  },
   "FV-CLI-001": {
     meaning: "The words of the command line do not fit the command.",
     remedy: "`COMMAND --help` shows what it takes. Nothing was done.",

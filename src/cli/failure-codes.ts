@@ -15,6 +15,7 @@ export const failureCodes = {
   "FV-CFG-010": { exitCode: 2, title: "a project file holds what it must not" },
   "FV-CFG-011": { exitCode: 2, title: "an invite cannot be read" },
   "FV-CFG-012": { exitCode: 7, title: "the configuration file cannot be changed" },
+  "FV-CFG-013": { exitCode: 1, title: "ssh's configuration cannot be read or changed" },
   "FV-CLI-001": { exitCode: 2, title: "a flag, argument or command is wrong" },
   "FV-NET-001": { exitCode: 6, title: "the address could not be resolved" },
   "FV-NET-002": { exitCode: 6, title: "no answer" },

@@ -7,6 +7,7 @@ import { exec } from "./exec.ts";
 import { explain } from "./explain.ts";
 import { listExec } from "./list-exec.ts";
 import { provisionCommand } from "./provision-command.ts";
+import { sshConfigInstall, sshConfigShow, sshConfigUninstall } from "./ssh-config.ts";
 import { sshProxy } from "./ssh-proxy.ts";
 import { add } from "./vault-add.ts";
 import { configPathCommand, configShow } from "./config-show.ts";
@@ -30,6 +31,9 @@ export const program: Program = {
     listExec,
     provisionCommand,
     build,
+    sshConfigInstall,
+    sshConfigUninstall,
+    sshConfigShow,
     sshProxy,
     add,
     verify,
