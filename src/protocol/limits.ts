@@ -33,6 +33,7 @@ export const limits = {
   argvItemsMax: 4096,
   envItemsMax: 1024,
   textBytesMax: 128 * 1024,
+  terminalModesMax: 159,
   nameBytesMax: 64,
   noteBytesMax: 1024,
   urlBytesMax: 8192,

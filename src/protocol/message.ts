@@ -43,6 +43,11 @@ const chosen = {
   generation: v.optional(name),
 };
 
+const terminalMode = v.tuple([
+  v.pipe(v.number(), v.integer(), v.minValue(1), v.maxValue(159)),
+  v.pipe(v.number(), v.integer(), v.minValue(0), v.maxValue(0xffff_ffff)),
+]);
+
 const sessionOpen = v.object({
   type: v.literal("session-open"),
   /** Chosen by the client, random: opening twice with one id is one session (nothing runs twice). */
@@ -61,6 +66,8 @@ const sessionOpen = v.object({
   user: v.optional(text),
   context: v.optional(note),
   timeout_ms: v.optional(durationMs),
+  /** Of the terminal, as SSH numbers them (RFC 4254, section 8): pairs of opcode and value. */
+  modes: v.optional(v.pipe(v.array(terminalMode), v.maxLength(limits.terminalModesMax))),
   /** A line for the user's login shell (`-c`), instead of `argv`. */
   command: v.optional(text),
 });

@@ -9,6 +9,7 @@ import { SshForwards } from "./ssh-forwards.ts";
 import { SshSession } from "./ssh-session.ts";
 import type { SshTransport } from "./ssh-transport.ts";
 import { channelCount, openAgentChannel, transportOf } from "./ssh2-inside.ts";
+import { readTerminalModes } from "./ssh2-terminal-modes.ts";
 import type { Account } from "../account.ts";
 
 export interface SshServerOptions {
@@ -33,6 +34,7 @@ export class SshServer {
     this.#agents = new AgentSockets(options.guest);
     // A client that sleeps for hours is no dead one: whether its link stands is not SSH's to find out.
     (ssh2.Server as unknown as { KEEPALIVE_CLIENT_INTERVAL: number }).KEEPALIVE_CLIENT_INTERVAL = 0;
+    readTerminalModes();
     this.#server = new ssh2.Server(
       { hostKeys: [options.privateKey], ident: "fly-vault" },
       (client) => this.#serve(client, transportOf(client) as SshTransport),

@@ -6,6 +6,7 @@ import { FrameStream } from "../../../protocol/frame.ts";
 import { type Exit, request, type SessionOpenRequest } from "../../../protocol/message.ts";
 import type { Log } from "../../../system/log.ts";
 import { splice } from "../../../system/splice.ts";
+import type { TerminalMode } from "../../../system/pty-modes.ts";
 import { connectUnix } from "../../../system/tcp-stream.ts";
 import { within } from "../../../system/within.ts";
 import type { Account } from "../account.ts";
@@ -16,6 +17,7 @@ import { sshLimits } from "./limits.ts";
 import { SshEnvironment } from "./ssh-environment.ts";
 import { SshSessionRun } from "./ssh-session-run.ts";
 import { signalName, signalNumber } from "./ssh-signals.ts";
+import { terminalModesOf } from "./ssh2-terminal-modes.ts";
 import type { SshTransport } from "./ssh-transport.ts";
 
 export interface SshSessionParts {
@@ -29,11 +31,15 @@ export interface SshSessionParts {
   readonly forwardAgent: () => Promise<string | undefined>;
 }
 
+type Terminal = Pick<PseudoTtyInfo, "term" | "rows" | "cols"> & {
+  readonly modes: readonly TerminalMode[];
+};
+
 /** A session channel, from what its client asks before the start to the end of what it started. */
 export class SshSession {
   readonly #parts: SshSessionParts;
   readonly #environment = new SshEnvironment();
-  #terminal: PseudoTtyInfo | undefined;
+  #terminal: Terminal | undefined;
   #run: SshSessionRun | undefined;
   #agent: Promise<string | undefined> | undefined;
 
@@ -44,7 +50,7 @@ export class SshSession {
       else reject?.();
     });
     session.on("pty", (accept, _reject, info) => {
-      this.#terminal = info;
+      this.#terminal = { ...info, modes: terminalModesOf(parts.client) };
       accept?.();
     });
     session.on("window-change", (accept, _reject, { rows, cols }) => {
@@ -98,7 +104,9 @@ export class SshSession {
       id: randomId(),
       client: randomId(),
       tty: terminal !== undefined,
-      ...(terminal === undefined ? {} : sizeOf(terminal)),
+      ...(terminal === undefined
+        ? {}
+        : { ...sizeOf(terminal), modes: terminal.modes.map(([opcode, value]) => [opcode, value]) }),
       ...wish,
       user: account.name,
       env: {
@@ -172,7 +180,7 @@ const exitCodes: Readonly<Record<string, number>> = {
   "command-not-executable": 126,
 };
 
-function sizeOf({ rows, cols }: PseudoTtyInfo): { readonly rows: number; readonly cols: number } {
+function sizeOf({ rows, cols }: Terminal): { readonly rows: number; readonly cols: number } {
   // Some clients do not know their size.
   return { rows: inRange(rows, 24), cols: inRange(cols, 80) };
 }
