@@ -348,6 +348,12 @@ export const explanations: Readonly<Record<FailureCode, Explanation>> = {
     meaning: "The operating system refused a call that the program cannot do without.",
     remedy: "The cause names call and reason: mostly a right, a limit or a full disk.",
   },
+  "FV-SYS-002": {
+    meaning:
+      "-A lets programs in the vault use the keys of your ssh-agent, which is found by SSH_AUTH_SOCK. That variable is not set where this command ran.",
+    remedy:
+      "Start an agent and add a key (eval $(ssh-agent) && ssh-add), or leave -A out. Under sudo or in a service the variable is often lost: pass it on.",
+  },
   "FV-INT-001": {
     meaning: "The program met a case its authors did not think of.",
     remedy:

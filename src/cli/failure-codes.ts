@@ -77,6 +77,7 @@ export const failureCodes = {
   "FV-ADM-021": { exitCode: 6, title: "the digest of an image could not be found out" },
   "FV-PRX-001": { exitCode: 2, title: "the proxy has no key, or none it can use" },
   "FV-SYS-001": { exitCode: 1, title: "the operating system refused something we need" },
+  "FV-SYS-002": { exitCode: 1, title: "there is no ssh-agent on this computer" },
   "FV-INT-001": { exitCode: 1, title: "a mistake in fly-vault itself" },
 } as const satisfies Record<string, { exitCode: number; title: string }>;
 

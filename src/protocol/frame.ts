@@ -54,6 +54,10 @@ export const frameTypes = {
   sshAck: 0x51,
   /** Either end: `offset u64`, the total length of its direction. */
   sshEnd: 0x52,
+  /** Agent, either end: `connection u32 | bytes`; the first of a number, from the server, opens that connection. */
+  agentData: 0x53,
+  /** Either end: `connection u32`, which is closed. */
+  agentEnd: 0x54,
 } as const;
 
 export type FrameType = (typeof frameTypes)[keyof typeof frameTypes];
@@ -80,6 +84,8 @@ const payloadBytesMax: ReadonlyMap<number, number> = new Map<number, number>([
   [frameTypes.sshData, limits.dataBytesMax + 8],
   [frameTypes.sshAck, 8],
   [frameTypes.sshEnd, 8],
+  [frameTypes.agentData, limits.dataBytesMax + 4],
+  [frameTypes.agentEnd, 4],
 ]);
 
 const headerBytes = 5;

@@ -137,6 +137,9 @@ const ssh = v.object({
   received: offset,
 });
 
+/** The client offers its ssh-agent to one user of the guest, root where absent, until the stream ends. */
+const agent = v.object({ type: v.literal("agent"), user: v.optional(text) });
+
 export const requestSchema = v.variant("type", [
   v.object({ type: v.literal("status") }),
   sessionOpen,
@@ -154,6 +157,7 @@ export const requestSchema = v.variant("type", [
   v.object({ type: v.literal("provision-cancel"), id: name }),
   files,
   ssh,
+  agent,
   /** As `files`, but what follows is SFTP, without frames; there is no reply before it. */
   v.object({ type: v.literal("sftp"), user: v.optional(text) }),
   v.object({ type: v.literal("workload") }),
@@ -166,6 +170,7 @@ export type SessionRenameRequest = v.InferOutput<typeof sessionRename>;
 export type SessionSignalRequest = v.InferOutput<typeof sessionSignal>;
 export type SessionWaitRequest = v.InferOutput<typeof sessionWait>;
 export type SshRequest = v.InferOutput<typeof ssh>;
+export type AgentRequest = v.InferOutput<typeof agent>;
 export type FilesRequest = v.InferOutput<typeof files>;
 export type ProvisionRequest = v.InferOutput<typeof provision>;
 
@@ -264,6 +269,9 @@ export const sshReplySchema = v.object({
   received: offset,
 });
 export type SshReply = v.InferOutput<typeof sshReplySchema>;
+
+/** Reply to `agent`: the socket in the guest. */
+export const agentReplySchema = v.object({ path: text });
 
 /** Reply to `workload`: PID 1 of what runs here, by its number outside; null while nothing does. */
 export const workloadReplySchema = v.object({ pid: v.nullable(v.number()) });

@@ -40,6 +40,8 @@ const payloadMax: Record<FrameType, number> = {
   [frameTypes.sshData]: limits.dataBytesMax + 8,
   [frameTypes.sshAck]: 8,
   [frameTypes.sshEnd]: 8,
+  [frameTypes.agentData]: limits.dataBytesMax + 4,
+  [frameTypes.agentEnd]: 4,
 };
 
 test.each(readVectors("frame.txt"))("vector: $name", async ({ bytes, refused = "" }) => {

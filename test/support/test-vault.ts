@@ -241,6 +241,7 @@ export class TestVault {
       case "files":
       case "sftp":
       case "ssh":
+      case "agent":
       case "workload":
         throw new RemoteError("unsupported", `${request.type} is not played here`);
       case "forward":

@@ -2,6 +2,7 @@ import { defineCommand } from "../../cli/command.ts";
 import { BrokenPipe, type Context } from "../../cli/context.ts";
 import { Failure } from "../../cli/failure.ts";
 import { UsageError } from "../../cli/usage-error.ts";
+import { agentFlag, offerAgent } from "./agent-forward.ts";
 import { showAddress } from "./address.ts";
 import { Console, type ConsoleEnd } from "./console.ts";
 import { finishedStatus, stoppedStatus } from "./exit-status.ts";
@@ -36,6 +37,7 @@ export const connect = defineCommand({
     },
     reprovision: { summary: "replace the root filesystem first; /root and /home stay" },
     "no-shell": { short: "N", summary: "only forward ports, until Ctrl-C" },
+    ...agentFlag,
     escape: { value: "KEY", choices: ["~", "none"], summary: "the escape key (default ~)" },
     ...linkFlags,
   },
@@ -62,11 +64,13 @@ export const connect = defineCommand({
     const work = async ({ link, started }: VaultWork): Promise<number> => {
       forwards.use(link);
       if (!global.quiet) for (const line of forwards.lines) await context.stderr.write(`${line}\n`);
+      const agent = flags.agent ? await offerAgent(link, undefined, context) : {};
+      const env = { ...config.env, ...agent };
       if (flags["no-shell"]) return waitForever(link);
       started();
-      if (!context.stdin.isTty) return pipeShell(context, link, config);
+      if (!context.stdin.isTty) return pipeShell(context, link, { name: config.name, env });
       const escapes = flags.escape !== "none";
-      console = new Console(context, link, mainSession(context, config.env), { forwards, escapes });
+      console = new Console(context, link, mainSession(context, env), { forwards, escapes });
       return consoleStatus(await console.run(), config.name, context);
     };
     try {

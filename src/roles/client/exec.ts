@@ -4,6 +4,7 @@ import { parseDuration } from "../../cli/duration.ts";
 import { Failure } from "../../cli/failure.ts";
 import { UsageError } from "../../cli/usage-error.ts";
 import type { Request } from "../../protocol/message.ts";
+import { agentFlag, offerAgent } from "./agent-forward.ts";
 import { Console } from "./console.ts";
 import { finishedStatus, stoppedStatus } from "./exit-status.ts";
 import { clientLimits } from "./limits.ts";
@@ -43,6 +44,7 @@ export const exec = defineCommand({
     user: { short: "u", value: "USER", summary: "run as this user (default: root)" },
     timeout: { value: "DURATION", summary: "end the command after this long, exit 124" },
     session: { value: "ID", summary: "name the session; if it is there, attach to it" },
+    ...agentFlag,
     context: { value: "TEXT", summary: "a note that list-exec shows" },
     ...linkFlags,
   },
@@ -62,8 +64,9 @@ export const exec = defineCommand({
     const vault = await readVault(positionals.vault, { flags, global }, context);
     let console: Console | undefined;
     const work = async ({ link, config, started }: VaultWork): Promise<number> => {
+      const agent = flags.agent ? await offerAgent(link, flags.user, context) : {};
       started();
-      const plan = planOf(wishes, context, config.env);
+      const plan = planOf(wishes, context, { ...config.env, ...agent });
       if (!wishes.tty) return runPipe(context, link, plan, config.name);
       console = new Console(context, link, plan, { escapes: context.stdin.isTty });
       const end = await console.run();

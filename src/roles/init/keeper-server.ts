@@ -108,6 +108,7 @@ async function answer(frames: FrameStream, services: KeeperServices): Promise<vo
       await services.sftp(frames.release(), request);
       return;
     case "ssh":
+    case "agent":
       // From the link, which takes the client there itself.
       await services.sshUp();
       await reply(frames, encodeJson({}));

@@ -121,7 +121,9 @@ interface ForwardTarget {
 }
 
 function isSsh(frame: Frame): boolean {
-  return frame.type === frameTypes.request && decodeRequest(frame).type === "ssh";
+  if (frame.type !== frameTypes.request) return false;
+  const { type } = decodeRequest(frame);
+  return type === "ssh" || type === "agent";
 }
 
 /** Undefined for what the keeper is to judge, broken requests included. */

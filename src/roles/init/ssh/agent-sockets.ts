@@ -19,6 +19,10 @@ export class AgentSockets {
     this.#guest = guest;
   }
 
+  get size(): number {
+    return this.#users.size;
+  }
+
   /** From now on `open` is whom its programs meet. Returns the path for SSH_AUTH_SOCK. */
   async offer(account: Account, open: AgentOpener): Promise<string> {
     const agent = this.#users.get(account.uid) ?? { openers: [], listening: undefined };

@@ -11,6 +11,8 @@ import { dieWithParent, forbidInspection } from "../../../system/process.ts";
 import { listenUnix } from "../../../system/tcp-stream.ts";
 import { late, within } from "../../../system/within.ts";
 import { initLimits } from "../limits.ts";
+import { AgentSockets } from "./agent-sockets.ts";
+import { serveAgent } from "./agent-stream.ts";
 import { GuestView } from "./guest-view.ts";
 import { hostKeyAt } from "./host-key.ts";
 import { sshLimits } from "./limits.ts";
@@ -35,29 +37,37 @@ export async function runSsh(
   const log = logAt(plan.logLevel);
   const { privateKey, publicKey } = await hostKeyAt(plan.hostKey);
   const guest = new GuestView(plan.keeperSocket);
-  const server = new SshServer({ privateKey, keeperSocket: plan.keeperSocket, guest, log });
+  const agents = new AgentSockets(guest);
+  const server = new SshServer({ privateKey, keeperSocket: plan.keeperSocket, guest, agents, log });
   const connections = new SshConnections(publicKey, (transport) => server.serve(transport));
   // The keeper says so when what runs there is about to be replaced.
   context.onStop(() => guest.forget());
   rmSync(plan.sshSocket, { force: true });
   const listening = listenUnix(plan.sshSocket, {
     connectionsMax: 2 * sshLimits.connectionsMax,
-    onConnection: (stream) => void serve(stream, connections, log),
+    onConnection: (stream) => void serve(stream, { connections, guest, agents }, log),
   });
   writeSync(1, "listening\n");
-  await untilIdle(connections);
+  await untilIdle(connections, agents);
   listening.close();
   return 0;
 }
 
-async function serve(stream: ByteStream, connections: SshConnections, log: Log): Promise<void> {
+interface Services {
+  readonly connections: SshConnections;
+  readonly guest: GuestView;
+  readonly agents: AgentSockets;
+}
+
+async function serve(stream: ByteStream, services: Services, log: Log): Promise<void> {
   const frames = new FrameStream(stream);
   try {
     const first = await within(frames.read(), initLimits.firstFrameMs);
     if (first === late || first === null) throw new ProtocolError("No request came");
     const request = decodeRequest(first);
-    if (request.type !== "ssh") throw new RemoteError("unsupported", "Only ssh is served here");
-    await connections.serve(frames, request);
+    if (request.type === "ssh") await services.connections.serve(frames, request);
+    else if (request.type === "agent") await serveAgent(frames, request, services);
+    else throw new RemoteError("unsupported", "Only SSH and agents are served here");
     await stream.end();
   } catch (error) {
     if (error instanceof StreamError) stream.abort(0);
@@ -82,11 +92,11 @@ async function refuse(frames: FrameStream, error: RemoteError): Promise<void> {
   }
 }
 
-async function untilIdle(connections: SshConnections): Promise<void> {
+async function untilIdle(connections: SshConnections, agents: AgentSockets): Promise<void> {
   let idleSinceMs = performance.now();
   for (;;) {
     await Bun.sleep(sshLimits.idleLookMs);
-    if (connections.size > 0) idleSinceMs = performance.now();
+    if (connections.size > 0 || agents.size > 0) idleSinceMs = performance.now();
     if (performance.now() - idleSinceMs >= sshLimits.idleMs) return;
   }
 }

@@ -1,7 +1,7 @@
 import ssh2, { type AuthContext, type Connection } from "ssh2";
 import { RemoteError } from "../../../protocol/errors.ts";
 import type { Log } from "../../../system/log.ts";
-import { AgentSockets, type AgentOpener } from "./agent-sockets.ts";
+import type { AgentOpener, AgentSockets } from "./agent-sockets.ts";
 import { ChannelStream } from "./channel-stream.ts";
 import type { GuestView } from "./guest-view.ts";
 import { sshLimits } from "./limits.ts";
@@ -17,6 +17,7 @@ export interface SshServerOptions {
   readonly privateKey: string;
   readonly keeperSocket: string;
   readonly guest: GuestView;
+  readonly agents: AgentSockets;
   readonly log: Log;
 }
 
@@ -26,12 +27,10 @@ export interface SshServerOptions {
  */
 export class SshServer {
   readonly #options: SshServerOptions;
-  readonly #agents: AgentSockets;
   readonly #server: ssh2.Server;
 
   constructor(options: SshServerOptions) {
     this.#options = options;
-    this.#agents = new AgentSockets(options.guest);
     // A client that sleeps for hours is no dead one: whether its link stands is not SSH's to find out.
     (ssh2.Server as unknown as { KEEPALIVE_CLIENT_INTERVAL: number }).KEEPALIVE_CLIENT_INTERVAL = 0;
     readTerminalModes();
@@ -79,7 +78,7 @@ export class SshServer {
   }
 
   #serveUser(client: Connection, transport: SshTransport, account: Account): void {
-    const { guest, keeperSocket, log } = this.#options;
+    const { guest, agents, keeperSocket, log } = this.#options;
     const forwards = new SshForwards({ client, transport, guest, account });
     const openAgent: AgentOpener = () =>
       new Promise((resolve) => {
@@ -89,7 +88,7 @@ export class SshServer {
       });
     let agent: Promise<string | undefined> | undefined;
     const forwardAgent = (): Promise<string | undefined> => {
-      agent ??= this.#agents.offer(account, openAgent).catch(() => undefined);
+      agent ??= agents.offer(account, openAgent).catch(() => undefined);
       return agent;
     };
     const parts = {
@@ -98,7 +97,7 @@ export class SshServer {
       account,
       keeperSocket,
       log,
-      agents: this.#agents,
+      agents,
       forwardAgent,
     };
     client.on("session", (accept, reject) => {
@@ -121,7 +120,7 @@ export class SshServer {
     });
     client.on("close", () => {
       forwards.closeAll();
-      if (agent !== undefined) this.#agents.withdraw(account, openAgent);
+      if (agent !== undefined) agents.withdraw(account, openAgent);
     });
   }
 }
