@@ -1,6 +1,6 @@
 import { type ByteStream, StreamError } from "./byte-stream.ts";
 import { ProtocolError, WireError } from "./errors.ts";
-import { type Frame, type FrameStream, frameTypes } from "./frame.ts";
+import { type Frame, type FrameStream, type FrameType, frameTypes } from "./frame.ts";
 import { limits } from "./limits.ts";
 import { Reader, Writer } from "./wire.ts";
 
@@ -13,6 +13,7 @@ export class AgentMux {
   readonly #onOpened: ((connection: ByteStream) => void) | undefined;
   readonly #connections = new Map<number, AgentConnection>();
   #next = 0;
+  #writes: Promise<void> = Promise.resolve();
 
   /** `onOpened` takes the connections of the other end; without it a new number is against the protocol. */
   constructor(frames: FrameStream, onOpened?: (connection: ByteStream) => void) {
@@ -71,12 +72,19 @@ export class AgentMux {
     return connection;
   }
 
+  /** One after the other: no frame may begin within another. */
+  async #write(type: FrameType, payload: Uint8Array): Promise<void> {
+    const turn = this.#writes.then(() => this.#frames.write(type, payload));
+    this.#writes = turn.catch(() => undefined);
+    await turn;
+  }
+
   #add(number: number): AgentConnection {
     const connection = new AgentConnection(async (bytes) => {
       if (bytes === null) this.#connections.delete(number);
       const type = bytes === null ? frameTypes.agentEnd : frameTypes.agentData;
       const body = new Writer(4 + (bytes?.length ?? 0)).u32(number);
-      await this.#frames.write(type, (bytes === null ? body : body.bytes(bytes)).finish());
+      await this.#write(type, (bytes === null ? body : body.bytes(bytes)).finish());
     });
     this.#connections.set(number, connection);
     return connection;
