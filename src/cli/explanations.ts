@@ -225,6 +225,51 @@ export const explanations: Readonly<Record<FailureCode, Explanation>> = {
     meaning: "The connection came through, but nothing answered at its target inside the vault.",
     remedy: "Start the server there, and see that it listens on the port (`ss -ltn` in the vault).",
   },
+  "FV-CP-001": {
+    meaning:
+      "The copy went through to its end, but not everything could be copied. The first reasons are named; --json names all.",
+    remedy:
+      "Do away with the reasons and run the same command again: what is there already costs next to nothing.",
+  },
+  "FV-CP-002": {
+    meaning: "A source, or the folder that the destination is to be in, is not there.",
+    remedy:
+      "Check the path. In a vault a path begins at the home folder of --user unless it begins with a slash; folders above the destination are not made.",
+  },
+  "FV-CP-003": {
+    meaning:
+      "The user that the copy works as may not read the source or write the destination, or the file system is read-only.",
+    remedy:
+      "Look at owner and mode of the file and of its folder. In the vault --user says whose rights count.",
+  },
+  "FV-CP-004": {
+    meaning:
+      "What is to be copied and what is there are of different kinds: a folder without -r, a file where a folder should go, or the other way round.",
+    remedy:
+      "Copy folders with -r, or move what is in the way. Nothing of another kind is ever replaced.",
+  },
+  "FV-CP-005": {
+    meaning: "Pipes, sockets and devices have no content that could be copied.",
+    remedy: "Leave them out with --exclude.",
+  },
+  "FV-CP-006": {
+    meaning:
+      "Somebody wrote to the file while it was read, or to the one that it was to replace. What was there before is untouched.",
+    remedy: "Run it again when the file is at rest.",
+  },
+  "FV-CP-007": {
+    meaning:
+      "The disk of the receiving side is full, or a quota is used up. What arrived of a large file is kept for the next try.",
+    remedy: "Make room and run the same command again: it goes on where it stopped.",
+  },
+  "FV-CP-008": {
+    meaning: "Another copy is putting the same file together.",
+    remedy: "Wait for it, or stop it, and run the command again.",
+  },
+  "FV-CP-009": {
+    meaning: "The operating system of one side refused a step; the cause has its word for it.",
+    remedy: "The cause names path and error. Run it again once the cause is gone.",
+  },
   "FV-PROV-001": {
     meaning:
       "The rootfs file is missing, empty, unreadable or no file, or was written to while it was sent.",

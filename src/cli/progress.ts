@@ -64,6 +64,13 @@ export class Progress {
     await this.#shown;
   }
 
+  /** Like `finish`, for a summary that has its time in it. */
+  async end(summary: string): Promise<void> {
+    this.#clear();
+    this.#write(`${summary}\n`);
+    await this.#shown;
+  }
+
   /** Removes the line and leaves nothing: what went wrong is told by the error. */
   async abandon(): Promise<void> {
     this.#clear();

@@ -48,6 +48,27 @@ export const frameTypes = {
   progress: 0x22,
   done: 0x23,
 
+  /** Copies: see file-frame.ts. Client: JSON, what is copied where. */
+  fileJob: 0x40,
+  /** The side that has the files: how much there is, a name of the tree, the end of a folder, the end of all. */
+  fileTotal: 0x41,
+  fileEntry: 0x42,
+  fileLeave: 0x43,
+  fileAll: 0x44,
+  /** It has been asked for one: where it begins, its bytes, zeros, bytes that the other side has, its digest. */
+  fileStart: 0x45,
+  fileContent: 0x46,
+  fileHole: 0x47,
+  fileSame: 0x48,
+  fileEnd: 0x49,
+  /** Either side: a file, folder or link that is not copied, and why. */
+  fileFailed: 0x4a,
+  /** The side that gets the files: digests of what it has, a file it wants, one that is done, all are done. */
+  fileChunks: 0x4b,
+  fileWant: 0x4c,
+  fileDone: 0x4d,
+  fileFinished: 0x4e,
+
   /** SSH, either end: `offset u64 | bytes`; the offset of the first byte in its direction. */
   sshData: 0x50,
   /** Either end: `offset u64`, taken up to here; the sender may forget what lies before. */
@@ -81,6 +102,21 @@ const payloadBytesMax: ReadonlyMap<number, number> = new Map<number, number>([
   [frameTypes.dataEnd, 0],
   [frameTypes.progress, limits.controlBytesMax],
   [frameTypes.done, limits.replyBytesMax],
+  [frameTypes.fileJob, limits.requestBytesMax],
+  [frameTypes.fileTotal, 16],
+  [frameTypes.fileEntry, limits.fileEntryBytesMax],
+  [frameTypes.fileLeave, 4],
+  [frameTypes.fileAll, 0],
+  [frameTypes.fileStart, 12],
+  [frameTypes.fileContent, 12 + limits.fileContentBytesMax],
+  [frameTypes.fileHole, 20],
+  [frameTypes.fileSame, 28],
+  [frameTypes.fileEnd, 44],
+  [frameTypes.fileFailed, limits.controlBytesMax],
+  [frameTypes.fileChunks, 4 + limits.fileChunksPerFrameMax * 20],
+  [frameTypes.fileWant, 45],
+  [frameTypes.fileDone, 5],
+  [frameTypes.fileFinished, 0],
   [frameTypes.sshData, limits.dataBytesMax + 8],
   [frameTypes.sshAck, 8],
   [frameTypes.sshEnd, 8],

@@ -60,6 +60,21 @@ export const limits = {
   /** An agent that is offered: connections to it at once, and what waits to be read of one. */
   agentConnectionsMax: 32,
   agentQueueBytesMax: 512 * 1024,
+  /** Copies: a name of Linux, the longest link, and both with all that is said of a file. */
+  fileNameBytesMax: 255,
+  fileLinkBytesMax: 4096,
+  fileEntryBytesMax: 4096 + 512,
+  fileContentBytesMax: 64 * 1024,
+  /** One hole is hashed in one go. */
+  fileHoleBytesMax: 32 * 1024 * 1024,
+  fileChunksPerFrameMax: 3000,
+  /** Of one file: its chunks grow so that it has no more on average than half of it. */
+  fileChunksMax: 128 * 1024,
+  /** Announced and not done yet: what both sides remember of a copy. */
+  fileWindow: 1024,
+  filePathsMax: 1024,
+  filePathBytesMax: 4096,
+  filePatternsMax: 256,
 
   /** An absolute offset must stay exact in a JavaScript number. */
   offsetMax: Number.MAX_SAFE_INTEGER,

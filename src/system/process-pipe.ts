@@ -17,6 +17,14 @@ export function openPipe(): Pipe {
   return { readFd: fds[0] ?? -1, writeFd: fds[1] ?? -1 };
 }
 
+/** Whether a read of it would not wait: there are bytes, or there is the end. */
+export function hasInput(fd: number): boolean {
+  const request = new Int32Array(new ArrayBuffer(8));
+  request[0] = fd;
+  request[1] = pollIn;
+  return check("poll", () => libc().poll(ptr(request), 1n, 0)) > 0;
+}
+
 /** Bytes from a descriptor as they come, one pull at a time; null at the end. */
 export class DescriptorReader {
   readonly #closeFd: () => void;
@@ -130,6 +138,7 @@ function isCode(error: unknown, code: string): boolean {
   return error instanceof Error && "code" in error && error.code === code;
 }
 
+const pollIn = 1;
 const closeOnExec = 0o2000000;
 
 let opened: ReturnType<typeof openPipeCalls> | undefined;
@@ -140,5 +149,8 @@ function libc(): ReturnType<typeof openPipeCalls> {
 }
 
 function openPipeCalls() {
-  return openLibc({ pipe2: { args: ["ptr", "i32"], returns: "i32" } });
+  return openLibc({
+    pipe2: { args: ["ptr", "i32"], returns: "i32" },
+    poll: { args: ["ptr", "u64", "i32"], returns: "i32" },
+  });
 }

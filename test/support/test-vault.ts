@@ -27,6 +27,7 @@ import { acceptLogin } from "../../src/roles/init/login.ts";
 import { LoginGate } from "../../src/roles/init/login-gate.ts";
 import { splice } from "../../src/system/splice.ts";
 import { connectTcp } from "../../src/system/tcp-stream.ts";
+import { serveFilesHere } from "./files-here.ts";
 import { issuerKey, type MachineClaims, OidcIssuer } from "./oidc-issuer.ts";
 import { TestSession } from "./test-session.ts";
 
@@ -238,12 +239,13 @@ export class TestVault {
       case "session-rename":
       case "session-signal":
       case "session-wait":
-      case "files":
       case "sftp":
       case "ssh":
       case "agent":
       case "workload":
         throw new RemoteError("unsupported", `${request.type} is not played here`);
+      case "files":
+        return serveFilesHere(frames.release(), this.folder);
       case "forward":
         return this.#forward(frames, request.host, request.port);
       case "provision":

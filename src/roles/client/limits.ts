@@ -88,6 +88,11 @@ export const clientLimits = {
   /** From Ctrl-C to the machine's word that all is as it was; it removes what was unpacked first. */
   cancelMs: 10_000,
 
+  /** Files that were not copied and are named in the end; the others are counted. */
+  copyTroublesMax: 10,
+  /** Copies that break off in a row with nothing copied. */
+  copyAttemptsInVainMax: 5,
+
   /** From the request to its reply. */
   replyMs: 30_000,
   /** For the last words of a session that is over. */

@@ -3,6 +3,7 @@ import type { Program } from "../../cli/command.ts";
 import { runProgram } from "../../cli/program.ts";
 import { build } from "./build.ts";
 import { connect } from "./connect.ts";
+import { cp } from "./cp.ts";
 import { exec } from "./exec.ts";
 import { explain } from "./explain.ts";
 import { listExec } from "./list-exec.ts";
@@ -30,6 +31,7 @@ export const program: Program = {
     exec,
     listExec,
     provisionCommand,
+    cp,
     build,
     sshConfigInstall,
     sshConfigUninstall,

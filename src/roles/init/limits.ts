@@ -91,6 +91,8 @@ export const initLimits = {
   guestProcessesMax: 16,
   /** What such a process is told of memory: its collector runs before garbage grows beyond. */
   guestProcessHeapBytes: 128 * 1024 * 1024,
+  /** A folder is held open for each file that is under way. */
+  guestProcessDescriptors: 4096,
   /** From the end of its stream to SIGKILL. */
   guestProcessEndMs: 5000,
 

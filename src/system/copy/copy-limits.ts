@@ -1,0 +1,22 @@
+/** Bounds of a copy, on either side. Sizes are bytes. */
+export const copyLimits = {
+  /** A file up to this is read when it is announced, so that its digest can be compared; so much of them is kept until it is wanted. */
+  smallFileBytesMax: 64 * 1024,
+  keptBytesMax: 8 * 1024 * 1024,
+  /** From this on a file that was broken off is gone on with. */
+  resumeBytesMin: 1024 * 1024,
+  /** From this on only what changed is sent. */
+  deltaBytesMin: 128 * 1024,
+  /** Files whose chunks are known to the source and which it has not begun. */
+  deltasMax: 4,
+  /** Folders in folders. */
+  foldersOpenMax: 1024,
+  /** Names of one folder are read at once. */
+  folderEntriesMax: 1_000_000,
+  /** What a glob may lead to. */
+  globMatchesMax: 10_000,
+  /** What is hashed in one go, with nothing else done meanwhile. */
+  hashStepBytes: 1024 * 1024,
+  /** So much of a large file is written to disk before more is taken: the last sync is a short one then. */
+  syncEveryBytes: 32 * 1024 * 1024,
+} as const;

@@ -1,0 +1,43 @@
+import { realpathSync, statSync } from "node:fs";
+import { hasCode } from "../filesystem.ts";
+import { CopyTrouble } from "./copy-trouble.ts";
+import { DescriptorFolder } from "./descriptor-folder.ts";
+import type { Folder } from "./folder.ts";
+import { basenameOf, dirnameOf, pathText } from "./path-bytes.ts";
+import { PathFolder } from "./path-folder.ts";
+
+/** Where the top of what is copied goes. */
+export interface Destination {
+  readonly folder: Folder;
+  readonly path: Buffer;
+  /** In place of the name it had; undefined: under its own name. */
+  readonly name: Buffer | undefined;
+}
+
+/** Follows links, as every path that a person names. Throws `CopyTrouble`, or what the system says. */
+export function openDestination(path: Buffer, intoFolder: boolean): Destination {
+  const there = kindOf(path);
+  if (there === "folder") return { folder: openFolder(path), path, name: undefined };
+  if (intoFolder)
+    throw there === "missing"
+      ? new CopyTrouble("missing", `${pathText(path)}: there is no such folder`)
+      : new CopyTrouble("not-folder", `${pathText(path)}: is not a folder`);
+  const real = there === "missing" ? path : realpathSync(path, { encoding: "buffer" });
+  const parent = dirnameOf(real);
+  if (kindOf(parent) === "missing")
+    throw new CopyTrouble("missing", `${pathText(parent)}: there is no such folder`);
+  return { folder: openFolder(parent), path: parent, name: basenameOf(real) };
+}
+
+function openFolder(path: Buffer): Folder {
+  return process.platform === "linux" ? DescriptorFolder.open(path) : PathFolder.open(path);
+}
+
+function kindOf(path: Buffer): "folder" | "missing" | "other" {
+  try {
+    return statSync(path).isDirectory() ? "folder" : "other";
+  } catch (error) {
+    if (hasCode(error, "ENOENT")) return "missing";
+    throw error;
+  }
+}

@@ -1,0 +1,303 @@
+import {
+  closeSync,
+  fchmodSync,
+  fchownSync,
+  fdatasyncSync,
+  fstatSync,
+  ftruncateSync,
+  readSync,
+  writeSync,
+} from "node:fs";
+import { ProtocolError } from "../../protocol/errors.ts";
+import { averageBitsFor } from "../../protocol/content-chunks.ts";
+import type { FileEntry, FileMessage, FileOutcome } from "../../protocol/file-frame.ts";
+import { tryLock } from "../file-lock.ts";
+import { copyLimits } from "./copy-limits.ts";
+import { CopyTrouble } from "./copy-trouble.ts";
+import { listChunks } from "./chunk-list.ts";
+import { digestOf } from "./file-sender.ts";
+import type { FileLook, Folder } from "./folder.ts";
+import { newFileMode, timeOf, type Wishes } from "./sink-wishes.ts";
+
+type Preparing = Generator<FileMessage | "working", FileOutcome | undefined, undefined>;
+
+/**
+ * One file as it arrives. It is put together beside its place, under another name, and takes the place
+ * of what was there in one step, once its digest is right. Throws `CopyTrouble`, or what the system says.
+ */
+export class FileReceiver {
+  readonly entry: FileEntry;
+  readonly #folder: Folder;
+  readonly #name: Uint8Array;
+  readonly #wishes: Wishes;
+  #there: FileLook | undefined;
+  /** What is there now, of which the other side may say that parts stay the same. */
+  #baseFd: number | undefined;
+  #part: { readonly fd: number; readonly name: Uint8Array; readonly stays: boolean } | undefined;
+  #hash = new Bun.CryptoHasher("sha256");
+  #offset = 0;
+  #started = false;
+  #unsyncedBytes = 0;
+  hasChunks = false;
+
+  constructor(place: { folder: Folder; name: Uint8Array }, entry: FileEntry, wishes: Wishes) {
+    this.#folder = place.folder;
+    this.#name = place.name;
+    this.entry = entry;
+    this.#wishes = wishes;
+  }
+
+  /** Where it is known already what becomes of it, that; else the wish has been said. */
+  *prepare(): Preparing {
+    const there = this.#folder.look(this.#name);
+    this.#there = there;
+    if (there?.kind === "folder")
+      throw new CopyTrouble("is-folder", "a folder of that name is there");
+    if (there !== undefined && this.#wishes.existing === "keep") return "kept";
+    if (there?.kind === "file") {
+      if (this.#isSameSmall(there)) {
+        if (!this.#wishes.dry_run) this.#touch();
+        return "same";
+      }
+    }
+    if (this.#wishes.dry_run) return "written";
+    if (this.entry.size >= copyLimits.resumeBytesMin) yield* this.#goOn();
+    const averageBits = averageBitsFor(there?.size ?? 0);
+    if (this.#wantsChunks(there)) {
+      this.#baseFd = this.#folder.open(this.#name);
+      this.hasChunks = true;
+      yield* listChunks(this.#baseFd, this.entry.id, averageBits);
+    }
+    yield {
+      type: "want",
+      id: this.entry.id,
+      offset: this.#offset,
+      sha256: this.#hash.copy().digest(),
+      averageBits: this.hasChunks ? averageBits : 0,
+    };
+    return undefined;
+  }
+
+  /** How far it is after it. */
+  receive(message: FileMessage): number {
+    if (message.type === "start") this.#start(message.offset);
+    else if (!this.#started) throw new ProtocolError("Content before its start");
+    else if (message.type === "content") this.#append(message.offset, message.bytes);
+    else if (message.type === "hole") this.#skip(message.offset, message.length);
+    else if (message.type === "same") this.#keep(message);
+    return this.#offset;
+  }
+
+  /** All of it is here. */
+  finish({ size, sha256 }: { size: number; sha256: Uint8Array }): FileOutcome {
+    if (!this.#started || size !== this.#offset)
+      throw new ProtocolError("The end of a file before its end");
+    if (!this.#hash.digest().equals(sha256)) {
+      this.#discardPart();
+      throw new CopyTrouble(
+        "corrupt",
+        "what arrived is not what was sent: the file there changed meanwhile",
+      );
+    }
+    if (this.#part === undefined && this.#baseFd !== undefined && size === this.#there?.size) {
+      this.#touch();
+      return "same";
+    }
+    this.#commit(this.#openPart());
+    return "written";
+  }
+
+  /** What can be gone on with stays. */
+  close(): void {
+    if (this.#baseFd !== undefined) closeSync(this.#baseFd);
+    this.#baseFd = undefined;
+    if (this.#part?.stays === false) this.#discardPart();
+    if (this.#part !== undefined) closeSync(this.#part.fd);
+    this.#part = undefined;
+  }
+
+  #isSameSmall(there: FileLook): boolean {
+    const { digest, size } = this.entry;
+    if (digest === undefined || there.size !== size || size > copyLimits.smallFileBytesMax)
+      return false;
+    const fd = this.#folder.open(this.#name);
+    try {
+      const bytes = Buffer.allocUnsafe(size + 1);
+      const count = readSync(fd, bytes, 0, bytes.length, 0);
+      return count === size && Buffer.compare(digestOf(bytes.subarray(0, count)), digest) === 0;
+    } finally {
+      closeSync(fd);
+    }
+  }
+
+  /** What an earlier copy left is kept, if nobody else is at it. */
+  *#goOn(): Generator<"working", void, undefined> {
+    const name = partName(this.#name);
+    if (this.#folder.look(name) === undefined) return;
+    const fd = this.#openLocked(name);
+    this.#part = { fd, name, stays: true };
+    const bytes = Buffer.allocUnsafe(copyLimits.hashStepBytes);
+    for (;;) {
+      const count = readSync(fd, bytes, 0, bytes.length, this.#offset);
+      if (count === 0) return;
+      this.#hash.update(bytes.subarray(0, count));
+      this.#offset += count;
+      yield "working";
+    }
+  }
+
+  #openLocked(name: Uint8Array): number {
+    const fd = this.#folder.reopen(name);
+    const stats = fstatSync(fd);
+    if (stats.isFile() && stats.nlink === 1 && tryLock(fd)) return fd;
+    closeSync(fd);
+    throw stats.isFile() && stats.nlink === 1
+      ? new CopyTrouble("busy", "another copy is writing this file")
+      : new CopyTrouble("in-the-way", "what an earlier copy left is no file any more");
+  }
+
+  #wantsChunks(there: FileLook | undefined): boolean {
+    const { size } = this.entry;
+    const isLarge =
+      there?.kind === "file" && Math.min(there.size, size) >= copyLimits.deltaBytesMin;
+    return isLarge && this.#offset < size;
+  }
+
+  #start(offset: number): void {
+    if (this.#started) throw new ProtocolError("A second start of one file");
+    if (offset !== 0 && offset !== this.#offset)
+      throw new ProtocolError("A start where none was wished");
+    this.#started = true;
+    if (offset === this.#offset) return;
+    this.#offset = 0;
+    this.#hash = new Bun.CryptoHasher("sha256");
+    if (this.#part !== undefined) ftruncateSync(this.#part.fd, 0);
+  }
+
+  #append(offset: number, bytes: Uint8Array): void {
+    this.#mustGoOnAt(offset);
+    const fd = this.#openPart();
+    this.#hash.update(bytes);
+    this.#write(fd, bytes);
+  }
+
+  #write(fd: number, bytes: Uint8Array): void {
+    for (let at = 0; at < bytes.length;)
+      at += writeSync(fd, bytes, at, bytes.length - at, this.#offset + at);
+    this.#offset += bytes.length;
+    this.#unsyncedBytes += bytes.length;
+    if (this.#unsyncedBytes < copyLimits.syncEveryBytes) return;
+    this.#unsyncedBytes = 0;
+    fdatasyncSync(fd);
+  }
+
+  #skip(offset: number, length: number): void {
+    this.#mustGoOnAt(offset);
+    const fd = this.#openPart();
+    for (let left = length; left > 0; left -= zeros.length)
+      this.#hash.update(zeros.subarray(0, Math.min(left, zeros.length)));
+    this.#offset += length;
+    ftruncateSync(fd, this.#offset);
+  }
+
+  #keep({ offset, baseOffset, length }: Extract<FileMessage, { type: "same" }>): void {
+    this.#mustGoOnAt(offset);
+    if (this.#baseFd === undefined) throw new ProtocolError("The same as a file that is not there");
+    const isInPlace = this.#part === undefined && baseOffset === offset;
+    const fd = isInPlace ? undefined : this.#openPart();
+    this.#copyFromBase(baseOffset, length, fd);
+  }
+
+  /** Into the new file, or nowhere as long as it is the same as the old. */
+  #copyFromBase(baseOffset: number, length: number, fd: number | undefined): void {
+    const bytes = Buffer.allocUnsafe(Math.min(length, copyLimits.hashStepBytes));
+    for (let at = 0; at < length;) {
+      const wanted = Math.min(bytes.length, length - at);
+      const count = readSync(this.#baseFd ?? -1, bytes, 0, wanted, baseOffset + at);
+      if (count === 0) throw new CopyTrouble("changed", "the file there changed meanwhile");
+      this.#hash.update(bytes.subarray(0, count));
+      if (fd === undefined) this.#offset += count;
+      else this.#write(fd, bytes.subarray(0, count));
+      at += count;
+    }
+  }
+
+  #mustGoOnAt(offset: number): void {
+    if (offset !== this.#offset)
+      throw new ProtocolError("Content that does not follow on the last");
+  }
+
+  /** What was the same so far is copied into it first. */
+  #openPart(): number {
+    if (this.#part !== undefined) return this.#part.fd;
+    const stays = this.entry.size >= copyLimits.resumeBytesMin;
+    const name = stays ? partName(this.#name) : momentName(this.#name);
+    const fd = stays ? this.#openLocked(name) : this.#folder.create(name);
+    this.#part = { fd, name, stays };
+    if (stays) ftruncateSync(fd, 0);
+    const { length, hash } = { length: this.#offset, hash: this.#hash };
+    if (length > 0) {
+      this.#offset = 0;
+      this.#hash = new Bun.CryptoHasher("sha256");
+      this.#copyFromBase(0, length, fd);
+      this.#hash = hash;
+    }
+    return fd;
+  }
+
+  #commit(fd: number): void {
+    const { entry } = this;
+    // Owner and mode of what is replaced stay, as if it had been written into.
+    const there = this.#there?.kind === "file" ? this.#there : undefined;
+    if (there !== undefined && process.geteuid?.() === 0) fchownSync(fd, there.uid, there.gid);
+    fchmodSync(fd, newFileMode(entry, there, this.#wishes));
+    if (this.#wishes.preserve) this.#folder.setFileTime(fd, timeOf(entry));
+    if (this.#part?.stays === true) fdatasyncSync(fd);
+    this.#folder.rename(this.#part?.name ?? this.#name, this.#name);
+    closeSync(fd);
+    this.#part = undefined;
+  }
+
+  /** The content is right as it is. */
+  #touch(): void {
+    if (!this.#wishes.preserve) return;
+    const fd = this.#folder.open(this.#name);
+    try {
+      fchmodSync(fd, newFileMode(this.entry, undefined, this.#wishes));
+      this.#folder.setFileTime(fd, timeOf(this.entry));
+    } finally {
+      closeSync(fd);
+    }
+  }
+
+  #discardPart(): void {
+    if (this.#part === undefined) return;
+    this.#folder.remove(this.#part.name);
+    closeSync(this.#part.fd);
+    this.#part = undefined;
+  }
+}
+
+/** By it a later copy finds what this one could not finish. */
+export function partName(name: Uint8Array): Buffer {
+  return beside(name, "part");
+}
+
+function momentName(name: Uint8Array): Buffer {
+  return beside(name, `${crypto.randomUUID().slice(0, 8)}.part`);
+}
+
+/** Long names are shortened by what they are, not only by where they begin. */
+function beside(name: Uint8Array, suffix: string): Buffer {
+  const room = 255 - suffix.length - 2;
+  const stem =
+    name.length <= room
+      ? Buffer.from(name)
+      : Buffer.concat([
+          name.subarray(0, room - 17),
+          Buffer.from(`-${Buffer.from(digestOf(name)).toString("hex").slice(0, 16)}`),
+        ]);
+  return Buffer.concat([Buffer.from("."), stem, Buffer.from(`.${suffix}`)]);
+}
+
+const zeros = Buffer.alloc(copyLimits.hashStepBytes);

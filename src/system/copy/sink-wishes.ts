@@ -1,0 +1,21 @@
+import type { FileEntry } from "../../protocol/file-frame.ts";
+import type { SinkOptions } from "../../protocol/file-job.ts";
+import type { FileTime } from "../filesystem.ts";
+import type { FileLook } from "./folder.ts";
+
+export interface Wishes extends SinkOptions {
+  /** Bits that new files and folders do not get unless modes are preserved. */
+  readonly umask: number;
+  /** Bits that come across at all: a machine must not leave setuid programs on a laptop. */
+  readonly modeMask: number;
+}
+
+/** As cp: the mode of what was there stays, unless modes are preserved. */
+export function newFileMode(entry: FileEntry, there: FileLook | undefined, wishes: Wishes): number {
+  if (wishes.preserve) return entry.mode & wishes.modeMask;
+  return there === undefined ? entry.mode & 0o777 & ~wishes.umask : there.mode;
+}
+
+export function timeOf({ seconds, nanoseconds }: FileEntry): FileTime {
+  return { seconds, nanoseconds };
+}

@@ -1,0 +1,62 @@
+import { lstatSync, readdirSync } from "node:fs";
+import { hasCode } from "../filesystem.ts";
+import { copyLimits } from "./copy-limits.ts";
+import { CopyTrouble } from "./copy-trouble.ts";
+import { basenameOf, endsInSlash, joinPath, pathText } from "./path-bytes.ts";
+
+/** What is copied: a path as it was said, and the name it has at the destination. */
+export interface SourceRoot {
+  readonly path: Buffer;
+  /** "." is what is in the folder, without the folder. */
+  readonly name: Buffer;
+  /** A link is what it leads to. */
+  readonly follow: boolean;
+}
+
+export function sourceRoot(path: Buffer, recursive: boolean): SourceRoot {
+  const base = basenameOf(path).toString("latin1");
+  const isDots = base === "." || base === ".." || base === "/";
+  const follow = !recursive || endsInSlash(path) || isDots;
+  return { path, name: isDots ? Buffer.from(".") : basenameOf(path), follow };
+}
+
+/**
+ * `*`, `?` and `[…]` as a shell has them, by single names; a file that really has that name comes
+ * first, and a pattern that matches nothing is one, too. There is no shell there that would do it.
+ */
+export function expandGlob(path: Buffer): Buffer[] {
+  const text = path.toString("utf8");
+  if (!/[*?[]/.test(text) || exists(path)) return [path];
+  const slash = text.endsWith("/") ? "/" : "";
+  let found = [text.startsWith("/") ? "/" : ""];
+  for (const part of text.split("/").filter((word) => word !== ""))
+    found = found
+      .flatMap((folder) => matching(folder, part))
+      .slice(0, copyLimits.globMatchesMax + 1);
+  if (found.length === 0) return [path];
+  if (found.length > copyLimits.globMatchesMax)
+    throw new CopyTrouble("too-many", `${text}: more than ${copyLimits.globMatchesMax} match`);
+  return found.toSorted().map((match) => Buffer.from(match + slash));
+}
+
+function matching(folder: string, part: string): string[] {
+  const at = (name: string): string => pathText(joinPath(Buffer.from(folder), Buffer.from(name)));
+  if (!/[*?[]/.test(part)) return exists(Buffer.from(at(part))) ? [at(part)] : [];
+  const glob = new Bun.Glob(part);
+  try {
+    return readdirSync(folder === "" ? "." : folder)
+      .filter((name) => glob.match(name) && (!name.startsWith(".") || part.startsWith(".")))
+      .map(at);
+  } catch {
+    return [];
+  }
+}
+
+function exists(path: Buffer): boolean {
+  try {
+    lstatSync(path);
+    return true;
+  } catch (error) {
+    return !hasCode(error, "ENOENT", "ENOTDIR");
+  }
+}
