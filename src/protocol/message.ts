@@ -259,23 +259,6 @@ export const sessionListSchema = v.object({
 });
 export type SessionList = v.InferOutput<typeof sessionListSchema>;
 
-/** Reply to `ssh`. */
-export const sshReplySchema = v.object({
-  /** As a line of a known_hosts file has it after the name; what proves it is the login, not this text. */
-  host_key: text,
-  /** False when the connection was there before. */
-  created: v.boolean(),
-  /** What the server has of the client's bytes: the client sends from there. */
-  received: offset,
-});
-export type SshReply = v.InferOutput<typeof sshReplySchema>;
-
-/** Reply to `agent`: the socket in the guest. */
-export const agentReplySchema = v.object({ path: text });
-
-/** Reply to `workload`: PID 1 of what runs here, by its number outside; null while nothing does. */
-export const workloadReplySchema = v.object({ pid: v.nullable(v.number()) });
-
 /** Reply to `provision`. */
 export const provisionReplySchema = v.object({
   /** What the machine has of an upload: the first `data` frame of this stream starts there. */

@@ -63,7 +63,7 @@ describe("forwards", () => {
     expect(listening).not.toContain(`0.0.0.0:${port}`);
     child.kill();
     await child.exited;
-    await until(async () => (await connects(port)) === false);
+    await until(async () => !(await connects(port)));
   });
 
   test("-R of a port of root's is refused to others", async () => {
@@ -128,10 +128,7 @@ describe("forwards", () => {
     await withAgent(async (env, key) => {
       const script = "ssh-add -L; echo first; read word; ssh-add -L";
       const child = Bun.spawn(
-        [
-          join(import.meta.dir, "../../dist/fly-vault"),
-          ...["exec", "-A", "dev", "sh", "-c", script],
-        ],
+        [join(import.meta.dir, "../../dist/fly-vault"), "exec", "-A", "dev", "sh", "-c", script],
         {
           env: { ...stage.vault.env, ...env, PATH: process.env["PATH"] ?? "" },
           stdin: "pipe",

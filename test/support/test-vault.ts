@@ -25,6 +25,7 @@ import type { DatagramGate } from "../../src/quic/carrier.ts";
 import { Endpoint } from "../../src/quic/endpoint.ts";
 import { acceptLogin } from "../../src/roles/init/login.ts";
 import { LoginGate } from "../../src/roles/init/login-gate.ts";
+import { isSshSide } from "../../src/roles/init/ssh/ssh-requests.ts";
 import { splice } from "../../src/system/splice.ts";
 import { connectTcp } from "../../src/system/tcp-stream.ts";
 import { serveFilesHere } from "./files-here.ts";
@@ -227,6 +228,7 @@ export class TestVault {
     this.requests.push(request);
     const refusal = this.onRequest?.(request);
     if (refusal !== undefined) throw refusal;
+    if (isSshSide(request)) throw new RemoteError("unsupported", "SSH is not played here");
     switch (request.type) {
       case "status":
         return reply(frames, this.status);
@@ -239,10 +241,6 @@ export class TestVault {
       case "session-rename":
       case "session-signal":
       case "session-wait":
-      case "sftp":
-      case "ssh":
-      case "agent":
-      case "workload":
         throw new RemoteError("unsupported", `${request.type} is not played here`);
       case "files":
         return serveFilesHere(frames.release(), this.folder);

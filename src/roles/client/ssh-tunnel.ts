@@ -1,6 +1,7 @@
 import { StreamError } from "../../protocol/byte-stream.ts";
 import { FrameStream } from "../../protocol/frame.ts";
-import { request, type SshReply, sshReplySchema } from "../../protocol/message.ts";
+import { request } from "../../protocol/message.ts";
+import { type SshReply, sshReplySchema } from "../../protocol/ssh-message.ts";
 import { ResumableStream } from "../../protocol/resumable-stream.ts";
 import { answer } from "./answer.ts";
 import type { AttestedLink, LinkConnection } from "./attested-link.ts";

@@ -48,7 +48,7 @@ export class GuestProcesses {
     this.#running.add(child);
     void child.ended.then(() => this.#running.delete(child));
     // It would hold on to the root filesystem of a workload that is gone.
-    void workload.ended.then(child.kill);
+    void workload.ended.then(() => child.kill());
     return child;
   }
 

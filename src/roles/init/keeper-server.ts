@@ -17,6 +17,7 @@ import { late, within } from "../../system/within.ts";
 import { initLimits } from "./limits.ts";
 import { serveSession } from "./session-stream.ts";
 import type { SessionTable } from "./session-table.ts";
+import { isSshSide, type SshSideRequest } from "./ssh/ssh-requests.ts";
 import { waitForEnd } from "./session-wait.ts";
 
 export interface KeeperServices {
@@ -27,14 +28,8 @@ export interface KeeperServices {
   readonly provision: (frames: FrameStream, request: ProvisionRequest) => Promise<void>;
   /** Serves the stream after the request, reply included. */
   readonly files: (stream: ByteStream, request: FilesRequest) => Promise<void>;
-  /** As `files`, but SFTP. */
-  readonly sftp: (
-    stream: ByteStream,
-    request: { readonly user?: string | undefined },
-  ) => Promise<void>;
-  /** Resolves once the process that speaks SSH listens. */
-  readonly sshUp: () => Promise<void>;
-  readonly workloadPid: () => number | null;
+  /** Serves the stream after the request, reply included. */
+  readonly sshSide: (frames: FrameStream, request: SshSideRequest) => Promise<void>;
   /** Whether it could still be cancelled. */
   readonly cancelProvision: (id: string) => Promise<boolean>;
   readonly log: Log;
@@ -74,6 +69,10 @@ async function seeOut(stream: ByteStream): Promise<void> {
 async function answer(frames: FrameStream, services: KeeperServices): Promise<void> {
   const request = await readRequest(frames);
   if (request === null) return;
+  if (isSshSide(request)) {
+    await services.sshSide(frames, request);
+    return;
+  }
   switch (request.type) {
     case "status":
       await reply(frames, encodeJson(services.status()));
@@ -102,20 +101,6 @@ async function answer(frames: FrameStream, services: KeeperServices): Promise<vo
     case "files":
       await services.workloadSettled();
       await services.files(frames.release(), request);
-      return;
-    case "sftp":
-      await services.workloadSettled();
-      await services.sftp(frames.release(), request);
-      return;
-    case "ssh":
-    case "agent":
-      // From the link, which takes the client there itself.
-      await services.sshUp();
-      await reply(frames, encodeJson({}));
-      return;
-    case "workload":
-      await services.workloadSettled();
-      await reply(frames, encodeJson({ pid: services.workloadPid() }));
       return;
     case "provision":
       await services.provision(frames, request);

@@ -25,6 +25,7 @@ import { repairAtBoot } from "./provision/repair.ts";
 import { Provisioning } from "./provisioning.ts";
 import { type Secrets, takeSecrets } from "./secrets.ts";
 import { type SshPlan, sshSocketIn } from "./ssh/ssh-plan.ts";
+import { serveSshSide } from "./ssh/ssh-requests.ts";
 import { SshSupervisor } from "./ssh/ssh-supervisor.ts";
 
 /** The machine's boot, top to bottom, and its end. */
@@ -67,12 +68,9 @@ export async function runKeeper(options: InitOptions, context: Context, log: Log
         workloadSettled: async () => workload.settled(),
         sessions,
         provision: async (frames, request) => provisioning.serve(frames, request),
-        files: async (stream, { user }) =>
-          guest.processes.serve(stream, { program: "files", user: user ?? "root" }),
-        sftp: async (stream, { user }) =>
-          guest.processes.serve(stream, { program: "sftp", user: user ?? "root" }),
-        sshUp: async () => ssh.up(),
-        workloadPid: () => workload.pid,
+        files: async (files, { user }) =>
+          guest.processes.serve(files, { program: "files", user: user ?? "root" }),
+        sshSide: async (frames, request) => serveSshSide(frames, request, { guest, ssh }),
         cancelProvision: async (id) => provisioning.cancel(id),
         log,
       }),

@@ -4,7 +4,7 @@ import type { ByteStream } from "../../protocol/byte-stream.ts";
 import { StreamError } from "../../protocol/byte-stream.ts";
 import { RemoteError, WireError } from "../../protocol/errors.ts";
 import { encodeFrame, type Frame, FrameStream, frameTypes } from "../../protocol/frame.ts";
-import { decodeRequest, encodeJson, request, sendError } from "../../protocol/message.ts";
+import { decodeRequest, encodeJson, request as ask, sendError } from "../../protocol/message.ts";
 import type { Connection } from "../../quic/connection.ts";
 import type { Log } from "../../system/log.ts";
 import { splice } from "../../system/splice.ts";
@@ -96,7 +96,7 @@ export class LinkStreams {
   /** The keeper starts that process when it is needed; its bytes do not go through the keeper. */
   async #passToSsh(frames: FrameStream, first: Frame): Promise<void> {
     const asking = await connectUnix(this.#keeperSocket, initLimits.keeperConnectMs);
-    await request(new FrameStream(asking), decodeRequest(first), v.object({}));
+    await ask(new FrameStream(asking), decodeRequest(first), v.object({}));
     await asking.end();
     await this.#passOn(frames, first, sshSocketIn(dirname(this.#keeperSocket)));
   }

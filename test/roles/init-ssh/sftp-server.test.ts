@@ -70,8 +70,11 @@ test("a rename never replaces, but the one that is meant to does", () => {
   writeFileSync(join(home, "b"), "b");
   expect(status(requestTypes.rename, (w) => named(named(w, "a"), "b"))).toBe("failure");
   expect(status(requestTypes.rename, (w) => named(named(w, "a"), "c"))).toBe("ok");
-  const posix = (w: Writer): Writer => named(named(named(w, "posix-rename@openssh.com"), "c"), "b");
-  expect(status(requestTypes.extended, posix)).toBe("ok");
+  expect(
+    status(requestTypes.extended, (w) =>
+      named(named(named(w, "posix-rename@openssh.com"), "c"), "b"),
+    ),
+  ).toBe("ok");
   expect(readFileSync(join(home, "b"), "utf8")).toBe("a");
   expect(existsSync(join(home, "c"))).toBe(false);
 });
@@ -79,19 +82,23 @@ test("a rename never replaces, but the one that is meant to does", () => {
 test("sets size, mode and times, of a link's target or of the link itself", () => {
   writeFileSync(join(home, "file"), "12345");
   symlinkSync("file", join(home, "link"));
-  const wish = (w: Writer): Writer =>
-    named(w, "link")
-      .u32(1 | 4 | 8)
-      .u64(3)
-      .u32(0o640)
-      .u32(1000)
-      .u32(2000);
-  expect(status(requestTypes.setstat, wish)).toBe("ok");
+  expect(
+    status(requestTypes.setstat, (w) =>
+      named(w, "link")
+        .u32(1 | 4 | 8)
+        .u64(3)
+        .u32(0o640)
+        .u32(1000)
+        .u32(2000),
+    ),
+  ).toBe("ok");
   const { size, mode, mtimeMs } = statSync(join(home, "file"));
   expect([size, mode & 0o777, mtimeMs]).toEqual([3, 0o640, 2_000_000]);
-  const ofLink = (w: Writer): Writer =>
-    named(named(w, "lsetstat@openssh.com"), "link").u32(8).u32(1).u32(7);
-  expect(status(requestTypes.extended, ofLink)).toBe("ok");
+  expect(
+    status(requestTypes.extended, (w) =>
+      named(named(w, "lsetstat@openssh.com"), "link").u32(8).u32(1).u32(7),
+    ),
+  ).toBe("ok");
   expect(lstatSync(join(home, "link")).mtimeMs).toBe(7000);
   expect(statSync(join(home, "file")).mtimeMs).toBe(2_000_000);
 });
@@ -133,8 +140,7 @@ test("opens no more files than the limit, and knows no handle of others", () => 
   writeFileSync(join(home, "f"), "");
   const first = open("f", 1);
   for (let count = 1; count < sftpLimits.handlesMax; count++) open("f", 1);
-  const more = (w: Writer): Writer => named(w, "f").u32(1).u32(0);
-  expect(status(requestTypes.open, more)).toBe("failure");
+  expect(status(requestTypes.open, (w) => named(w, "f").u32(1).u32(0))).toBe("failure");
   expect(status(requestTypes.close, (w) => named(w, first))).toBe("ok");
   expect(status(requestTypes.close, (w) => named(w, first))).toBe("failure");
   expect(status(requestTypes.close, (w) => named(w, "odd"))).toBe("failure");

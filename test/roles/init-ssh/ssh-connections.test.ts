@@ -1,6 +1,7 @@
 import { afterEach, expect, test } from "bun:test";
 import { FrameStream } from "../../../src/protocol/frame.ts";
-import { request, type SshReply, sshReplySchema } from "../../../src/protocol/message.ts";
+import { request } from "../../../src/protocol/message.ts";
+import { type SshReply, sshReplySchema } from "../../../src/protocol/ssh-message.ts";
 import { ResumableStream } from "../../../src/protocol/resumable-stream.ts";
 import { sshLimits } from "../../../src/roles/init/ssh/limits.ts";
 import { SshConnections } from "../../../src/roles/init/ssh/ssh-connections.ts";

@@ -54,13 +54,6 @@ describe("terminal modes", () => {
       seeded(500),
     );
   });
-
-  function terminalRequest(modes: Uint8Array): Uint8Array {
-    const type = new TextEncoder().encode("pty-req");
-    const writer = new Writer().u8(98).u32(0).u32(type.length).bytes(type).u8(1);
-    writer.u32(2).bytes(new Uint8Array(2)).bytes(new Uint8Array(16));
-    return writer.u32(modes.length).bytes(modes).finish();
-  }
 });
 
 test("signals have the names of the RFC, and come back as the same number", () => {
@@ -105,3 +98,10 @@ test("one connection listens on so many ports and no more", () => {
   expect(forwards.closePort("localhost", port)).toBe(true);
   expect(forwards.closePort("localhost", port)).toBe(false);
 });
+
+function terminalRequest(modes: Uint8Array): Uint8Array {
+  const type = new TextEncoder().encode("pty-req");
+  const writer = new Writer().u8(98).u32(0).u32(type.length).bytes(type).u8(1);
+  writer.u32(2).bytes(new Uint8Array(2)).bytes(new Uint8Array(16));
+  return writer.u32(modes.length).bytes(modes).finish();
+}

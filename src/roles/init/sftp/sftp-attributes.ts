@@ -57,7 +57,7 @@ export function writeAttributes(writer: Writer, stats: Stats): Writer {
 /** In the order of OpenSSH: the owner last, since a change of it takes the set-user bits away. */
 export function setOfPath(path: Buffer, attributes: Attributes): void {
   const { size, mode, times, owner } = attributes;
-  if (size !== undefined) truncateSync(path as never, size);
+  if (size !== undefined) truncateSync(path, size);
   if (mode !== undefined) chmodSync(path, mode);
   if (times !== undefined) utimesSync(path, times.access, times.change);
   if (owner !== undefined) chownSync(path, owner.uid, owner.gid);

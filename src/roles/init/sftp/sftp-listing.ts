@@ -15,13 +15,13 @@ export function longName(name: Buffer, stats: Stats): Buffer {
 
 function modeText(mode: number): string {
   const kind = kinds[mode & 0o170000] ?? "?";
-  const bits = [...letters].map((letter, index) => ((mode >> (8 - index)) & 1 ? letter : "-"));
+  const bits = letters.map((letter, index) => ((mode >> (8 - index)) & 1 ? letter : "-"));
   for (const [bit, at, plain, alone] of specials)
     if ((mode & bit) !== 0) bits[at] = bits[at] === "-" ? alone : plain;
   return kind + bits.join("");
 }
 
-const letters = "rwxrwxrwx";
+const letters = "rwxrwxrwx".split("");
 const specials = [
   [0o4000, 2, "s", "S"],
   [0o2000, 5, "s", "S"],

@@ -117,12 +117,19 @@ export class SshForwards {
 /** Until both directions have ended, or the client has closed the channel. Never rejects with a `StreamError`. */
 export async function joinChannel(channel: ChannelStream, target: ByteStream): Promise<void> {
   const spliced = splice(channel, target);
-  void channel.closed.then(async () => {
-    await within(spliced, sshLimits.closingMs);
-    target.abort(0);
-  });
+  void giveUpAfter(channel, spliced, target);
   await spliced;
   await channel.close();
+}
+
+async function giveUpAfter(
+  channel: ChannelStream,
+  spliced: Promise<unknown>,
+  target: ByteStream,
+): Promise<void> {
+  await channel.closed;
+  await within(spliced, sshLimits.closingMs);
+  target.abort(0);
 }
 
 const unprivilegedPortMin = 1024;

@@ -102,7 +102,7 @@ export class SshServer {
     };
     client.on("session", (accept, reject) => {
       if (isFull(client)) reject();
-      else new SshSession(accept(), parts);
+      else SshSession.listen(accept(), parts);
     });
     client.on("tcpip", (accept, reject, { destIP, destPort }) => {
       if (isFull(client)) reject();
@@ -113,10 +113,9 @@ export class SshServer {
       else forwards.toSocket(socketPath, accept).catch(reject);
     });
     client.on("request", (accept, reject, name, info) => {
-      void answerForward(forwards, name, info).then((answer) => {
-        if (answer === undefined) reject?.();
-        else accept?.(answer);
-      });
+      void answerForward(forwards, name, info).then((answer) =>
+        answer === undefined ? reject?.() : accept?.(answer),
+      );
     });
     client.on("close", () => {
       forwards.closeAll();

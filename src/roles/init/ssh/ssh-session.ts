@@ -43,14 +43,22 @@ export class SshSession {
   #run: SshSessionRun | undefined;
   #agent: Promise<string | undefined> | undefined;
 
-  constructor(session: Session, parts: SshSessionParts) {
+  /** It does what the client asks for on that channel, until the client closes it. */
+  static listen(session: Session, parts: SshSessionParts): void {
+    new SshSession(parts).#listen(session);
+  }
+
+  private constructor(parts: SshSessionParts) {
     this.#parts = parts;
+  }
+
+  #listen(session: Session): void {
     session.on("env", (accept, reject, { key, val }) => {
       if (this.#environment.set(key, val)) accept?.();
       else reject?.();
     });
     session.on("pty", (accept, _reject, info) => {
-      this.#terminal = { ...info, modes: terminalModesOf(parts.client) };
+      this.#terminal = { ...info, modes: terminalModesOf(this.#parts.client) };
       accept?.();
     });
     session.on("window-change", (accept, _reject, { rows, cols }) => {

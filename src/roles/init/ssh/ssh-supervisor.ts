@@ -49,16 +49,19 @@ export class SshSupervisor {
       stdio: ["ignore", "pipe", "inherit"],
     });
     this.#child = child;
-    void child.exited.then((code) => {
-      this.#listening = undefined;
-      if (code !== 0)
-        this.#log("error", "ssh-ended", { exit_code: code, signal: child.signalCode ?? undefined });
-    });
+    void this.#noteEnd(child);
     // The only thing it ever says there; or the end of it.
     const said = await within(child.stdout.getReader().read(), sshLimits.startMs);
     if (said !== late && said.value !== undefined) return true;
     child.kill("SIGKILL");
     await child.exited;
     return false;
+  }
+
+  async #noteEnd(child: Bun.Subprocess): Promise<void> {
+    const code = await child.exited;
+    this.#listening = undefined;
+    if (code !== 0)
+      this.#log("error", "ssh-ended", { exit_code: code, signal: child.signalCode ?? undefined });
   }
 }

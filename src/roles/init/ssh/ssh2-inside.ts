@@ -1,3 +1,4 @@
+/* oxlint-disable no-underscore-dangle -- they are ssh2's own names */
 import type { Connection, ServerChannel } from "ssh2";
 
 /**
