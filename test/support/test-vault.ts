@@ -226,8 +226,7 @@ export class TestVault {
     if (frame === null) return;
     const request = decodeJson(requestSchema, frame.payload, "Request");
     this.requests.push(request);
-    const refusal = this.onRequest?.(request);
-    if (refusal !== undefined) throw refusal;
+    this.#refuseAsTold(request);
     if (isSshSide(request)) throw new RemoteError("unsupported", "SSH is not played here");
     switch (request.type) {
       case "status":
@@ -251,6 +250,11 @@ export class TestVault {
       case "provision-cancel":
         return this.#cancel(frames, request.id);
     }
+  }
+
+  #refuseAsTold(request: Request): void {
+    const refusal = this.onRequest?.(request);
+    if (refusal !== undefined) throw refusal;
   }
 
   async #open(frames: FrameStream, request: SessionOpenRequest): Promise<void> {
