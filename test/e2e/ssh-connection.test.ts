@@ -41,12 +41,12 @@ describe("forwards", () => {
     start(["ssh", "-N", "-L", `${port}:localhost:${web.port}`, host]);
     expect(await (await untilAnswered(`http://127.0.0.1:${port}`)).text()).toBe("web");
     const request = "GET / HTTP/1.0\r\n\r\n";
-    const piped = await ssh(["-W", `127.0.0.1:${web.port}`, host], request);
+    const piped = await alone(["-W", `127.0.0.1:${web.port}`, host], request);
     expect(piped.text).toEndWith("web");
   });
 
   test("-L to a port where nobody is says so, and leaves the connection alone", async () => {
-    const refused = await ssh(["-W", `127.0.0.1:${freePort()}`, host]);
+    const refused = await alone(["-W", `127.0.0.1:${freePort()}`, host]);
     expect(refused.code).toBe(255);
     expect(refused.err).toContain("open failed");
   });
@@ -68,7 +68,7 @@ describe("forwards", () => {
 
   test("-R of a port of root's is refused to others", async () => {
     const flags = ["-o", "ExitOnForwardFailure=yes", "-R", "1023:127.0.0.1:1"];
-    const done = await ssh([...flags, `dev@${host}`, "true"]);
+    const done = await alone([...flags, `dev@${host}`, "true"]);
     expect(done.code).toBe(255);
   });
 
@@ -105,7 +105,7 @@ describe("forwards", () => {
     expect(owner.text).toMatch(/^srw------- .* dev /);
     await ssh([host, "echo mine > /tmp/file.sock"]);
     const flags = ["-o", "ExitOnForwardFailure=yes", "-R", `/tmp/file.sock:${local}`];
-    expect((await ssh([...flags, host, "true"])).code).toBe(255);
+    expect((await alone([...flags, host, "true"])).code).toBe(255);
     expect((await ssh([host, "cat /tmp/file.sock"])).text).toBe("mine\n");
     echo.stop(true);
   });
@@ -113,13 +113,13 @@ describe("forwards", () => {
   test("-A lends the agent, by one path, to the user alone, and only while it is there", async () => {
     await withAgent(async (env, key) => {
       const list = "echo $SSH_AUTH_SOCK; ls -l $SSH_AUTH_SOCK; ssh-add -L";
-      const done = await stage.run(["ssh", "-A", host, list], { env });
+      const done = await stage.run(["ssh", "-A", host, list], { env, alone: true });
       expect(done.text).toStartWith("/run/fly-vault/agent.sock\nsrw-------");
       expect(done.text).toContain(key);
-      const dev = await stage.run(["ssh", "-A", `dev@${host}`, list], { env });
+      const dev = await stage.run(["ssh", "-A", `dev@${host}`, list], { env, alone: true });
       expect(dev.text).toStartWith("/run/fly-vault/agent-1000.sock\nsrw-------");
       expect(dev.text).toContain(key);
-      const without = await stage.run(["ssh", host, "echo [$SSH_AUTH_SOCK]"], { env });
+      const without = await ssh([host, "echo [$SSH_AUTH_SOCK]"]);
       expect(without.text).toBe("[]\n");
     });
   });
@@ -159,6 +159,7 @@ describe("forwards", () => {
   test("X11 is refused", async () => {
     const done = await stage.run(["ssh", "-X", host, "echo [$DISPLAY]"], {
       env: { DISPLAY: ":0" },
+      alone: true,
     });
     expect(done.text).toBe("[]\n");
   });
@@ -179,14 +180,14 @@ describe("the connection", () => {
 
   test("answers keepalives", async () => {
     const flags = ["-o", "ServerAliveInterval=1", "-o", "ServerAliveCountMax=1"];
-    expect((await ssh([...flags, host, "sleep 1.5; echo alive"])).text).toBe("alive\n");
+    expect((await alone([...flags, host, "sleep 1.5; echo alive"])).text).toBe("alive\n");
   });
 
   test("does not notice that the link is killed under it, again and again", async () => {
     const bytes = randomBytes(24 * 1024 * 1024);
-    const copying = ssh([host, "cat"], bytes);
+    const copying = alone([host, "cat"], bytes);
     const script = "for i in 1 2 3 4 5 6 7 8 9; do echo $i; sleep 0.3; done; exit 5";
-    const counting = ssh([host, script]);
+    const counting = alone([host, script]);
     for (let kill = 0; kill < 3; kill++) {
       await Bun.sleep(600);
       killAll("init link");
@@ -211,13 +212,13 @@ describe("the connection", () => {
   });
 
   test("of a user who is not there is refused in words", async () => {
-    const done = await ssh([`nobody-here@${host}`, "true"]);
+    const done = await alone([`nobody-here@${host}`, "true"]);
     expect(done.code).toBe(255);
     expect(done.err).toContain('Permission denied (The image has no user "nobody-here")');
   });
 
   test("to a vault that nobody knows ends with the client's own error", async () => {
-    const done = await ssh(["other.vault", "true"]);
+    const done = await alone(["other.vault", "true"]);
     expect(done.code).toBe(255);
     expect(done.err).toContain('error: there is no vault "other"');
     expect(done.err).toContain("FV-CFG-005");
@@ -228,7 +229,7 @@ describe("the connection", () => {
     const known = await Bun.file(file).text();
     expect(known).toMatch(/^dev\.vault ssh-ed25519 \S+\n$/);
     await Bun.write(file, known.replace(/ \S+\n$/, ` ${"A".repeat(68)}\n`));
-    const done = await ssh([host, "echo in"]);
+    const done = await alone([host, "echo in"]);
     expect([done.text, done.err]).toEqual(["in\n", ""]);
     expect(await Bun.file(file).text()).toBe(known);
   });
@@ -239,7 +240,7 @@ describe("the connection", () => {
     const [before] = stage.processes("init ssh");
     killAll("init ssh");
     expect(await child.exited).toBe(255);
-    expect((await ssh([host, "echo again"])).text).toBe("again\n");
+    expect((await alone([host, "echo again"])).text).toBe("again\n");
     expect(stage.processes("init ssh")).not.toContain(before ?? -1);
   });
 });
@@ -250,8 +251,16 @@ function start(argv: readonly string[]): SshChild {
   return child;
 }
 
-async function ssh(words: readonly string[], stdin: Uint8Array | string = ""): Promise<SshResult> {
-  return stage.run(["ssh", ...words], { stdin });
+async function ssh(words: readonly string[]): Promise<SshResult> {
+  return stage.run(["ssh", ...words]);
+}
+
+/** Over a connection of its own. */
+async function alone(
+  words: readonly string[],
+  stdin: Uint8Array | string = "",
+): Promise<SshResult> {
+  return stage.run(["ssh", ...words], { stdin, alone: true });
 }
 
 function killAll(words: string): void {

@@ -43,7 +43,7 @@ describe("a command", () => {
   });
 
   test("that dies of a signal says so", async () => {
-    const done = await stage.run(["ssh", "-v", host, "kill -TERM $$"]);
+    const done = await stage.run(["ssh", "-v", host, "kill -TERM $$"], { alone: true });
     expect(done.err).toContain("exit-signal");
     expect(done.code).toBe(255);
   });
@@ -57,7 +57,7 @@ describe("a command", () => {
     const env = { LC_TIME: "C", COLORTERM: "truecolor", GIT_AUTHOR_NAME: "me", LD_PRELOAD_X: "no" };
     const send = "SendEnv=LC_* COLORTERM GIT_* LD_PRELOAD_X";
     const script = "echo $LC_TIME $COLORTERM $GIT_AUTHOR_NAME [$LD_PRELOAD_X] $SSH_CONNECTION";
-    const done = await stage.run(["ssh", "-o", send, host, script], { env });
+    const done = await stage.run(["ssh", "-o", send, host, script], { env, alone: true });
     expect(done.text).toBe("C truecolor me [] 127.0.0.1 0 127.0.0.1 22\n");
   });
 

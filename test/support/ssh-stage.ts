@@ -1,4 +1,5 @@
-import { mkdirSync, readdirSync, readFileSync } from "node:fs";
+import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { type LocalFly, startLocalFly } from "./local-fly.ts";
 import { type LocalVault, makeLocalVault } from "./local-vault.ts";
@@ -23,6 +24,8 @@ export interface SshRunOptions {
   readonly stdin?: Uint8Array | string;
   readonly env?: Readonly<Record<string, string>>;
   readonly cwd?: string;
+  /** Over a connection of its own: each one is a login, of which a machine lets through one in a second. */
+  readonly alone?: boolean;
 }
 
 export interface SshResult {
@@ -66,6 +69,8 @@ export async function startSshStage(): Promise<SshStage> {
   }
   // OpenSSH finds its files by the user's entry in passwd, whatever HOME says.
   const config = join(vault.home, ".ssh", "config");
+  // Short, for the sake of the path that a socket may have.
+  const controls = mkdtempSync(join(tmpdir(), "fvc-"));
   const spawn: SshStage["spawn"] = (argv, env = {}) => startChild(argv, { config, vault, env });
   return {
     fly,
@@ -73,11 +78,21 @@ export async function startSshStage(): Promise<SshStage> {
     folder,
     spawn,
     run: async (argv, options = {}) => {
-      const child = startChild(argv, { config, vault, env: options.env ?? {}, cwd: options.cwd });
+      const { env = {}, cwd, alone = false } = options;
+      const shared = alone ? {} : { controls };
+      const child = startChild(argv, { config, vault, env, cwd, ...shared });
       return finish(child, options.stdin ?? "");
     },
     processes: (words) => processesOf(fly.folder, words),
-    stop: () => fly.stop(),
+    stop: async () => {
+      for (const name of readdirSync(controls))
+        await Bun.spawn(["ssh", "-S", join(controls, name), "-O", "exit", "any"], {
+          env: programEnv(),
+          stderr: "ignore",
+        }).exited;
+      rmSync(controls, { recursive: true });
+      await fly.stop();
+    },
   };
 }
 
@@ -88,14 +103,25 @@ interface Surroundings {
   readonly vault: LocalVault;
   readonly env: Readonly<Record<string, string>>;
   readonly cwd?: string | undefined;
+  /** Where connections are that are shared; without it this one is not. */
+  readonly controls?: string;
 }
 
 function startChild(
   [program = "", ...words]: readonly string[],
-  { config, vault, env, cwd }: Surroundings,
+  { config, vault, env, cwd, controls }: Surroundings,
 ): SshChild {
-  const argv = sshPrograms.has(program) ? [program, "-F", config, ...words] : [program, ...words];
-  const shell = `ssh -F ${config}`;
+  const options =
+    controls === undefined
+      ? ["ControlPath=none"]
+      : [`ControlPath=${controls}/%C`, "ControlMaster=auto", "ControlPersist=30"];
+  // An option of the command's own is said first, and counts.
+  const flags = options.flatMap((option) => ["-o", option]);
+  const own = words.some((word) => word === "-S" || word === "-M") ? [] : flags;
+  const argv = sshPrograms.has(program)
+    ? [program, "-F", config, ...own, ...words]
+    : [program, ...words];
+  const shell = ["ssh", "-F", config, ...flags].join(" ");
   return Bun.spawn(argv, {
     cwd: cwd ?? vault.home,
     env: {
