@@ -19,6 +19,9 @@ export async function compileBinary(
     target: "bun",
     format: "esm",
     bytecode: true,
+    // What a role or a command loads later is a file of its own: the others do not read it. Measured with
+    // --version: 21 ms in one piece, 14 in several. Minifying gained nothing.
+    splitting: true,
     sourcemap: "linked",
     // ssh2 does without them, and looks for them in vain.
     external: ["cpu-features", "./crypto/build/Release/sshcrypto.node"],

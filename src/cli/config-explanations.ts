@@ -31,9 +31,9 @@ export const configExplanations = {
   },
   "FV-CFG-007": {
     meaning:
-      "A file with an access token, an admission key or the proxies' keys can be read or written by other users of this computer. Whoever has the token can log in to the machine.",
+      "A file with an access token, an admission key, an invite or the proxies' keys can be read or written by other users of this computer, or the folder of the configuration can be written by them. Whoever has the token can log in to the machine; whoever can change the configuration decides where you connect to.",
     remedy:
-      "`chmod 600 FILE`. If others may have read it, give the machine a new token, or rotate the proxies' key.",
+      "`chmod 600` the file, `chmod go-w` the folder. If others may have read it, give the machine a new token, or rotate the proxies' key.",
   },
   "FV-CFG-008": {
     meaning: "No access token was found, or the one found cannot be one.",

@@ -26,7 +26,7 @@ export const explanations: Readonly<Record<FailureCode, Explanation>> = {
   "FV-NET-003": {
     meaning:
       "The connection ended and could not be made again in the time allowed. What runs in the vault goes on.",
-    remedy: "Come back with the same command, or for a command with `exec --session ID`.",
+    remedy: "Come back with the same command, or for a command with `fly-vault attach NAME ID`.",
   },
   "FV-NET-004": {
     meaning: "The machine is there but has too much to do at the moment, or reached a limit.",
@@ -141,7 +141,7 @@ export const explanations: Readonly<Record<FailureCode, Explanation>> = {
   },
   "FV-SES-001": {
     meaning: "No session has this id or name; finished ones are kept for a day.",
-    remedy: "`fly-vault list-exec NAME` lists those there are.",
+    remedy: "`fly-vault sessions NAME --all` lists those there are.",
   },
   "FV-SES-002": {
     meaning: "Another client attached to the same session, or one of that name exists.",
@@ -150,6 +150,14 @@ export const explanations: Readonly<Record<FailureCode, Explanation>> = {
   "FV-SES-003": {
     meaning: "The session ended while nobody looked, or the machine was restarted.",
     remedy: "Start a new one; files under /root and /home are still there.",
+  },
+  "FV-SES-004": {
+    meaning: "`wait --timeout` waited as long as it was told, and the session still runs.",
+    remedy: "Wait again, look at it (`fly-vault logs -f`), or end it (`fly-vault kill`).",
+  },
+  "FV-SES-005": {
+    meaning: "A signal was to be sent to a session whose program is not there any more.",
+    remedy: "`fly-vault sessions NAME --all` says how it ended, `fly-vault logs` what it wrote.",
   },
   "FV-FWD-001": {
     meaning: "Another program on this computer listens on the port that was to be forwarded.",
@@ -248,6 +256,15 @@ export const explanations: Readonly<Record<FailureCode, Explanation>> = {
     meaning:
       "Only the root filesystem before the last provisioning is kept, and only while the volume has room for both.",
     remedy: "Provision again: `fly-vault provision NAME --from FILE`.",
+  },
+  "FV-PROV-010": {
+    meaning: "A Containerfile is built by buildah, podman or docker, and none of them is there.",
+    remedy:
+      "Install one (`apt install buildah` needs no daemon), or pack a folder: `fly-vault build --from dir:PATH`.",
+  },
+  "FV-PROV-011": {
+    meaning: "The program that builds the image, or reads it, ended with an error.",
+    remedy: "Its own words stand above ours. Run it by itself until it works; nothing was written.",
   },
   "FV-API-001": {
     meaning: "The Machines API did not answer.",

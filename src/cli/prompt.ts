@@ -33,9 +33,10 @@ export class Prompt {
   /** What is typed is not shown. */
   async hidden(question: string): Promise<string> {
     const { stdin, stderr } = this.#context;
-    await stderr.write(`${question} (not shown): `);
+    // Before the question: who answers at once is not to be shown either.
     stdin.setRawMode(true);
     try {
+      await stderr.write(`${question} (not shown): `);
       return (await this.#readKeys()).trim();
     } finally {
       stdin.setRawMode(false);
@@ -48,11 +49,11 @@ export class Prompt {
     return /^y(es)?$/i.test(await this.line(`${question} [y/N]`));
   }
 
-  /** The terminal edits the line itself. */
+  /** The terminal edits the line itself, and makes one character of its end. */
   async #readLine(): Promise<string> {
     for (;;) {
-      const end = /\r\n?|\n/.exec(this.#typed);
-      if (end !== null) return this.#take(end.index, end[0].length);
+      const end = this.#typed.indexOf("\n");
+      if (end !== -1) return this.#take(end + 1);
       await this.#more();
     }
   }
@@ -62,9 +63,9 @@ export class Prompt {
     let text = "";
     for (;;) {
       while (this.#typed === "") await this.#more();
-      const [key = ""] = this.#typed;
-      this.#typed = this.#typed.slice(key.length);
-      if (key === "\r" || key === "\n") return text;
+      if (text.length > typedMax) throw new PromptAborted("The answer has no end");
+      const key = this.#take(/^(?:\r\n|.)/su.exec(this.#typed)?.[0].length ?? 1);
+      if (/^[\r\n]/.test(key)) return text;
       if (key === "\u0003" || (key === "\u0004" && text === "")) throw new PromptAborted("Ctrl-C");
       if (key === "\u007f" || key === "\b") text = text.replace(/.$/u, "");
       else if (key === "\u0015") text = "";
@@ -72,9 +73,9 @@ export class Prompt {
     }
   }
 
-  #take(length: number, more: number): string {
+  #take(length: number): string {
     const text = this.#typed.slice(0, length);
-    this.#typed = this.#typed.slice(length + more);
+    this.#typed = this.#typed.slice(length);
     return text;
   }
 

@@ -2,38 +2,28 @@ import * as v from "valibot";
 import { RemoteError, type RemoteErrorCode, remoteErrorCodes, WireError } from "./errors.ts";
 import { type Frame, frameTypes, type FrameStream } from "./frame.ts";
 import { limits } from "./limits.ts";
+import {
+  argv,
+  durationMs,
+  envName,
+  name,
+  note,
+  offset,
+  sha256,
+  signal,
+  size,
+  terminalMode,
+  text,
+  textUpTo,
+} from "./message-fields.ts";
+import { files, initLog, powerOff, report, speed } from "./machine-requests.ts";
 import { printableLine } from "./printable-line.ts";
+import { agent, sftp, ssh, workload } from "./ssh-message.ts";
 
 /** The JSON bodies of control frames. Unknown members are let through, so that a newer peer can add some. */
 
 const encoder = new TextEncoder();
 const decoder = new TextDecoder("utf-8", { fatal: true });
-
-/** Text that reaches the kernel or a terminal: no NUL, which would cut it short, and no half of a surrogate pair. */
-const textUpTo = (bytesMax: number) =>
-  v.pipe(
-    v.string(),
-    v.maxBytes(bytesMax),
-    v.check((value) => !value.includes("\0") && value.isWellFormed(), "NUL or a lone surrogate"),
-  );
-const text = textUpTo(limits.textBytesMax);
-const note = v.pipe(textUpTo(limits.noteBytesMax), v.regex(/^\P{Cc}*$/u));
-const name = v.pipe(
-  v.string(),
-  v.regex(/^[A-Za-z0-9][A-Za-z0-9._-]*$/),
-  v.maxLength(limits.nameBytesMax),
-);
-const offset = v.pipe(v.number(), v.safeInteger(), v.minValue(0));
-const size = v.pipe(v.number(), v.integer(), v.minValue(1), v.maxValue(65_535));
-const sha256 = v.pipe(v.string(), v.regex(/^[0-9a-f]{64}$/));
-const envName = v.pipe(
-  text,
-  v.minLength(1),
-  v.check((value) => !value.includes("="), "An environment name with ="),
-);
-const argv = v.pipe(v.array(text), v.minLength(1), v.maxLength(limits.argvItemsMax));
-const signal = v.pipe(v.number(), v.integer(), v.minValue(1), v.maxValue(64));
-const durationMs = v.pipe(v.number(), v.safeInteger(), v.minValue(1));
 
 /** Which session is meant. */
 const chosen = {
@@ -42,11 +32,6 @@ const chosen = {
   /** From the reply to `session-open`; another generation is another process, answered by `gone`. */
   generation: v.optional(name),
 };
-
-const terminalMode = v.tuple([
-  v.pipe(v.number(), v.integer(), v.minValue(1), v.maxValue(159)),
-  v.pipe(v.number(), v.integer(), v.minValue(0), v.maxValue(0xffff_ffff)),
-]);
 
 const sessionOpen = v.object({
   type: v.literal("session-open"),
@@ -66,6 +51,8 @@ const sessionOpen = v.object({
   user: v.optional(text),
   context: v.optional(note),
   timeout_ms: v.optional(durationMs),
+  /** Nobody stays with it: after the reply nothing follows, and pipes have no stdin. */
+  detach: v.optional(v.boolean()),
   /** Of the terminal, as SSH numbers them (RFC 4254, section 8): pairs of opcode and value. */
   modes: v.optional(v.pipe(v.array(terminalMode), v.maxLength(limits.terminalModesMax))),
   /** A line for the user's login shell (`-c`), instead of `argv`. */
@@ -84,6 +71,8 @@ const sessionAttach = v.object({
   mode: v.picklist(["take-over", "share", "view"]),
   /** With `view`: of what is there already no more than the last so many bytes of each stream. */
   tail_bytes: v.optional(offset),
+  /** With `view`: no more than the last so many lines of each stream; with both the shorter counts. */
+  tail_lines: v.optional(offset),
   rows: v.optional(size),
   cols: v.optional(size),
 });
@@ -122,24 +111,6 @@ const provision = v.object({
   sha256: v.optional(sha256),
 });
 
-/** The reply comes from the process that serves the stream: file-message.ts. */
-const files = v.object({
-  type: v.literal("files"),
-  /** By name or number; root where absent. */
-  user: v.optional(text),
-});
-
-const ssh = v.object({
-  type: v.literal("ssh"),
-  /** Chosen by the client, random: asking again with the same id goes on with the same connection. */
-  id: name,
-  /** What this client has of the server's bytes; above 0 only for a connection that was there before. */
-  received: offset,
-});
-
-/** The client offers its ssh-agent to one user of the guest, root where absent, until the stream ends. */
-const agent = v.object({ type: v.literal("agent"), user: v.optional(text) });
-
 export const requestSchema = v.variant("type", [
   v.object({ type: v.literal("status") }),
   sessionOpen,
@@ -155,12 +126,15 @@ export const requestSchema = v.variant("type", [
   }),
   provision,
   v.object({ type: v.literal("provision-cancel"), id: name }),
+  initLog,
+  report,
+  powerOff,
+  speed,
   files,
   ssh,
   agent,
-  /** As `files`, but what follows is SFTP, without frames; there is no reply before it. */
-  v.object({ type: v.literal("sftp"), user: v.optional(text) }),
-  v.object({ type: v.literal("workload") }),
+  sftp,
+  workload,
 ]);
 
 export type Request = v.InferOutput<typeof requestSchema>;
@@ -169,8 +143,7 @@ export type SessionAttachRequest = v.InferOutput<typeof sessionAttach>;
 export type SessionRenameRequest = v.InferOutput<typeof sessionRename>;
 export type SessionSignalRequest = v.InferOutput<typeof sessionSignal>;
 export type SessionWaitRequest = v.InferOutput<typeof sessionWait>;
-export type SshRequest = v.InferOutput<typeof ssh>;
-export type AgentRequest = v.InferOutput<typeof agent>;
+export type SpeedRequest = v.InferOutput<typeof speed>;
 export type FilesRequest = v.InferOutput<typeof files>;
 export type ProvisionRequest = v.InferOutput<typeof provision>;
 
@@ -196,6 +169,28 @@ export const statusSchema = v.object({
   rolled_back: v.optional(v.object({ sha256: v.optional(text), because: text })),
 });
 export type Status = v.InferOutput<typeof statusSchema>;
+
+const space = v.object({ total_bytes: offset, available_bytes: offset });
+
+/** Reply to `report`: how the machine is. */
+export const reportSchema = v.object({
+  /** Since init started. */
+  uptime_ms: offset,
+  /** The machine's clock, milliseconds since 1970. */
+  clock_ms: offset,
+  sessions_running: offset,
+  /** Of these with a client. */
+  sessions_attached: offset,
+  /** Of the volume; absent where it could not be looked at. */
+  disk: v.optional(space),
+  memory: v.optional(space),
+  /** Processes that ran or waited to run, over the last minute. */
+  load: v.number(),
+});
+export type Report = v.InferOutput<typeof reportSchema>;
+
+/** Ends a `speed` upwards: what came, and in which time. */
+export const speedSchema = v.object({ bytes: offset, ms: v.number() });
 
 /** Reply to `session-open` and `session-attach`. */
 export const sessionReplySchema = v.object({
@@ -229,6 +224,9 @@ export const exitSchema = v.union([
 ]);
 export type Exit = v.InferOutput<typeof exitSchema>;
 
+/** Reply to `session-rename` and `session-signal`: that it was done. */
+export const emptyReplySchema = v.object({});
+
 /** Reply to `session-wait`; without an exit the time ran out first. */
 export const sessionEndSchema = v.object({ exit: v.optional(exitSchema) });
 export type SessionEnd = v.InferOutput<typeof sessionEndSchema>;
@@ -248,16 +246,23 @@ export const sessionListSchema = v.object({
       pid: v.nullable(v.number()),
       attached: v.boolean(),
       clients: v.number(),
+      /** Of a login shell on a terminal: nothing else is in its foreground. */
+      at_prompt: v.optional(v.boolean()),
       stdout_bytes: v.number(),
       stderr_bytes: v.number(),
       started_at: text,
       ended_at: v.nullable(text),
       exit_code: v.nullable(v.number()),
       exit: v.nullable(exitSchema),
+      /** Whether a client that drove it was told how it ended. */
+      seen: v.optional(v.boolean()),
     }),
   ),
 });
 export type SessionList = v.InferOutput<typeof sessionListSchema>;
+
+/** Reply to `init-log`: the oldest line first. */
+export const initLogReplySchema = v.object({ lines: v.array(v.string()) });
 
 /** Reply to `provision`. */
 export const provisionReplySchema = v.object({

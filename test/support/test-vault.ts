@@ -3,6 +3,7 @@ import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { decodeArchiveData } from "../../src/protocol/archive-frame.ts";
+import type { ByteStream } from "../../src/protocol/byte-stream.ts";
 import { deriveLoginKeys } from "../../src/fly/token.ts";
 import { type Frame, FrameStream, frameTypes } from "../../src/protocol/frame.ts";
 import {
@@ -10,6 +11,7 @@ import {
   encodeJson,
   type Progress,
   type ProvisionRequest,
+  type Report,
   type Request,
   requestSchema,
   type SessionAttachRequest,
@@ -25,6 +27,7 @@ import type { DatagramGate } from "../../src/quic/carrier.ts";
 import { Endpoint } from "../../src/quic/endpoint.ts";
 import { acceptLogin } from "../../src/roles/init/login.ts";
 import { LoginGate } from "../../src/roles/init/login-gate.ts";
+import { serveSpeed } from "../../src/roles/init/speed.ts";
 import { isSshSide } from "../../src/roles/init/ssh/ssh-requests.ts";
 import { splice } from "../../src/system/splice.ts";
 import { connectTcp } from "../../src/system/tcp-stream.ts";
@@ -64,6 +67,19 @@ export class TestVault {
   provisionAnswer: ((request: ProvisionRequest) => RemoteError | undefined) | undefined;
   /** Called in place of the answer to any request; true when it dealt with it. */
   onRequest: ((request: Request) => RemoteError | undefined) | undefined;
+  /** As machine-report.ts would say. */
+  report: Report = {
+    uptime_ms: 61_000,
+    clock_ms: Date.now(),
+    sessions_running: 0,
+    sessions_attached: 0,
+    disk: { total_bytes: 10 * 2 ** 30, available_bytes: 4 * 2 ** 30 },
+    memory: { total_bytes: 2 ** 30, available_bytes: 2 ** 29 },
+    load: 0.25,
+  };
+  poweredOff = false;
+  /** A real keeper that answers in our place, as behind its own link. */
+  keeper: (() => Promise<ByteStream>) | undefined;
   /** How many of the next logins get no evidence. */
   failingMints = 0;
   mints = 0;
@@ -72,7 +88,7 @@ export class TestVault {
   token = testToken;
   /** Another machine, or another image of it, from the next connection on. */
   machineId = machineId;
-  imageDigest = `sha256:${"9c1f".repeat(16)}`;
+  imageDigest = "sha256:9c1f";
   initVersion = "0.1.0";
 
   private constructor(folder: string, endpoint: Endpoint) {
@@ -105,6 +121,7 @@ export class TestVault {
       HOME: this.folder,
       PATH: process.env["PATH"] ?? "",
       TERM: "xterm-256color",
+      FLY_VAULT_NO_LINK: "1",
     };
   }
 
@@ -131,7 +148,7 @@ export class TestVault {
     await this.#endpoint.close();
     this.#connections = [];
     await Bun.sleep(downMs);
-    this.#endpoint = await listen(port, gate);
+    this.#endpoint = await listenAgain(port, gate);
     void this.#accept(this.#endpoint);
   }
 
@@ -207,6 +224,13 @@ export class TestVault {
     for (;;) {
       const stream = await connection.acceptStream();
       if (stream === null) return;
+      if (this.keeper !== undefined) {
+        this.keeper().then(
+          (keeper) => splice(stream, keeper),
+          () => stream.abort(1),
+        );
+        continue;
+      }
       const frames = new FrameStream(stream);
       const answering = this.#answer(frames).catch(async (error: unknown) => {
         if (error instanceof RemoteError) {
@@ -237,10 +261,6 @@ export class TestVault {
         return this.#open(frames, request);
       case "session-attach":
         return this.#attach(frames, request);
-      case "session-rename":
-      case "session-signal":
-      case "session-wait":
-        throw new RemoteError("unsupported", `${request.type} is not played here`);
       case "files":
         return serveFilesHere(frames.release(), this.folder);
       case "forward":
@@ -249,6 +269,22 @@ export class TestVault {
         return this.#provision(frames, request);
       case "provision-cancel":
         return this.#cancel(frames, request.id);
+      default:
+        return this.#tell(frames, request);
+    }
+  }
+
+  async #tell(frames: FrameStream, request: Request): Promise<void> {
+    switch (request.type) {
+      case "report":
+        return reply(frames, this.report);
+      case "power-off":
+        this.poweredOff = true;
+        return reply(frames, {});
+      case "speed":
+        return serveSpeed(frames, request, () => performance.now());
+      default:
+        throw new RemoteError("unsupported", `${request.type} is not played here`);
     }
   }
 
@@ -360,6 +396,18 @@ async function progress(
 
 async function reply(frames: FrameStream, body: unknown): Promise<void> {
   await frames.write(frameTypes.ok, encodeJson(body));
+}
+
+/** A client that dials may just have been given the port that was ours. */
+async function listenAgain(port: number, gate?: DatagramGate): Promise<Endpoint> {
+  for (let tries = 0; ; tries += 1) {
+    try {
+      return await listen(port, gate);
+    } catch (error) {
+      if (tries === 80) throw error;
+      await Bun.sleep(100);
+    }
+  }
 }
 
 function listen(port: number, gate?: DatagramGate): Promise<Endpoint> {

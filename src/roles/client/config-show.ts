@@ -2,10 +2,10 @@ import { defineCommand } from "../../cli/command.ts";
 import type { Context } from "../../cli/context.ts";
 import { jsonDocument } from "../../cli/json-document.ts";
 import { configPath } from "../../cli/paths.ts";
-import { tomlKey, tomlString } from "../../cli/toml-edit.ts";
+import { tomlKey } from "../../cli/toml-edit.ts";
 import { UsageError } from "../../cli/usage-error.ts";
 import { isTable, place } from "./config-file.ts";
-import { shownValue } from "./shown-config.ts";
+import { maskedValue, tomlValue } from "./shown-config.ts";
 import { chooseVault, projectOf } from "./vault-choice.ts";
 import { type ConfigOverview, readOverview } from "./vault-config.ts";
 
@@ -26,7 +26,7 @@ export const configShow = defineCommand({
       return 0;
     }
     const lines = settings.map(({ key, value, origin }) =>
-      flags.origin ? `${key} = ${value}  # ${origin}` : `${key} = ${value}`,
+      flags.origin ? `${key} = ${tomlValue(value)}  # ${origin}` : `${key} = ${tomlValue(value)}`,
     );
     await context.stdout.write(lines.map((line) => `${line}\n`).join(""));
     return 0;
@@ -44,8 +44,8 @@ export const configPathCommand = defineCommand({
 
 interface Setting {
   readonly key: string;
-  /** As TOML. */
-  readonly value: string;
+  /** Without what is secret in it. */
+  readonly value: unknown;
   readonly origin: string;
 }
 
@@ -55,16 +55,14 @@ function settingsOf(context: Context): Setting[] {
   const settings: Setting[] = [...chosen(overview, context)];
   if (project !== undefined) {
     const { shown: origin, forward, env } = project;
-    if (forward !== undefined)
-      settings.push({ key: "forward", value: shownValue("forward", forward), origin });
+    if (forward !== undefined) settings.push({ key: "forward", value: forward, origin });
     for (const [name, value] of Object.entries(env))
-      settings.push({ key: `env.${name}`, value: tomlString(value), origin });
+      settings.push({ key: `env.${name}`, value, origin });
   }
   for (const name of ["FLY_VAULT_TOKEN_FILE", "FLY_VAULT_TOKEN"] as const) {
     const value = context.env[name];
     if (value === undefined || value === "") continue;
-    const shown =
-      name === "FLY_VAULT_TOKEN" ? shownValue("access_token", value) : tomlString(value);
+    const shown = name === "FLY_VAULT_TOKEN" ? maskedValue("access_token", value) : value;
     settings.push({ key: name, value: shown, origin: "environment" });
   }
   return [...settings, ...Object.keys(overview.vaults).flatMap((name) => ofVault(overview, name))];
@@ -76,7 +74,7 @@ function chosen(overview: ConfigOverview, context: Context): Setting[] {
   const settings: Setting[] = [];
   try {
     const { name, origin } = chooseVault(undefined, { overview, project, env: context.env });
-    settings.push({ key: "vault", value: tomlString(name), origin: origin ?? "" });
+    settings.push({ key: "vault", value: name, origin: origin ?? "" });
   } catch (error) {
     // Several, and nobody says which.
     if (!(error instanceof UsageError)) throw error;
@@ -84,7 +82,7 @@ function chosen(overview: ConfigOverview, context: Context): Setting[] {
   if (defaultVault !== undefined)
     settings.push({
       key: "default_vault",
-      value: tomlString(defaultVault),
+      value: defaultVault,
       origin: place(file, [], "default_vault"),
     });
   return settings;
@@ -95,7 +93,7 @@ function ofVault({ file, vaults }: ConfigOverview, name: string): Setting[] {
   if (!isTable(table)) return [];
   return Object.entries(table).map(([key, value]) => ({
     key: `vault.${tomlKey(name)}.${tomlKey(key)}`,
-    value: shownValue(key, value),
+    value: maskedValue(key, value),
     origin: place(file, ["vault", name], key),
   }));
 }

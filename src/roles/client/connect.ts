@@ -20,8 +20,9 @@ import {
   terminalEnv,
   terminalSize,
 } from "./session-request.ts";
-import type { SessionPlan } from "./session-run.ts";
 import type { VaultConfig } from "./vault-config.ts";
+import type { SessionPlan, SessionReport } from "./session-run.ts";
+import { statusFlags, withStatus } from "./status-report.ts";
 import { linkFlags, readVault, vaultPositional } from "./vault-link.ts";
 
 export const connect = defineCommand({
@@ -39,6 +40,7 @@ export const connect = defineCommand({
     "no-shell": { short: "N", summary: "only forward ports, until Ctrl-C" },
     ...agentFlag,
     escape: { value: "KEY", choices: ["~", "none"], summary: "the escape key (default ~)" },
+    ...statusFlags,
     ...linkFlags,
   },
   description:
@@ -51,36 +53,44 @@ export const connect = defineCommand({
   exitStatus:
     "the shell's own; 0 after ~. ; 4 token refused, 5 attestation failed, 6 no answer, 7 port in use or session taken over, 255 link lost for good",
   seeAlso: ["fly-vault help escapes", "fly-vault help config"],
-  run: async ({ flags, positionals, global }, context) => {
-    const vault = await readVault(positionals.vault, { flags, global }, context);
-    const { config } = vault;
-    const replaceWith = flags.reprovision
-      ? await configuredSource(config, "--reprovision", context.env)
-      : undefined;
-    const note = (line: string): void =>
-      void context.stderr.write(`${line}\r\n`).catch(() => undefined);
-    const forwards = new Forwards(config.name, forwardsOf(flags.forward, config.forward), note);
-    let console: Console | undefined;
-    const work = async ({ link, started }: VaultWork): Promise<number> => {
-      forwards.use(link);
-      if (!global.quiet) for (const line of forwards.lines) await context.stderr.write(`${line}\n`);
-      const agent = flags.agent ? await offerAgent(link, undefined, context) : {};
-      const env = { ...config.env, ...agent };
-      if (flags["no-shell"]) return waitForever(link);
-      started();
-      if (!context.stdin.isTty) return pipeShell(context, link, { name: config.name, env });
-      const escapes = flags.escape !== "none";
-      console = new Console(context, link, mainSession(context, env), { forwards, escapes });
-      return consoleStatus(await console.run(), config.name, context);
-    };
-    try {
-      const onState = (state: LinkState): void => console?.linkState(state);
-      const wish = { flags, global, ready: { replaceWith }, onState };
-      return await overVault(vault, wish, context, work);
-    } finally {
-      forwards.close();
-    }
-  },
+  run: async ({ flags, positionals, global }, context) =>
+    withStatus(flags["status-fd"], async (report) => {
+      const vault = await readVault(positionals.vault, { flags, global }, context);
+      const { config } = vault;
+      const replaceWith = flags.reprovision
+        ? await configuredSource(config, "--reprovision", context.env)
+        : undefined;
+      const note = (line: string): void =>
+        void context.stderr.write(`${line}\r\n`).catch(() => undefined);
+      const forwards = new Forwards(config.name, forwardsOf(flags.forward, config.forward), note);
+      let console: Console | undefined;
+      const work = async ({ link, started }: VaultWork): Promise<number> => {
+        forwards.use(link);
+        if (!global.quiet)
+          for (const line of forwards.lines) await context.stderr.write(`${line}\n`);
+        const agent = flags.agent ? await offerAgent(link, undefined, context) : {};
+        const env = { ...config.env, ...agent };
+        if (flags["no-shell"]) return waitForever(link);
+        started();
+        if (!context.stdin.isTty)
+          return pipeShell(context, link, { name: config.name, env }, report);
+        const escapes = flags.escape !== "none";
+        console = new Console(
+          context,
+          link,
+          { ...mainSession(context, env), report },
+          { forwards, escapes },
+        );
+        return consoleStatus(await console.run(), config.name, context);
+      };
+      try {
+        const onState = (state: LinkState): void => console?.linkState(state);
+        const wish = { flags, global, ready: { replaceWith }, onState };
+        return await overVault(vault, wish, context, work);
+      } finally {
+        forwards.close();
+      }
+    }),
 });
 
 function forwardsOf(said: readonly string[], configured: readonly string[]): Forward[] {
@@ -138,10 +148,11 @@ async function pipeShell(
   context: Context,
   link: AttestedLink,
   { name: vault, env = {} }: Pick<VaultConfig, "name" | "env">,
+  report: SessionReport,
 ): Promise<number> {
   const client = randomName(context);
   const open = openRequest({ id: randomName(context), client, tty: false, env });
-  const end = await new Pipe(context, link, { client, first: [open] }).run();
+  const end = await new Pipe(context, link, { client, first: [open], report }).run();
   switch (end.kind) {
     case "exit":
       return finishedStatus(end.exit, context);

@@ -92,9 +92,49 @@ export const clientLimits = {
   copyTroublesMax: 10,
   /** Copies that break off in a row with nothing copied. */
   copyAttemptsInVainMax: 5,
+  /** `ping --count`, and how much of a log goes into a bundle. */
+  pingsMax: 10_000,
+  bundleLogBytesMax: 4 * 1024 * 1024,
+  /** A session is found by the beginning of its id from so many characters on; lists show so many. */
+  idPrefixCharsMin: 4,
+  idShownChars: 8,
+  /** Of a command in a list on a terminal that is narrow. */
+  listedCommandCharsMin: 16,
+  /** A longer wait of setTimeout would end at once. */
+  waitMsMax: 2 ** 31 - 1,
 
   /** From the request to its reply. */
   replyMs: 30_000,
   /** For the last words of a session that is over. */
   farewellMs: 500,
+
+  /** The background link: ends so long after its last command, unless the vault says otherwise. */
+  linkIdleMs: 10 * 60_000,
+  linkIdleMsMax: 24 * 60 * 60_000,
+  /** What was proven so long ago is proven anew for the next command. */
+  linkAgeMs: 8 * 60 * 60_000,
+  /** One that is not up ends so long after its last command. */
+  linkOrphanMs: 2000,
+  /** How often it looks whether the vault's configuration and its own socket are still there. */
+  linkLookMs: 1000,
+  /** What it knows of the machine's state is asked for again after this time. */
+  linkStatusMs: 30_000,
+  /** From its start until it takes commands; for its first word to one; for its end after `stop`. */
+  linkStartMs: 5000,
+  linkWelcomeMs: 2000,
+  linkStopMs: 5000,
+  /** While another command starts it: how often to look. */
+  linkStartPollMs: 5,
+  linkClientsMax: 256,
+  linkSocketsMax: 2048,
+  /** Sent, but not taken by the other side: of each stream, in each direction. */
+  linkWindowBytes: 512 * 1024,
+  linkDataBytesMax: 64 * 1024,
+  linkMessageBytesMax: 256 * 1024,
+  linkPlanBytesMax: 1024 * 1024,
+  /** Of what is told to a command: what waits for one that does not listen. */
+  linkNoticesMax: 100,
+  linkListMax: 256,
+  /** What an address of a Unix socket has room for, without the zero at its end. */
+  socketPathBytesMax: 107,
 } as const;

@@ -52,6 +52,9 @@ export interface LoginOptions {
 
 export interface PerformedLogin extends LoginAccepted {
   readonly machine: AttestedMachine;
+  /** From the first byte to the machine's proof that Fly vouches for it, and from there to its word. */
+  readonly attestMs: number;
+  readonly authMs: number;
 }
 
 /**
@@ -120,6 +123,8 @@ class LoginAttempt {
   }
 
   async login(accessToken: string): Promise<PerformedLogin> {
+    const { monotonicMs } = this.#options;
+    const startedMs = monotonicMs();
     checkToken(accessToken);
     checkChannel(this.#connection);
     const known = await this.#knownMachine();
@@ -127,14 +132,16 @@ class LoginAttempt {
     const machine = await this.#evidence(exchange, known);
     this.#options.onAttested?.(machine);
     const keys = deriveLoginKeys(accessToken, this.#options.vault.app);
-    exchange.client.prove(machine, keys, this.#options.monotonicMs());
+    const attestedMs = monotonicMs();
+    exchange.client.prove(machine, keys, attestedMs);
     this.#proofSent = true;
     const output = await this.#drive(exchange);
     if (output.kind !== "accepted") throw new TypeError("Evidence came twice");
     await exchange.stream.end();
     this.#checkVersion(output.login.status.init_version);
     await this.#remember(machine, known);
-    return { ...output.login, machine };
+    const times = { attestMs: attestedMs - startedMs, authMs: monotonicMs() - attestedMs };
+    return { ...output.login, machine, ...times };
   }
 
   async attest(): Promise<AttestedMachine> {

@@ -10,7 +10,7 @@ import { readAdmissionKey } from "./vault-schema.ts";
 /** Configuration for showing: what is secret is cut down to what tells one from another. */
 
 /** The last characters of ours are a checksum; other words are not shown at all. */
-export function maskToken(token: string): string {
+function maskToken(token: string): string {
   return tokenStrength(token) === "strong" ? `fvt1_…${token.slice(-4)}` : "…";
 }
 
@@ -19,12 +19,11 @@ function maskAdmissionKey(text: string): string {
   return key === undefined ? "…" : `fva1_${key.epoch}_${key.machineId}_…`;
 }
 
-/** A value of a vault's table as TOML, secrets masked. */
-export function shownValue(key: string, value: unknown): string {
-  if (key === "access_token") return tomlString(typeof value === "string" ? maskToken(value) : "…");
-  if (key === "admission_key")
-    return tomlString(typeof value === "string" ? maskAdmissionKey(value) : "…");
-  return tomlValue(value);
+/** A value of a vault's table without what is secret in it. */
+export function maskedValue(key: string, value: unknown): unknown {
+  if (key === "access_token") return typeof value === "string" ? maskToken(value) : "…";
+  if (key === "admission_key") return typeof value === "string" ? maskAdmissionKey(value) : "…";
+  return value;
 }
 
 /** `fvt1_…a1b2 (keychain)`; a command is named and not run. Undefined where there is none. */
@@ -51,9 +50,11 @@ function placeOf({ token, folder }: VaultConfig, { env }: Context): string {
   return "file" in token ? `file ${expandPath(token.file, env, folder)}` : "keychain";
 }
 
-function tomlValue(value: unknown): string {
+/** As TOML writes it on one line. */
+export function tomlValue(value: unknown): string {
   if (typeof value === "string") return tomlString(value);
   if (Array.isArray(value)) return `[${value.map(tomlValue).join(", ")}]`;
+  if (value instanceof Date) return value.toISOString();
   if (typeof value !== "object" || value === null) return String(value);
   const members = Object.entries(value).map(
     ([key, member]) => `${tomlKey(key)} = ${tomlValue(member)}`,

@@ -19,6 +19,8 @@ export const topics = {
   # admission_key = "fva1_..."       # without it a machine that has one is silent
   # transport = "auto"               # quic: UDP alone; tcp: TLS over TCP, by a proxy
   # web_address = "wss://.../v1/datagrams"  # for tcp, else wss://HOST of address
+  # link_idle = "10m"                # the background link ends so long after its
+                                     # last command ("0s": there is none)
   forward = ["8080:localhost:8080"]  # used when no --forward is given
   rootfs = "~/rootfs/dev.tar.zst"    # tar, tar.gz or tar.zst, uploaded
   # rootfs_url = "https://..."       # or fetched by the machine itself
@@ -42,12 +44,14 @@ export const topics = {
   FLY_VAULT_NO_INPUT    ask nothing; so does CI
   FLY_VAULT_TOKEN_FILE  file with the access token
   FLY_VAULT_TOKEN       the access token; taken out before anything is started
-  XDG_CONFIG_HOME, XDG_STATE_HOME, XDG_CACHE_HOME
+  FLY_VAULT_NO_LINK     no background link (fly-vault help link)
+  XDG_CONFIG_HOME, XDG_STATE_HOME, XDG_CACHE_HOME, XDG_RUNTIME_DIR
                         where fly-vault/ folders lie
   TERM, COLORTERM, LANG, LC_*
                         passed on to terminals in the vault
   CI, TERM=dumb         no redrawn progress
   NO_COLOR, CLICOLOR=0  no dim words
+  CI                    no background link either, unless --link asks for one
   No .env or bunfig.toml of the current folder is ever read.
 `,
   trust: `WHOM FLY-VAULT TRUSTS
@@ -83,6 +87,30 @@ export const topics = {
     ~?  this list
   --escape none switches them off.
 `,
+  json: `JSON
+  With --json a result is one document on stdout, one line, UTF-8:
+    {"schema":"fly-vault/NAME","version":1,"data":...}
+  Members may be added; one that changes or goes gets another version. Absent is
+  null, times are RFC 3339 in UTC, sizes are bytes. An error of fly-vault itself
+  is one line on stderr:
+    {"error":{"code","message","cause","fix","exit"}}
+
+  How a session ended (END below), all null while it runs:
+    exit_code   0 to 255, as wait returns it
+    ended_by    "exit", "signal", "timeout" or "out-of-memory"
+    signal      "SIGTERM", or null where it was none
+
+  sessions      an array of: session_id, name, generation, argv, context, user,
+                cwd, tty, state ("running", "ended"), pid, attached, clients,
+                stdout_bytes, stderr_bytes, started_at, ended_at, END
+  run           session_id, name, generation
+  wait          session_id, END
+  status        what --status-fd N of connect, exec and attach writes there when
+                it is over: session_id, status (our exit status), left (the
+                session goes on without us), error (as above), END
+
+  list-exec prints a bare array, without a schema: fly-vault list-exec --help.
+`,
   "exit-codes": `EXIT CODES
     0    done
     1    failed for a reason not below
@@ -100,7 +128,29 @@ export const topics = {
   127    not found
   128+n  ended by signal n (130 Ctrl-C, 143 TERM, 129 HUP)
   255    no link, or lost for good
-  connect and exec otherwise return the remote code, 0 to 255.
+  connect, exec, attach and wait otherwise return the remote code, 0 to 255.
+  124, 126, 127 and 128+n may be the command's own as well: --status-fd N says
+  whose it was (fly-vault help json). logs, sessions, kill and run return 0 when
+  they did what they were asked, whatever becomes of the command.
   Every error has a code: fly-vault explain CODE.
+`,
+  link: `BACKGROUND LINK
+  The first command to a vault starts a small process that keeps the attested
+  connection; later ones use it and need not dial. Only programs of the same user
+  get to it, by a socket in $XDG_RUNTIME_DIR/fly-vault, else in link/ in the state
+  folder. It never prints. It ends
+
+    10 minutes after its last command     (link_idle of the vault)
+    when the vault changes in the configuration, and with its folder, at logout
+    with SIGHUP or SIGTERM, or fly-vault link stop
+
+  and what it has proven for 8 hours is proven anew for the next command. A vault
+  whose configuration, token or program is another one gets a link of its own.
+
+  Without it: --no-link, FLY_VAULT_NO_LINK=1, link_idle = "0s". In CI there is none
+  unless --link asks for it.
+
+    fly-vault link ls                     which there are
+    fly-vault exec --timing my-dev true   whether one was used
 `,
 } as const;

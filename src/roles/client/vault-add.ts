@@ -3,10 +3,12 @@ import type { Context } from "../../cli/context.ts";
 import { Failure } from "../../cli/failure.ts";
 import { canPrompt } from "../../cli/prompt.ts";
 import { addTable } from "../../cli/toml-edit.ts";
+import { stateDirectory } from "../../cli/paths.ts";
 import { UsageError } from "../../cli/usage-error.ts";
 import { systemKeychain } from "../../system/keychain.ts";
 import { CheckList } from "./check-list.ts";
 import { editConfig } from "./config-edit.ts";
+import { KnownMachines } from "./known-machines.ts";
 import { noInputFlag, untilAborted } from "./prompting.ts";
 import {
   dropToken,
@@ -51,7 +53,11 @@ export const add = defineCommand({
       else await interview(draft, { checks, isTaken: (name) => taken.includes(name) }, context);
       const problem = draftProblem(draft);
       if (problem !== undefined) throw new UsageError(problem);
+      // Of a vault that had this name and was taken out by hand.
+      await new KnownMachines(stateDirectory(context.env)).forget(draft.name ?? "");
       if (checks !== undefined) await check(draft, checks, context);
+      if (checks !== undefined && draft.machine_id === undefined && !global.quiet)
+        await context.stderr.write("  it is remembered; another machine will be refused\n");
       const lines = await save(draft, tokenStoreOf(flags["token-store"]), context);
       if (!global.quiet) for (const line of lines) await context.stderr.write(`${line}\n`);
       return 0;
@@ -94,8 +100,6 @@ function refuseGaps(draft: VaultDraft): void {
 
 async function check(draft: VaultDraft, checks: CheckList, context: Context): Promise<void> {
   const probe = new VaultProbe(draftConfig(draft, context.env), context);
-  // Of a vault that had this name and was taken out by hand.
-  await probe.knownMachines.forget(draft.name ?? "");
   await checks.accepted(probe, draft.access_token ?? "");
 }
 

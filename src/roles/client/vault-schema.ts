@@ -5,8 +5,10 @@ import {
   AdmissionKeyError,
   parseAdmissionKeys,
 } from "../../quic/admission-key.ts";
+import { parseDuration } from "../../cli/duration.ts";
 import { parseAddress } from "./address.ts";
 import { parseForward } from "./forward-spec.ts";
+import { clientLimits } from "./limits.ts";
 import { parseWebAddress, transportWishes } from "./transport.ts";
 
 /** `[vault.NAME]`. Messages follow the key's name: `"org" must be …`. */
@@ -96,6 +98,14 @@ const webAddress = v.pipe(
   ),
 );
 
+const linkIdle = v.pipe(
+  v.string(notText),
+  v.check(
+    (text) => (parseDuration(text) ?? Number.POSITIVE_INFINITY) <= clientLimits.linkIdleMsMax,
+    'must be a duration up to "24h" ("0s": no background link)',
+  ),
+);
+
 const vaultKeys = v.object({
   address,
   org: slug,
@@ -108,6 +118,7 @@ const vaultKeys = v.object({
   admission_key: v.optional(admissionKey),
   transport: v.optional(v.picklist(transportWishes, 'must be "auto", "quic" or "tcp"')),
   web_address: v.optional(webAddress),
+  link_idle: v.optional(linkIdle),
   forward: v.optional(
     v.array(
       v.pipe(

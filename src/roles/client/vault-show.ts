@@ -3,7 +3,7 @@ import type { Context } from "../../cli/context.ts";
 import { jsonDocument } from "../../cli/json-document.ts";
 import { printable } from "../../cli/printable.ts";
 import { seenRecord } from "./seen-machine.ts";
-import { shownToken, shownValue } from "./shown-config.ts";
+import { maskedValue, shownToken, tomlValue } from "./shown-config.ts";
 import { loadChosenVault } from "./vault-choice.ts";
 import type { VaultConfig } from "./vault-config.ts";
 import { vaultPositional } from "./vault-link.ts";
@@ -39,7 +39,7 @@ function text(vault: VaultConfig, token: string | undefined, seen: SeenMachine):
   const { name, path, folder: _folder, token: _token, access_token: _secret, ...keys } = vault;
   const rows = Object.entries(keys)
     .filter(([, value]) => !Array.isArray(value) || value.length > 0)
-    .map(([key, value]) => [key, shownValue(key, value).replace(/^"(.*)"$/, "$1")]);
+    .map(([key, value]) => [key, tomlValue(maskedValue(key, value)).replace(/^"(.*)"$/, "$1")]);
   rows.push(["token", token ?? "none"]);
   if (seen.first_seen_at !== null)
     rows.push(["first seen", `machine ${seen.seen_machine_id} on ${seen.first_seen_at}`]);

@@ -18,6 +18,8 @@ export interface Guest {
   readonly processes: GuestProcesses;
   /** Resolves when somebody inside switches the machine off. */
   readonly poweredOff: Promise<"power-off">;
+  /** As if somebody inside did. */
+  powerOff(): void;
   /** When nothing of it runs any more. */
   close(): void;
 }
@@ -51,6 +53,7 @@ export function assembleGuest(options: InitOptions, context: Context, log: Log):
     sessions,
     processes,
     poweredOff: powerOff.promise,
+    powerOff: onPowerOff,
     close: () => {
       processes.killAll();
       memory.stop();

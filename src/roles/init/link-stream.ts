@@ -4,13 +4,20 @@ import type { ByteStream } from "../../protocol/byte-stream.ts";
 import { StreamError } from "../../protocol/byte-stream.ts";
 import { RemoteError, WireError } from "../../protocol/errors.ts";
 import { encodeFrame, type Frame, FrameStream, frameTypes } from "../../protocol/frame.ts";
-import { decodeRequest, encodeJson, request as ask, sendError } from "../../protocol/message.ts";
+import {
+  decodeRequest,
+  encodeJson,
+  request as ask,
+  type Request,
+  sendError,
+} from "../../protocol/message.ts";
 import type { Connection } from "../../quic/connection.ts";
 import type { Log } from "../../system/log.ts";
 import { splice } from "../../system/splice.ts";
 import { connectTcp, connectUnix, SocketError } from "../../system/tcp-stream.ts";
 import { late, within } from "../../system/within.ts";
 import { initLimits } from "./limits.ts";
+import { serveSpeed } from "./speed.ts";
 import { sshSocketIn } from "./ssh/ssh-plan.ts";
 
 /** Streams of authenticated clients: forwards end here, all else goes to the keeper untouched. */
@@ -63,15 +70,10 @@ export class LinkStreams {
       await stream.end();
       return;
     }
-    if (isSsh(first)) {
-      await this.#passToSsh(frames, first);
-      return;
-    }
-    const target = forwardTarget(first);
-    if (target !== undefined) {
-      await this.#forward(frames, target);
-      return;
-    }
+    const own = ownRequest(first);
+    if (own?.type === "forward") return this.#forward(frames, own);
+    if (own?.type === "ssh" || own?.type === "agent") return this.#passToSsh(frames, first);
+    if (own?.type === "speed") return serveSpeed(frames, own, () => performance.now());
     await this.#passOn(frames, first);
   }
 
@@ -120,18 +122,14 @@ interface ForwardTarget {
   readonly port: number;
 }
 
-function isSsh(frame: Frame): boolean {
-  if (frame.type !== frameTypes.request) return false;
-  const { type } = decodeRequest(frame);
-  return type === "ssh" || type === "agent";
-}
-
-/** Undefined for what the keeper is to judge, broken requests included. */
-function forwardTarget(frame: Frame): ForwardTarget | undefined {
+/** What ends here; undefined for what the keeper is to judge. */
+function ownRequest(frame: Frame): Request | undefined {
   if (frame.type !== frameTypes.request) return undefined;
   const request = decodeRequest(frame);
-  return request.type === "forward" ? request : undefined;
+  return ownTypes.has(request.type) ? request : undefined;
 }
+
+const ownTypes: ReadonlySet<string> = new Set(["forward", "speed", "ssh", "agent"]);
 
 async function connectTarget({ host, port }: ForwardTarget): Promise<ByteStream> {
   try {

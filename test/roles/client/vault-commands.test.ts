@@ -94,7 +94,7 @@ test("vault show and config show: where from, and no secret", async () => {
   const data = JSON.parse((await run("config show --json")).out).data;
   expect(data).toContainEqual({
     key: "vault.home.forward",
-    value: '["3000"]',
+    value: ["3000"],
     origin: `${path}:8`,
   });
   expect((await run("config path")).out).toBe(`${path}\n`);

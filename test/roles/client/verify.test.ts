@@ -180,3 +180,27 @@ test("nothing of the token is in what is printed", async () => {
   const text = said.map(({ out, err }) => out + err).join("");
   expect(secretTraces(Buffer.from(text), testToken, "dev-vaults")).toEqual([]);
 });
+
+test("a yes is for the machine that was shown, not for one that came meanwhile", async () => {
+  await policy("{ pin_image = true }");
+  await verified();
+  for (const swap of [
+    (): void => void (vault.machineId = "3333333333bbbb"),
+    (): void => void (vault.imageDigest = `sha256:${"cd".repeat(32)}`),
+  ]) {
+    vault.machineId = two;
+    vault.imageDigest = imageTwo;
+    const terminal = new PtyClient(["trust"], vault.env);
+    try {
+      await terminal.shows(/from now on\? \[y\/N\]: $/);
+      swap();
+      terminal.type("y\n");
+      expect(await terminal.exited()).toBe(5);
+    } finally {
+      terminal.close();
+    }
+    vault.machineId = one;
+    vault.imageDigest = imageOne;
+    expect((await verified())["machine"]).toMatchObject({ value: one, standing: "pinned" });
+  }
+});

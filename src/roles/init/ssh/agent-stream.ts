@@ -1,6 +1,7 @@
 import { AgentMux } from "../../../protocol/agent-mux.ts";
 import { type FrameStream, frameTypes } from "../../../protocol/frame.ts";
-import { type AgentRequest, encodeJson } from "../../../protocol/message.ts";
+import { encodeJson } from "../../../protocol/message.ts";
+import { type AgentRequest } from "../../../protocol/ssh-message.ts";
 import type { AgentOpener, AgentSockets } from "./agent-sockets.ts";
 import type { GuestView } from "./guest-view.ts";
 

@@ -1,7 +1,8 @@
 import { StreamError } from "../../../protocol/byte-stream.ts";
 import { ProtocolError, RemoteError } from "../../../protocol/errors.ts";
 import { type FrameStream, frameTypes } from "../../../protocol/frame.ts";
-import { encodeJson, type SshRequest } from "../../../protocol/message.ts";
+import { encodeJson } from "../../../protocol/message.ts";
+import { type SshRequest } from "../../../protocol/ssh-message.ts";
 import { type SshReply } from "../../../protocol/ssh-message.ts";
 import { ResumableStream } from "../../../protocol/resumable-stream.ts";
 import { Wake } from "../wake.ts";

@@ -1,6 +1,6 @@
 import { RemoteError } from "../../../protocol/errors.ts";
 import type { FrameStream } from "../../../protocol/frame.ts";
-import type { SshRequest } from "../../../protocol/message.ts";
+import type { SshRequest } from "../../../protocol/ssh-message.ts";
 import { sshLimits } from "./limits.ts";
 import { SshConnection } from "./ssh-connection.ts";
 import type { SshTransport } from "./ssh-transport.ts";
