@@ -2,10 +2,9 @@ import { randomBytes } from "node:crypto";
 import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { decodeArchiveData } from "../../src/protocol/archive-frame.ts";
 import type { ByteStream } from "../../src/protocol/byte-stream.ts";
 import { deriveLoginKeys } from "../../src/fly/token.ts";
-import { type Frame, FrameStream, frameTypes } from "../../src/protocol/frame.ts";
+import { FrameStream, frameTypes } from "../../src/protocol/frame.ts";
 import {
   decodeJson,
   encodeJson,
@@ -34,6 +33,7 @@ import { connectTcp } from "../../src/system/tcp-stream.ts";
 import { serveFilesHere } from "./files-here.ts";
 import { issuerKey, type MachineClaims, OidcIssuer } from "./oidc-issuer.ts";
 import { TestSession } from "./test-session.ts";
+import { TestUpload } from "./test-upload.ts";
 
 export const testToken = "correct horse battery staple";
 const app = "dev-vaults";
@@ -360,29 +360,6 @@ export class TestVault {
     };
     await frames.write(frameTypes.done, encodeJson(done));
     await frames.stream.end();
-  }
-}
-
-/** As much of an archive as came, over however many streams. */
-class TestUpload {
-  readonly #hash = new Bun.CryptoHasher("sha256");
-  bytes = 0;
-  isWhole = false;
-  isCancelled = false;
-  #digest: string | undefined;
-
-  take({ type, payload }: Frame): void {
-    this.isWhole = type === frameTypes.dataEnd;
-    if (this.isWhole) return;
-    const { offset, bytes } = decodeArchiveData(payload);
-    if (offset !== this.bytes) throw new RemoteError("bad-request", "Twice, or a hole");
-    this.#hash.update(bytes);
-    this.bytes += bytes.length;
-  }
-
-  get digest(): string {
-    this.#digest ??= this.#hash.digest("hex");
-    return this.#digest;
   }
 }
 

@@ -7,12 +7,12 @@ import type { Status } from "../../protocol/message.ts";
 import type { Log } from "../../system/log.ts";
 import { syncDisks } from "../../system/process.ts";
 import { programOnDisk } from "../../system/self.ts";
-import { listenUnix } from "../../system/tcp-stream.ts";
+import { type Listening, listenUnix } from "../../system/tcp-stream.ts";
 import { admissionStatus } from "./admission-status.ts";
 import { raiseFirewall } from "./firewall.ts";
-import { assembleGuest } from "./guest.ts";
+import { assembleGuest, type Guest } from "./guest.ts";
 import { protectKeeper } from "./keeper-protection.ts";
-import { serveStream } from "./keeper-server.ts";
+import { type KeeperServices, serveStream } from "./keeper-server.ts";
 import { endLeftovers } from "./leftovers.ts";
 import { initLimits } from "./limits.ts";
 import { type LinkPlan, linkPlanVersion } from "./link-plan.ts";
@@ -52,8 +52,8 @@ export async function runKeeper(
   const firewall = await raiseFirewall(options, log);
   const keeperSocket = prepareSocket(options.runDir);
   const link = superviseLink(options, keeperSocket, secrets, log);
-  const ssh = superviseSsh(options, keeperSocket, log);
   const guest = assembleGuest(options, context, log);
+  const ssh = superviseSsh(options, { keeperSocket, guest, log });
   const { workload, sessions } = guest;
   const onProven = (): void => void markProven(dataDir, log);
   const live = new LiveRootfs({ dataDir, workload, log, onProven }, found);
@@ -65,27 +65,21 @@ export async function runKeeper(
     ...firewall.status,
     ...admission,
   });
-  workload.onStopping(() => ssh.workloadStops());
   const provisioning = new Provisioning({ dataDir, live, status, log });
-  const server = listenUnix(keeperSocket, {
-    connectionsMax: initLimits.keeperConnectionsMax,
-    onConnection: (stream) =>
-      void serveStream(stream, {
-        status,
-        workloadSettled: async () => workload.settled(),
-        sessions,
-        provision: async (frames, request) => provisioning.serve(frames, request),
-        files: async (files, { user }) =>
-          guest.processes.serve(files, { program: "files", user: user ?? "root" }),
-        sshSide: async (frames, request) => serveSshSide(frames, request, { guest, ssh }),
-        cancelProvision: async (id) => provisioning.cancel(id),
-        recentLog: (lines) => recentLog.last(lines),
-        report: () => machineReport({ dataDir, sessions, startedMs }, context),
-        powerOff: () => guest.powerOff(),
-        log,
-      }),
+  const server = openServer(keeperSocket, {
+    status,
+    workloadSettled: async () => workload.settled(),
+    sessions,
+    provision: async (frames, request) => provisioning.serve(frames, request),
+    files: async (files, { user }) =>
+      guest.processes.serve(files, { program: "files", user: user ?? "root" }),
+    sshSide: async (frames, request) => serveSshSide(frames, request, { guest, ssh }),
+    cancelProvision: async (id) => provisioning.cancel(id),
+    recentLog: (lines) => recentLog.last(lines),
+    report: () => machineReport({ dataDir, sessions, startedMs }, context),
+    powerOff: () => guest.powerOff(),
+    log,
   });
-  chmodSync(keeperSocket, 0o600);
 
   link.start();
   context.onStop((signal) => {
@@ -153,7 +147,23 @@ function superviseLink(
   });
 }
 
-function superviseSsh(options: InitOptions, keeperSocket: string, log: Log): SshSupervisor {
+function openServer(keeperSocket: string, services: KeeperServices): Listening {
+  const server = listenUnix(keeperSocket, {
+    connectionsMax: initLimits.keeperConnectionsMax,
+    onConnection: (stream) => void serveStream(stream, services),
+  });
+  chmodSync(keeperSocket, 0o600);
+  return server;
+}
+
+function superviseSsh(
+  options: InitOptions,
+  {
+    keeperSocket,
+    guest,
+    log,
+  }: { readonly keeperSocket: string; readonly guest: Guest; readonly log: Log },
+): SshSupervisor {
   const { dataDir, runDir, logLevel } = options;
   const plan: SshPlan = {
     keeperPid: process.pid,
@@ -162,7 +172,9 @@ function superviseSsh(options: InitOptions, keeperSocket: string, log: Log): Ssh
     hostKey: dataLayout(dataDir).sshHostKey,
     logLevel,
   };
-  return new SshSupervisor(plan, log);
+  const ssh = new SshSupervisor(plan, log);
+  guest.workload.onStopping(() => ssh.workloadStops());
+  return ssh;
 }
 
 function versions(
