@@ -1,10 +1,10 @@
 #!/usr/bin/env bash
-# The toolchain comes from npm, by exact version. Bun's package fetches its binary in an install
-# script, which some npm configurations skip; then it is run by hand. `npm install --no-save` takes the
-# versions of the lock file as `npm ci` does, but bears a registry that lacks other platforms' binaries.
+# The toolchain comes from npm, by exact version. No install scripts are run: Bun's, which fetches its binary, by
+# hand where it is missing; those of ssh2 would build native add-ons that nothing here uses. `npm install --no-save`
+# takes the versions of the lock file as `npm ci` does, but bears a registry that lacks other platforms' binaries.
 set -euo pipefail
 cd "$(dirname "$0")/.."
-npm install --no-save --no-audit --no-fund --loglevel=error
+npm install --no-save --ignore-scripts --no-audit --no-fund --loglevel=error
 if ! node_modules/.bin/bun --version >/dev/null 2>&1; then
   (cd node_modules/bun && node install.js)
 fi

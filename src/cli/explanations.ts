@@ -1,4 +1,5 @@
 import { adminExplanations } from "./admin-explanations.ts";
+import { configExplanations } from "./config-explanations.ts";
 import type { FailureCode } from "./failure-codes.ts";
 
 /** What `explain CODE` prints below the title: what it means, then what to do. */
@@ -8,64 +9,7 @@ export interface Explanation {
 }
 
 export const explanations: Readonly<Record<FailureCode, Explanation>> = {
-  "FV-CFG-001": {
-    meaning:
-      "fly-vault reads where your vaults are, and whom to trust, from a file that is not there.",
-    remedy:
-      "Write ~/.config/fly-vault/config.toml (`fly-vault help config` shows one), or name another file in FLY_VAULT_CONFIG.",
-  },
-  "FV-CFG-002": {
-    meaning: "The file is there but could not be opened, or is not a plain file.",
-    remedy: "Look at its owner and mode with `ls -l`; it must be readable by you.",
-  },
-  "FV-CFG-003": {
-    meaning:
-      "The file is not valid TOML (or not UTF-8); the line that was not understood is named.",
-    remedy: "Strings need quotes, lists need brackets, every table header stands on its own line.",
-  },
-  "FV-CFG-004": {
-    meaning: "A key has a value of the wrong type or shape; file, line and key are named.",
-    remedy: "`fly-vault help config` says what each key takes. Nothing was sent.",
-  },
-  "FV-CFG-005": {
-    meaning: "The configuration has no table [vault.NAME] of the name you gave.",
-    remedy: "Check the spelling; the names that exist are listed.",
-  },
-  "FV-CFG-006": {
-    meaning: "The vault's table lacks a key that this command cannot do without.",
-    remedy: "Add it; `fly-vault help config` explains every key.",
-  },
-  "FV-CFG-007": {
-    meaning:
-      "A file with an access token, an admission key, an invite or the proxies' keys can be read or written by other users of this computer, or the folder of the configuration can be written by them. Whoever has the token can log in to the machine; whoever can change the configuration decides where you connect to.",
-    remedy:
-      "`chmod 600` the file, `chmod go-w` the folder. If others may have read it, give the machine a new token, or rotate the proxies' key.",
-  },
-  "FV-CFG-008": {
-    meaning: "No access token was found, or the one found cannot be one.",
-    remedy:
-      "First match wins: --token-file, FLY_VAULT_TOKEN_FILE, FLY_VAULT_TOKEN, token = { file = … } or { command = […] }, access_token.",
-  },
-  "FV-CFG-009": {
-    meaning: "The configuration has a vault of the name that was to be added. Nothing was changed.",
-    remedy:
-      "Give another name: `fly-vault add NAME`. `fly-vault vault rm NAME` takes the old one out.",
-  },
-  "FV-CFG-010": {
-    meaning:
-      "A .fly-vault.toml comes with a project, so it may choose among your vaults and add forwards and variables, and nothing else: no address, token, attestation or command.",
-    remedy: "Take the key out, or write it into your own configuration (`fly-vault config path`).",
-  },
-  "FV-CFG-011": {
-    meaning:
-      "What was read is no invite (one line that starts with fly-vault://), was cut short or changed on the way, or is of a version that this program does not know.",
-    remedy: "Copy the whole line again, or ask for it again. Nothing was changed.",
-  },
-  "FV-CFG-012": {
-    meaning:
-      "The file is changed in place, so that comments and order stay. Either another run holds its lock, or the vault is written in a shape (an inline table, say) that cannot be changed that way.",
-    remedy: "Wait for the other run, or edit the file; `fly-vault config path` names it.",
-  },
+  ...configExplanations,
   "FV-CLI-001": {
     meaning: "The words of the command line do not fit the command.",
     remedy: "`COMMAND --help` shows what it takes. Nothing was done.",
@@ -344,6 +288,12 @@ export const explanations: Readonly<Record<FailureCode, Explanation>> = {
   "FV-SYS-001": {
     meaning: "The operating system refused a call that the program cannot do without.",
     remedy: "The cause names call and reason: mostly a right, a limit or a full disk.",
+  },
+  "FV-SYS-002": {
+    meaning:
+      "-A lets programs in the vault use the keys of your ssh-agent, which is found by SSH_AUTH_SOCK. That variable is not set where this command ran.",
+    remedy:
+      "Start an agent and add a key (eval $(ssh-agent) && ssh-add), or leave -A out. Under sudo or in a service the variable is often lost: pass it on.",
   },
   "FV-INT-001": {
     meaning: "The program met a case its authors did not think of.",

@@ -1,6 +1,6 @@
 import * as v from "valibot";
 import { limits } from "./limits.ts";
-import { name, text, textUpTo } from "./message-text.ts";
+import { name, text, textUpTo } from "./message-fields.ts";
 
 /** What clients and machine say about forwards; message.ts has the rest. */
 

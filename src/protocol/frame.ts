@@ -74,6 +74,17 @@ export const frameTypes = {
   fileWant: 0x4c,
   fileDone: 0x4d,
   fileFinished: 0x4e,
+
+  /** SSH, either end: `offset u64 | bytes`; the offset of the first byte in its direction. */
+  sshData: 0x50,
+  /** Either end: `offset u64`, taken up to here; the sender may forget what lies before. */
+  sshAck: 0x51,
+  /** Either end: `offset u64`, the total length of its direction. */
+  sshEnd: 0x52,
+  /** Agent, either end: `connection u32 | bytes`; the first of a number, from the server, opens that connection. */
+  agentData: 0x53,
+  /** Either end: `connection u32`, which is closed. */
+  agentEnd: 0x54,
 } as const;
 
 export type FrameType = (typeof frameTypes)[keyof typeof frameTypes];
@@ -115,6 +126,11 @@ const payloadBytesMax: ReadonlyMap<number, number> = new Map<number, number>([
   [frameTypes.fileWant, 45],
   [frameTypes.fileDone, 5],
   [frameTypes.fileFinished, 0],
+  [frameTypes.sshData, limits.dataBytesMax + 8],
+  [frameTypes.sshAck, 8],
+  [frameTypes.sshEnd, 8],
+  [frameTypes.agentData, limits.dataBytesMax + 4],
+  [frameTypes.agentEnd, 4],
 ]);
 
 const headerBytes = 5;

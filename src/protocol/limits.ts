@@ -33,6 +33,7 @@ export const limits = {
   argvItemsMax: 4096,
   envItemsMax: 1024,
   textBytesMax: 128 * 1024,
+  terminalModesMax: 159,
   nameBytesMax: 64,
   noteBytesMax: 1024,
   urlBytesMax: 8192,
@@ -64,6 +65,12 @@ export const limits = {
 
   /** A measurement of speed is over by then, whatever was asked for. */
   speedMsMax: 30_000,
+  /** A resumable stream: sent but not yet taken by the other end, which is what each end keeps for resending. */
+  resumableWindowBytes: 2 * 1024 * 1024,
+  resumableAckBytes: 256 * 1024,
+  /** An agent that is offered: connections to it at once, and what waits to be read of one. */
+  agentConnectionsMax: 32,
+  agentQueueBytesMax: 512 * 1024,
   /** Copies: a name of Linux, the longest link, and both with all that is said of a file. */
   fileNameBytesMax: 255,
   fileLinkBytesMax: 4096,

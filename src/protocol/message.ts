@@ -3,7 +3,8 @@ import { RemoteError, type RemoteErrorCode, remoteErrorCodes, WireError } from "
 import { type Frame, frameTypes, type FrameStream } from "./frame.ts";
 import { forwardRequests } from "./forward-message.ts";
 import { limits } from "./limits.ts";
-import { durationMs, name, offset, text, textUpTo } from "./message-text.ts";
+import { files, initLog, powerOff, report, speed } from "./machine-requests.ts";
+import { name, offset, sha256, text, textUpTo } from "./message-fields.ts";
 import { printableLine } from "./printable-line.ts";
 import {
   sessionAttach,
@@ -12,13 +13,13 @@ import {
   sessionSignal,
   sessionWait,
 } from "./session-message.ts";
+import { agent, sftp, ssh, workload } from "./ssh-message.ts";
 
 /** The JSON bodies of control frames. Unknown members are let through, so that a newer peer can add some. */
 
 const encoder = new TextEncoder();
 const decoder = new TextDecoder("utf-8", { fatal: true });
 
-const sha256 = v.pipe(v.string(), v.regex(/^[0-9a-f]{64}$/));
 const provision = v.object({
   type: v.literal("provision"),
   /** Chosen by the client, random: asking again with the same id goes on with the same provisioning. */
@@ -32,20 +33,6 @@ const provision = v.object({
   sha256: v.optional(sha256),
 });
 
-/** Bytes for nothing but to see how fast they come; both ends count for so long. */
-const speed = v.object({
-  type: v.literal("speed"),
-  direction: v.picklist(["down", "up"]),
-  duration_ms: v.pipe(durationMs, v.maxValue(limits.speedMsMax)),
-});
-
-/** The reply comes from the process that serves the stream: file-message.ts. */
-const files = v.object({
-  type: v.literal("files"),
-  /** By name or number; root where absent. */
-  user: v.optional(text),
-});
-
 export const requestSchema = v.variant("type", [
   v.object({ type: v.literal("status") }),
   sessionOpen,
@@ -57,15 +44,15 @@ export const requestSchema = v.variant("type", [
   ...forwardRequests,
   provision,
   v.object({ type: v.literal("provision-cancel"), id: name }),
-  /** The last lines of init's own log. */
-  v.object({
-    type: v.literal("init-log"),
-    lines: v.pipe(v.number(), v.integer(), v.minValue(0), v.maxValue(limits.logLinesMax)),
-  }),
-  v.object({ type: v.literal("report") }),
-  v.object({ type: v.literal("power-off") }),
+  initLog,
+  report,
+  powerOff,
   speed,
   files,
+  ssh,
+  agent,
+  sftp,
+  workload,
 ]);
 
 export type Request = v.InferOutput<typeof requestSchema>;

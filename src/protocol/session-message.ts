@@ -1,17 +1,21 @@
 import * as v from "valibot";
 import { limits } from "./limits.ts";
-import { durationMs, name, note, offset, text, textUpTo } from "./message-text.ts";
+import {
+  argv,
+  durationMs,
+  envName,
+  name,
+  note,
+  offset,
+  signal,
+  size,
+  terminalMode,
+  text,
+  textUpTo,
+} from "./message-fields.ts";
 
 /** What clients ask about sessions, and what they are told. */
 
-const size = v.pipe(v.number(), v.integer(), v.minValue(1), v.maxValue(65_535));
-const envName = v.pipe(
-  text,
-  v.minLength(1),
-  v.check((value) => !value.includes("="), "An environment name with ="),
-);
-const argv = v.pipe(v.array(text), v.minLength(1), v.maxLength(limits.argvItemsMax));
-const signal = v.pipe(v.number(), v.integer(), v.minValue(1), v.maxValue(64));
 /** For people who find the session in somebody's hands: the name of that one's computer. */
 const clientLabel = v.pipe(textUpTo(limits.labelBytesMax), v.regex(/^\P{Cc}*$/u));
 
@@ -43,6 +47,10 @@ export const sessionOpen = v.object({
   timeout_ms: v.optional(durationMs),
   /** Nobody stays with it: after the reply nothing follows, and pipes have no stdin. */
   detach: v.optional(v.boolean()),
+  /** Of the terminal, as SSH numbers them (RFC 4254, section 8): pairs of opcode and value. */
+  modes: v.optional(v.pipe(v.array(terminalMode), v.maxLength(limits.terminalModesMax))),
+  /** A line for the user's login shell (`-c`), instead of `argv`. */
+  command: v.optional(text),
   client_label: v.optional(clientLabel),
   /**
    * TERM, COLORTERM, LANG and LC_* as the client itself has them. Where the guest has no such locale

@@ -38,9 +38,13 @@ export async function readPrivateFile(
   }
 }
 
-/** Replaces the file; after a crash there is the old one or the new one. */
-export async function writePrivateFile(path: string, bytes: Uint8Array): Promise<void> {
-  const temporary = await writeTemporary(path, bytes);
+/** Replaces the file; after a crash there is the old one or the new one. `mode` is for a file that is not ours alone. */
+export async function writePrivateFile(
+  path: string,
+  bytes: Uint8Array,
+  mode = 0o600,
+): Promise<void> {
+  const temporary = await writeTemporary(path, bytes, mode);
   try {
     await rename(temporary, path);
   } catch (error) {
@@ -65,13 +69,15 @@ export async function createPrivateFile(path: string, bytes: Uint8Array): Promis
   return true;
 }
 
-async function writeTemporary(path: string, bytes: Uint8Array): Promise<string> {
+async function writeTemporary(path: string, bytes: Uint8Array, mode = 0o600): Promise<string> {
   const directory = dirname(path);
   await mkdir(directory, { recursive: true, mode: 0o700 });
   const temporary = join(directory, `.${crypto.randomUUID()}.tmp`);
   const handle = await open(temporary, "wx", 0o600);
   try {
     await handle.writeFile(bytes);
+    // Once more, past the umask.
+    await handle.chmod(mode);
     await handle.sync();
   } catch (error) {
     await removeQuietly(temporary);

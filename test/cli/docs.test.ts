@@ -26,7 +26,7 @@ test("every command that an error or an explanation tells to run is there", asyn
     hints.flatMap(
       (hint) =>
         hint.match(
-          /(?<=^|["`]| {2})fly-vault(?:-admin(?: tenant| proxy-key)?| vault| token| config)? [a-z][a-z-]+/g,
+          /(?<=^|["`]| {2})fly-vault(?:-admin(?: tenant| proxy-key)?| vault| token| config| ssh-config)? [a-z][a-z-]+/g,
         ) ?? [],
     ),
   );

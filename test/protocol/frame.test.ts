@@ -55,6 +55,11 @@ const payloadMax: Record<FrameType, number> = {
   [frameTypes.fileWant]: 45,
   [frameTypes.fileDone]: 5,
   [frameTypes.fileFinished]: 0,
+  [frameTypes.sshData]: limits.dataBytesMax + 8,
+  [frameTypes.sshAck]: 8,
+  [frameTypes.sshEnd]: 8,
+  [frameTypes.agentData]: limits.dataBytesMax + 4,
+  [frameTypes.agentEnd]: 4,
 };
 
 test.each(readVectors("frame.txt"))("vector: $name", async ({ bytes, refused = "" }) => {

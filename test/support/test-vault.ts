@@ -37,8 +37,9 @@ import { splice } from "../../src/system/splice.ts";
 import { connectTcp, connectUnix } from "../../src/system/tcp-stream.ts";
 import { issuerKey, type MachineClaims, OidcIssuer } from "./oidc-issuer.ts";
 import { serveFilesHere } from "./files-here.ts";
-import { TestUpload } from "./test-upload.ts";
+import { isSshSide } from "../../src/roles/init/ssh/ssh-requests.ts";
 import { TestSession } from "./test-session.ts";
+import { TestUpload } from "./test-upload.ts";
 
 export const testToken = "correct horse battery staple";
 const app = "dev-vaults";
@@ -273,8 +274,8 @@ export class TestVault {
     if (frame === null) return;
     const request = decodeJson(requestSchema, frame.payload, "Request");
     this.requests.push(request);
-    const refusal = this.onRequest?.(request);
-    if (refusal !== undefined) throw refusal;
+    this.#refuseAsTold(request);
+    if (isSshSide(request)) throw new RemoteError("unsupported", "SSH is not played here");
     if (isForwardRequest(request)) return this.#serveForward(frames, request);
     await this.#serveRequest(frames, request);
   }
@@ -321,6 +322,11 @@ export class TestVault {
     this.copies += 1;
     if (this.breaksCopies) throw new Error("It broke off");
     await serveFilesHere(frames.release(), this.folder);
+  }
+
+  #refuseAsTold(request: Request): void {
+    const refusal = this.onRequest?.(request);
+    if (refusal !== undefined) throw refusal;
   }
 
   async #open(frames: FrameStream, request: SessionOpenRequest): Promise<void> {

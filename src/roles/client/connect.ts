@@ -2,6 +2,7 @@ import { defineCommand } from "../../cli/command.ts";
 import { BrokenPipe, type Context } from "../../cli/context.ts";
 import { Failure } from "../../cli/failure.ts";
 import { ConnectForwards, connectForwardFlags, stdioTargetOf } from "./connect-forwards.ts";
+import { agentFlag, offerAgent } from "./agent-forward.ts";
 import { clientLimits } from "./limits.ts";
 import { finishedStatus, stoppedStatus } from "./exit-status.ts";
 import { waitForever } from "./forward-command.ts";
@@ -34,6 +35,7 @@ export const connect = defineCommand({
     "take-over": { summary: "take the session from whoever has it; do not ask" },
     share: { summary: "join whoever has it; do not ask" },
     new: { summary: "a session of its own beside one that is there: main-2, main-3, …" },
+    ...agentFlag,
     ...escapeFlag,
     ...statusFlags,
     ...linkFlags,
@@ -71,10 +73,14 @@ export const connect = defineCommand({
         await beside.start(given);
         if (!global.quiet)
           for (const line of forwards.lines) await context.stderr.write(`${line}\n`);
+        const agent = flags.agent ? await offerAgent(link, undefined, context) : {};
+        const env = { ...config.env, ...agent };
         if (flags["no-shell"]) return waitForever(link);
         started();
-        if (!context.stdin.isTty) return pipeShell(context, link, config, report);
-        const plan = shellPlan(wishedShell, interactive.keyboard, config, context);
+        if (!context.stdin.isTty)
+          return pipeShell(context, link, { name: config.name, env }, report);
+        const place = { env, terminfo: config.terminfo };
+        const plan = shellPlan(wishedShell, interactive.keyboard, place, context);
         return consoleStatus(
           await interactive.run(link, { ...plan, report }),
           config.name,

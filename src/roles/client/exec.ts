@@ -2,6 +2,7 @@ import { defineCommand } from "../../cli/command.ts";
 import type { Context } from "../../cli/context.ts";
 import { UsageError } from "../../cli/usage-error.ts";
 import type { SessionOpenRequest } from "../../protocol/session-message.ts";
+import { agentFlag, offerAgent } from "./agent-forward.ts";
 import { Foreground, type ForegroundSession } from "./foreground.ts";
 import { clientLimits } from "./limits.ts";
 import { overVault, type VaultWork } from "./over-vault.ts";
@@ -27,6 +28,7 @@ export const exec = defineCommand({
     ...startFlags,
     ...escapeFlag,
     session: { value: "ID", summary: "name the session; if it is there, attach to it" },
+    ...agentFlag,
     ...statusFlags,
     json: jsonErrors,
     ...linkFlags,
@@ -58,11 +60,13 @@ export const exec = defineCommand({
         escape,
       });
       const work = async ({ link, started }: VaultWork): Promise<number> => {
+        const agent = flags.agent ? await offerAgent(link, flags.user, context) : {};
+        const place = { env: { ...env, ...agent }, terminfo };
         // Without a command it is what `attach` does.
         const session =
           rest.length === 0 && said !== undefined
             ? joining(await findSession(link, said, name), "take-over", context)
-            : starting(said, inPlace(fields, { env, terminfo }, context), global.quiet, context);
+            : starting(said, inPlace(fields, place, context), global.quiet, context);
         if (global.verbose > 0) await context.stderr.write(`exec session ${session.session}\n`);
         started();
         return foreground.show(link, session);

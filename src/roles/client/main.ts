@@ -25,6 +25,8 @@ import { forwardAdd, forwardLs, forwardRm } from "./forward-live.ts";
 import { listExec } from "./list-exec.ts";
 import { logs } from "./logs.ts";
 import { provisionCommand } from "./provision-command.ts";
+import { sshConfigInstall, sshConfigShow, sshConfigUninstall } from "./ssh-config.ts";
+import { sshProxy } from "./ssh-proxy.ts";
 import { add } from "./vault-add.ts";
 import { configPathCommand, configShow } from "./config-show.ts";
 import { tokenRm, tokenSet } from "./token-set.ts";
@@ -63,6 +65,10 @@ export const program: Program = {
     forwardAdd,
     forwardRm,
     build,
+    sshConfigInstall,
+    sshConfigUninstall,
+    sshConfigShow,
+    sshProxy,
     add,
     // As the other words about vaults go.
     { ...add, name: "vault add", hidden: true },

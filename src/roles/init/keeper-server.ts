@@ -20,6 +20,7 @@ import type { GuestForwards } from "./guest-forwards.ts";
 import { initLimits } from "./limits.ts";
 import { serveSession } from "./session-stream.ts";
 import type { SessionTable } from "./session-table.ts";
+import { isSshSide, type SshSideRequest } from "./ssh/ssh-requests.ts";
 import { waitForEnd } from "./session-wait.ts";
 
 export interface KeeperServices {
@@ -30,6 +31,8 @@ export interface KeeperServices {
   readonly provision: (frames: FrameStream, request: ProvisionRequest) => Promise<void>;
   /** Serves the stream after the request, reply included. */
   readonly files: (stream: ByteStream, request: FilesRequest) => Promise<void>;
+  /** Serves the stream after the request, reply included. */
+  readonly sshSide: (frames: FrameStream, request: SshSideRequest) => Promise<void>;
   /** Whether it could still be cancelled. */
   readonly cancelProvision: (id: string) => Promise<boolean>;
   /** The last lines of our own log. */
@@ -76,6 +79,10 @@ async function answer(frames: FrameStream, services: KeeperServices): Promise<vo
   if (request === null) return;
   if (isForwardRequest(request)) {
     await services.forwards.serve(frames, request);
+    return;
+  }
+  if (isSshSide(request)) {
+    await services.sshSide(frames, request);
     return;
   }
   const payload = await oneReply(request, services);

@@ -7,7 +7,7 @@ import type { Status } from "../../protocol/message.ts";
 import type { Log } from "../../system/log.ts";
 import { syncDisks } from "../../system/process.ts";
 import { programOnDisk } from "../../system/self.ts";
-import { listenUnix } from "../../system/tcp-stream.ts";
+import { type Listening, listenUnix } from "../../system/tcp-stream.ts";
 import { admissionStatus } from "./admission-status.ts";
 import { raiseFirewall } from "./firewall.ts";
 import { GuestForwards } from "./guest-forwards.ts";
@@ -22,10 +22,14 @@ import { LiveRootfs } from "./live-rootfs.ts";
 import { machineReport } from "./machine-report.ts";
 import type { InitOptions } from "./options.ts";
 import { markProven } from "./provision/provision.ts";
+import { dataLayout } from "./provision/data-layout.ts";
 import { repairAtBoot } from "./provision/repair.ts";
 import { Provisioning } from "./provisioning.ts";
 import type { RecentLog } from "./recent-log.ts";
 import { type Secrets, takeSecrets } from "./secrets.ts";
+import { type SshPlan, sshSocketIn } from "./ssh/ssh-plan.ts";
+import { serveSshSide } from "./ssh/ssh-requests.ts";
+import { SshSupervisor } from "./ssh/ssh-supervisor.ts";
 
 /** The machine's boot, top to bottom, and its end. */
 export async function runKeeper(
@@ -50,6 +54,7 @@ export async function runKeeper(
   const keeperSocket = prepareSocket(options.runDir);
   const link = superviseLink(options, keeperSocket, secrets, log);
   const guest = assembleGuest(options, context, log);
+  const ssh = superviseSsh(options, { keeperSocket, guest, log });
   const { workload, sessions } = guest;
   const onProven = (): void => void markProven(dataDir, log);
   const live = new LiveRootfs({ dataDir, workload, log, onProven }, found);
@@ -65,21 +70,17 @@ export async function runKeeper(
   const forwards = new GuestForwards(() => workload.running.namespaces.rootFolder);
   workload.onStopping(() => forwards.leaveRoot());
   workload.onEnded(() => forwards.leaveRoot());
-  const server = listenUnix(keeperSocket, {
-    connectionsMax: initLimits.keeperConnectionsMax,
-    onConnection: (stream) =>
-      void serveStream(stream, {
-        ...guestServices(guest),
-        status,
-        provision: async (frames, request) => provisioning.serve(frames, request),
-        cancelProvision: async (id) => provisioning.cancel(id),
-        recentLog: (lines) => recentLog.last(lines),
-        report: () => machineReport({ dataDir, sessions, startedMs }, context),
-        forwards,
-        log,
-      }),
+  const server = openServer(keeperSocket, {
+    ...guestServices(guest),
+    status,
+    provision: async (frames, request) => provisioning.serve(frames, request),
+    sshSide: async (frames, request) => serveSshSide(frames, request, { guest, ssh }),
+    cancelProvision: async (id) => provisioning.cancel(id),
+    recentLog: (lines) => recentLog.last(lines),
+    report: () => machineReport({ dataDir, sessions, startedMs }, context),
+    forwards,
+    log,
   });
-  chmodSync(keeperSocket, 0o600);
 
   link.start();
   context.onStop((signal) => {
@@ -92,7 +93,7 @@ export async function runKeeper(
   log("info", "stopping", { reason });
   provisioning.close();
   live.close();
-  await Promise.all([link.stop(), workload.close()]);
+  await Promise.all([link.stop(), ssh.stop(), workload.close()]);
   await firewall.lower();
   server.close();
   forwards.close();
@@ -159,6 +160,36 @@ function superviseLink(
     programOnDisk: linkProgram === undefined ? programOnDisk : [linkProgram],
     log,
   });
+}
+
+function openServer(keeperSocket: string, services: KeeperServices): Listening {
+  const server = listenUnix(keeperSocket, {
+    connectionsMax: initLimits.keeperConnectionsMax,
+    onConnection: (stream) => void serveStream(stream, services),
+  });
+  chmodSync(keeperSocket, 0o600);
+  return server;
+}
+
+function superviseSsh(
+  options: InitOptions,
+  {
+    keeperSocket,
+    guest,
+    log,
+  }: { readonly keeperSocket: string; readonly guest: Guest; readonly log: Log },
+): SshSupervisor {
+  const { dataDir, runDir, logLevel } = options;
+  const plan: SshPlan = {
+    keeperPid: process.pid,
+    keeperSocket,
+    sshSocket: sshSocketIn(runDir),
+    hostKey: dataLayout(dataDir).sshHostKey,
+    logLevel,
+  };
+  const ssh = new SshSupervisor(plan, log);
+  guest.workload.onStopping(() => ssh.workloadStops());
+  return ssh;
 }
 
 function versions(

@@ -1,9 +1,17 @@
+import { dirname } from "node:path";
+import * as v from "valibot";
 import type { ByteStream } from "../../protocol/byte-stream.ts";
 import { StreamError } from "../../protocol/byte-stream.ts";
 import { RemoteError, WireError } from "../../protocol/errors.ts";
-import { type ForwardRequest, isForwardRequest } from "../../protocol/forward-message.ts";
+import { isForwardRequest } from "../../protocol/forward-message.ts";
 import { encodeFrame, type Frame, FrameStream, frameTypes } from "../../protocol/frame.ts";
-import { decodeRequest, encodeJson, sendError, type SpeedRequest } from "../../protocol/message.ts";
+import {
+  decodeRequest,
+  encodeJson,
+  request as ask,
+  type Request,
+  sendError,
+} from "../../protocol/message.ts";
 import type { Connection } from "../../quic/connection.ts";
 import type { Log } from "../../system/log.ts";
 import { splice } from "../../system/splice.ts";
@@ -12,6 +20,7 @@ import { late, within } from "../../system/within.ts";
 import { initLimits } from "./limits.ts";
 import { serveSpeed } from "./speed.ts";
 import { forwardUdp } from "./udp-forward.ts";
+import { sshSocketIn } from "./ssh/ssh-plan.ts";
 
 /**
  * Streams of authenticated clients: forwards that need no path of the guest and no memory end here, all
@@ -70,17 +79,22 @@ export class LinkStreams {
     const own = ownRequest(first);
     if (own?.type === "forward") await this.#forward(frames, own);
     else if (own?.type === "forward-udp") await this.#forwardUdp(frames, own);
+    else if (own?.type === "ssh" || own?.type === "agent") await this.#passToSsh(frames, first);
     else if (own?.type === "speed") await serveSpeed(frames, own, () => performance.now());
-    else await this.#passOn(frames, first, own !== undefined);
+    else await this.#passOn(frames, first, { isForward: own !== undefined });
   }
 
   /** The keeper would just hang up on one too many: said here, it reaches the client. */
-  async #passOn(frames: FrameStream, first: Frame, isForward: boolean): Promise<void> {
+  async #passOn(
+    frames: FrameStream,
+    first: Frame,
+    { socket = this.#keeperSocket, isForward = false }: PassOptions = {},
+  ): Promise<void> {
     if (this.#keeperStreams >= initLimits.keeperStreamsMax)
       throw new RemoteError("limit", `${initLimits.keeperStreamsMax} requests are open`);
     this.#keeperStreams += 1;
     try {
-      const keeper = await connectUnix(this.#keeperSocket, initLimits.keeperConnectMs);
+      const keeper = await connectUnix(socket, initLimits.keeperConnectMs);
       if (isForward) tellResets(keeper);
       await keeper.write(encodeFrame(first.type, first.payload));
       await splice(frames.release(), keeper);
@@ -100,6 +114,14 @@ export class LinkStreams {
     }
   }
 
+  /** The keeper starts that process when it is needed; its bytes do not go through the keeper. */
+  async #passToSsh(frames: FrameStream, first: Frame): Promise<void> {
+    const asking = await connectUnix(this.#keeperSocket, initLimits.keeperConnectMs);
+    await ask(new FrameStream(asking), decodeRequest(first), v.object({}));
+    await asking.end();
+    await this.#passOn(frames, first, { socket: sshSocketIn(dirname(this.#keeperSocket)) });
+  }
+
   async #forward(frames: FrameStream, target: ForwardTarget): Promise<void> {
     if (this.#forwards >= initLimits.forwardsMax)
       throw new RemoteError("limit", `${initLimits.forwardsMax} forwarded connections are open`);
@@ -114,17 +136,25 @@ export class LinkStreams {
   }
 }
 
+interface PassOptions {
+  /** Of the process that serves it; the keeper's where absent. */
+  readonly socket?: string;
+  readonly isForward?: boolean;
+}
+
 interface ForwardTarget {
   readonly host: string;
   readonly port: number;
 }
 
 /** What ends here, or passes on bytes as they are; undefined for what the keeper is to judge. */
-function ownRequest(frame: Frame): ForwardRequest | SpeedRequest | undefined {
+function ownRequest(frame: Frame): Request | undefined {
   if (frame.type !== frameTypes.request) return undefined;
   const request = decodeRequest(frame);
-  return isForwardRequest(request) || request.type === "speed" ? request : undefined;
+  return isForwardRequest(request) || ownTypes.has(request.type) ? request : undefined;
 }
+
+const ownTypes: ReadonlySet<string> = new Set(["speed", "ssh", "agent"]);
 
 async function connectTarget({ host, port }: ForwardTarget): Promise<ByteStream> {
   try {

@@ -24,9 +24,17 @@ export async function main(argv: readonly string[], context: Context): Promise<n
     const { serveFiles } = await import("./files/files-process.ts");
     return serveFiles(words[0] ?? "");
   }
+  if (role === "sftp") {
+    const { serveSftp } = await import("./sftp/sftp-process.ts");
+    return serveSftp(words[0] ?? "");
+  }
+  if (role === "ssh") {
+    const { runSsh } = await import("./ssh/ssh-process.ts");
+    return runSsh(words[0] ?? "", context, childLog(context, "ssh"));
+  }
   if (role === "link") {
     const { runLink } = await import("./link.ts");
-    return runLink(words[0] ?? "", context, linkLog(context));
+    return runLink(words[0] ?? "", context, childLog(context, "link"));
   }
   return runProgram(keeperProgram(argv), argv, context);
 }
@@ -92,9 +100,9 @@ function fixOf(error: RemoteError): { readonly fix?: string } {
   return error.hint === undefined ? {} : { fix: error.hint };
 }
 
-function linkLog(context: Context): (level: LogLevel) => Log {
+function childLog(context: Context, role: "link" | "ssh"): (level: LogLevel) => Log {
   const write = toStderr(context);
-  return (level) => jsonLog({ role: "link", level, write, wallMs: context.wallMs });
+  return (level) => jsonLog({ role, level, write, wallMs: context.wallMs });
 }
 
 function keeperLog(context: Context, level: LogLevel, recent: RecentLog): Log {

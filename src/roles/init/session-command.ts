@@ -28,8 +28,11 @@ export function resolveCommand(
   const [word, ...words] = request.argv ?? [];
   if (word === undefined) {
     const shell = isExecutableFile(account.shell) ? account.shell : "/bin/sh";
+    const path = findProgram(shell, env, cwd);
+    if (request.command !== undefined)
+      return { path, argv: [basename(shell), "-c", request.command], env, cwd };
     // The dash makes it a login shell.
-    return { path: findProgram(shell, env, cwd), argv: [`-${basename(shell)}`], env, cwd };
+    return { path, argv: [`-${basename(shell)}`], env, cwd };
   }
   return { path: findProgram(word, env, cwd), argv: [word, ...words], env, cwd };
 }

@@ -19,6 +19,7 @@ import {
   type TerminalSize,
   waitingBytes,
 } from "../../system/pty.ts";
+import { setTerminalModes } from "../../system/pty-modes.ts";
 import type { ChildReaper, ProcessEnd } from "../../system/reaper.ts";
 import { type Account, findAccount } from "./account.ts";
 import { makeExpendable } from "./keeper-protection.ts";
@@ -69,6 +70,7 @@ function startOnTerminal(
   };
   let started: Started;
   try {
+    if (request.modes !== undefined) setTerminalModes(pty.slaveFd, request.modes);
     setTerminalSize(masterFd, { rows: request.rows ?? 24, cols: request.cols ?? 80 });
     started = start(workload, request, { terminal: pty.path }, (account) =>
       fchownSync(pty.slaveFd, account.uid, terminalGroup),

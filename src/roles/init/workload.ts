@@ -60,6 +60,11 @@ export class Workload {
       : new RemoteError("not-ready", "No workload runs here yet", "Provision a root filesystem");
   }
 
+  /** PID 1 of what runs here, by its number outside. */
+  get pid(): number | null {
+    return this.#running?.pid ?? null;
+  }
+
   /** Waits for a start or stop that is under way; for those who come while the machine boots. */
   async settled(): Promise<void> {
     await within(this.#turn, initLimits.settleMs);

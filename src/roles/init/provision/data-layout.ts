@@ -17,6 +17,7 @@ export function dataLayout(dataDir: string) {
     state: join(own, "state.json"),
     lock: join(own, "lock"),
     trash: join(own, "trash"),
+    sshHostKey: join(own, "ssh_host_ed25519_key"),
   } as const;
 }
 

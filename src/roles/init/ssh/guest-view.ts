@@ -1,0 +1,131 @@
+import { chownSync, lstatSync, mkdirSync, unlinkSync } from "node:fs";
+import { dirname } from "node:path";
+import type { ByteStream } from "../../../protocol/byte-stream.ts";
+import { RemoteError } from "../../../protocol/errors.ts";
+import { FrameStream } from "../../../protocol/frame.ts";
+import { request } from "../../../protocol/message.ts";
+import { workloadReplySchema } from "../../../protocol/ssh-message.ts";
+import { asUser } from "../../../system/process-credentials.ts";
+import { Namespaces } from "../../../system/process-namespace.ts";
+import { connectUnix, type Listening, listenUnix } from "../../../system/tcp-stream.ts";
+import { type Account, findAccount } from "../account.ts";
+import { initLimits } from "../limits.ts";
+import { sshLimits } from "./limits.ts";
+
+/**
+ * The guest as this process sees it: its accounts, and Unix sockets, which are names in its file
+ * system. Names are only ever looked up inside: out here a link in there would lead anywhere.
+ */
+export class GuestView {
+  readonly #keeperSocket: string;
+  readonly #listening = new Set<GuestListening>();
+  #entered: { readonly pid: number; readonly namespaces: Namespaces } | undefined;
+
+  constructor(keeperSocket: string) {
+    this.#keeperSocket = keeperSocket;
+  }
+
+  /** Rejects with `RemoteError` "not-ready" while nothing runs, else as `findAccount` does. */
+  async account(user: string): Promise<Account> {
+    const namespaces = await this.#enter();
+    return namespaces.inside(() => findAccount(user));
+  }
+
+  /** Rejects with `SocketError`. */
+  async connect(account: Account, path: string): Promise<ByteStream> {
+    const namespaces = await this.#enter();
+    // The name is looked up before the call comes back with its promise.
+    const connecting = namespaces.inside(() =>
+      actAs(account, () => connectUnix(path, initLimits.forwardConnectMs)),
+    );
+    return connecting;
+  }
+
+  /** For the user alone. Throws `SocketError`; never takes the place of anything that is there. */
+  async listen(
+    account: Account,
+    path: string,
+    onConnection: (stream: ByteStream) => void,
+  ): Promise<Listening> {
+    const namespaces = await this.#enter();
+    const listening = namespaces.inside(() =>
+      actAs(account, () => listenPrivately(path, onConnection)),
+    );
+    return this.#keep(listening, namespaces, account);
+  }
+
+  /** The same in a folder of root's, for a name that nobody but root can take; what is there goes. */
+  async listenInRun(
+    account: Account,
+    path: string,
+    onConnection: (stream: ByteStream) => void,
+  ): Promise<Listening> {
+    const namespaces = await this.#enter();
+    const listening = namespaces.inside(() => {
+      mkdirSync(dirname(path), { recursive: true, mode: 0o755 });
+      if (lstatSync(path, { throwIfNoEntry: false })?.isSocket() === true) unlinkSync(path);
+      const made = listenPrivately(path, onConnection);
+      chownSync(path, account.uid, account.gid);
+      return made;
+    });
+    return this.#keep(listening, namespaces, { ...account, uid: 0, gid: 0, groups: [0] });
+  }
+
+  /** The workload is going: nothing of ours may hold on to its file system. */
+  forget(): void {
+    for (const listening of this.#listening) listening.close();
+    this.#entered?.namespaces.close();
+    this.#entered = undefined;
+  }
+
+  #keep(listening: Listening, namespaces: Namespaces, account: Account): Listening {
+    const kept: GuestListening = {
+      port: 0,
+      close: () => {
+        if (!this.#listening.delete(kept)) return;
+        // Bun removes the socket's name as well: that must be the one inside.
+        namespaces.inside(() => actAs(account, () => listening.close()));
+      },
+    };
+    this.#listening.add(kept);
+    return kept;
+  }
+
+  /** Of the workload as it is now: it may have been replaced since the last time. */
+  async #enter(): Promise<Namespaces> {
+    const pid = await this.#workloadPid();
+    if (this.#entered?.pid === pid) return this.#entered.namespaces;
+    this.forget();
+    const namespaces = new Namespaces(pid);
+    this.#entered = { pid, namespaces };
+    return namespaces;
+  }
+
+  async #workloadPid(): Promise<number> {
+    const stream = await connectUnix(this.#keeperSocket, initLimits.keeperConnectMs);
+    const { pid } = await request(
+      new FrameStream(stream),
+      { type: "workload" },
+      workloadReplySchema,
+    );
+    await stream.end();
+    if (pid === null)
+      throw new RemoteError("not-ready", "Nothing runs on the machine yet, or not any more");
+    return pid;
+  }
+}
+
+type GuestListening = Listening;
+
+function actAs<Result>(account: Account, body: () => Result): Result {
+  return account.uid === 0 && account.gid === 0 ? body() : asUser(account, body);
+}
+
+function listenPrivately(path: string, onConnection: (stream: ByteStream) => void): Listening {
+  const before = process.umask(0o177);
+  try {
+    return listenUnix(path, { connectionsMax: sshLimits.channelsMax, onConnection });
+  } finally {
+    process.umask(before);
+  }
+}

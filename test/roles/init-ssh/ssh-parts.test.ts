@@ -1,0 +1,107 @@
+import { afterEach, describe, expect, test } from "bun:test";
+import { mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import fc from "fast-check";
+import { Writer } from "../../../src/protocol/wire.ts";
+import { hostKeyAt } from "../../../src/roles/init/ssh/host-key.ts";
+import { sshLimits } from "../../../src/roles/init/ssh/limits.ts";
+import { mayBeSet, SshEnvironment } from "../../../src/roles/init/ssh/ssh-environment.ts";
+import { SshForwards } from "../../../src/roles/init/ssh/ssh-forwards.ts";
+import { signalName, signalNumber } from "../../../src/roles/init/ssh/ssh-signals.ts";
+import { modesOf } from "../../../src/roles/init/ssh/ssh2-terminal-modes.ts";
+import { seeded } from "../../support/seed.ts";
+
+describe("the environment of a session", () => {
+  test("takes languages, colours, git and editors, and nothing that changes how programs load", () => {
+    for (const name of ["LANG", "LC_ALL", "COLORTERM", "GIT_AUTHOR_NAME", "VSCODE_IPC"])
+      expect(mayBeSet(name)).toBe(true);
+    for (const name of ["LD_PRELOAD", "PATH", "BASH_ENV", "HOME", "", "LANGUAGE_X"])
+      expect(mayBeSet(name)).toBe(false);
+  });
+
+  test("has room for so many variables and so much text", () => {
+    const many = new SshEnvironment();
+    for (let count = 0; count < sshLimits.variablesMax; count++)
+      expect(many.set(`LC_${count}`, "")).toBe(true);
+    expect(many.set("LC_MORE", "")).toBe(false);
+    const large = new SshEnvironment();
+    expect(large.set("LC_A", "x".repeat(sshLimits.variablesBytesMax))).toBe(false);
+    expect(large.set("LC_A", "x".repeat(sshLimits.variablesBytesMax - 4))).toBe(true);
+    expect(large.set("LC_B", "")).toBe(false);
+    expect(new SshEnvironment().set("LC_A", "a\0b")).toBe(false);
+  });
+});
+
+describe("terminal modes", () => {
+  test("are read as RFC 4254 has them, IUTF8 and speeds included", () => {
+    const modes = new Writer().u8(129).u32(38_400).u8(3).u32(8).u8(42).u32(1).u8(0).finish();
+    expect(modesOf(terminalRequest(modes))).toEqual([
+      [129, 38_400],
+      [3, 8],
+      [42, 1],
+    ]);
+  });
+
+  test("end at what nobody knows the length of, and never throw", () => {
+    const odd = new Writer().u8(1).u32(3).u8(200).u32(7).finish();
+    expect(modesOf(terminalRequest(odd))).toEqual([[1, 3]]);
+    fc.assert(
+      fc.property(fc.uint8Array({ maxLength: 1000 }), (bytes) => {
+        modesOf(bytes);
+        expect(modesOf(terminalRequest(bytes))?.length ?? 0).toBeLessThan(160);
+      }),
+      seeded(500),
+    );
+  });
+});
+
+test("signals have the names of the RFC, and come back as the same number", () => {
+  expect(signalNumber("TERM")).toBe(15);
+  expect(signalNumber("SIGTERM")).toBeUndefined();
+  expect(signalNumber("toString")).toBeUndefined();
+  expect(signalName(9)).toBe("KILL");
+  expect(signalName(64)).toBe("SIG64@fly-vault");
+});
+
+describe("the host key", () => {
+  const folder = mkdtempSync(join(tmpdir(), "fv-host-key-"));
+  afterEach(() => rmSync(folder, { recursive: true, force: true }));
+
+  test("is made once, for root alone, and not believed when others may write it", async () => {
+    const path = join(folder, "own", "key");
+    const [one, two] = await Promise.all([hostKeyAt(path), hostKeyAt(path)]);
+    expect(one).toEqual(two);
+    expect(one.publicKey).toMatch(/^ssh-ed25519 [A-Za-z0-9+/]{68}$/);
+    expect(statSync(path).mode & 0o777).toBe(0o600);
+    expect(readFileSync(path, "utf8")).toBe(one.privateKey);
+    writeFileSync(path, "x".repeat(sshLimits.hostKeyBytesMax + 1));
+    expect(hostKeyAt(path)).rejects.toThrow(/bytes/);
+  });
+});
+
+test("one connection listens on so many ports and no more", () => {
+  const forwards = new SshForwards({
+    client: {} as never,
+    transport: {} as never,
+    guest: {} as never,
+    account: { name: "root", uid: 0, gid: 0, groups: [], home: "/", shell: "/bin/sh" },
+  });
+  try {
+    for (let count = 0; count < sshLimits.listenersMax; count++)
+      expect(forwards.listenOnPort("localhost", 0)).toBeGreaterThan(0);
+    expect(() => forwards.listenOnPort("localhost", 0)).toThrow(RangeError);
+  } finally {
+    forwards.closeAll();
+  }
+  const port = forwards.listenOnPort("localhost", 0);
+  expect(forwards.closePort("localhost", port)).toBe(true);
+  expect(forwards.closePort("localhost", port)).toBe(false);
+});
+
+function terminalRequest(modes: Uint8Array): Uint8Array {
+  const type = new TextEncoder().encode("pty-req");
+  const writer = new Writer().u8(98).u32(0).u32(type.length).bytes(type).u8(1);
+  writer.u32(2).bytes(new Uint8Array(2)).bytes(new Uint8Array(16));
+  return writer.u32(modes.length).bytes(modes).finish();
+}
