@@ -47,9 +47,11 @@ const roots = [
   "ErrorResponse",
   "Lease",
   "Machine",
+  "MachineExecRequest",
   "UpdateMachineRequest",
   "Volume",
   "WaitMachineResponse",
+  "flydv1.ExecResponse",
 ];
 
 const [

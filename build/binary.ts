@@ -19,6 +19,9 @@ export async function compileBinary(
     target: "bun",
     format: "esm",
     bytecode: true,
+    // What a role or a command loads later is a file of its own: the others do not read it. Measured with
+    // --version: 21 ms in one piece, 14 in several. Minifying gained nothing.
+    splitting: true,
     sourcemap: "linked",
     plugins: [nativeQuic, noFailpoints, ofVersion(version)],
     throw: false,

@@ -54,6 +54,7 @@ export interface GlobalOptions {
   readonly verbose: number;
   /** Stacks and all. */
   readonly debug: boolean;
+  readonly logFile?: string | undefined;
 }
 
 export interface Options<F extends Flags, P extends Positionals> {
@@ -117,4 +118,9 @@ export const globalFlags = {
   quiet: { short: "q", summary: "only errors on stderr" },
   verbose: { short: "v", repeatable: true, summary: "say more; twice for more still" },
   debug: { summary: "show stacks of unexpected errors" },
+  "log-file": {
+    value: "FILE",
+    env: "FLY_VAULT_LOG_FILE",
+    summary: "add what is done to this file, as lines of JSON",
+  },
 } as const satisfies Flags;

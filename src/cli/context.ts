@@ -1,15 +1,21 @@
+import type { RunLog } from "./run-log.ts";
+
 /** Everything a command may touch, handed in: a test is this value with buffers in it. */
 export interface Context {
   readonly env: Readonly<Record<string, string | undefined>>;
   readonly stdin: InputStream;
   readonly stdout: OutputStream;
   readonly stderr: OutputStream;
+  /** The current folder; absent: the process's. */
+  readonly cwd?: string;
   /** Monotonic milliseconds. */
   readonly monotonicMs: () => number;
   /** Wall clock, milliseconds since 1970. */
   readonly wallMs: () => number;
   /** Waits so many milliseconds; absent where nothing but the real clock will do. */
   readonly sleep?: (ms: number, signal: AbortSignal | undefined) => Promise<void>;
+  /** Of this run, where one is kept. */
+  readonly log?: RunLog;
   readonly randomBytes: (length: number) => Uint8Array;
   /** Runs when the user asks to stop (SIGINT, SIGTERM, SIGHUP); returns the way to unsubscribe. */
   readonly onStop: (listener: (signal: "SIGINT" | "SIGTERM" | "SIGHUP") => void) => () => void;

@@ -36,14 +36,34 @@ export const explanations: Readonly<Record<FailureCode, Explanation>> = {
   },
   "FV-CFG-007": {
     meaning:
-      "A file with an access token, an admission key or the proxies' keys can be read or written by other users of this computer. Whoever has the token can log in to the machine.",
+      "A file with an access token, an admission key, an invite or the proxies' keys can be read or written by other users of this computer, or the folder of the configuration can be written by them. Whoever has the token can log in to the machine; whoever can change the configuration decides where you connect to.",
     remedy:
-      "`chmod 600 FILE`. If others may have read it, give the machine a new token, or rotate the proxies' key.",
+      "`chmod 600` the file, `chmod go-w` the folder. If others may have read it, give the machine a new token, or rotate the proxies' key.",
   },
   "FV-CFG-008": {
     meaning: "No access token was found, or the one found cannot be one.",
     remedy:
       "First match wins: --token-file, FLY_VAULT_TOKEN_FILE, FLY_VAULT_TOKEN, token = { file = … } or { command = […] }, access_token.",
+  },
+  "FV-CFG-009": {
+    meaning: "The configuration has a vault of the name that was to be added. Nothing was changed.",
+    remedy:
+      "Give another name: `fly-vault add NAME`. `fly-vault vault rm NAME` takes the old one out.",
+  },
+  "FV-CFG-010": {
+    meaning:
+      "A .fly-vault.toml comes with a project, so it may choose among your vaults and add forwards and variables, and nothing else: no address, token, attestation or command.",
+    remedy: "Take the key out, or write it into your own configuration (`fly-vault config path`).",
+  },
+  "FV-CFG-011": {
+    meaning:
+      "What was read is no invite (one line that starts with fly-vault://), was cut short or changed on the way, or is of a version that this program does not know.",
+    remedy: "Copy the whole line again, or ask for it again. Nothing was changed.",
+  },
+  "FV-CFG-012": {
+    meaning:
+      "The file is changed in place, so that comments and order stay. Either another run holds its lock, or the vault is written in a shape (an inline table, say) that cannot be changed that way.",
+    remedy: "Wait for the other run, or edit the file; `fly-vault config path` names it.",
   },
   "FV-CLI-001": {
     meaning: "The words of the command line do not fit the command.",
@@ -62,7 +82,7 @@ export const explanations: Readonly<Record<FailureCode, Explanation>> = {
   "FV-NET-003": {
     meaning:
       "The connection ended and could not be made again in the time allowed. What runs in the vault goes on.",
-    remedy: "Come back with the same command, or for a command with `exec --session ID`.",
+    remedy: "Come back with the same command, or for a command with `fly-vault attach NAME ID`.",
   },
   "FV-NET-004": {
     meaning: "The machine is there but has too much to do at the moment, or reached a limit.",
@@ -113,6 +133,17 @@ export const explanations: Readonly<Record<FailureCode, Explanation>> = {
   "FV-ATT-009": {
     meaning: "The machine runs an image whose digest is not among those you allow.",
     remedy: "If you updated the image, put its new digest on the list.",
+  },
+  "FV-ATT-010": {
+    meaning:
+      "The vault has pin_image, and the machine runs another image than the one that was seen first. Nothing derived from the token was sent.",
+    remedy:
+      "Ask whoever runs the machine whether its image was updated. If it was, `fly-vault trust VAULT` shows both and remembers the new one.",
+  },
+  "FV-ATT-011": {
+    meaning:
+      "The machine is the right one, but its init is older than attest.min_init_version of the vault says.",
+    remedy: "Have the machine updated, or lower min_init_version in the configuration.",
   },
   "FV-AUTH-001": {
     meaning: "The machine was attested, but it knows another access token than yours.",
@@ -166,7 +197,7 @@ export const explanations: Readonly<Record<FailureCode, Explanation>> = {
   },
   "FV-SES-001": {
     meaning: "No session has this id or name; finished ones are kept for a day.",
-    remedy: "`fly-vault list-exec NAME` lists those there are.",
+    remedy: "`fly-vault sessions NAME --all` lists those there are.",
   },
   "FV-SES-002": {
     meaning: "Another client attached to the same session, or one of that name exists.",
@@ -175,6 +206,14 @@ export const explanations: Readonly<Record<FailureCode, Explanation>> = {
   "FV-SES-003": {
     meaning: "The session ended while nobody looked, or the machine was restarted.",
     remedy: "Start a new one; files under /root and /home are still there.",
+  },
+  "FV-SES-004": {
+    meaning: "`wait --timeout` waited as long as it was told, and the session still runs.",
+    remedy: "Wait again, look at it (`fly-vault logs -f`), or end it (`fly-vault kill`).",
+  },
+  "FV-SES-005": {
+    meaning: "A signal was to be sent to a session whose program is not there any more.",
+    remedy: "`fly-vault sessions NAME --all` says how it ended, `fly-vault logs` what it wrote.",
   },
   "FV-FWD-001": {
     meaning: "Another program on this computer listens on the port that was to be forwarded.",
@@ -245,6 +284,15 @@ export const explanations: Readonly<Record<FailureCode, Explanation>> = {
     meaning:
       "Only the root filesystem before the last provisioning is kept, and only while the volume has room for both.",
     remedy: "Provision again: `fly-vault provision NAME --from FILE`.",
+  },
+  "FV-PROV-010": {
+    meaning: "A Containerfile is built by buildah, podman or docker, and none of them is there.",
+    remedy:
+      "Install one (`apt install buildah` needs no daemon), or pack a folder: `fly-vault build --from dir:PATH`.",
+  },
+  "FV-PROV-011": {
+    meaning: "The program that builds the image, or reads it, ended with an error.",
+    remedy: "Its own words stand above ours. Run it by itself until it works; nothing was written.",
   },
   "FV-API-001": {
     meaning: "The Machines API did not answer.",

@@ -41,12 +41,23 @@ export function renderFailure(failure: Failure): string {
 
 /** The same for programs: one line. */
 export function renderFailureJson(failure: Failure): string {
-  const error = {
+  return `${JSON.stringify({ error: failureFields(failure) })}\n`;
+}
+
+export interface FailureFields {
+  readonly code: FailureCode;
+  readonly message: string;
+  readonly cause: string | null;
+  readonly fix: string | null;
+  readonly exit: number;
+}
+
+export function failureFields(failure: Failure): FailureFields {
+  return {
     code: failure.code,
     message: failure.message,
     cause: failure.because ?? null,
     fix: failure.fix ?? null,
     exit: failure.exitCode,
   };
-  return `${JSON.stringify({ error })}\n`;
 }

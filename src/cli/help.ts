@@ -33,7 +33,7 @@ export function renderCommandHelp(program: Program, command: Command, columns: n
   }
   const flags = flagRows(command.flags ?? {});
   if (flags.length > 0) parts.push(`FLAGS\n${columnsOf(flags, width)}`);
-  parts.push(`GLOBAL FLAGS\n${columnsOf(flagRows(globalFlags), width)}`);
+  parts.push(`GLOBAL FLAGS\n${indent}${program.name} help flags`);
   if (command.examples !== undefined)
     parts.push(`EXAMPLES\n${command.examples.map((example) => indent + example).join("\n")}`);
   if (command.exitStatus !== undefined)
@@ -56,12 +56,16 @@ export function renderProgramHelp(program: Program, columns: number, group = "")
   const parts = [wrap(`${program.summary}.`, width, "")];
   parts.push(`USAGE\n${indent}${prefix} COMMAND [flags]`);
   if (rows.length > 0) parts.push(`COMMANDS\n${columnsOf(rows, width)}`);
-  parts.push(`GLOBAL FLAGS\n${columnsOf(flagRows(globalFlags), width)}`);
-  const topics = Object.keys(program.topics ?? {});
+  const topics = ["flags", ...Object.keys(program.topics ?? {})];
   const more = [`${program.name} COMMAND --help`];
-  if (topics.length > 0) more.push(`${program.name} help ${topics.join("|")}`);
+  more.push(`${program.name} help ${topics.join("|")}`);
   parts.push(`MORE\n${more.map((line) => indent + line).join("\n")}`);
   return `${parts.join("\n\n")}\n`;
+}
+
+/** The text of `help flags`. */
+export function renderGlobalFlags(columns: number): string {
+  return `GLOBAL FLAGS\n${columnsOf(flagRows(globalFlags), widthFor(columns))}\n`;
 }
 
 function flagRows(flags: Flags): (readonly [string, string])[] {
@@ -70,7 +74,7 @@ function flagRows(flags: Flags): (readonly [string, string])[] {
     .map(([name, flag]) => [flagHead(name, flag), flagText(flag)] as const);
 }
 
-function flagHead(name: string, flag: Flag): string {
+export function flagHead(name: string, flag: Flag): string {
   const short = flag.short === undefined ? "    " : `-${flag.short}, `;
   if (flag.negativeShort !== undefined)
     return `-${flag.short ?? ""}, --${name} / -${flag.negativeShort}, --no-${name}`;
@@ -78,7 +82,7 @@ function flagHead(name: string, flag: Flag): string {
   return `${short}${long}${flag.value === undefined ? "" : ` ${flag.value}`}`;
 }
 
-function flagText(flag: Flag): string {
+export function flagText(flag: Flag): string {
   const notes: string[] = [];
   if (flag.choices !== undefined) notes.push(`one of ${flag.choices.join(", ")}`);
   if (flag.repeatable === true && flag.value !== undefined) notes.push("may be repeated");

@@ -34,12 +34,19 @@ export function parseWords(command: Command, words: readonly string[], env: Env)
     quiet: single[`${singlePrefix}quiet`] === true,
     verbose: split.repeated.get("verbose")?.length ?? 0,
     debug: single[`${singlePrefix}debug`] === true,
+    logFile: logFileOf(single, env),
   };
   // Help is answered even where the rest is incomplete.
   const asked = help || version;
   const positionals = asked ? {} : assignPositionals(command, split.positionals);
   if (!asked) checkRest(command, split.rest);
   return { options: { flags: values, positionals, rest: split.rest, global }, help, version };
+}
+
+function logFileOf(single: Readonly<Record<string, unknown>>, env: Env): string | undefined {
+  const said = single[`${singlePrefix}log-file`];
+  const path = typeof said === "string" ? said : env[globalFlags["log-file"].env];
+  return path === "" ? undefined : path;
 }
 
 function parseSingles(flags: Flags, singles: string[]): Record<string, unknown> {
@@ -69,13 +76,22 @@ function absentValue(flag: Flag, env: Env): string | readonly string[] | boolean
   throw new UsageError(`${flag.env} must be 1 or 0, not "${value}"`);
 }
 
+/** One that may be left out gets a word only where those that may not have theirs: `[VAULT] SESSION`. */
 function assignPositionals(
   command: Command,
   words: readonly string[],
 ): Record<string, string | readonly string[] | undefined> {
   const values: Record<string, string | readonly string[] | undefined> = {};
+  const positionals = Object.entries(command.positionals ?? {});
+  const needed = positionals.filter(([, { optional }]) => optional !== true).length;
+  let spare = words.length - needed;
   let next = 0;
-  for (const [key, positional] of Object.entries(command.positionals ?? {})) {
+  for (const [key, positional] of positionals) {
+    if (positional.optional === true && spare <= 0) {
+      values[key] = positional.repeatable === true ? [] : undefined;
+      continue;
+    }
+    if (positional.optional === true) spare -= 1;
     const word = words[next];
     if (word === undefined && positional.optional !== true)
       throw new UsageError(`${positional.name} is missing`);

@@ -3,9 +3,10 @@ import type { Command, Program } from "./command.ts";
 import { globalFlags } from "./command.ts";
 import { BrokenPipe, type Context } from "./context.ts";
 import { Failure, renderFailure, renderFailureJson } from "./failure.ts";
-import { renderCommandHelp, renderProgramHelp, usageLine } from "./help.ts";
+import { renderCommandHelp, renderGlobalFlags, renderProgramHelp, usageLine } from "./help.ts";
 import { didYouMean } from "./nearest.ts";
 import { type Invocation, parseWords } from "./parse.ts";
+import { type NoteFields, openRunLog } from "./run-log.ts";
 import { UsageError } from "./usage-error.ts";
 
 export const version: string = packageJson.version;
@@ -37,10 +38,43 @@ export async function runProgram(
       await context.stdout.write(versionLine(program));
       return 0;
     }
-    return await command.run(invocation.options, context);
+    return await runLogged(program, { command, invocation }, context);
   } catch (error) {
     return report(error, { program, command, invocation }, context);
   }
+}
+
+/** With the log that `--log-file` asks for: when it began, and how it ended. */
+async function runLogged(
+  program: Program,
+  { command, invocation }: { readonly command: Command; readonly invocation: Invocation },
+  context: Context,
+): Promise<number> {
+  const { logFile } = invocation.options.global;
+  if (logFile === undefined) return command.run(invocation.options, context);
+  const log = openRunLog(logFile, context);
+  const startedMs = context.monotonicMs();
+  const end = (fields: NoteFields): void =>
+    log.note("end", { ...fields, ms: Math.round(context.monotonicMs() - startedMs) });
+  log.note("start", { program: program.name, command: command.name, version });
+  try {
+    const exitCode = await command.run(invocation.options, { ...context, log });
+    end({ exit_code: exitCode });
+    return exitCode;
+  } catch (error) {
+    end(failureFields(error));
+    throw error;
+  } finally {
+    log.close();
+  }
+}
+
+function failureFields(error: unknown): NoteFields {
+  if (error instanceof Failure) {
+    const { exitCode: exit_code, code, message, because } = error;
+    return { exit_code, code, message, because };
+  }
+  return { message: error instanceof Error ? (error.stack ?? error.message) : String(error) };
 }
 
 type Choice =
@@ -72,8 +106,9 @@ function asCommand(command: Command, words: readonly string[]): Choice {
 }
 
 function leadingSwitches(argv: readonly string[]): readonly string[] {
+  const switches = Object.entries(globalFlags).filter(([, flag]) => !("value" in flag));
   const known = new Set(
-    Object.entries(globalFlags).flatMap(([name, flag]) =>
+    switches.flatMap(([name, flag]) =>
       "short" in flag ? [`--${name}`, `-${flag.short}`] : [`--${name}`],
     ),
   );
@@ -91,6 +126,7 @@ function helpChoice(program: Program, words: readonly string[]): Choice {
     return { kind: "text", render: (columns) => renderProgramHelp(program, columns) };
   if (groupNames(program).includes(name))
     return { kind: "text", render: (columns) => renderProgramHelp(program, columns, name) };
+  if (name === "flags") return { kind: "text", render: renderGlobalFlags };
   const topics = program.topics ?? {};
   const topic = Object.hasOwn(topics, name) ? topics[name] : undefined;
   if (topic !== undefined) return { kind: "text", render: () => `${topic.trimEnd()}\n` };

@@ -6,6 +6,7 @@ import { type ApiErrorKind, errorKind, MachinesApiError } from "./api-error.ts";
 import { apiLimits } from "./api-limits.ts";
 import { ApiPace } from "./api-pace.ts";
 import { readBounded } from "./bounded-body.ts";
+import { wasNeverSent } from "./never-sent.ts";
 
 export interface ApiRequest {
   readonly method: "GET" | "POST" | "PATCH" | "DELETE";
@@ -42,6 +43,7 @@ export class ApiTransport {
   readonly #userAgent: string;
   readonly #clock: ApiClock;
   readonly #attemptsMax: number;
+  readonly #callTimeoutMs: number;
   readonly #observe: ApiObserver | undefined;
   readonly #pace: ApiPace;
   readonly #cookies = new CookieJar();
@@ -53,6 +55,7 @@ export class ApiTransport {
     readonly clock: ApiClock;
     /** For those who ask again by themselves. */
     readonly attemptsMax?: number;
+    readonly callTimeoutMs?: number;
     readonly observe?: ApiObserver;
   }) {
     this.#base = options.base.replace(/\/+$/u, "");
@@ -60,6 +63,7 @@ export class ApiTransport {
     this.#userAgent = options.userAgent;
     this.#clock = options.clock;
     this.#attemptsMax = options.attemptsMax ?? apiLimits.attemptsMax;
+    this.#callTimeoutMs = options.callTimeoutMs ?? apiLimits.callTimeoutMs;
     this.#observe = options.observe;
     this.#pace = new ApiPace(options.clock);
   }
@@ -85,7 +89,7 @@ export class ApiTransport {
     for (const [name, value] of Object.entries(request.query ?? {})) {
       url.searchParams.append(name, value);
     }
-    const timeout = AbortSignal.timeout(apiLimits.callTimeoutMs + (request.extraTimeoutMs ?? 0));
+    const timeout = AbortSignal.timeout(this.#callTimeoutMs + (request.extraTimeoutMs ?? 0));
     const signal =
       request.signal === undefined ? timeout : AbortSignal.any([timeout, request.signal]);
     let requestId: string | undefined;
@@ -154,11 +158,9 @@ export class ApiTransport {
     error: unknown,
     about: { readonly action: string; readonly requestId: string | undefined },
   ): MachinesApiError {
-    const code = error instanceof Error && "code" in error ? String(error.code) : "";
     const message = error instanceof Error ? error.message : String(error);
-    const isBefore = neverSent.test(code) || /handshake/iu.test(message);
     return new MachinesApiError(
-      isBefore ? "unreachable" : "lost",
+      wasNeverSent(error) ? "unreachable" : "lost",
       redact(message, this.#token),
       about,
     );
@@ -170,10 +172,6 @@ export class ApiTransport {
     return (retryAfterMs ?? 0) + Math.ceil(this.#clock.random() * ceiling);
   }
 }
-
-/** No address, no way there, nobody listening, or not who it should be. */
-const neverSent =
-  /ConnectionRefused|ECONNREFUSED|ENOTFOUND|EAI_|EHOSTUNREACH|ENETUNREACH|DNS|FailedToOpenSocket|CERT|VERIFY|TLS|SSL/iu;
 
 type Outcome =
   | { readonly kind: "answer"; readonly answer: ApiAnswer }

@@ -95,6 +95,14 @@ export interface ApiSchemas {
     readonly timestamp?: number;
     readonly type?: string;
   };
+  MachineExecRequest: {
+    readonly cmd?: string;
+    readonly command?: readonly string[];
+    readonly container?: string;
+    readonly machine?: boolean;
+    readonly stdin?: string;
+    readonly timeout?: number;
+  };
   StrippedLease: {
     readonly description?: string;
     readonly expires_at?: number;
@@ -387,6 +395,12 @@ export interface ApiSchemas {
   "fly.UnhealthyPolicy": "stop";
   "fly.dnsForwardRule": { readonly addr?: string; readonly basename?: string };
   "fly.dnsOption": { readonly name?: string; readonly value?: string };
+  "flydv1.ExecResponse": {
+    readonly exit_code?: number;
+    readonly exit_signal?: number;
+    readonly stderr?: string;
+    readonly stdout?: string;
+  };
   "main.statusCode":
     "unknown" | "insufficient_capacity" | "volume_placement_capacity" | "name_taken";
 }

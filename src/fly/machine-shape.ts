@@ -81,6 +81,15 @@ export const appShape = v.looseObject({
   organization: v.nullish(v.looseObject({ slug: text })),
 } satisfies Described<"App">);
 
+export const execShape = v.looseObject({
+  exit_code: v.nullish(v.number(), 0),
+  exit_signal: v.nullish(v.number(), 0),
+  stdout: v.nullish(v.string(), ""),
+  stderr: v.nullish(v.string(), ""),
+} satisfies Described<"flydv1.ExecResponse">);
+
+export type ExecResult = v.InferOutput<typeof execShape>;
+
 export const startShape = v.looseObject({ status: text, message: text });
 
 /** A lease's nonce: Fly's answer has it within `data`, Fly's description of the answer at the top. */
@@ -142,4 +151,12 @@ export function isVolumeGone(volume: FlyVolume): boolean {
 
 export function isMachineGone(machine: FlyMachine): boolean {
   return ["destroyed", "destroying", "replaced", "migrated"].includes(machine.state);
+}
+
+/**
+ * Whether it runs or is on its way there. What is known of no state, a failed launch or a word that
+ * Fly has invented since, does not: an update is not what starts it.
+ */
+export function isMachineRunning({ state }: { readonly state: string }): boolean {
+  return ["started", "starting", "restarting", "replacing", "updating"].includes(state);
 }

@@ -17,6 +17,8 @@ export type MachinesApiOptions = ClientOptions &
         readonly token: string;
         readonly userAgent: string;
         readonly attemptsMax?: number;
+        /** Of one call, answer included. */
+        readonly callTimeoutMs?: number;
         readonly observe?: ApiObserver;
         readonly transport?: undefined;
       }

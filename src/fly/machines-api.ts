@@ -4,6 +4,7 @@ import { type ApiClock, systemClock } from "./api-clock.ts";
 import { MachinesApiError, waitAction } from "./api-error.ts";
 import { apiLimits } from "./api-limits.ts";
 import { readPages } from "./api-pages.ts";
+import type { ApiSchemas } from "./api-types.ts";
 import { type ApiAnswer, type ApiRequest, ApiTransport } from "./api-transport.ts";
 import {
   type LeasedMachine,
@@ -12,11 +13,13 @@ import {
   takeLeaseRequest,
 } from "./lease-request.ts";
 import {
+  type ExecResult,
   type FlyMachine,
   type FlyVolume,
   type MachinePage,
   type HeldLease,
   appShape,
+  execShape,
   heldLeaseShape,
   leaseShape,
   machineShape,
@@ -184,6 +187,20 @@ export class MachinesApi {
 
   async stopMachine(id: string, options: ChangeOptions = {}): Promise<void> {
     await this.#change("POST", "stop", id, options);
+  }
+
+  /** Runs a command in the machine, beside its program and as root; it has so long to end. */
+  async executeIn(id: string, command: readonly string[], seconds: number): Promise<ExecResult> {
+    const answer = await this.#call({
+      method: "POST",
+      path: `${this.#path("machines", id)}/exec`,
+      body: { command, timeout: seconds } satisfies ApiSchemas["MachineExecRequest"],
+      action: "run in machine",
+      id,
+      repeatable: false,
+      extraTimeoutMs: seconds * 1_000,
+    });
+    return parseAnswer(execShape, answer, "run in machine");
   }
 
   async cordonMachine(id: string, options: ChangeOptions = {}): Promise<void> {

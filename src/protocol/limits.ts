@@ -43,6 +43,8 @@ export const limits = {
   /** Sessions in a list, and how much of each command and note it shows. */
   sessionsMax: 512,
   listedCharsMax: 1024,
+  /** Lines of init's own log that it keeps and tells. */
+  logLinesMax: 200,
 
   /** Sessions: output kept for a client that is away (per stream), and finished sessions kept. */
   ringBytes: 4 * 1024 * 1024,
@@ -55,6 +57,9 @@ export const limits = {
   stdinWindowBytes: 1024 * 1024,
   /** Clients whose stdin position a session remembers; beyond it the one longest away is forgotten. */
   inputsMax: 16,
+
+  /** A measurement of speed is over by then, whatever was asked for. */
+  speedMsMax: 30_000,
 
   /** An absolute offset must stay exact in a JavaScript number. */
   offsetMax: Number.MAX_SAFE_INTEGER,

@@ -49,6 +49,8 @@ const sessionOpen = v.object({
   user: v.optional(text),
   context: v.optional(note),
   timeout_ms: v.optional(durationMs),
+  /** Nobody stays with it: after the reply nothing follows, and pipes have no stdin. */
+  detach: v.optional(v.boolean()),
 });
 
 const sessionAttach = v.object({
@@ -63,6 +65,8 @@ const sessionAttach = v.object({
   mode: v.picklist(["take-over", "share", "view"]),
   /** With `view`: of what is there already no more than the last so many bytes of each stream. */
   tail_bytes: v.optional(offset),
+  /** With `view`: no more than the last so many lines of each stream; with both the shorter counts. */
+  tail_lines: v.optional(offset),
   rows: v.optional(size),
   cols: v.optional(size),
 });
@@ -101,6 +105,13 @@ const provision = v.object({
   sha256: v.optional(sha256),
 });
 
+/** Bytes for nothing but to see how fast they come; both ends count for so long. */
+const speed = v.object({
+  type: v.literal("speed"),
+  direction: v.picklist(["down", "up"]),
+  duration_ms: v.pipe(durationMs, v.maxValue(limits.speedMsMax)),
+});
+
 export const requestSchema = v.variant("type", [
   v.object({ type: v.literal("status") }),
   sessionOpen,
@@ -112,6 +123,14 @@ export const requestSchema = v.variant("type", [
   ...forwardRequests,
   provision,
   v.object({ type: v.literal("provision-cancel"), id: name }),
+  /** The last lines of init's own log. */
+  v.object({
+    type: v.literal("init-log"),
+    lines: v.pipe(v.number(), v.integer(), v.minValue(0), v.maxValue(limits.logLinesMax)),
+  }),
+  v.object({ type: v.literal("report") }),
+  v.object({ type: v.literal("power-off") }),
+  speed,
 ]);
 
 export type Request = v.InferOutput<typeof requestSchema>;
@@ -120,6 +139,7 @@ export type SessionAttachRequest = v.InferOutput<typeof sessionAttach>;
 export type SessionRenameRequest = v.InferOutput<typeof sessionRename>;
 export type SessionSignalRequest = v.InferOutput<typeof sessionSignal>;
 export type SessionWaitRequest = v.InferOutput<typeof sessionWait>;
+export type SpeedRequest = v.InferOutput<typeof speed>;
 export type ProvisionRequest = v.InferOutput<typeof provision>;
 
 /** Reply to `status`, and the parameters inside ACCEPT. */
@@ -144,6 +164,28 @@ export const statusSchema = v.object({
   rolled_back: v.optional(v.object({ sha256: v.optional(text), because: text })),
 });
 export type Status = v.InferOutput<typeof statusSchema>;
+
+const space = v.object({ total_bytes: offset, available_bytes: offset });
+
+/** Reply to `report`: how the machine is. */
+export const reportSchema = v.object({
+  /** Since init started. */
+  uptime_ms: offset,
+  /** The machine's clock, milliseconds since 1970. */
+  clock_ms: offset,
+  sessions_running: offset,
+  /** Of these with a client. */
+  sessions_attached: offset,
+  /** Of the volume; absent where it could not be looked at. */
+  disk: v.optional(space),
+  memory: v.optional(space),
+  /** Processes that ran or waited to run, over the last minute. */
+  load: v.number(),
+});
+export type Report = v.InferOutput<typeof reportSchema>;
+
+/** Ends a `speed` upwards: what came, and in which time. */
+export const speedSchema = v.object({ bytes: offset, ms: v.number() });
 
 /** Reply to `session-open` and `session-attach`. */
 export const sessionReplySchema = v.object({
@@ -177,6 +219,9 @@ export const exitSchema = v.union([
 ]);
 export type Exit = v.InferOutput<typeof exitSchema>;
 
+/** Reply to `session-rename` and `session-signal`: that it was done. */
+export const emptyReplySchema = v.object({});
+
 /** Reply to `session-wait`; without an exit the time ran out first. */
 export const sessionEndSchema = v.object({ exit: v.optional(exitSchema) });
 export type SessionEnd = v.InferOutput<typeof sessionEndSchema>;
@@ -196,16 +241,23 @@ export const sessionListSchema = v.object({
       pid: v.nullable(v.number()),
       attached: v.boolean(),
       clients: v.number(),
+      /** Of a login shell on a terminal: nothing else is in its foreground. */
+      at_prompt: v.optional(v.boolean()),
       stdout_bytes: v.number(),
       stderr_bytes: v.number(),
       started_at: text,
       ended_at: v.nullable(text),
       exit_code: v.nullable(v.number()),
       exit: v.nullable(exitSchema),
+      /** Whether a client that drove it was told how it ended. */
+      seen: v.optional(v.boolean()),
     }),
   ),
 });
 export type SessionList = v.InferOutput<typeof sessionListSchema>;
+
+/** Reply to `init-log`: the oldest line first. */
+export const initLogReplySchema = v.object({ lines: v.array(v.string()) });
 
 /** Reply to `provision`. */
 export const provisionReplySchema = v.object({

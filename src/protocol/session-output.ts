@@ -95,6 +95,24 @@ export class OutputRing {
     return { kind: "data", offset, bytes: block.bytes.subarray(from, to) };
   }
 
+  /** Where the last so many lines begin; 0, the begin of everything, when fewer are kept. */
+  offsetOfLastLines(lines: number): number {
+    let left = lines;
+    if (left === 0) return this.#end;
+    for (const { start, used, bytes } of this.#blocks.toReversed()) {
+      let at = bytes.lastIndexOf(lineFeed, used - 1);
+      while (at !== -1) {
+        const offset = start + at + 1;
+        if (offset < this.#start) return 0;
+        // The one at the very end closes the last line, and begins none.
+        if (offset < this.#end) left -= 1;
+        if (left === 0) return offset;
+        at = at === 0 ? -1 : bytes.lastIndexOf(lineFeed, at - 1);
+      }
+    }
+    return 0;
+  }
+
   /** Gives the oldest block back; for the budget. */
   dropOldestBlock(): void {
     const [oldest] = this.#blocks;
@@ -205,5 +223,6 @@ interface Block {
   readonly bytes: Uint8Array;
 }
 
+const lineFeed = 0x0a;
 const blockBytesMin = 4 * 1024;
 const blockBytesMax = 64 * 1024;

@@ -73,15 +73,18 @@ export class SessionState {
 
   /**
    * A connection that reads along without becoming a client: it takes no place, and nobody waits for
-   * it. Begins at `shown`, or later where `tailBytes` is given. Throws `ProtocolError` as `attach`.
+   * it. Begins at `shown`, or later where no more than a tail is asked for. Throws `ProtocolError` as
+   * `attach`.
    */
-  view(shown: OutputOffsets, tailBytes?: number): ViewAttachment {
+  view(shown: OutputOffsets, tail: OutputTail = {}): ViewAttachment {
     this.#check(shown);
-    const tail = tailBytes ?? Number.POSITIVE_INFINITY;
-    return new ViewAttachment(this, {
-      stdout: Math.max(shown.stdout, this.stdout.endOffset - tail),
-      stderr: Math.max(shown.stderr, this.stderr.endOffset - tail),
-    });
+    const begin = (name: OutputName): number => {
+      const { bytes = Number.POSITIVE_INFINITY, lines } = tail;
+      const ring = this[name];
+      const byLines = lines === undefined ? 0 : ring.offsetOfLastLines(lines);
+      return Math.max(shown[name], ring.endOffset - bytes, byLines);
+    };
+    return new ViewAttachment(this, { stdout: begin("stdout"), stderr: begin("stderr") });
   }
 
   /** The client has no connection any more. Its stdin position stays, and it is still waited for. */
@@ -139,6 +142,12 @@ export class SessionState {
 }
 
 export type OutputOffsets = Readonly<Record<OutputName, number>>;
+
+/** The end of each output that is wanted; all of it where neither is given. */
+export interface OutputTail {
+  readonly bytes?: number | undefined;
+  readonly lines?: number | undefined;
+}
 
 export interface AttachingClient {
   /** `client` of the request. */

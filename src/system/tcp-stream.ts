@@ -1,6 +1,7 @@
 import type { Socket, SocketHandler } from "bun";
 import { type ByteStream, StreamError } from "../protocol/byte-stream.ts";
 import { socketLimits } from "./socket-limits.ts";
+import { type UnixPeer, unixPeer } from "./unix-peer.ts";
 import { whenLate } from "./within.ts";
 
 /** A socket could not be opened; `code` is the system's ("ECONNREFUSED", "EADDRINUSE", "ETIMEDOUT", …). */
@@ -57,6 +58,12 @@ export function listenUnix(path: string, options: ListenOptions): Listening {
   return listen({ path }, options);
 }
 
+/** Who is at the other end of a stream of `connectUnix` or `listenUnix`; undefined where it is gone. */
+export function peerOf(stream: ByteStream): UnixPeer | undefined {
+  const fd = stream instanceof SocketStream ? stream.descriptor : undefined;
+  return fd === undefined ? undefined : unixPeer(fd);
+}
+
 /**
  * From now on the peer's `abort` of a Unix socket reads as a reset: both its halves are gone at once then,
  * which no end does. For bytes that do not show their own end; other streams are left as they are.
@@ -91,6 +98,12 @@ class SocketStream implements ByteStream {
     this.#socket = socket;
     // Unix sockets know no such option and ignore it.
     socket.setNoDelay(true);
+  }
+
+  /** Bun's types do not tell of it. */
+  get descriptor(): number | undefined {
+    const fd: unknown = this.#socket === undefined ? undefined : Reflect.get(this.#socket, "fd");
+    return typeof fd === "number" && fd >= 0 ? fd : undefined;
   }
 
   received(bytes: Uint8Array): void {

@@ -25,8 +25,9 @@ test("every command that an error or an explanation tells to run is there", asyn
   const told = new Set(
     hints.flatMap(
       (hint) =>
-        hint.match(/(?<=^|["`]| {2})fly-vault(?:-admin(?: tenant| proxy-key)?)? [a-z][a-z-]+/g) ??
-        [],
+        hint.match(
+          /(?<=^|["`]| {2})fly-vault(?:-admin(?: tenant| proxy-key)?| vault| token| config)? [a-z][a-z-]+/g,
+        ) ?? [],
     ),
   );
   expect(told.size).toBeGreaterThan(5);

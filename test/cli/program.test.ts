@@ -58,12 +58,25 @@ const create = defineCommand({
   },
 });
 
+const logs = defineCommand({
+  name: "logs",
+  summary: "Show what a session wrote",
+  positionals: {
+    vault: { name: "VAULT", optional: true },
+    session: { name: "SESSION" },
+  },
+  run: async (options) => {
+    seen = options.positionals;
+    return 0;
+  },
+});
+
 const hidden = defineCommand({ name: "secret", summary: "x", hidden: true, run: async () => 5 });
 
 const program: Program = {
   name: "fly-vault",
   summary: "A machine",
-  commands: [exec, create, hidden],
+  commands: [exec, create, logs, hidden],
   topics: { "exit-codes": "0 done" },
 };
 
@@ -232,4 +245,11 @@ test("a repeatable positional takes what is left; one word too many is refused",
   expect((await run(["tenant", "create", "acme", "b", "--", "-c"])).options).toMatchObject({
     positionals: { id: "acme", more: ["b", "-c"] },
   });
+});
+
+test("a word that may be left out gives way to one that may not", async () => {
+  expect((await run(["logs", "dev", "build"])).options).toEqual({ vault: "dev", session: "build" });
+  expect((await run(["logs", "build"])).options).toEqual({ vault: undefined, session: "build" });
+  expect((await run(["logs"])).err).toStartWith("error: SESSION is missing\n");
+  expect((await run(["logs", "a", "b", "c"])).err).toStartWith('error: one word too many: "c"\n');
 });

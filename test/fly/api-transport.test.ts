@@ -205,7 +205,7 @@ const kindAt = async (base: string): Promise<string> => {
   return (await failure(api.createMachine({ config: {} }))).kind;
 };
 
-test("no such host and no TLS there: nothing was done; a connection reset: nobody knows", async () => {
+test("no such host: nothing was done; no TLS there, or a connection reset: nobody knows", async () => {
   const plain = Bun.serve({ hostname: "127.0.0.1", port: 0, fetch: () => new Response() });
   const resetting = Bun.listen({
     hostname: "127.0.0.1",
@@ -213,7 +213,7 @@ test("no such host and no TLS there: nothing was done; a connection reset: nobod
     socket: { data: (socket) => socket.terminate() },
   });
   expect(await kindAt("http://no-such-host.invalid")).toBe("unreachable");
-  expect(await kindAt(`https://127.0.0.1:${plain.port}`)).toBe("unreachable");
+  expect(await kindAt(`https://127.0.0.1:${plain.port}`)).toBe("lost");
   expect(await kindAt(`http://127.0.0.1:${resetting.port}`)).toBe("lost");
   await plain.stop(true);
   resetting.stop(true);

@@ -21,6 +21,30 @@ test("OutputRing keeps exactly the last bytes of its capacity", () => {
   expect(() => ring.append(bytes("g"))).toThrow(ProtocolError);
 });
 
+test("offsetOfLastLines agrees with a search in all that was written", () => {
+  const part = fc.oneof(fc.constantFrom("\n", "a\n", "bc", "\n\n"), fc.constant("x".repeat(5000)));
+  fc.assert(
+    fc.property(
+      fc.integer({ min: 1, max: 20_000 }),
+      fc.array(part),
+      fc.nat(12),
+      (capacity, parts, lines) => {
+        const ring = new OutputRing(new OutputBudget(), capacity);
+        for (const text of parts) ring.append(bytes(text));
+        const all = parts.join("");
+        const begins = [...all.matchAll(/\n/g)].map(({ index }) => index + 1);
+        const found =
+          [all.length, ...begins.filter((at) => at < all.length).toReversed()][lines] ?? 0;
+        const offset = ring.offsetOfLastLines(lines);
+        // Whether a line begins with the first byte that is kept is told by the one before, which is not.
+        if (found === ring.startOffset) expect([0, found]).toContain(offset);
+        else expect(offset).toBe(found < ring.startOffset ? 0 : found);
+      },
+    ),
+    seeded(300),
+  );
+});
+
 test("OutputRing agrees with one long array, whatever is appended and read", () => {
   const steps = fc.array(
     fc.oneof(

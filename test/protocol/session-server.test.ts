@@ -173,10 +173,13 @@ test("a view begins where it is told, or so many bytes before the end, and knows
     begin: { stdout: 4, stderr: 1 },
     end: { stdout: 10, stderr: 2 },
   });
-  const tail = session.view({ stdout: 4, stderr: 1 }, 3);
+  const tail = session.view({ stdout: 4, stderr: 1 }, { bytes: 3 });
   expect(tail.begin).toEqual({ stdout: 7, stderr: 1 });
-  expect(session.view({ stdout: 9, stderr: 0 }, 3).begin).toEqual({ stdout: 9, stderr: 0 });
-  expect(session.view(nothingShown, 0).begin).toEqual({ stdout: 10, stderr: 2 });
+  expect(session.view({ stdout: 9, stderr: 0 }, { bytes: 3 }).begin).toEqual({
+    stdout: 9,
+    stderr: 0,
+  });
+  expect(session.view(nothingShown, { bytes: 0 }).begin).toEqual({ stdout: 10, stderr: 2 });
   session.stdout.append(bytes("x"));
   session.finish({ code: 1 });
   expect(drain(tail)).toEqual([
@@ -185,13 +188,13 @@ test("a view begins where it is told, or so many bytes before the end, and knows
     { kind: "exit", exit: { code: 1 } },
   ]);
   expect(() => session.view({ stdout: 12, stderr: 0 })).toThrow(ProtocolError);
-  expect(() => session.view({ stdout: 12, stderr: 0 }, 1)).toThrow(ProtocolError);
+  expect(() => session.view({ stdout: 12, stderr: 0 }, { bytes: 1 })).toThrow(ProtocolError);
 });
 
 test("a view asks for more than is kept: the rest is a gap", () => {
   const session = open(1000);
   session.stdout.append(new Uint8Array(5000));
-  const [gap] = drain(session.view(nothingShown, 3000));
+  const [gap] = drain(session.view(nothingShown, { bytes: 3000 }));
   expect(gap).toEqual({ kind: "gap", stream: "stdout", from: 2000, to: 4000 });
 });
 

@@ -84,6 +84,7 @@ export const requests: fc.Arbitrary<Request> = fc.oneof(
       tty: fc.boolean(),
       argv: fc.array(text, { minLength: 1, maxLength: 5 }),
       cwd: text,
+      detach: fc.boolean(),
     },
     { requiredKeys: ["type", "id", "client", "tty"] },
   ),

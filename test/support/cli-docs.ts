@@ -12,13 +12,13 @@ type Main = (argv: readonly string[], context: Context) => Promise<number>;
 
 /** docs/cli.md, from the same values that the programs parse and explain themselves by. */
 export async function cliDocs(): Promise<string> {
-  const topics = ["config", "environment", "escapes", "exit-codes"];
+  const topics = ["flags", "config", "environment", "trust", "escapes", "exit-codes"];
   const shown = await Promise.all(topics.map((topic) => help(client, ["help", topic])));
   const parts = [
     introduction,
     await section("fly-vault", client),
     await section("fly-vault-admin", admin),
-    await section("init", init),
+    await section("init", init, [["sessions"], ["log"]]),
     await section("vault-proxy", proxy),
     await section("fly-local", local),
     `## Help topics\n\n${shown.map(block).join("\n\n")}`,
@@ -44,12 +44,18 @@ One binary, four names: the name it is called by decides (\`fly-vault\`, \`fly-v
 - A vault with \`admission_key\` is reached over UDP or, where nothing comes back over UDP in 0.4 s, through its proxy over TLS over TCP (\`--transport auto\`). A network that lets no UDP out is noted once and remembered for an hour; UDP is looked at again every five minutes. \`HTTPS_PROXY\` is not used for this.
 - While a proxy starts a stopped machine, the client waits up to a minute more and says so: on a terminal \`machine stopped, starting … 2.1 s\`, counting, in a pipe one line.`;
 
-async function section(name: string, main: Main): Promise<string> {
+/** `more`: commands beside one that has no name, which the overview is about. */
+async function section(
+  name: string,
+  main: Main,
+  more: readonly (readonly string[])[] = [],
+): Promise<string> {
   const overview = await help(main, ["--help"]);
   const commands = [...overview.matchAll(/^ {2}([a-z][a-z-]*(?: [a-z][a-z-]*)?) {2,}/gm)].map(
     ([, words = ""]) => words.split(" "),
   );
-  const named = commands.filter(([first]) => first !== name && first !== undefined);
+  const own = commands.filter(([first]) => first !== name && first !== undefined);
+  const named = [...own, ...more];
   const texts = await Promise.all(named.map((words) => help(main, [...words, "--help"])));
   return [
     `## ${name}`,

@@ -41,6 +41,7 @@ export interface MachineClaims {
   readonly app?: string;
   readonly machineId?: string;
   readonly appId?: string;
+  readonly imageDigest?: string;
 }
 
 /** What Fly says of a machine, for `aud`, from now on. */
@@ -51,6 +52,7 @@ export function claimsOf(
   nowMs = Date.now(),
 ): Record<string, unknown> {
   const { org = "acme", app = "dev-vaults", machineId = "148e21ea7e46e8", appId = "22" } = machine;
+  const { imageDigest = "sha256:9c1f" } = machine;
   const iat = Math.floor(nowMs / 1000);
   return {
     iss: issuer,
@@ -69,7 +71,7 @@ export function claimsOf(
     machine_version: "01HZJXGTQ084DX0G0V92QH3XW4",
     region: "ord",
     image: "registry.fly.io/dev-vaults:latest",
-    image_digest: "sha256:9c1f",
+    image_digest: imageDigest,
   };
 }
 

@@ -3,15 +3,16 @@ import { closeSync, openSync } from "node:fs";
 import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { decodeArchiveData } from "../../src/protocol/archive-frame.ts";
+import type { ByteStream } from "../../src/protocol/byte-stream.ts";
 import { deriveLoginKeys } from "../../src/fly/token.ts";
 import { type ForwardRequest, isForwardRequest } from "../../src/protocol/forward-message.ts";
-import { type Frame, FrameStream, frameTypes } from "../../src/protocol/frame.ts";
+import { FrameStream, frameTypes } from "../../src/protocol/frame.ts";
 import {
   decodeJson,
   encodeJson,
   type Progress,
   type ProvisionRequest,
+  type Report,
   type Request,
   requestSchema,
   type SessionAttachRequest,
@@ -29,9 +30,11 @@ import { GuestForwards } from "../../src/roles/init/guest-forwards.ts";
 import { acceptLogin } from "../../src/roles/init/login.ts";
 import { LoginGate } from "../../src/roles/init/login-gate.ts";
 import { forwardUdp } from "../../src/roles/init/udp-forward.ts";
+import { serveSpeed } from "../../src/roles/init/speed.ts";
 import { splice } from "../../src/system/splice.ts";
 import { connectTcp } from "../../src/system/tcp-stream.ts";
-import { issuerKey, OidcIssuer } from "./oidc-issuer.ts";
+import { issuerKey, type MachineClaims, OidcIssuer } from "./oidc-issuer.ts";
+import { TestUpload } from "./test-upload.ts";
 import { TestSession } from "./test-session.ts";
 
 export const testToken = "correct horse battery staple";
@@ -67,6 +70,19 @@ export class TestVault {
   provisionAnswer: ((request: ProvisionRequest) => RemoteError | undefined) | undefined;
   /** Called in place of the answer to any request; true when it dealt with it. */
   onRequest: ((request: Request) => RemoteError | undefined) | undefined;
+  /** As machine-report.ts would say. */
+  report: Report = {
+    uptime_ms: 61_000,
+    clock_ms: Date.now(),
+    sessions_running: 0,
+    sessions_attached: 0,
+    disk: { total_bytes: 10 * 2 ** 30, available_bytes: 4 * 2 ** 30 },
+    memory: { total_bytes: 2 ** 30, available_bytes: 2 ** 29 },
+    load: 0.25,
+  };
+  poweredOff = false;
+  /** A real keeper that answers in our place, as behind its own link. */
+  keeper: (() => Promise<ByteStream>) | undefined;
   /** How many of the next logins get no evidence. */
   failingMints = 0;
   mints = 0;
@@ -76,6 +92,10 @@ export class TestVault {
   #endpoint: Endpoint;
   #connections: Connection[] = [];
   token = testToken;
+  /** Another machine, or another image of it, from the next connection on. */
+  machineId = machineId;
+  imageDigest = "sha256:9c1f";
+  initVersion = "0.1.0";
 
   private constructor(folder: string, endpoint: Endpoint) {
     this.folder = folder;
@@ -109,6 +129,7 @@ export class TestVault {
       HOME: this.folder,
       PATH: process.env["PATH"] ?? "",
       TERM: "xterm-256color",
+      FLY_VAULT_NO_LINK: "1",
     };
   }
 
@@ -135,7 +156,7 @@ export class TestVault {
     await this.#endpoint.close();
     this.#connections = [];
     await Bun.sleep(downMs);
-    this.#endpoint = await listen(port, gate);
+    this.#endpoint = await listenAgain(port, gate);
     void this.#accept(this.#endpoint);
   }
 
@@ -177,12 +198,12 @@ export class TestVault {
   /** A gate of its own for each connection: tests log in more often than Fly would allow. */
   #gate(): LoginGate {
     return new LoginGate({
-      machine: { appName: app, machineId },
+      machine: { appName: app, machineId: this.machineId },
       keys: deriveLoginKeys(this.token, app),
       mint: async (audience) => {
         this.mints += 1;
         if (this.mints <= this.failingMints) throw new MintError("Fly answered 429");
-        return new TextEncoder().encode(this.issuer.sign(audience, { app, machineId }));
+        return new TextEncoder().encode(this.issuer.sign(audience, this.#claims));
       },
       status: () => this.status,
       monotonicMs: () => performance.now(),
@@ -191,11 +212,15 @@ export class TestVault {
     });
   }
 
+  get #claims(): MachineClaims {
+    return { app, machineId: this.machineId, imageDigest: this.imageDigest };
+  }
+
   get status(): Status {
     return {
       vm_state: this.vmState,
       runtime: "system-init",
-      init_version: "0.1.0",
+      init_version: this.initVersion,
       protocol_oldest: 1,
       protocol_newest: 1,
       ...(this.rootfsSha256 === undefined ? {} : { rootfs_sha256: this.rootfsSha256 }),
@@ -210,6 +235,13 @@ export class TestVault {
     for (;;) {
       const stream = await connection.acceptStream();
       if (stream === null) return;
+      if (this.keeper !== undefined) {
+        this.keeper().then(
+          (keeper) => splice(stream, keeper),
+          () => stream.abort(1),
+        );
+        continue;
+      }
       const frames = new FrameStream(stream);
       const answering = this.#answer(frames).catch(async (error: unknown) => {
         if (error instanceof RemoteError) {
@@ -241,14 +273,26 @@ export class TestVault {
         return this.#open(frames, request);
       case "session-attach":
         return this.#attach(frames, request);
-      case "session-rename":
-      case "session-signal":
-      case "session-wait":
-        throw new RemoteError("unsupported", `${request.type} is not played here`);
       case "provision":
         return this.#provision(frames, request);
       case "provision-cancel":
         return this.#cancel(frames, request.id);
+      default:
+        return this.#tell(frames, request);
+    }
+  }
+
+  async #tell(frames: FrameStream, request: Request): Promise<void> {
+    switch (request.type) {
+      case "report":
+        return reply(frames, this.report);
+      case "power-off":
+        this.poweredOff = true;
+        return reply(frames, {});
+      case "speed":
+        return serveSpeed(frames, request, () => performance.now());
+      default:
+        throw new RemoteError("unsupported", `${request.type} is not played here`);
     }
   }
 
@@ -329,29 +373,6 @@ export class TestVault {
   }
 }
 
-/** As much of an archive as came, over however many streams. */
-class TestUpload {
-  readonly #hash = new Bun.CryptoHasher("sha256");
-  bytes = 0;
-  isWhole = false;
-  isCancelled = false;
-  #digest: string | undefined;
-
-  take({ type, payload }: Frame): void {
-    this.isWhole = type === frameTypes.dataEnd;
-    if (this.isWhole) return;
-    const { offset, bytes } = decodeArchiveData(payload);
-    if (offset !== this.bytes) throw new RemoteError("bad-request", "Twice, or a hole");
-    this.#hash.update(bytes);
-    this.bytes += bytes.length;
-  }
-
-  get digest(): string {
-    this.#digest ??= this.#hash.digest("hex");
-    return this.#digest;
-  }
-}
-
 async function progress(
   frames: FrameStream,
   { phase, received_bytes }: Pick<Progress, "phase" | "received_bytes">,
@@ -362,6 +383,18 @@ async function progress(
 
 async function reply(frames: FrameStream, body: unknown): Promise<void> {
   await frames.write(frameTypes.ok, encodeJson(body));
+}
+
+/** A client that dials may just have been given the port that was ours. */
+async function listenAgain(port: number, gate?: DatagramGate): Promise<Endpoint> {
+  for (let tries = 0; ; tries += 1) {
+    try {
+      return await listen(port, gate);
+    } catch (error) {
+      if (tries === 80) throw error;
+      await Bun.sleep(100);
+    }
+  }
 }
 
 function listen(port: number, gate?: DatagramGate): Promise<Endpoint> {

@@ -1,7 +1,7 @@
 import type { AccountApi, AppStatus, CurrentToken } from "../../fly/account-api.ts";
 import { MachinesApiError } from "../../fly/api-error.ts";
 import { apiFailure } from "./api-failure.ts";
-import type { Check, CheckOutcome } from "./doctor-check.ts";
+import type { Check, CheckOutcome } from "../../cli/check.ts";
 
 /** Whether Fly takes the token and has the app, and what it lets us do there. Makes and changes nothing. */
 export function accountChecks(

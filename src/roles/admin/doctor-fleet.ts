@@ -3,7 +3,7 @@ import { version } from "../../cli/program.ts";
 import { type FlyMachine, type FlyVolume, isMachineGone } from "../../fly/machine-shape.ts";
 import type { MachinesApi } from "../../fly/machines-api.ts";
 import { callOutcome } from "./doctor-account.ts";
-import type { Check, CheckOutcome } from "./doctor-check.ts";
+import type { Check, CheckOutcome } from "../../cli/check.ts";
 import { machineTroubles, troubleLine } from "./machine-trouble.ts";
 import { findOrphans } from "./orphan-finding.ts";
 import { managedBy, metadataKeys } from "./plan.ts";

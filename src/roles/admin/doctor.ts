@@ -18,9 +18,9 @@ import {
   runOnApi,
 } from "./connection.ts";
 import { accountChecks } from "./doctor-account.ts";
-import { type Check, type CheckOutcome, type CheckReport, runChecks } from "./doctor-check.ts";
+import { type Check, type CheckOutcome, type CheckReport, runChecks } from "../../cli/check.ts";
 import { type CallCounts, FleetChecks, limitsCheck } from "./doctor-fleet.ts";
-import { checkJson, isUtf8Locale, renderCheck, resultJson } from "./doctor-table.ts";
+import { checkJson, isUtf8Locale, renderCheck, resultJson } from "../../cli/check-table.ts";
 import { keyFileFlag, readProxyMasters } from "./proxy-key-file.ts";
 
 export const doctorCommand = defineCommand({
@@ -42,7 +42,7 @@ export const doctorCommand = defineCommand({
         context.stdout.write(flags.json ? checkJson(report) : renderCheck(report, isUtf8));
       const checks = await checksFor(flags, context);
       const reports = await runChecks(checks, context.monotonicMs, tell);
-      if (flags.json) await context.stdout.write(resultJson(reports));
+      if (flags.json) await context.stdout.write(resultJson(reports, "doctor"));
       return reports.some(({ status }) => status === "failed") ? 1 : 0;
     }),
 });
@@ -92,7 +92,11 @@ function countedClients(
   calls: CallCounts,
 ): { readonly account: AccountApi; readonly api: MachinesApi } {
   const controller = new AbortController();
-  context.onStop((signal) => controller.abort(new Interrupted(signal)));
+  // A second Ctrl-C finds nobody listening and ends the program as it always does.
+  const unsubscribe = context.onStop((signal) => {
+    unsubscribe();
+    controller.abort(new Interrupted(signal));
+  });
   const { signal } = controller;
   const transport = new ApiTransport({
     base,

@@ -1,8 +1,8 @@
 import { MachinesApiError } from "../../fly/api-error.ts";
-import { type FlyMachine, isMachineGone } from "../../fly/machine-shape.ts";
+import { type FlyMachine, isMachineGone, isMachineRunning } from "../../fly/machine-shape.ts";
 import type { ChangeOptions } from "../../fly/machine-wish.ts";
 import type { MachinesApi } from "../../fly/machines-api.ts";
-import { restingStates, withLease } from "./machine-lease.ts";
+import { withLease } from "./machine-lease.ts";
 
 /** What a machine's configuration is to have; all else in it stays as it is. */
 export interface EnvironmentChange {
@@ -36,13 +36,17 @@ export async function changeEnvironment(
     // As it is now that nobody else may change it.
     const machine = await api.readMachine(id);
     checkUnchanged(machine, wanted.change);
-    const runs = !restingStates.has(machine.state);
+    const runs = isMachineRunning(machine);
     const changed = await putEnvironment(api, machine, wanted.change, {
       leaseNonce,
       skipLaunch: !runs,
     });
     const version = changed.version ?? changed.instance_id ?? undefined;
-    const started = { state: "started", failures: ["failed", "destroyed"], version } as const;
+    const started = {
+      state: "started",
+      failures: ["failed", "launch_failed", "destroyed"],
+      version,
+    } as const;
     if (!runs || wanted.waitMs === 0) return { machine: changed, outcome: "changed" };
     return {
       machine: await api.waitForState(id, started, wanted.waitMs),

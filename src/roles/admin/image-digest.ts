@@ -11,14 +11,18 @@ export interface ImageName {
   readonly tag: string;
 }
 
+export interface RegistryOptions {
+  readonly token: string;
+  readonly urlOf?: (registry: string) => string;
+  /** Of one answer. */
+  readonly timeoutMs?: number;
+}
+
 /**
  * The image with its digest: as given if it has one, else what its registry says of the tag now, so
  * that all machines of a rollout get the same, whatever becomes of the tag meanwhile.
  */
-export async function pinImage(
-  text: string,
-  options: { readonly token: string; readonly urlOf?: (registry: string) => string },
-): Promise<string> {
+export async function pinImage(text: string, options: RegistryOptions): Promise<string> {
   if (!/^[\w./:@-]{1,512}$/u.test(text)) throw badImage(text);
   if (/^[\w./:-]+@sha256:[0-9a-f]{64}$/u.test(text)) return text;
   const name = parseImageName(text);
@@ -42,15 +46,19 @@ export function parseImageName(text: string): ImageName | undefined {
 
 async function askRegistry(
   name: ImageName,
-  { token, urlOf = registryUrl }: Parameters<typeof pinImage>[1],
+  { token, urlOf = registryUrl, timeoutMs = rolloutLimits.registryMs }: RegistryOptions,
 ): Promise<string> {
   const { registry, repository, tag } = name;
   const url = `${urlOf(registry)}/v2/${repository}/manifests/${tag}`;
   const own = registry === "registry.fly.io" ? registryAuthorization(token) : undefined;
   try {
-    let answer = await askManifest(url, own);
+    let answer = await askManifest(url, own, timeoutMs);
     if (answer.status === 401 && own === undefined)
-      answer = await askManifest(url, await anonymousToken(answer, repository));
+      answer = await askManifest(
+        url,
+        await anonymousToken(answer, repository, timeoutMs),
+        timeoutMs,
+      );
     const digest = answer.headers.get("docker-content-digest") ?? "";
     if (answer.ok && /^sha256:[0-9a-f]{64}$/u.test(digest)) return digest;
     throw unresolved(name, `${registry} answers ${answer.status}`);
@@ -66,18 +74,26 @@ function registryAuthorization(token: string): string {
   return `Basic ${btoa(`x:${bare}`)}`;
 }
 
-async function askManifest(url: string, authorization: string | undefined): Promise<Response> {
+async function askManifest(
+  url: string,
+  authorization: string | undefined,
+  timeoutMs: number,
+): Promise<Response> {
   return fetch(url, {
     method: "HEAD",
     headers: { accept: manifestTypes, ...(authorization === undefined ? {} : { authorization }) },
     // The token must not follow to wherever an answer points.
     redirect: "manual",
-    signal: AbortSignal.timeout(rolloutLimits.registryMs),
+    signal: AbortSignal.timeout(timeoutMs),
   });
 }
 
 /** Public images: the registry names who gives out tokens to everybody. */
-async function anonymousToken(answer: Response, repository: string): Promise<string | undefined> {
+async function anonymousToken(
+  answer: Response,
+  repository: string,
+  timeoutMs: number,
+): Promise<string | undefined> {
   const challenge = answer.headers.get("www-authenticate") ?? "";
   const realm = /realm="(https:[^"]+)"/u.exec(challenge)?.[1];
   if (realm === undefined || !URL.canParse(realm)) return undefined;
@@ -87,7 +103,7 @@ async function anonymousToken(answer: Response, repository: string): Promise<str
   url.searchParams.set("scope", `repository:${repository}:pull`);
   const response = await fetch(url, {
     redirect: "manual",
-    signal: AbortSignal.timeout(rolloutLimits.registryMs),
+    signal: AbortSignal.timeout(timeoutMs),
   });
   const bytes = await readBounded(response, rolloutLimits.registryBytesMax);
   const body: unknown = JSON.parse(new TextDecoder().decode(bytes));

@@ -1,6 +1,6 @@
 import { ignoreNotFound } from "../../fly/api-answer.ts";
 import { isStateWord, MachinesApiError } from "../../fly/api-error.ts";
-import { type FlyMachine, isMachineGone } from "../../fly/machine-shape.ts";
+import { type FlyMachine, isMachineGone, isMachineRunning } from "../../fly/machine-shape.ts";
 import type { MachinesApi } from "../../fly/machines-api.ts";
 
 /**
@@ -52,11 +52,12 @@ async function isAtRest(api: MachinesApi, id: string, ask: () => Promise<void>):
   }
 }
 
+/** What is in a state that nobody knows, or never started, could not be stopped. */
 function isResting(machine: FlyMachine): boolean {
-  return resting.has(machine.state) || isMachineGone(machine);
+  const isStopping = machine.state === "stopping" || machine.state === "suspending";
+  return isMachineGone(machine) || !(isMachineRunning(machine) || isStopping);
 }
 
-const resting: ReadonlySet<string> = new Set(["stopped", "created", "failed", "suspended"]);
 const failures = ["failed", "destroyed", "destroying", "suspended"];
 /** Longer than the longest grace a machine can have. */
 const stopTimeoutMs = 330_000;

@@ -46,7 +46,11 @@ async function waitForStart(
   version: string | undefined,
   waitMs: number,
 ): Promise<void> {
-  const wanted = { state: "started", failures: ["failed", "destroyed"], version } as const;
+  const wanted = {
+    state: "started",
+    failures: ["failed", "launch_failed", "destroyed"],
+    version,
+  } as const;
   for (let step = 1; ; step += 1) {
     const seen = await readIfVisible(api, id);
     const exit = seen && lastExit(seen);
@@ -82,7 +86,7 @@ async function watch(
   stayMs: number,
 ): Promise<void> {
   try {
-    const failures = ["failed", "destroyed"];
+    const failures = ["failed", "launch_failed", "destroyed"];
     await api.waitForState(id, { state: "stopped", failures, version }, stayMs);
   } catch (error) {
     if (!isStateWord(error)) throw error;

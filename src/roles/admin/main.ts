@@ -1,3 +1,4 @@
+import type { Program } from "../../cli/command.ts";
 import type { Context } from "../../cli/context.ts";
 import { runProgram } from "../../cli/program.ts";
 import { doctorCommand } from "./doctor.ts";
@@ -16,36 +17,35 @@ import { tenantUsageFacts } from "./tenant-usage-facts.ts";
 import { tokenGenerate } from "./token-generate.ts";
 import { tenantUpdateImage } from "./update-image.ts";
 
+/** Exported for the documentation. */
+export const program: Program = {
+  name: "fly-vault-admin",
+  summary: "Manages tenants' machines through the Fly Machines API",
+  commands: [
+    tenantCreate,
+    tenantApply,
+    tenantDiff,
+    tenantList,
+    tenantDelete,
+    tenantRekey,
+    tenantUpdateImage,
+    tenantRotateToken,
+    tenantUsageFacts,
+    doctorCommand,
+    orphansCommand,
+    { ...orphansCommand, name: "tenant orphans", hidden: true },
+    tokenGenerate,
+    proxyKeyNew,
+    proxyKeyRotate,
+    proxyKeyRetire,
+    proxyKeyShow,
+    proxyKeyDerive,
+    proxyKeyOpen,
+  ],
+};
+
 export async function main(argv: readonly string[], context: Context): Promise<number> {
-  return runProgram(
-    {
-      name: "fly-vault-admin",
-      summary: "Manages tenants' machines through the Fly Machines API",
-      commands: [
-        tenantCreate,
-        tenantApply,
-        tenantDiff,
-        tenantList,
-        tenantDelete,
-        tenantRekey,
-        tenantUpdateImage,
-        tenantRotateToken,
-        tenantUsageFacts,
-        doctorCommand,
-        orphansCommand,
-        { ...orphansCommand, name: "tenant orphans", hidden: true },
-        tokenGenerate,
-        proxyKeyNew,
-        proxyKeyRotate,
-        proxyKeyRetire,
-        proxyKeyShow,
-        proxyKeyDerive,
-        proxyKeyOpen,
-      ],
-    },
-    commandFirst(argv),
-    context,
-  );
+  return runProgram(program, commandFirst(argv), context);
 }
 
 const leadingFlags = ["--api-token", "--api-token-file", "--app", "-a", "--api-base"];

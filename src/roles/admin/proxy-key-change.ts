@@ -1,4 +1,5 @@
 import { defineCommand } from "../../cli/command.ts";
+import type { Context } from "../../cli/context.ts";
 import { Failure } from "../../cli/failure.ts";
 import {
   createKeyFile,
@@ -8,6 +9,7 @@ import {
   readProxyMasters,
   replaceKeyFile,
 } from "./proxy-key-file.ts";
+import { withKeyLock } from "./proxy-key-lock.ts";
 import { renderMasters } from "./proxy-key-show.ts";
 
 export const proxyKeyNew = defineCommand({
@@ -25,7 +27,7 @@ export const proxyKeyNew = defineCommand({
   run: async ({ flags }, context) => {
     const path = namedKeyFile(flags["key-file"]);
     const master = newMaster([], context);
-    if (flags.force) await replaceKeyFile(path, [master]);
+    if (flags.force) await withKeyLock(path, context, async () => replaceKeyFile(path, [master]));
     else if (!(await createKeyFile(path, [master])))
       throw new Failure("FV-ADM-006", `there is a key file "${path}" already`, {
         because: "all keys made from it would become worthless",
@@ -47,19 +49,23 @@ export const proxyKeyRotate = defineCommand({
   exitStatus: "0 added; 7 there are two already",
   run: async ({ flags }, context) => {
     const path = namedKeyFile(flags["key-file"]);
-    const live = await readProxyMasters(path, context);
-    const [current, older] = live;
-    if (older !== undefined)
-      throw new Failure("FV-ADM-006", `two masters are live in "${path}"`, {
-        because: `epochs ${current.epoch} and ${older.epoch}`,
-        fix: `once no client needs the older one:  fly-vault-admin proxy-key retire --key-file ${path}`,
-      });
-    const masters = [newMaster(live, context), current] as const;
-    await replaceKeyFile(path, masters);
-    await context.stdout.write(renderMasters(masters));
-    return 0;
+    return withKeyLock(path, context, async () => rotate(path, context));
   },
 });
+
+async function rotate(path: string, context: Context): Promise<number> {
+  const live = await readProxyMasters(path, context);
+  const [current, older] = live;
+  if (older !== undefined)
+    throw new Failure("FV-ADM-006", `two masters are live in "${path}"`, {
+      because: `epochs ${current.epoch} and ${older.epoch}`,
+      fix: `once no client needs the older one:  fly-vault-admin proxy-key retire --key-file ${path}`,
+    });
+  const masters = [newMaster(live, context), current] as const;
+  await replaceKeyFile(path, masters);
+  await context.stdout.write(renderMasters(masters));
+  return 0;
+}
 
 export const proxyKeyRetire = defineCommand({
   name: "proxy-key retire",
@@ -71,14 +77,18 @@ export const proxyKeyRetire = defineCommand({
   exitStatus: "0 dropped; 7 there is only one",
   run: async ({ flags }, context) => {
     const path = namedKeyFile(flags["key-file"]);
-    const [current, older] = await readProxyMasters(path, context);
-    if (older === undefined)
-      throw new Failure("FV-ADM-006", `only one master is live in "${path}"`, {
-        because: `epoch ${current.epoch}`,
-        fix: `fly-vault-admin proxy-key rotate --key-file ${path}  adds a new one first`,
-      });
-    await replaceKeyFile(path, [current]);
-    await context.stdout.write(renderMasters([current]));
-    return 0;
+    return withKeyLock(path, context, async () => retire(path, context));
   },
 });
+
+async function retire(path: string, context: Context): Promise<number> {
+  const [current, older] = await readProxyMasters(path, context);
+  if (older === undefined)
+    throw new Failure("FV-ADM-006", `only one master is live in "${path}"`, {
+      because: `epoch ${current.epoch}`,
+      fix: `fly-vault-admin proxy-key rotate --key-file ${path}  adds a new one first`,
+    });
+  await replaceKeyFile(path, [current]);
+  await context.stdout.write(renderMasters([current]));
+  return 0;
+}

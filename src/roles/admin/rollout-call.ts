@@ -1,4 +1,5 @@
 import type { ApiErrorKind } from "../../fly/api-error.ts";
+import { isMachineRunning } from "../../fly/machine-shape.ts";
 
 /** What the state machine of a rollout asks of the world, and what it hears back. No clock, no network. */
 export type Call =
@@ -6,6 +7,8 @@ export type Call =
   | { readonly kind: "lease"; readonly nonce: string | undefined }
   | { readonly kind: "renew"; readonly nonce: string }
   | { readonly kind: "read" }
+  /** How many sessions are open in it. */
+  | { readonly kind: "sessions" }
   | { readonly kind: "cordon"; readonly nonce: string }
   | {
       readonly kind: "update";
@@ -23,6 +26,7 @@ export type Call =
 export type Answer =
   | { readonly kind: "leased"; readonly nonce: string }
   | { readonly kind: "seen"; readonly view: MachineView }
+  | { readonly kind: "counted"; readonly open: number }
   | { readonly kind: "done" }
   | { readonly kind: "fault"; readonly fault: Fault };
 
@@ -55,8 +59,8 @@ export interface MachineView {
 }
 
 /** Whether the machine stays as it is when its configuration changes: it does not run. */
-export function isResting({ state }: MachineView): boolean {
-  return restingStates.has(state);
+export function isResting(view: MachineView): boolean {
+  return !isMachineRunning(view);
 }
 
 /** Whether it is about to rest or to run, and does not show which. */
@@ -72,12 +76,3 @@ export function isGone({ state }: MachineView): boolean {
 export function digestOf(image: string): string | undefined {
   return /@(sha256:[0-9a-f]{64})$/u.exec(image)?.[1];
 }
-
-const restingStates: ReadonlySet<string> = new Set([
-  "created",
-  "stopped",
-  "stopping",
-  "suspended",
-  "suspending",
-  "failed",
-]);

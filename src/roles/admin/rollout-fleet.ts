@@ -3,6 +3,7 @@ import { type FlyMachine, type HeldLease, isMachineGone } from "../../fly/machin
 import type { MachinesApi } from "../../fly/machines-api.ts";
 import { apiErrorLine } from "./api-failure.ts";
 import type { Answer, Call } from "./rollout-call.ts";
+import { lastLogLines, openSessions } from "./machine-report.ts";
 import { type Handshake, HandshakeFailed } from "./rollout-handshake.ts";
 import type { PlanRecord } from "./rollout-record.ts";
 import { configOf } from "./updated-config.ts";
@@ -19,6 +20,7 @@ export type RolloutApi = Pick<
   | "takeLease"
   | "readLease"
   | "releaseLease"
+  | "executeIn"
 >;
 
 /** Carries the calls of a rollout out on the Machines API. */
@@ -28,6 +30,8 @@ export class RolloutFleet {
   readonly #shakeHands: Handshake;
   /** As last read: an update sends all of the configuration back. */
   readonly #seen = new Map<string, FlyMachine>();
+
+  readonly #lastWords = new Map<string, Promise<unknown>>();
 
   constructor(options: {
     readonly api: RolloutApi;
@@ -42,13 +46,25 @@ export class RolloutFleet {
   }
 
   async call(machine: string, call: Call): Promise<Answer> {
+    await this.#lastWords.get(machine);
     try {
       return await this.#call(machine, call);
     } catch (error) {
       if (error instanceof HandshakeFailed)
         return { kind: "fault", fault: { kind: "unavailable", words: error.message } };
       if (!(error instanceof MachinesApiError)) throw error;
-      return { kind: "fault", fault: { kind: error.kind, words: apiErrorLine(error) } };
+      return { kind: "fault", fault: { kind: kindFor(call, error), words: apiErrorLine(error) } };
+    }
+  }
+
+  /** The last lines of its log: whatever else is to be done to it waits until they are here. */
+  async lastWords(machine: string): Promise<string[]> {
+    const asking = lastLogLines(this.#api, machine);
+    this.#lastWords.set(machine, asking);
+    try {
+      return await asking;
+    } finally {
+      this.#lastWords.delete(machine);
     }
   }
 
@@ -65,6 +81,8 @@ export class RolloutFleet {
         return { kind: "leased", nonce: await this.#takeLease(id, call.nonce) };
       case "read":
         return this.#look(await this.#api.readMachine(id));
+      case "sessions":
+        return { kind: "counted", open: await openSessions(this.#api, id) };
       case "cordon":
         await this.#api.cordonMachine(id, { leaseNonce: call.nonce });
         return { kind: "done" };
@@ -97,13 +115,28 @@ export class RolloutFleet {
 
   /** All of the configuration as it is, but for the image: what is left out would be removed. */
   async #update(id: string, call: Extract<Call, { kind: "update" }>): Promise<Answer> {
-    const machine = this.#seen.get(id) ?? (await this.#api.readMachine(id));
+    const machine = await this.#latest(id, call.version);
     const wish = {
       config: { ...configOf(machine), image: call.image },
       current_version: call.version,
       ...(call.launch ? {} : { skip_launch: true }),
     };
     return this.#look(await this.#api.updateMachine(id, wish, { leaseNonce: call.nonce }));
+  }
+
+  /**
+   * Metadata may be changed without the lease, and without a new version: what was changed since the look
+   * would be put back. So it is looked at once more, right before.
+   */
+  async #latest(id: string, version: string): Promise<FlyMachine> {
+    const known = this.#seen.get(id);
+    if (known === undefined) return this.#api.readMachine(id);
+    const fresh = await this.#api.readMachine(id).catch((error: unknown) => {
+      if (error instanceof MachinesApiError && error.kind !== "unauthorised") return known;
+      throw error;
+    });
+    const isIt = fresh.config != null && viewOf(fresh).version === version;
+    return isIt ? fresh : known;
   }
 
   /**
@@ -148,6 +181,11 @@ export class RolloutFleet {
 /** Tells those who find a machine leased by whom, and a resumed rollout that the lease is its own. */
 function leaseDescription({ id, mark }: Pick<PlanRecord, "id" | "mark">): string {
   return `fly-vault-admin rollout ${id} (${mark})`;
+}
+
+/** A token that may do all else need not be allowed to run commands. */
+function kindFor({ kind }: Call, error: MachinesApiError): MachinesApiError["kind"] {
+  return kind === "sessions" && error.kind === "unauthorised" ? "refused" : error.kind;
 }
 
 function isContested(error: unknown): boolean {

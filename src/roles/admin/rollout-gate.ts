@@ -34,7 +34,8 @@ export class GateWatch {
   see(view: MachineView, nowMs: number): Verdict {
     // Another version is an answer from before, until the time is over.
     const isStale = this.step === "start" && view.version !== this.#version;
-    if (view.state === "destroyed" || (view.state === "failed" && !isStale))
+    const hasFailed = view.state === "failed" || view.state === "launch_failed";
+    if (view.state === "destroyed" || (hasFailed && !isStale))
       return failed(`the machine is ${view.state}`);
     if (this.step === "soak") return this.#soak(view, nowMs);
     if (this.step === "start") {

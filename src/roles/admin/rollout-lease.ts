@@ -1,5 +1,19 @@
 import type { Answer } from "./rollout-call.ts";
 import { rolloutLimits } from "./rollout-limits.ts";
+import type { TourStep } from "./rollout-step.ts";
+
+/** The step that is due, or `lease` where it needs one that we do not have for certain. */
+export function leasedStep(
+  step: TourStep,
+  lease: RolloutLease | undefined,
+  nowMs: number,
+): TourStep {
+  if (lease === undefined) return step === "look" ? step : "lease";
+  // One that was lost may have been followed by another of ours.
+  if (step === "release") return lease.isLost ? "lease" : step;
+  const isChange = ["cordon", "update", "launch", "uncordon"].includes(step);
+  return isChange && !lease.holds(nowMs) ? "lease" : step;
+}
 
 /** The lease on one machine, from being taken until it is given back; renewed at a third of its life. */
 export class RolloutLease {

@@ -24,6 +24,13 @@ export const rolloutLimits = {
   /** A change is only sent when the lease lives this much longer. */
   leaseMarginMs: 5_000,
   handshakeMs: 5_000,
+  /** What init says of itself through the API: one answer, and all of them before the plan is shown. */
+  reportSeconds: 5,
+  logLinesShown: 20,
+  censusAtOnceMax: 16,
+  censusMs: 30_000,
+  /** How often a machine is asked whether its sessions are over. */
+  drainPollMs: 2_000,
   /** The journal: a machine needs about a kilobyte, a resumed one as much again. */
   journalBytesMax: 32 << 20,
   journalsKept: 50,

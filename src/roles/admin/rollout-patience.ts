@@ -60,3 +60,12 @@ export class Patience {
     this.#missing = 0;
   }
 }
+
+/** One of ours whose nonce nobody knows any more runs out within its life. */
+export function holderLimitMs(
+  { leaseSeconds }: { readonly leaseSeconds: number },
+  clearing: boolean,
+): number {
+  const moreMs = clearing ? rolloutLimits.heldWhileClearingMs : rolloutLimits.heldMs;
+  return leaseSeconds * 1_000 + moreMs;
+}

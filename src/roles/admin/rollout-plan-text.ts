@@ -1,3 +1,7 @@
+import { formatDuration } from "../../cli/duration.ts";
+import { printable } from "../../cli/printable.ts";
+import type { SessionCensus } from "./machine-report.ts";
+import { rolloutLimits } from "./rollout-limits.ts";
 import type { RolloutPlan } from "./rollout-plan.ts";
 import type { PlanRecord } from "./rollout-record.ts";
 
@@ -8,10 +12,12 @@ export interface PlanOutlook {
   readonly options: PlanRecord["options"];
   /** Why init is not asked; undefined where it is. */
   readonly noHandshake: string | undefined;
+  readonly sessions: SessionCensus;
 }
 
 /** For people: `38 machines, 31 tenants · canary 2: … · 6 already on this image, skipped`. */
-export function planText({ app, plan, options, noHandshake }: PlanOutlook): string {
+export function planText(outlook: PlanOutlook): string {
+  const { app, plan, options, noHandshake } = outlook;
   const canaries = plan.targets.slice(0, plan.canaries);
   const facts = [
     `${plan.targets.length} machine(s), ${plan.tenants} tenant(s)`,
@@ -32,8 +38,33 @@ export function planText({ app, plan, options, noHandshake }: PlanOutlook): stri
   return (
     `app ${app}\nimage ${plan.image}\n${facts.join(" · ")}\n` +
     `then ${Math.min(concurrency, unavailableMax)} at a time; each: checks, ${handshake}` +
-    `${soakMs / 1_000} s of soak\n`
+    `${soakMs / 1_000} s of soak\n${sessionsText(outlook)}`
   );
+}
+
+function sessionsText({ sessions: { open, unknown }, options: { drainMs } }: PlanOutlook): string {
+  const counted = [...open].map(([id, count]) => `${id} (${count})`);
+  const [unasked] = unknown;
+  const fate =
+    drainMs === 0 ? "the update ends them" : `waited for, ${formatDuration(drainMs)} at most`;
+  const lines = [
+    ...(open.size === 0
+      ? []
+      : [`${open.size} machine(s) have open sessions, ${fate}: ${shortened(counted)}`]),
+    ...(unasked === undefined
+      ? []
+      : [
+          `${unknown.size} machine(s) do not say what is open there` +
+            `${drainMs === 0 ? "" : ", and are not waited for"}: ${unasked[0]}: ${unasked[1]}`,
+        ]),
+  ];
+  return lines.map((line) => `${printable(line)}\n`).join("");
+}
+
+function shortened(words: readonly string[]): string {
+  const { tableRowsMax } = rolloutLimits;
+  const more = words.length > tableRowsMax ? `, and ${words.length - tableRowsMax} more` : "";
+  return words.slice(0, tableRowsMax).join(", ") + more;
 }
 
 export function planJson({
@@ -41,6 +72,7 @@ export function planJson({
   plan,
   options,
   noHandshake,
+  sessions,
 }: PlanOutlook): Record<string, unknown> {
   return {
     type: "plan",
@@ -63,6 +95,9 @@ export function planJson({
     health_timeout_ms: options.healthMs,
     handshake: options.handshake,
     no_handshake_because: noHandshake ?? null,
+    drain_ms: options.drainMs,
+    open_sessions: [...sessions.open].map(([id, count]) => ({ machine_id: id, sessions: count })),
+    sessions_unknown: [...sessions.unknown].map(([id, because]) => ({ machine_id: id, because })),
   };
 }
 

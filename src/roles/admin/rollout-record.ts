@@ -33,6 +33,8 @@ export const planRecord = v.strictObject({
     soakMs: count,
     startMs: count,
     healthMs: count,
+    /** How long open sessions of a machine are waited for before its update. */
+    drainMs: v.optional(count, 0),
     leaseSeconds: count,
     handshake: v.boolean(),
   }),

@@ -12,6 +12,8 @@ export interface ReporterOptions {
   readonly rollout: Rollout;
   /** The last events of a machine, a line each. */
   readonly eventsOf: (machine: string) => readonly string[];
+  /** The last lines of its init's log, where they can be had. */
+  readonly logOf: (machine: string) => Promise<readonly string[]>;
 }
 
 /** Tells what becomes of the machines: NDJSON on stdout, or on stderr a live table or a line each. */
@@ -21,6 +23,7 @@ export class RolloutReporter {
   readonly #screen: RolloutScreen | undefined;
   readonly #last = new Map<string, string>();
   readonly #since = new Map<string, number>();
+  readonly #quoting: Promise<void>[] = [];
   #written: Promise<unknown> = Promise.resolve();
 
   constructor(context: Context, options: ReporterOptions) {
@@ -31,6 +34,7 @@ export class RolloutReporter {
   }
 
   tell(notice: RolloutNotice): void {
+    if (notice.kind === "failed") this.#quoting.push(this.#quoteLog(notice.machine));
     if (notice.kind === "machine") this.#tellMachine(notice);
     else if (this.#options.json) this.#json({ type: notice.kind, ...named(notice) });
     else this.#tellTrouble(notice);
@@ -45,6 +49,7 @@ export class RolloutReporter {
   }
 
   async close(): Promise<void> {
+    await Promise.all(this.#quoting);
     await this.#screen?.close();
     await this.#written;
   }
@@ -83,8 +88,17 @@ export class RolloutReporter {
     );
   }
 
+  async #quoteLog(machine: string): Promise<void> {
+    const lines = await this.#options.logOf(machine);
+    if (lines.length === 0) return;
+    if (this.#options.json) this.#json({ type: "log", machine_id: machine, lines });
+    else this.say(`log of machine ${machine}:`, ...lines.map((line) => `    ${line}`));
+  }
+
   #tellTrouble(notice: Exclude<RolloutNotice, { kind: "machine" }>): void {
     if (notice.kind === "refused") this.say(`the token is refused: ${notice.reason}`);
+    else if (notice.kind === "cut")
+      this.say(`machine ${this.#words(notice.machine)} ${notice.reason}`);
     else if (notice.kind === "stranded")
       this.say(`machine ${this.#words(notice.machine)} is not given back: ${notice.reason}`);
     else {
@@ -128,5 +142,6 @@ export class RolloutReporter {
 
 function named(notice: Exclude<RolloutNotice, { kind: "machine" }>): Record<string, unknown> {
   if (notice.kind === "refused") return { reason: notice.reason };
-  return { machine_id: notice.machine, reason: notice.reason };
+  const sessions = notice.kind === "cut" ? { sessions: notice.sessions ?? null } : {};
+  return { machine_id: notice.machine, ...sessions, reason: notice.reason };
 }

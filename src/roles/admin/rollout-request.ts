@@ -22,13 +22,14 @@ export interface RequestContext {
 
 export function requestOf(
   step: Exclude<TourStep, "over">,
-  { machine, nonce = "", to, image, version, launch, handshakeMs }: RequestContext,
+  { machine, nonce: known, to, image, version, launch, handshakeMs }: RequestContext,
 ): Request {
+  const nonce = known ?? "";
   switch (step) {
     case "lease":
       return {
         record: { type: step, machine },
-        call: { kind: step, nonce: nonce === "" ? undefined : nonce },
+        call: { kind: step, nonce: known },
       };
     case "look":
     case "settle":
@@ -36,6 +37,8 @@ export function requestOf(
     case "health":
     case "soak":
       return { record: undefined, call: { kind: "read" } };
+    case "drain":
+      return { record: undefined, call: { kind: "sessions" } };
     case "handshake":
       return { record: undefined, call: { kind: step, timeoutMs: handshakeMs } };
     case "cordon":

@@ -45,6 +45,7 @@ export async function runRollout(
       const seen = fleet.seen(machine);
       return seen === undefined ? [] : eventLines(seen, rolloutLimits.eventsShown);
     },
+    logOf: async (machine) => fleet.lastWords(machine),
   });
   stops.onFirst(() => reporter.say("finishing the machines at work; Ctrl-C again ends at once"));
   reporter.say(headline(state));
@@ -98,13 +99,20 @@ async function conclude(
       turned_because: state.turned ?? null,
       finished: state.finished,
       ...tallyJson(tally),
+      sessions_cut: rollout.sessionsCut,
       exit: failure?.exitCode ?? 0,
     };
     await context.stdout.write(`${JSON.stringify(result)}\n`);
   } else if (failure === undefined)
-    await context.stdout.write(`done: ${tallyWords(tally)} · ${formatDuration(tookMs)}\n`);
+    await context.stdout.write(
+      `done: ${tallyWords(tally)}${cutWords(rollout)} · ${formatDuration(tookMs)}\n`,
+    );
   if (failure !== undefined) throw failure;
   return 0;
+}
+
+function cutWords({ sessionsCut }: Rollout): string {
+  return sessionsCut === 0 ? "" : ` · ${sessionsCut} open session(s) ended by it`;
 }
 
 function failureOf({ state, refusal, stranded }: Rollout, tally: string): Failure | undefined {

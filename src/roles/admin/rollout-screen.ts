@@ -104,6 +104,7 @@ function stepWords({ goal, step, parked }: ScreenRow["tour"]): string {
 const steps: Record<TourStep, string> = {
   lease: "taking the lease",
   look: "looking",
+  drain: "waiting for its sessions to end",
   cordon: "cordoning",
   update: "updating",
   launch: "starting it",

@@ -10,7 +10,7 @@ import {
 import { rolloutLimits } from "./rollout-limits.ts";
 import type { RolloutPlan } from "./rollout-plan.ts";
 import { resumeCommand } from "./rollout-plan-text.ts";
-import type { PlanRecord } from "./rollout-record.ts";
+import type { JournalText, PlanRecord } from "./rollout-record.ts";
 import { RolloutState } from "./rollout-state.ts";
 
 export interface OpenedRollout {
@@ -44,6 +44,7 @@ export interface Rollouts {
 export async function openRollouts(
   folder: string,
   target: { readonly app: string; readonly apiBase: string },
+  warn: Warn,
 ): Promise<Rollouts> {
   const lock = await lockApp(folder, target.app);
   if (lock === undefined)
@@ -63,7 +64,7 @@ export async function openRollouts(
   return {
     begin: async ({ image, options, plan, mark }, now) =>
       orUnlock(async () => {
-        await refuseUnfinished(folder, target);
+        await refuseUnfinished(folder, target, warn);
         const startedAt = now.toISOString();
         const made = await RolloutJournal.create(folder, dayOf(startedAt), (id) => ({
           type: "plan",
@@ -93,7 +94,7 @@ export async function openRollouts(
           });
         checkTarget(text.plan, target);
         const state = new RolloutState(text.plan, text.steps);
-        await refuseOvertaken(folder, state);
+        await refuseOvertaken(folder, state, warn);
         await check(state);
         const journal = await RolloutJournal.open(folder, text);
         const record = { type: "resume", at: now.toISOString() } as const;
@@ -113,11 +114,12 @@ export async function openRollouts(
 async function refuseUnfinished(
   folder: string,
   target: { readonly app: string; readonly apiBase: string },
+  warn: Warn,
 ): Promise<void> {
   const ids = await journalIds(folder);
   const finished: string[] = [];
   for (const id of ids) {
-    const text = await readJournal(folder, id).catch(() => undefined);
+    const text = await readOrWarn(folder, id, warn);
     if (text === undefined) continue;
     const state = new RolloutState(text.plan, text.steps);
     if (state.finished) finished.push(id);
@@ -133,7 +135,7 @@ async function refuseUnfinished(
 }
 
 /** Going on would take machines back to an image from before a newer rollout, which nobody means. */
-async function refuseOvertaken(folder: string, state: RolloutState): Promise<void> {
+async function refuseOvertaken(folder: string, state: RolloutState, warn: Warn): Promise<void> {
   const { id, app, apiBase, image } = state.plan;
   const waiting = [...state.machines.values()].filter(
     ({ open, ended }) => open === undefined && ended === undefined,
@@ -141,7 +143,7 @@ async function refuseOvertaken(folder: string, state: RolloutState): Promise<voi
   if (state.turned !== undefined || state.open.length > 0 || waiting.length === 0) return;
   const ids = await journalIds(folder);
   for (const newer of ids.slice(ids.indexOf(id) + 1)) {
-    const text = await readJournal(folder, newer).catch(() => undefined);
+    const text = await readOrWarn(folder, newer, warn);
     if (text === undefined || text.plan.app !== app || text.plan.apiBase !== apiBase) continue;
     const { machines } = new RolloutState(text.plan, text.steps);
     const changed = waiting.filter(({ target }) => (machines.get(target.id)?.changed ?? 0) > 0);
@@ -150,6 +152,27 @@ async function refuseOvertaken(folder: string, state: RolloutState): Promise<voi
       because: `rollout ${newer} has changed ${changed.length} machine(s) that it had yet to come to`,
       fix: `if they are to have that image, begin another rollout: --image ${image}`,
     });
+  }
+}
+
+/** Told of what is no reason to stop. */
+export type Warn = (words: string) => Promise<void>;
+
+/** Nobody knows which app a damaged one is of, so it stops no other; but it may have left something. */
+async function readOrWarn(
+  folder: string,
+  id: string,
+  warn: Warn,
+): Promise<JournalText | undefined> {
+  try {
+    return await readJournal(folder, id);
+  } catch (error) {
+    if (!(error instanceof Failure)) throw error;
+    const why = error.because === undefined ? "" : `: ${error.because}`;
+    await warn(
+      `${error.message}${why}; rollout ${id} may have left leases and cordons, see docs/rollout.md`,
+    );
+    return undefined;
   }
 }
 

@@ -8,6 +8,13 @@ export interface TourHost {
   record(record: StepRecord): void;
   call(machine: string, call: Call): void;
   told(tour: TourView): void;
+  /** It goes on although sessions may be open there. */
+  cut(
+    tour: TourView,
+    cut: { readonly sessions: number | undefined; readonly reason: string },
+  ): void;
+  /** Whether another machine is on its way, in a rollback that takes one after the other. */
+  othersAtWork(tour: TourView): boolean;
   /** It did not work: whatever has the new image goes back. */
   failed(tour: TourView, reason: string): void;
   /** Nothing more can be done for it now; something of ours may still be on it. */

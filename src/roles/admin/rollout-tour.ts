@@ -10,13 +10,14 @@ import {
 } from "./rollout-call.ts";
 import { GateWatch } from "./rollout-gate.ts";
 import { type Finding, lookAt } from "./rollout-look.ts";
-import { RolloutLease } from "./rollout-lease.ts";
+import { Drain, type DrainVerdict } from "./rollout-drain.ts";
+import { leasedStep, RolloutLease } from "./rollout-lease.ts";
 import { rolloutLimits } from "./rollout-limits.ts";
-import { Patience } from "./rollout-patience.ts";
+import { holderLimitMs, Patience } from "./rollout-patience.ts";
 import type { Outcome } from "./rollout-record.ts";
 import { requestOf } from "./rollout-request.ts";
 import type { MachineProgress } from "./rollout-state.ts";
-import type { Goal, TourStep, TourView } from "./rollout-step.ts";
+import { type Goal, successOf, type TourStep, type TourView } from "./rollout-step.ts";
 import type { TourHost } from "./rollout-tour-host.ts";
 
 /**
@@ -37,6 +38,7 @@ export class RolloutTour implements TourView {
   #patience = new Patience();
   #view: MachineView | undefined;
   #gate: GateWatch | undefined;
+  readonly #drain: Drain;
   #launch = false;
   #ending: { readonly outcome: Outcome; readonly reason?: string } | undefined;
   #turning = false;
@@ -50,6 +52,7 @@ export class RolloutTour implements TourView {
     this.goal = start.goal;
     this.parked = start.parked;
     this.#mayBeUpdated = machine.changed > 0;
+    this.#drain = new Drain(host.plan.options.drainMs);
     if (start.goal === "out") this.#ending = { outcome: "untouched" };
   }
 
@@ -113,7 +116,7 @@ export class RolloutTour implements TourView {
   }
 
   #act(nowMs: number): void {
-    this.step = this.#leasedStep(nowMs);
+    this.step = leasedStep(this.step, this.#lease, nowMs);
     if (this.step === "over") return;
     if (this.step === "lease") this.#leaseAskedMs = nowMs;
     this.#calling = true;
@@ -133,17 +136,6 @@ export class RolloutTour implements TourView {
     this.#host.call(this.id, call);
   }
 
-  /** The step that is due, or `lease` where it needs one that we do not have for certain. */
-  #leasedStep(nowMs: number): TourStep {
-    const { step } = this;
-    const lease = this.#lease;
-    if (lease === undefined) return step === "look" ? step : "lease";
-    // One that was lost may have been followed by another of ours.
-    if (step === "release") return lease.isLost ? "lease" : step;
-    const isChange = ["cordon", "update", "launch", "uncordon"].includes(step);
-    return isChange && !lease.holds(nowMs) ? "lease" : step;
-  }
-
   get #releasesLater(): boolean {
     return this.step === "release" && this.#lease?.isRenewing === true;
   }
@@ -157,6 +149,7 @@ export class RolloutTour implements TourView {
     if (this.step !== "lease" && this.step !== "look") this.#patience.noteSuccess();
     if (answer.kind === "leased") this.#leased(answer.nonce, nowMs);
     else if (answer.kind === "seen") this.#handleSeen(answer.view, nowMs);
+    else if (answer.kind === "counted") this.#obeyDrain(this.#drain.see(answer.open, nowMs), nowMs);
     else this.#handleDone(nowMs);
   }
 
@@ -178,6 +171,9 @@ export class RolloutTour implements TourView {
   }
 
   #leased(nonce: string, nowMs: number): void {
+    // Others did not wait for one that was held up; now it waits for them.
+    const gotBack = this.goal === "old" && this.#patience.isHeldUp && !this.#isCordoned;
+    this.parked ||= gotBack && this.#host.othersAtWork(this);
     this.#patience.noteLeased();
     this.#lease = new RolloutLease(
       nonce,
@@ -208,7 +204,10 @@ export class RolloutTour implements TourView {
       const reason = `has another image now: ${view.image}`;
       this.#ending = { outcome: "foreign", reason };
       this.#fail(reason, nowMs);
-    } else this.#approach(found, view, nowMs);
+    } else if (this.goal === "new" && this.#drain.isDue(found, nowMs))
+      // Before anything of ours is on it, and then looked at anew.
+      this.#go("drain", nowMs);
+    else this.#approach(found, view, nowMs);
   }
 
   #approach(found: Extract<Finding, { kind: "known" }>, view: MachineView, nowMs: number): void {
@@ -249,7 +248,7 @@ export class RolloutTour implements TourView {
     // Another version is an answer from before.
     const isUnsettled = isPassing(view) || view.version !== this.#view?.version;
     if (isUnsettled && this.#mayWait(nowMs)) this.#go("settle", nowMs, rolloutLimits.retryMs);
-    else this.#leave(this.#success(), nowMs);
+    else this.#leave({ outcome: successOf(this.goal, this.#launch) }, nowMs);
   }
 
   #enterGates(version: string, nowMs: number): void {
@@ -259,16 +258,21 @@ export class RolloutTour implements TourView {
 
   #obey(verdict: ReturnType<GateWatch["see"]>, nowMs: number): void {
     if (verdict.kind === "failed") this.#fail(verdict.reason, nowMs);
-    else if (verdict.kind === "passed") this.#leave(this.#success(), nowMs);
+    else if (verdict.kind === "passed")
+      this.#leave({ outcome: successOf(this.goal, this.#launch) }, nowMs);
     else this.#go(this.#gate?.step ?? "look", nowMs, verdict.pauseMs);
   }
 
-  #success(): { outcome: Outcome } {
-    if (this.goal === "old") return { outcome: "rolled-back" };
-    return { outcome: this.#launch ? "updated" : "stopped" };
+  #obeyDrain(verdict: DrainVerdict, nowMs: number): void {
+    if (verdict.kind === "cut") this.#host.cut(this, verdict);
+    this.#go(verdict.kind === "wait" ? "drain" : "look", nowMs, verdict.pauseMs);
   }
 
   #handleFault(fault: Fault, nowMs: number): void {
+    if (this.step === "drain") {
+      this.#obeyDrain(this.#drain.missed(fault, nowMs), nowMs);
+      return;
+    }
     if (fault.kind === "not-found") {
       this.#notFound(nowMs);
       return;
@@ -307,9 +311,7 @@ export class RolloutTour implements TourView {
 
   #heldByOthers(fault: Fault, nowMs: number): void {
     const clearing = this.goal !== "new" || this.#isCordoned;
-    // One of ours whose nonce nobody knows any more runs out within its life.
-    const lifeMs = this.#host.plan.options.leaseSeconds * 1_000;
-    const limitMs = lifeMs + (clearing ? rolloutLimits.heldWhileClearingMs : rolloutLimits.heldMs);
+    const limitMs = holderLimitMs(this.#host.plan.options, clearing);
     // Theirs, not ours: then nothing of ours is on the machine.
     if (this.goal === "out" && !this.#isCordoned) this.#finish();
     else if (this.#patience.bearsHolder(limitMs, nowMs))

@@ -35,6 +35,13 @@ export type RolloutNotice =
       readonly outcome: Outcome | undefined;
       readonly reason: string | undefined;
     }
+  /** Its update goes on; `sessions` that were open, where that is known. */
+  | {
+      readonly kind: "cut";
+      readonly machine: string;
+      readonly sessions: number | undefined;
+      readonly reason: string;
+    }
   | { readonly kind: "failed"; readonly machine: string; readonly reason: string }
   | { readonly kind: "stranded"; readonly machine: string; readonly reason: string }
   | { readonly kind: "refused"; readonly reason: string };
@@ -51,6 +58,7 @@ export class Rollout {
   #outputs: RolloutOutput[] = [];
   #nowMs = 0;
   #stopping = false;
+  #sessionsCut = 0;
   #refused: string | undefined;
 
   /** `options` in place of the plan's own: what a resumed one does otherwise. */
@@ -61,6 +69,14 @@ export class Rollout {
       record: (record) => this.#record(record),
       call: (machine, call) => this.#outputs.push({ kind: "call", machine, call }),
       told: (tour) => this.#tell(tour),
+      othersAtWork: (tour) =>
+        [...this.#tours.values()].some(
+          (other) => other !== tour && !other.parked && !other.isHeldUp,
+        ),
+      cut: ({ id: machine }, { sessions, reason }) => {
+        this.#sessionsCut += sessions ?? 0;
+        this.#notice({ kind: "cut", machine, sessions, reason });
+      },
       failed: (tour, reason) => this.#turn(tour, reason),
       stranded: ({ id: machine }, reason) => {
         this.#stranded.set(machine, reason);
@@ -112,6 +128,11 @@ export class Rollout {
   /** Machines that could not be given back, and why. */
   get stranded(): ReadonlyMap<string, string> {
     return this.#stranded;
+  }
+
+  /** Open sessions that were not waited for any longer. */
+  get sessionsCut(): number {
+    return this.#sessionsCut;
   }
 
   /** The machines at work. */

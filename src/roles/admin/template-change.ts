@@ -1,9 +1,9 @@
 import { MachinesApiError } from "../../fly/api-error.ts";
-import type { FlyMachine } from "../../fly/machine-shape.ts";
+import { type FlyMachine, isMachineRunning } from "../../fly/machine-shape.ts";
 import type { MachinesApi } from "../../fly/machines-api.ts";
 import type { Difference } from "./difference.ts";
 import { machineDifferences } from "./machine-difference.ts";
-import { restingStates, withLease } from "./machine-lease.ts";
+import { withLease } from "./machine-lease.ts";
 import { type Settling, waitUntilRunning } from "./machine-settling.ts";
 import type { PlannedMachine } from "./plan.ts";
 import { updatedConfig } from "./updated-config.ts";
@@ -30,7 +30,7 @@ export async function applyTemplate(
       await api.changeMetadata(id, metadataOf(planned, machine), { leaseNonce });
       return "has new metadata, and was not restarted";
     }
-    const runs = !restingStates.has(machine.state);
+    const runs = isMachineRunning(machine);
     const changed = await update(api, machine, plannedFor, { leaseNonce, skipLaunch: !runs });
     if (!runs) return `is changed, and ${machine.state} as before`;
     if (settling.waitMs > 0) await waitUntilRunning(api, changed, settling);

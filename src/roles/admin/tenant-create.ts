@@ -18,7 +18,7 @@ export const tenantCreate = defineCommand({
     "Prints the entry for the client's configuration on stdout, everything else on stderr. On a " +
     "failure all that was made is removed again, or named where that failed, too. A run that was " +
     "killed is gone on with by the same command. With --proxy the machine answers nobody without its " +
-    "admission key, which is in the entry.",
+    "admission key, which is in the entry. An invite holds the same in one line, for fly-vault add.",
   flags: {
     ...orderFlags,
     ...proxyFlags,
@@ -27,6 +27,10 @@ export const tenantCreate = defineCommand({
     ...settlingFlags,
     org: { value: "SLUG", env: "FLY_ORG", summary: "organisation to print, if not the app's own" },
     json: { summary: "print the entry as JSON" },
+    "invite-file": {
+      value: "FILE",
+      summary: "write an invite for fly-vault add --from, readable by you alone",
+    },
     ...connectionFlags,
   },
   positionals: { tenant: { name: "TENANT" } },
@@ -73,6 +77,7 @@ export const tenantCreate = defineCommand({
         org: flags.org,
         newVolumes: flags["new-volumes"],
         json: flags.json,
+        inviteFile: flags["invite-file"],
       });
       return 0;
     });

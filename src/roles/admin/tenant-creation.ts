@@ -22,6 +22,7 @@ interface Setup extends Pick<Connection, "api" | "base"> {
   readonly newVolumes: boolean;
   readonly org: string | undefined;
   readonly json: boolean;
+  readonly inviteFile?: string | undefined;
 }
 
 /** Makes the tenant, or what is missing of one that an earlier run began. */

@@ -1,6 +1,7 @@
 import { defineCommand } from "../../cli/command.ts";
 import { renderTable } from "../../cli/table.ts";
 import type { FlyMachine } from "../../fly/machine-shape.ts";
+import { isUnfinished } from "./begun-tenant.ts";
 import { connectionFlags, openConnection, runOnApi } from "./connection.ts";
 import { maskSecrets } from "./secret-mask.ts";
 import { checkTenantId, managedMachines } from "./tenant-id.ts";
@@ -42,14 +43,16 @@ export const tenantList = defineCommand({
 });
 
 function renderShort(tenants: readonly TenantSummary[]): string {
+  const isNoted = tenants.some(({ unfinished }) => unfinished > 0);
   return renderTable(
-    ["TENANT", "MACHINES", "REGIONS", "IMAGE", "LAST UPDATED"],
+    ["TENANT", "MACHINES", "REGIONS", "IMAGE", "LAST UPDATED", ...(isNoted ? ["NOTE"] : [])],
     tenants.map((each) => [
       each.tenant,
       `${each.machines.length}/${each.started}/${each.stopped}`,
       each.regions.join(","),
       each.image,
       each.lastUpdatedAt ?? "-",
+      ...(each.unfinished === 0 ? [] : [`${each.unfinished} unfinished`]),
     ]),
   );
 }
@@ -59,7 +62,7 @@ function renderWide(tenants: readonly TenantSummary[]): string {
     tenant.machines.map((machine) => [
       tenant.tenant,
       machine.id,
-      machine.state,
+      isUnfinished(machine) ? `${machine.state}, unfinished` : machine.state,
       machine.region ?? "-",
       imageOf(machine),
       volumeIds(machine).join(",") || "-",
@@ -79,6 +82,7 @@ function tenantJson(
     started: tenant.started,
     stopped: tenant.stopped,
     other: tenant.other,
+    ...(tenant.unfinished === 0 ? {} : { unfinished: tenant.unfinished }),
     regions: tenant.regions,
     image: tenant.image,
     last_updated_at: tenant.lastUpdatedAt,
@@ -94,6 +98,7 @@ function machineJson(
     id: machine.id,
     name: machine.name,
     state: machine.state,
+    ...(isUnfinished(machine) ? { unfinished: true } : {}),
     region: machine.region,
     instance_id: machine.instance_id,
     private_ip: machine.private_ip,

@@ -6,6 +6,7 @@ import type { MachinesApi } from "../../fly/machines-api.ts";
 import { admissionKeysText } from "./admission-keys.ts";
 import { apiErrorLine, apiFailure } from "./api-failure.ts";
 import type { CreationJournal } from "./creation-journal.ts";
+import { writeInvites } from "./invite-output.ts";
 import type { Settling } from "./machine-settling.ts";
 import type { PlannedMachine } from "./plan.ts";
 import type { ProxyAccess } from "./proxy-access.ts";
@@ -28,6 +29,7 @@ export interface Making {
   readonly settling: Settling;
   readonly place: Pick<VaultEntry, "org" | "app" | "issuer">;
   readonly json: boolean;
+  readonly inviteFile?: string | undefined;
 }
 
 /**
@@ -60,7 +62,10 @@ export async function makeTenant(making: Making): Promise<void> {
       else await maker.adopt(planned, machine);
     }
     if (settling.waitMs > 0) await maker.waitForStart(settling);
-    await making.context.stdout.write(renderMade(maker.machines, making));
+    const entries = entriesOf(maker.machines, making);
+    await making.context.stdout.write(renderMade(entries, making.json));
+    const { inviteFile: file, json } = making;
+    await writeInvites(entries, { file, json }, making.context);
     await maker.releaseLeases();
   } catch (error) {
     const left = await maker.undo();
@@ -85,16 +90,19 @@ async function finish(maker: TenantMaker, { journal, context }: Making): Promise
   }
 }
 
-function renderMade(machines: readonly MadeMachine[], making: Making): string {
-  const { proxy, accessToken, json } = making;
+function entriesOf(machines: readonly MadeMachine[], making: Making): VaultEntry[] {
+  const { proxy, accessToken } = making;
   const place = { ...making.place, proxy: proxy?.address };
-  const entries = machines.map(({ machine, planned }) => {
+  return machines.map(({ machine, planned }) => {
     const { vaultName: name } = planned;
     // The newest of them: older ones are for clients that are there already.
     const admissionKey = proxy && admissionKeysText(proxy.masters.slice(0, 1), machine.id);
     const { config } = planned.machine;
     return vaultEntry({ name, machine, config, admissionKey, accessToken }, place);
   });
+}
+
+function renderMade(entries: readonly VaultEntry[], json: boolean): string {
   if (!json) return entries.map(renderVaultBlock).join("\n");
   const data = entries.map(vaultJson);
   return `${JSON.stringify({ schema: "fly-vault/tenant-create", version: 1, data })}\n`;

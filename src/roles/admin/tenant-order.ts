@@ -3,6 +3,7 @@ import { UsageError } from "../../cli/usage-error.ts";
 import { admissionKeyVariable } from "./admission-keys.ts";
 import { parseVariables, readAccessToken } from "./create-input.ts";
 import { planTenant, type TenantPlan } from "./plan.ts";
+import { digestOf } from "./rollout-call.ts";
 import { isSecretName } from "./secret-mask.ts";
 import { Template } from "./template.ts";
 import { checkTenantId } from "./tenant-id.ts";
@@ -12,6 +13,7 @@ import { unknownToken } from "./token-recovery.ts";
 export const orderFlags = {
   template: { value: "FILE", short: "f", summary: "the tenant template (TOML)" },
   var: { value: "KEY=VALUE", repeatable: true, summary: "a value for {{KEY}}" },
+  "require-digest": { summary: "refuse a template whose image names no digest (@sha256:…)" },
   "access-token-file": {
     value: "FILE",
     summary:
@@ -26,6 +28,7 @@ export const orderFlags = {
 interface OrderOptions {
   readonly template: string | undefined;
   readonly var: readonly string[];
+  readonly "require-digest": boolean;
   readonly "access-token-file": string | undefined;
   readonly "access-token": string | undefined;
   readonly app: string | undefined;
@@ -60,10 +63,21 @@ export async function readOrder(
     planTenant(template, { tenant, accessToken, variables, runId });
   const accessToken = await readAccessToken(flags, context);
   const draft = plan(accessToken ?? unknownToken, "0".repeat(16));
+  if (flags["require-digest"]) checkDigests(template, draft);
   for (const line of draft.warnings) await context.stderr.write(`warning: ${line}\n`);
   const secrets = [...variables].filter(([name]) => isSecretName(name)).map(([, value]) => value);
   secrets.push(accessToken ?? unknownToken);
   return { tenant, template, accessToken, secrets, plan, draft };
+}
+
+/** A tag may be another image tomorrow. */
+function checkDigests(template: Template, { machines }: TenantPlan): void {
+  const images = machines.map(({ machine }) => machine.config["image"]);
+  if (images.every((image) => typeof image === "string" && digestOf(image) !== undefined)) return;
+  throw template.failure(
+    ["machine", "config", "image"],
+    "names no digest (@sha256:…), which --require-digest asks for",
+  );
 }
 
 /** With `--proxy` each machine gets keys of its own. */

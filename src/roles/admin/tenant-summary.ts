@@ -1,4 +1,5 @@
 import type { FlyMachine } from "../../fly/machine-shape.ts";
+import { isUnfinished } from "./begun-tenant.ts";
 import { tenantOf } from "./tenant-id.ts";
 
 /** One tenant and its machines, as lists show it. */
@@ -8,6 +9,8 @@ export interface TenantSummary {
   readonly started: number;
   readonly stopped: number;
   readonly other: number;
+  /** Made by a `tenant create` that has not ended. */
+  readonly unfinished: number;
   readonly regions: readonly string[];
   readonly image: string;
   readonly lastUpdatedAt: string | null;
@@ -33,6 +36,7 @@ function summary(tenant: string, machines: readonly FlyMachine[]): TenantSummary
     started,
     stopped,
     other: machines.length - started - stopped,
+    unfinished: machines.filter(isUnfinished).length,
     regions: [...regions].toSorted(),
     image: commonImage(machines),
     lastUpdatedAt: updates.at(-1) === "" ? null : (updates.at(-1) ?? null),

@@ -1,3 +1,4 @@
+import { parseDuration } from "../../cli/duration.ts";
 import { Failure } from "../../cli/failure.ts";
 import { rolloutLimits } from "./rollout-limits.ts";
 import type { PlanRecord } from "./rollout-record.ts";
@@ -20,6 +21,11 @@ export const rolloutFlags = {
     summary: "until its checks are good and init answers (default: 120)",
   },
   "lease-ttl-secs": { value: "N", summary: "life of a lease, which is renewed (default: 120)" },
+  drain: {
+    value: "DURATION",
+    summary:
+      "before a machine's update, wait until its sessions are over, so long at most (default: 0s)",
+  },
   handshake: {
     negatable: true,
     summary: "ask init over QUIC whether it is there (default: where it can be reached)",
@@ -34,6 +40,7 @@ export interface RolloutNumbers {
   readonly "start-timeout-secs": string | undefined;
   readonly "health-timeout-secs": string | undefined;
   readonly "lease-ttl-secs": string | undefined;
+  readonly drain: string | undefined;
 }
 
 /** `handshake` is decided when the machines are known, and so is the share that may be down. */
@@ -45,8 +52,11 @@ export interface ParsedNumbers {
 export function parseRolloutNumbers(flags: RolloutNumbers): ParsedNumbers {
   const seconds = { min: 0, max: rolloutLimits.secondsMax };
   const leaseSeconds = { min: rolloutLimits.leaseSecondsMin, max: rolloutLimits.leaseSecondsMax };
-  const number = (name: keyof RolloutNumbers, fallback: number, range: Range): number =>
-    parseCount(name, flags[name] ?? String(fallback), range);
+  const number = (
+    name: Exclude<keyof RolloutNumbers, "drain">,
+    fallback: number,
+    range: Range,
+  ): number => parseCount(name, flags[name] ?? String(fallback), range);
   return {
     options: {
       concurrency: number("concurrency", 4, { min: 1, max: rolloutLimits.concurrencyMax }),
@@ -54,6 +64,7 @@ export function parseRolloutNumbers(flags: RolloutNumbers): ParsedNumbers {
       soakMs: 1_000 * number("soak-secs", 20, seconds),
       startMs: 1_000 * number("start-timeout-secs", 180, { ...seconds, min: 1 }),
       healthMs: 1_000 * number("health-timeout-secs", 120, { ...seconds, min: 1 }),
+      drainMs: parseDrain(flags.drain ?? "0s"),
       leaseSeconds: number("lease-ttl-secs", 120, leaseSeconds),
     },
     unavailableMax: parseShare(flags["max-unavailable"] ?? "100%"),
@@ -69,6 +80,14 @@ function parseCount(name: string, text: string, { min, max }: Range): number {
   const value = /^\d{1,6}$/u.test(text) ? Number(text) : -1;
   if (value >= min && value <= max) return value;
   throw new Failure("FV-CLI-001", `--${name} "${text}" is no whole number from ${min} to ${max}`);
+}
+
+function parseDrain(text: string): number {
+  const drainMs = parseDuration(text);
+  if (drainMs !== undefined && drainMs <= 1_000 * rolloutLimits.secondsMax) return drainMs;
+  throw new Failure("FV-CLI-001", `--drain "${text}" is no duration up to a day`, {
+    fix: "for example --drain 10m",
+  });
 }
 
 /** At least one, or nothing could ever be updated. */

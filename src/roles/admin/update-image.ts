@@ -3,9 +3,11 @@ import type { Context } from "../../cli/context.ts";
 import { Failure } from "../../cli/failure.ts";
 import { stateDirectory } from "../../cli/paths.ts";
 import { UsageError } from "../../cli/usage-error.ts";
+import { systemClock } from "../../fly/api-clock.ts";
 import type { FlyMachine } from "../../fly/machine-shape.ts";
 import type { MachinesApi } from "../../fly/machines-api.ts";
 import { connectionFlags, openConnection, runOnApi } from "./connection.ts";
+import { countSessions } from "./machine-report.ts";
 import { pinImage } from "./image-digest.ts";
 import { unreachableReason } from "./rollout-handshake.ts";
 import { rolloutLimits } from "./rollout-limits.ts";
@@ -47,13 +49,15 @@ export const tenantUpdateImage = defineCommand({
     "8 rolled back, or only partly done; 130 after the second Ctrl-C",
   run: async ({ flags, global }, context) => {
     const output = { json: flags.json, quiet: global.quiet };
+    const warn = async (words: string): Promise<void> =>
+      context.stderr.write(`warning: ${words}\n`);
     const folder = `${stateDirectory(context.env)}/rollouts`;
     if (flags.resume !== undefined) {
       checkAlone(flags);
       const { resume: id, handshake } = flags;
       return runOnApi(context, async () => {
         const { api, base } = await openConnection(flags, context);
-        const rollouts = await openRollouts(folder, { app: api.app, apiBase: base });
+        const rollouts = await openRollouts(folder, { app: api.app, apiBase: base }, warn);
         const opened = await rollouts.resume(id, new Date(context.wallMs()), async (state) => {
           if (state.plan.options.handshake && handshake !== false)
             await checkReachable(api, state.machines);
@@ -80,12 +84,18 @@ export const tenantUpdateImage = defineCommand({
         unavailableMax: numbers.unavailableMax(plan.targets.length),
         handshake: noHandshake === undefined,
       };
-      await showPlan({ app: api.app, plan, options, noHandshake }, output, context);
+      const running = new Set(plan.targets.map(({ id }) => id));
+      for (const id of plan.stopped) running.delete(id);
+      const asked = machines.filter(({ id }) => running.has(id));
+      const sessions = await countSessions(api, asked, async (ms) =>
+        systemClock.sleep(ms, undefined),
+      );
+      await showPlan({ app: api.app, plan, options, noHandshake, sessions }, output, context);
       if (flags["dry-run"]) return 0;
       if (plan.targets.length === 0) return nothingToDo(plan, output, context);
       // Whoever does not like the plan has had Ctrl-C.
       await api.pause(0);
-      const rollouts = await openRollouts(folder, { app: api.app, apiBase: base });
+      const rollouts = await openRollouts(folder, { app: api.app, apiBase: base }, warn);
       const mark = Buffer.from(context.randomBytes(8)).toString("hex");
       const opened = await rollouts.begin(
         { image, options, plan, mark },

@@ -60,8 +60,14 @@ export class UsageJournal {
 
   /** What is new in it, on disk when this resolves. Rejects with `Failure`; nothing is lost by that yet. */
   async observe(snapshot: UsageSnapshot): Promise<void> {
+    // Fly has a machine's last events for us, and our own memory is not without end.
+    if (this.#unwritten.length > usageLimits.unwrittenBytesMax) await this.#write();
     const records = this.#history.observe(snapshot, this.tenant);
     this.#unwritten += records.map(encodeRecord).join("");
+    await this.#write();
+  }
+
+  async #write(): Promise<void> {
     const turn = withFailures(this.#path, async () => {
       await this.#writing;
       await this.#flush();

@@ -27,6 +27,8 @@ export const usageLimits = {
 
   /** A thousand machines that start and stop once a day write this in a year. Read in 2 s. */
   journalBytesMax: 64 << 20,
+  /** What could not be written waits; beyond this no more is taken in until it was. */
+  unwrittenBytesMax: 1 << 20,
   /** How often "looked, and nothing had changed" is written down. */
   pollMarkMs: 300_000,
   intervalsMax: 100_000,

@@ -4,7 +4,9 @@ import { Failure } from "../../cli/failure.ts";
 import { expandPath } from "../../cli/paths.ts";
 import { tokenStrength } from "../../fly/token.ts";
 import { childEnv } from "../../system/child-env.ts";
+import { type Keychain, KeychainError, systemKeychain } from "../../system/keychain.ts";
 import { clientLimits } from "./limits.ts";
+import { keychainAccount } from "./token-store.ts";
 import type { VaultConfig } from "./vault-config.ts";
 
 export interface AccessToken {
@@ -17,8 +19,30 @@ export async function readAccessToken(
   vault: VaultConfig,
   context: Context,
   tokenFile: string | undefined,
+  keychain: Keychain = systemKeychain,
 ): Promise<AccessToken> {
-  const { text, source } = await findToken(vault, context, tokenFile);
+  const found = await findToken(vault, context, { tokenFile, keychain });
+  return checkToken(vault, found);
+}
+
+/** From `--token-file` alone. */
+export async function readTokenFile(
+  vault: Pick<VaultConfig, "name">,
+  path: string,
+  context: Context,
+): Promise<AccessToken> {
+  const found =
+    path === "-"
+      ? { text: await readStdin(context), source: "standard input" }
+      : readFile(vault, path);
+  return checkToken(vault, found);
+}
+
+/** What somebody gave for a token; throws `Failure` where it cannot be one. */
+export function checkToken(
+  vault: Pick<VaultConfig, "name">,
+  { text, source }: { readonly text: string; readonly source: string },
+): AccessToken {
   const token = text.replace(/\r?\n$/, "");
   if (/\p{Cc}/u.test(token))
     throw unusable(vault, `the token from ${source} has more than one line, or control characters`);
@@ -47,7 +71,7 @@ interface Found {
 async function findToken(
   vault: VaultConfig,
   context: Context,
-  tokenFile: string | undefined,
+  { tokenFile, keychain }: { readonly tokenFile: string | undefined; readonly keychain: Keychain },
 ): Promise<Found> {
   const { env } = context;
   if (tokenFile === "-") return { text: await readStdin(context), source: "standard input" };
@@ -58,12 +82,33 @@ async function findToken(
   if (told !== undefined && told !== "") return { text: told, source: "FLY_VAULT_TOKEN" };
   if (vault.token !== undefined && "file" in vault.token)
     return readFile(vault, expandPath(vault.token.file, env, vault.folder));
+  if (vault.token !== undefined && "keychain" in vault.token) return readKeychain(vault, keychain);
   if (vault.token !== undefined) return runCommand(vault, vault.token.command, env);
   if (vault.access_token !== undefined) return { text: vault.access_token, source: vault.path };
   throw new Failure("FV-CFG-008", `there is no access token for "${vault.name}"`, {
     because: "no --token-file, FLY_VAULT_TOKEN_FILE, FLY_VAULT_TOKEN, token or access_token",
-    fix: `put  token = { file = "~/.config/fly-vault/${vault.name}.token" }  into ${vault.path}`,
+    fix: `fly-vault token set ${vault.name}  puts it away safely`,
   });
+}
+
+async function readKeychain(vault: VaultConfig, keychain: Keychain): Promise<Found> {
+  let text: string | undefined;
+  let because = "it holds none for this vault";
+  try {
+    text = await keychain.get(keychainAccount(vault.name, vault.path));
+  } catch (error) {
+    if (!(error instanceof KeychainError)) throw error;
+    because = error.message;
+  }
+  if (text !== undefined) return { text, source: "the keychain" };
+  throw new Failure(
+    "FV-CFG-008",
+    `the token of "${vault.name}" is not to be had from the keychain`,
+    {
+      because,
+      fix: `fly-vault token set ${vault.name}  puts it there, or into a file`,
+    },
+  );
 }
 
 /** Read once and taken away, so that no child ever sees it. */
@@ -73,7 +118,7 @@ function takeVariable(env: Context["env"], name: string): string | undefined {
   return value;
 }
 
-function readFile(vault: VaultConfig, path: string): Found {
+function readFile(vault: Pick<VaultConfig, "name">, path: string): Found {
   try {
     const stat = statSync(path);
     // A pipe (`<(pass show …)`) has a mode that says nothing.
@@ -140,7 +185,7 @@ async function runCommand(
   return { text, source };
 }
 
-function unusable(vault: VaultConfig, message: string): Failure {
+function unusable(vault: Pick<VaultConfig, "name">, message: string): Failure {
   return new Failure("FV-CFG-008", message, {
     fix: `put the token that the machine of "${vault.name}" was created with there`,
   });

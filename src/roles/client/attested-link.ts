@@ -15,6 +15,21 @@ export interface LinkConnection {
   readonly closed: Promise<unknown>;
 }
 
+/** Where the time of making a connection went. */
+export interface LinkPhases {
+  readonly dnsMs: number;
+  readonly quicMs: number;
+  readonly attestMs: number;
+  readonly authMs: number;
+}
+
+/** How a command came by its link: dialled by itself, or held by the background link. */
+export interface LinkOrigin {
+  readonly kind: "own" | "new" | "reused";
+  /** Of the dialling that this command has waited for. */
+  readonly phases?: LinkPhases;
+}
+
 export type LinkState =
   | { readonly kind: "up" }
   | { readonly kind: "down"; readonly sinceMs: number; readonly attempt: number };
@@ -25,6 +40,7 @@ export type LinkState =
  */
 export interface AttestedLink {
   readonly login: LinkLogin;
+  readonly origin: LinkOrigin;
   readonly connectionStats: Pick<ConnectionStats, "rttMs" | "lostPackets" | "sentPackets">;
   /** The connection, waiting for it while the link is down. Rejects with the `Failure` that ended it. */
   connection(): Promise<LinkConnection>;

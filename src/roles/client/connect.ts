@@ -17,7 +17,9 @@ import {
   terminalEnv,
   terminalSize,
 } from "./session-request.ts";
-import type { SessionPlan } from "./session-run.ts";
+import type { VaultConfig } from "./vault-config.ts";
+import type { SessionPlan, SessionReport } from "./session-run.ts";
+import { statusFlags, withStatus } from "./status-report.ts";
 import { linkFlags, readVault, vaultPositional } from "./vault-link.ts";
 
 export const connect = defineCommand({
@@ -29,6 +31,7 @@ export const connect = defineCommand({
     reprovision: { summary: "replace the root filesystem first; /root and /home stay" },
     "no-shell": { short: "N", summary: "only forward ports, until Ctrl-C" },
     escape: { value: "KEY", choices: ["~", "none"], summary: "the escape key (default ~)" },
+    ...statusFlags,
     ...linkFlags,
   },
   description:
@@ -41,55 +44,48 @@ export const connect = defineCommand({
   exitStatus:
     "the shell's own; 0 after ~. ; 4 token refused, 5 attestation failed, 6 no answer, 7 port in use or session taken over, 255 link lost for good",
   seeAlso: ["fly-vault help escapes", "fly-vault help config"],
-  run: async ({ flags, positionals, global }, context) => {
-    const vault = await readVault(positionals.vault, { flags, global }, context);
-    const { config } = vault;
-    const replaceWith = flags.reprovision
-      ? await configuredSource(config, "--reprovision", context.env)
-      : undefined;
-    const stdioTarget = stdioTargetOf(flags);
-    let console: Console | undefined;
-    if (stdioTarget !== undefined)
-      return overVault(vault, { flags, global, ready: {} }, context, async ({ link }) =>
-        forwardStdio(context, link, { vault: config.name, target: stdioTarget }),
-      );
-    const beside = await ConnectForwards.open(flags, config, context);
-    const { forwards } = beside;
-    const work = async (given: VaultWork): Promise<number> => {
-      const { link, started } = given;
-      await beside.start(given);
-      if (!global.quiet) for (const line of forwards.lines) await context.stderr.write(`${line}\n`);
-      if (flags["no-shell"]) return waitForever(link);
-      started();
-      if (!context.stdin.isTty) return pipeShell(context, link, config.name);
-      const escapes = flags.escape !== "none";
-      console = new Console(context, link, mainSession(context), { forwards, escapes });
-      return consoleStatus(await console.run(), config.name, context);
-    };
-    const onState = (state: LinkState): void => {
-      forwards.linkState(state);
-      console?.linkState(state);
-    };
-    const wish = { flags, global, ready: { replaceWith }, onState };
-    try {
-      return await overVault(vault, wish, context, async (given) => {
-        try {
-          return await work(given);
-        } finally {
-          await beside.close();
-        }
-      });
-    } finally {
-      await beside.close();
-    }
-  },
+  run: async ({ flags, positionals, global }, context) =>
+    withStatus(flags["status-fd"], async (report) => {
+      const vault = await readVault(positionals.vault, { flags, global }, context);
+      const { config } = vault;
+      const replaceWith = flags.reprovision
+        ? await configuredSource(config, "--reprovision", context.env)
+        : undefined;
+      const stdioTarget = stdioTargetOf(flags);
+      if (stdioTarget !== undefined)
+        return overVault(vault, { flags, global, ready: {} }, context, async ({ link }) =>
+          forwardStdio(context, link, { vault: config.name, target: stdioTarget }),
+        );
+      const beside = await ConnectForwards.open(flags, config, context);
+      const { forwards } = beside;
+      let console: Console | undefined;
+      const work = async (given: VaultWork): Promise<number> => {
+        const { link, started } = given;
+        await beside.start(given);
+        if (!global.quiet)
+          for (const line of forwards.lines) await context.stderr.write(`${line}\n`);
+        if (flags["no-shell"]) return waitForever(link);
+        started();
+        if (!context.stdin.isTty) return pipeShell(context, link, config, report);
+        const escapes = flags.escape !== "none";
+        const plan = { ...mainSession(context, config.env), report };
+        console = new Console(context, link, plan, { forwards, escapes });
+        return consoleStatus(await console.run(), config.name, context);
+      };
+      const onState = (state: LinkState): void => {
+        forwards.linkState(state);
+        console?.linkState(state);
+      };
+      const wish = { flags, global, ready: { replaceWith }, onState };
+      return beside.during(work, async (closing) => overVault(vault, wish, context, closing));
+    }),
 });
 
 /**
  * The shared shell: opened where none runs, else joined; the last try is for one that ends in
  * between. Not joined first, because a shell that has ended is still there to be read.
  */
-function mainSession(context: Context): SessionPlan {
+function mainSession(context: Context, projectEnv: VaultConfig["env"]): SessionPlan {
   const client = randomName(context);
   const size = terminalSize(context);
   const attach = attachRequest(mainName, client, size);
@@ -98,7 +94,7 @@ function mainSession(context: Context): SessionPlan {
     client,
     name: mainName,
     tty: true,
-    env: terminalEnv(context.env),
+    env: { ...terminalEnv(context.env), ...projectEnv },
     ...size,
   });
   return { client, first: [open, attach, open] };
@@ -118,10 +114,15 @@ async function consoleStatus(end: ConsoleEnd, vault: string, context: Context): 
   }
 }
 
-async function pipeShell(context: Context, link: AttestedLink, vault: string): Promise<number> {
+async function pipeShell(
+  context: Context,
+  link: AttestedLink,
+  { name: vault, env = {} }: Pick<VaultConfig, "name" | "env">,
+  report: SessionReport,
+): Promise<number> {
   const client = randomName(context);
-  const open = openRequest({ id: randomName(context), client, tty: false });
-  const end = await new Pipe(context, link, { client, first: [open] }).run();
+  const open = openRequest({ id: randomName(context), client, tty: false, env });
+  const end = await new Pipe(context, link, { client, first: [open], report }).run();
   switch (end.kind) {
     case "exit":
       return finishedStatus(end.exit, context);

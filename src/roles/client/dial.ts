@@ -22,14 +22,26 @@ export interface DialResult {
   readonly dialled: Dialled;
   /** Over which anything came back. */
   readonly answered: ReadonlySet<Transport>;
+  /** Until the first transport's addresses were known. */
+  readonly resolveMs: number;
 }
 
 /** A QUIC connection to the vault, by whichever way leads there first. Rejects with `Failure`. */
 export async function dial(options: DialOptions): Promise<DialResult> {
   const { plan, admission, nowMs, vault } = options;
   const { second, patienceMs } = plan;
+  const startedMs = nowMs();
+  let resolveMs = 0;
+  const first = routeOf(plan.first, options);
   const race = new DialRace({
-    first: routeOf(plan.first, options),
+    first: {
+      ...first,
+      targets: async () => {
+        const targets = await first.targets();
+        resolveMs = nowMs() - startedMs;
+        return targets;
+      },
+    },
     second: second && { route: routeOf(second.transport, options), afterMs: second.afterMs },
     patienceMs,
     admission,
@@ -38,7 +50,7 @@ export async function dial(options: DialOptions): Promise<DialResult> {
   });
   const dialled = await race.run();
   if (dialled === null) throw dialFailure(vault, race, admission !== undefined);
-  return { dialled, answered: race.answered };
+  return { dialled, answered: race.answered, resolveMs };
 }
 
 function routeOf(transport: Transport, { address, webUrl }: DialOptions): DialRoute {

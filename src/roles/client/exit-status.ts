@@ -9,7 +9,7 @@ export async function finishedStatus(exit: Exit, context: Context): Promise<numb
 }
 
 /** As a shell reports it: the code, or 128 and the signal; 124 where our own time limit ended it. */
-function exitStatus(exit: Exit): number {
+export function exitStatus(exit: Exit): number {
   if ("code" in exit) return exit.code;
   return exit.timed_out === true ? timedOutStatus : 128 + exit.signal;
 }

@@ -1,3 +1,4 @@
+import { rm } from "node:fs/promises";
 import { join } from "node:path";
 import * as v from "valibot";
 import type { AttestedMachine } from "../../fly/attestation.ts";
@@ -26,6 +27,8 @@ export interface KnownMachine {
   readonly orgId: string;
   readonly appId: string;
   readonly machineId: string;
+  /** Fly does not always tell it, and older records have none. */
+  readonly imageDigest?: string;
   readonly firstSeenMs: number;
 }
 
@@ -70,6 +73,11 @@ export class KnownMachines {
   async replace(vault: string, machine: AttestedMachine, nowMs: number): Promise<void> {
     await writePrivateFile(this.path(vault), encode(machine, nowMs));
   }
+
+  /** The vault is gone; one of its name that comes later is another one. */
+  async forget(vault: string): Promise<void> {
+    await rm(this.path(vault), { force: true });
+  }
 }
 
 function isSame(known: KnownMachine, machine: AttestedMachine): boolean {
@@ -89,6 +97,7 @@ function encode(machine: AttestedMachine, nowMs: number): Uint8Array {
     org_id: machine.orgId,
     app_id: machine.appId,
     machine_id: machine.machineId,
+    ...(machine.imageDigest === undefined ? {} : { image_digest: machine.imageDigest }),
     first_seen_ms: nowMs,
   };
   return new TextEncoder().encode(`${JSON.stringify(record, undefined, 2)}\n`);
@@ -103,6 +112,7 @@ function decode(bytes: Uint8Array): KnownMachine {
     orgId: record.org_id,
     appId: record.app_id,
     machineId: record.machine_id,
+    ...(record.image_digest === undefined ? {} : { imageDigest: record.image_digest }),
     firstSeenMs: record.first_seen_ms,
   };
 }
@@ -116,6 +126,7 @@ const recordSchema = v.object({
   org_id: words,
   app_id: words,
   machine_id: words,
+  image_digest: v.optional(words),
   first_seen_ms: v.pipe(v.number(), v.safeInteger(), v.minValue(0)),
 });
 

@@ -2,6 +2,11 @@
 export const clientLimits = {
   configBytesMax: 1024 * 1024,
   namesListedMax: 10,
+  /** Folders looked into for a project file, from the current one upwards. */
+  projectFoldersMax: 64,
+  /** How long another run that is changing the configuration is waited for. */
+  configLockMs: 5000,
+  inviteBytesMax: 16 * 1024,
   tokenBytesMax: 4096,
   tokenCommandMs: 30_000,
 
@@ -82,8 +87,6 @@ export const clientLimits = {
   udpIdleMs: 60_000,
   /** Datagrams of a peer that wait for its stream. */
   udpEarlyMax: 16,
-  /** sun_path of Linux, without the zero at its end. */
-  socketPathBytesMax: 107,
   /** Ports that are tried for one to propose instead. */
   portsTriedMax: 64,
   /** One line about the same trouble in so much time, and troubles that are told apart. */
@@ -110,8 +113,49 @@ export const clientLimits = {
   /** From Ctrl-C to the machine's word that all is as it was; it removes what was unpacked first. */
   cancelMs: 10_000,
 
+  /** `ping --count`, and how much of a log goes into a bundle. */
+  pingsMax: 10_000,
+  bundleLogBytesMax: 4 * 1024 * 1024,
+  /** A session is found by the beginning of its id from so many characters on; lists show so many. */
+  idPrefixCharsMin: 4,
+  idShownChars: 8,
+  /** Of a command in a list on a terminal that is narrow. */
+  listedCommandCharsMin: 16,
+  /** A longer wait of setTimeout would end at once. */
+  waitMsMax: 2 ** 31 - 1,
+
   /** From the request to its reply. */
   replyMs: 30_000,
   /** For the last words of a session that is over. */
   farewellMs: 500,
+
+  /** The background link: ends so long after its last command, unless the vault says otherwise. */
+  linkIdleMs: 10 * 60_000,
+  linkIdleMsMax: 24 * 60 * 60_000,
+  /** What was proven so long ago is proven anew for the next command. */
+  linkAgeMs: 8 * 60 * 60_000,
+  /** One that is not up ends so long after its last command. */
+  linkOrphanMs: 2000,
+  /** How often it looks whether the vault's configuration and its own socket are still there. */
+  linkLookMs: 1000,
+  /** What it knows of the machine's state is asked for again after this time. */
+  linkStatusMs: 30_000,
+  /** From its start until it takes commands; for its first word to one; for its end after `stop`. */
+  linkStartMs: 5000,
+  linkWelcomeMs: 2000,
+  linkStopMs: 5000,
+  /** While another command starts it: how often to look. */
+  linkStartPollMs: 5,
+  linkClientsMax: 256,
+  linkSocketsMax: 2048,
+  /** Sent, but not taken by the other side: of each stream, in each direction. */
+  linkWindowBytes: 512 * 1024,
+  linkDataBytesMax: 64 * 1024,
+  linkMessageBytesMax: 256 * 1024,
+  linkPlanBytesMax: 1024 * 1024,
+  /** Of what is told to a command: what waits for one that does not listen. */
+  linkNoticesMax: 100,
+  linkListMax: 256,
+  /** What an address of a Unix socket has room for, without the zero at its end. */
+  socketPathBytesMax: 107,
 } as const;

@@ -3,11 +3,18 @@ import { Failure } from "../../cli/failure.ts";
 import { closeCodes, type CloseReason, type Connection } from "../../quic/connection.ts";
 import type { Endpoint } from "../../quic/endpoint.ts";
 import { late, within } from "../../system/within.ts";
-import type { AttestedLink, LinkConnection, LinkState } from "./attested-link.ts";
+import type {
+  AttestedLink,
+  LinkConnection,
+  LinkOrigin,
+  LinkPhases,
+  LinkState,
+} from "./attested-link.ts";
 import { backoffMs } from "./backoff.ts";
 import { clientLimits } from "./limits.ts";
+import { givenUp, mayRetry } from "./link-loss.ts";
 import { type LinkSample, LinkWatch } from "./link-watch.ts";
-import { fromCloseReason, isTransient, noAnswer } from "./remote-failure.ts";
+import { fromCloseReason, noAnswer } from "./remote-failure.ts";
 import type { PerformedLogin } from "./login.ts";
 import { LoginFailure } from "./login-failure.ts";
 import { NetworkChanged, type PathNotice, type PathNotices } from "./path-notices.ts";
@@ -19,6 +26,7 @@ export interface OpenedConnection {
   readonly connection: Connection;
   readonly login: PerformedLogin;
   readonly notices: PathNotices;
+  readonly phases?: LinkPhases;
 }
 
 export interface LinkOptions {
@@ -70,6 +78,11 @@ export class Link implements AttestedLink {
 
   get login(): PerformedLogin {
     return this.#opened.login;
+  }
+
+  get origin(): LinkOrigin {
+    const { phases } = this.#opened;
+    return { kind: "own", ...(phases === undefined ? {} : { phases }) };
   }
 
   get connectionStats(): ReturnType<Connection["stats"]> {
@@ -219,17 +232,3 @@ export class Link implements AttestedLink {
 
 /** A machine that is asked too often, or whose link is just restarting; anything else is told at once. */
 const passes: ReadonlySet<string> = new Set(["FV-NET-003", "FV-NET-004", "FV-ATT-008"]);
-
-function mayRetry(error: unknown): error is Failure {
-  if (error instanceof LoginFailure) return error.retryable;
-  return error instanceof Failure && isTransient(error);
-}
-
-function givenUp(vault: string, last: Failure, reconnectMs: number): Failure {
-  return new Failure("FV-NET-003", `the link to "${vault}" was lost and did not come back`, {
-    because: `tried for ${Math.round(reconnectMs / 1000)} s; last: ${last.message}${
-      last.because === undefined ? "" : `, ${last.because}`
-    }`,
-    fix: "what runs there goes on; come back when the network does",
-  });
-}

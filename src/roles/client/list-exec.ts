@@ -1,8 +1,6 @@
 import { defineCommand } from "../../cli/command.ts";
-import { FrameStream } from "../../protocol/frame.ts";
-import { request, sessionListSchema } from "../../protocol/message.ts";
-import { answer } from "./answer.ts";
 import { overVault } from "./over-vault.ts";
+import { listSessions } from "./session-choice.ts";
 import { linkFlags, readVault, vaultPositional } from "./vault-link.ts";
 
 export const listExec = defineCommand({
@@ -11,14 +9,13 @@ export const listExec = defineCommand({
   positionals: { vault: vaultPositional },
   flags: linkFlags,
   description:
-    "One array, oldest first; each session has session_id, argv, context, attached and exit_code (null while it runs). Beside them: name, state, exit, user, cwd, pid, tty, clients, stdout_bytes, stderr_bytes, started_at, ended_at, generation.",
+    "One array, oldest first; each session has session_id, argv, context, attached and exit_code (null while it runs). Beside them: name, state, exit, user, cwd, pid, tty, clients, stdout_bytes, stderr_bytes, started_at, ended_at, generation, seen.",
   examples: ["fly-vault list-exec my-dev | jq -r '.[].session_id'"],
+  seeAlso: ["fly-vault sessions"],
   run: async ({ flags, positionals, global }, context) => {
     const vault = await readVault(positionals.vault, { flags, global }, context);
     return overVault(vault, { flags, global }, context, async ({ link }) => {
-      const connection = await link.connection();
-      const frames = new FrameStream(await connection.openStream());
-      const { sessions } = await answer(request(frames, { type: "sessions" }, sessionListSchema));
+      const sessions = await listSessions(link);
       await context.stdout.write(`${JSON.stringify(sessions, undefined, 2)}\n`);
       return 0;
     });

@@ -51,7 +51,7 @@ export function failureOfError(error: unknown, vault: string): LoginFailure | un
   if (error instanceof KnownMachineError)
     return new LoginFailure("FV-SYS-001", `cannot tell which machine vault "${vault}" is`, {
       because: `${error.message}: ${error.path}`,
-      fix: "set machine_id in the configuration, or remove that file to trust the next machine",
+      fix: `look at that file; to see the machine and remember it anew:  fly-vault trust ${vault}`,
     });
   return undefined;
 }
@@ -134,16 +134,34 @@ export function channelFailure(because: string): LoginFailure {
 }
 
 /** The machine is not the one of first use. */
-export function changedMachine(
-  vault: string,
-  before: string,
-  now: string,
-  path: string,
-): LoginFailure {
+export function changedMachine(vault: string, before: string, now: string): LoginFailure {
   return interception("FV-ATT-004", `vault "${vault}" is another machine than before`, {
     because: `first seen was machine ${before}, now it is ${now}; nothing of the token was sent`,
-    fix: `if you replaced it, set machine_id = "${now}" or remove ${path}`,
+    fix: replaced(vault),
   });
+}
+
+/** The vault has `pin_image`, and the image is not the one of first use. */
+export function changedImage(
+  vault: string,
+  before: string | undefined,
+  now: string | undefined,
+): LoginFailure {
+  return interception("FV-ATT-010", `the machine of "${vault}" runs another image than before`, {
+    because: `first seen was ${before ?? "none"}, now it is ${now ?? "none"}; nothing of the token was sent`,
+    fix: replaced(vault),
+  });
+}
+
+export function oldInit(vault: string, version: string, least: string): LoginFailure {
+  return new LoginFailure("FV-ATT-011", `the init of vault "${vault}" is older than allowed`, {
+    because: `it is ${version}, attest.min_init_version is ${least}`,
+    fix: "have the machine updated to a newer image",
+  });
+}
+
+function replaced(vault: string): string {
+  return `ask whoever runs the machine whether that was changed; if it was:  fly-vault trust ${vault}`;
 }
 
 function refusedToken(): LoginFailure {

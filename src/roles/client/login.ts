@@ -10,13 +10,17 @@ import { deriveLoginKeys, TokenError, tokenStrength } from "../../fly/token.ts";
 import type { ByteStream } from "../../protocol/byte-stream.ts";
 import { StreamError } from "../../protocol/byte-stream.ts";
 import { alpn, protocolVersion } from "../../protocol/limits.ts";
-import { type LoginAccepted, LoginClient } from "../../protocol/login-client.ts";
-import type { ProofKeys } from "../../protocol/transcript.ts";
+import {
+  type LoginAccepted,
+  LoginClient,
+  type LoginClientOutput,
+} from "../../protocol/login-client.ts";
 import { type Connection, closeCodes, ConnectionClosed } from "../../quic/connection.ts";
 import { late, within } from "../../system/within.ts";
 import { clientLimits } from "./limits.ts";
 import type { KnownMachine, KnownMachines } from "./known-machines.ts";
 import * as failures from "./login-failure.ts";
+import { isAtLeast } from "./version-order.ts";
 
 export interface LoginOptions {
   readonly vault: {
@@ -28,12 +32,19 @@ export interface LoginOptions {
     /** Fly's issuer of `org` unless set; checked by `checkIssuer` of src/fly/issuer.ts. */
     readonly issuer?: string | undefined;
     readonly imageDigests?: readonly string[] | undefined;
+    /** The image of first use is remembered as well. */
+    readonly pinImage?: boolean | undefined;
+    readonly minInitVersion?: string | undefined;
   };
   readonly accessToken: string;
   readonly jwks: JwksCache;
   readonly knownMachines: KnownMachines;
   /** Called after ACCEPT when a machine was remembered just now: show it to the user. */
   readonly onFirstUse?: (machine: AttestedMachine) => void;
+  /** Called when Fly's evidence has passed, before anything derived from the token is sent. */
+  readonly onAttested?: (machine: AttestedMachine) => void;
+  /** The user has seen this machine and wants it in place of the one that was remembered. */
+  readonly trusting?: Pick<AttestedMachine, "machineId" | "imageDigest"> | undefined;
   readonly monotonicMs: () => number;
   readonly wallMs: () => number;
   readonly randomBytes: (length: number) => Uint8Array;
@@ -41,6 +52,9 @@ export interface LoginOptions {
 
 export interface PerformedLogin extends LoginAccepted {
   readonly machine: AttestedMachine;
+  /** From the first byte to the machine's proof that Fly vouches for it, and from there to its word. */
+  readonly attestMs: number;
+  readonly authMs: number;
 }
 
 /**
@@ -53,10 +67,30 @@ export async function performLogin(
   options: LoginOptions,
 ): Promise<PerformedLogin> {
   const attempt = new LoginAttempt(connection, options);
+  return attempted(connection, attempt, async () => attempt.login(options.accessToken));
+}
+
+/**
+ * Who is at the other end, by Fly's word alone, whatever machine was there before: to be shown to a
+ * person. Nothing derived from a token is sent; the connection is of no further use.
+ */
+export async function attestMachine(
+  connection: Connection,
+  options: Omit<LoginOptions, "accessToken">,
+): Promise<AttestedMachine> {
+  const attempt = new LoginAttempt(connection, options);
+  return attempted(connection, attempt, async () => attempt.attest());
+}
+
+async function attempted<Result>(
+  connection: Connection,
+  attempt: LoginAttempt,
+  work: () => Promise<Result>,
+): Promise<Result> {
   // While Fly is asked nothing is on the way that would tell us of the machine's end.
   const probing = setInterval(() => connection.ping?.(), clientLimits.probeFirstMs);
   try {
-    return await attempt.run();
+    return await work();
   } catch (error) {
     const failure = await attempt.failureOf(error);
     const tooOld = failure instanceof failures.LoginFailure && failure.code === "FV-VER-001";
@@ -67,23 +101,56 @@ export async function performLogin(
   }
 }
 
+/** The exchange after HELLO has been made up. */
+interface Exchange {
+  readonly client: LoginClient;
+  readonly stream: ByteStream;
+  readonly helloMs: number;
+}
+
+type ExchangeStep = Extract<LoginClientOutput, { kind: "verify" | "accepted" }>;
+
 class LoginAttempt {
   readonly #connection: Connection;
-  readonly #options: LoginOptions;
+  readonly #options: Omit<LoginOptions, "accessToken">;
   readonly #issuer: string;
   #proofSent = false;
 
-  constructor(connection: Connection, options: LoginOptions) {
+  constructor(connection: Connection, options: Omit<LoginOptions, "accessToken">) {
     this.#connection = connection;
     this.#options = options;
     this.#issuer = options.vault.issuer ?? flyIssuer(options.vault.org);
   }
 
-  async run(): Promise<PerformedLogin> {
-    const { connection, options } = { connection: this.#connection, options: this.#options };
-    checkToken(options.accessToken);
-    checkChannel(connection);
+  async login(accessToken: string): Promise<PerformedLogin> {
+    const { monotonicMs } = this.#options;
+    const startedMs = monotonicMs();
+    checkToken(accessToken);
+    checkChannel(this.#connection);
     const known = await this.#knownMachine();
+    const exchange = await this.#open();
+    const machine = await this.#evidence(exchange, known);
+    this.#options.onAttested?.(machine);
+    const keys = deriveLoginKeys(accessToken, this.#options.vault.app);
+    const attestedMs = monotonicMs();
+    exchange.client.prove(machine, keys, attestedMs);
+    this.#proofSent = true;
+    const output = await this.#drive(exchange);
+    if (output.kind !== "accepted") throw new TypeError("Evidence came twice");
+    await exchange.stream.end();
+    this.#checkVersion(output.login.status.init_version);
+    await this.#remember(machine, known);
+    const times = { attestMs: attestedMs - startedMs, authMs: monotonicMs() - attestedMs };
+    return { ...output.login, machine, ...times };
+  }
+
+  async attest(): Promise<AttestedMachine> {
+    checkChannel(this.#connection);
+    return this.#evidence(await this.#open(), undefined);
+  }
+
+  async #open(): Promise<Exchange> {
+    const { connection, options } = { connection: this.#connection, options: this.#options };
     const helloMs = options.wallMs();
     const client = new LoginClient({
       channel: {
@@ -97,8 +164,17 @@ class LoginAttempt {
       digests,
       nowMs: options.monotonicMs(),
     });
-    const stream = await connection.openStream();
-    let machine: AttestedMachine | undefined;
+    return { client, helloMs, stream: await connection.openStream() };
+  }
+
+  async #evidence(exchange: Exchange, known: KnownMachine | undefined): Promise<AttestedMachine> {
+    const output = await this.#drive(exchange);
+    if (output.kind !== "verify") throw new TypeError("Accepted without evidence");
+    return this.#verify(exchange, output.jwt, known);
+  }
+
+  /** Until there is something to decide. */
+  async #drive({ client, stream }: Exchange): Promise<ExchangeStep> {
     for (;;) {
       const output = client.poll();
       switch (output.kind) {
@@ -108,18 +184,11 @@ class LoginAttempt {
         case "wait":
           await this.#receive(client, stream, output.deadlineMs);
           break;
-        case "verify":
-          machine = await this.#verify(client, output.jwt, known, helloMs);
-          client.prove(machine, this.#keys(), options.monotonicMs());
-          this.#proofSent = true;
-          break;
         case "failed":
           throw failures.failureOfCause(output.cause, output.message);
+        case "verify":
         case "accepted":
-          if (machine === undefined) throw new TypeError("Accepted without evidence");
-          await stream.end();
-          await this.#remember(machine, known);
-          return { ...output.login, machine };
+          return output;
       }
     }
   }
@@ -148,10 +217,9 @@ class LoginAttempt {
   }
 
   async #verify(
-    client: LoginClient,
+    { client, helloMs }: Exchange,
     jwt: Uint8Array,
     known: KnownMachine | undefined,
-    helloMs: number,
   ): Promise<AttestedMachine> {
     const { jwks, wallMs } = this.#options;
     const machine = await verifyEvidence(jwt, this.#expected(known), {
@@ -160,6 +228,7 @@ class LoginAttempt {
       helloMs,
       nowMs: wallMs(),
     });
+    this.#checkTrusting(machine);
     this.#checkKnown(machine, known);
     return machine;
   }
@@ -176,27 +245,58 @@ class LoginAttempt {
     };
   }
 
-  /** The record of first use, where the configuration names no machine and still means the same app. */
+  get #isRemembered(): boolean {
+    const { machineId, pinImage } = this.#options.vault;
+    return machineId === undefined || pinImage === true;
+  }
+
+  /** The record of first use, where it is needed and the configuration still means the same. */
   async #knownMachine(): Promise<KnownMachine | undefined> {
-    const { vault, knownMachines } = this.#options;
-    if (vault.machineId !== undefined) return undefined;
+    const { vault, knownMachines, trusting } = this.#options;
+    if (!this.#isRemembered || trusting !== undefined) return undefined;
     const known = await knownMachines.read(vault.name);
-    return known?.issuer === this.#issuer && known.app === vault.app ? known : undefined;
+    return known !== undefined && this.#isOurs(known) ? known : undefined;
   }
 
   #checkKnown(machine: AttestedMachine, known: KnownMachine | undefined): void {
-    if (known === undefined || known.machineId === machine.machineId) return;
-    const { vault, knownMachines } = this.#options;
-    const path = knownMachines.path(vault.name);
-    throw failures.changedMachine(vault.name, known.machineId, machine.machineId, path);
+    if (known === undefined) return;
+    const { vault } = this.#options;
+    if (known.machineId !== machine.machineId)
+      throw failures.changedMachine(vault.name, known.machineId, machine.machineId);
+    if (vault.pinImage !== true || known.imageDigest === undefined) return;
+    if (known.imageDigest !== machine.imageDigest)
+      throw failures.changedImage(vault.name, known.imageDigest, machine.imageDigest);
+  }
+
+  /** The user has agreed to one machine, not to whichever is there by now. */
+  #checkTrusting(machine: AttestedMachine): void {
+    const { trusting, vault } = this.#options;
+    if (trusting === undefined) return;
+    if (trusting.machineId !== machine.machineId)
+      throw failures.changedMachine(vault.name, trusting.machineId, machine.machineId);
+    if (trusting.imageDigest !== machine.imageDigest)
+      throw failures.changedImage(vault.name, trusting.imageDigest, machine.imageDigest);
+  }
+
+  #checkVersion(version: string): void {
+    const { name, minInitVersion } = this.#options.vault;
+    if (minInitVersion === undefined || isAtLeast(version, minInitVersion)) return;
+    throw failures.oldInit(name, version, minInitVersion);
   }
 
   /** After both locks have opened: a machine that only Fly vouched for is not worth remembering. */
   async #remember(machine: AttestedMachine, known: KnownMachine | undefined): Promise<void> {
+    if (!this.#isRemembered) return;
     const { vault, knownMachines, wallMs, onFirstUse } = this.#options;
-    if (vault.machineId !== undefined || known !== undefined) return;
+    if (known !== undefined) {
+      // It was remembered before its image was to be.
+      if (vault.pinImage === true && known.imageDigest === undefined)
+        await knownMachines.replace(vault.name, machine, known.firstSeenMs);
+      return;
+    }
     const outdated = await knownMachines.read(vault.name);
-    if (outdated !== undefined && !this.#isOurs(outdated))
+    const isReplaced = this.#options.trusting !== undefined;
+    if (outdated !== undefined && (isReplaced || !this.#isOurs(outdated)))
       await knownMachines.replace(vault.name, machine, wallMs());
     else if (!(await knownMachines.add(vault.name, machine, wallMs()))) {
       const first = await knownMachines.read(vault.name);
@@ -206,11 +306,9 @@ class LoginAttempt {
   }
 
   #isOurs(known: KnownMachine): boolean {
-    return known.issuer === this.#issuer && known.app === this.#options.vault.app;
-  }
-
-  #keys(): ProofKeys {
-    return deriveLoginKeys(this.#options.accessToken, this.#options.vault.app);
+    const { app, machineId } = this.#options.vault;
+    const sameMachine = machineId === undefined || known.machineId === machineId;
+    return known.issuer === this.#issuer && known.app === app && sameMachine;
   }
 }
 

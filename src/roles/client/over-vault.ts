@@ -4,6 +4,7 @@ import type { AttestedLink, LinkState } from "./attested-link.ts";
 import { makeReady, type ReadyOptions } from "./ready.ts";
 import { asFailure } from "./remote-failure.ts";
 import { type Leaving, stopBefore } from "./stop-before.ts";
+import { TimedLink } from "./timed-link.ts";
 import type { VaultConfig } from "./vault-config.ts";
 import {
   type LinkFlagValues,
@@ -22,6 +23,8 @@ export interface VaultWish {
   /** Absent: the machine is taken as it is, cold or not. */
   readonly ready?: Pick<ReadyOptions, "replaceWith">;
   readonly onState?: (state: LinkState) => void;
+  /** Never a link that another command left standing: what is shown must have been proven just now. */
+  readonly fresh?: true;
 }
 
 /** What the work of a command is given. */
@@ -44,7 +47,11 @@ export async function overVault(
   work: (given: VaultWork) => Promise<number>,
 ): Promise<number> {
   const { config } = vault;
-  const { flags, global, ready, onState } = wish;
+  const { flags, global, ready } = wish;
+  const onState = (state: LinkState): void => {
+    context.log?.note("link-state", { ...state });
+    wish.onState?.(state);
+  };
   try {
     return await stopBefore(context, async (started, leaving) => {
       const link = await openLink(
@@ -53,16 +60,20 @@ export async function overVault(
           ...global,
           reconnectMs: reconnectMsOf(flags.reconnect) ?? wish.reconnectMs,
           transport: transportOf(flags.transport),
-          ...(onState === undefined ? {} : { onState }),
+          share: wish.fresh === true ? false : flags.link,
+          onState,
         },
         context,
       );
       leaving(async () => link.close());
+      let timed: TimedLink | undefined;
       try {
         if (ready !== undefined)
           await makeReady(link, config, { ...ready, quiet: global.quiet, leaving }, context);
-        return await work({ link, config, started, leaving });
+        if (flags.timing === true) timed = new TimedLink(link, context);
+        return await work({ link: timed ?? link, config, started, leaving });
       } finally {
+        if (timed !== undefined) await context.stderr.write(`${timed.line}\n`);
         await link.close();
       }
     });

@@ -1,9 +1,11 @@
 import { BrokenPipe, type Context } from "../../cli/context.ts";
 import { Failure } from "../../cli/failure.ts";
+import { formatSize } from "../../cli/size.ts";
 import type { Exit } from "../../protocol/message.ts";
 import { signalNumbers, type StopSignal } from "./exit-status.ts";
 import type { AttestedLink } from "./attested-link.ts";
 import { type SessionIo, SessionRun, type SessionPlan } from "./session-run.ts";
+import { terminalSize } from "./session-request.ts";
 
 export type PipeEnd =
   | { readonly kind: "exit"; readonly exit: Exit }
@@ -12,20 +14,31 @@ export type PipeEnd =
   /** Nobody takes our output any more; the error says why. */
   | { readonly kind: "broken-pipe"; readonly error: Error };
 
-/** Joins our three streams to a session without a terminal: bytes as they are, ends as they come. */
+export interface PipeOptions {
+  /** The session has a terminal, although we have none to type on. */
+  readonly tty?: boolean;
+  /** It was there before us: our reader is not its own, and the end of our input no Ctrl-D at its terminal. */
+  readonly guest?: boolean;
+  readonly onAttached?: SessionIo["attached"];
+}
+
+/** Joins our three streams to a session: bytes as they are, ends as they come. */
 export class Pipe {
   readonly #context: Context;
+  readonly #options: PipeOptions;
   readonly #run: SessionRun;
   readonly #end = Promise.withResolvers<PipeEnd>();
   #broken: Error | undefined;
   #stops = 0;
 
-  constructor(context: Context, link: AttestedLink, plan: SessionPlan) {
+  constructor(context: Context, link: AttestedLink, plan: SessionPlan, options: PipeOptions = {}) {
     this.#context = context;
+    this.#options = options;
     const io: SessionIo = {
       output: (stream, bytes) => this.#show(stream, bytes),
       lost: (stream, lostBytes) =>
-        context.stderr.write(`\nwarning: ${lostBytes} bytes of ${stream} were lost\n`),
+        context.stderr.write(`\nwarning: ${formatSize(lostBytes)} of ${stream} were lost\n`),
+      ...(options.onAttached === undefined ? {} : { attached: options.onAttached }),
     };
     this.#run = new SessionRun(link, plan, io);
   }
@@ -36,7 +49,10 @@ export class Pipe {
   }
 
   async run(): Promise<PipeEnd> {
-    const off = this.#context.onStop((signal) => this.#stop(signal));
+    const { stdout, onStop } = this.#context;
+    const unsubscribe = [onStop((signal) => this.#stop(signal))];
+    if (this.#options.tty === true && stdout.isTty)
+      unsubscribe.push(stdout.onResize(() => this.#resize()));
     this.#run
       .run()
       .then((exit) =>
@@ -51,13 +67,13 @@ export class Pipe {
     try {
       return await this.#end.promise;
     } finally {
-      off();
+      for (const off of unsubscribe) off();
     }
   }
 
   async #pumpInput(): Promise<void> {
     for await (const bytes of this.#context.stdin.read()) await this.#run.feed(bytes);
-    this.#run.endInput();
+    if (this.#options.tty !== true || this.#options.guest !== true) this.#run.endInput();
   }
 
   async #show(stream: "stdout" | "stderr", bytes: Uint8Array): Promise<void> {
@@ -66,11 +82,20 @@ export class Pipe {
       await this.#context[stream].write(bytes);
     } catch (error) {
       if (!(error instanceof BrokenPipe || error instanceof Failure)) throw error;
-      // What the command would have met in a local pipe.
       this.#broken = error;
+      if (this.#options.guest === true) {
+        this.#end.resolve({ kind: "broken-pipe", error });
+        return;
+      }
+      // What the command would have met in a local pipe.
       this.#run.signal(sigpipe);
       setTimeout(() => this.#end.resolve({ kind: "broken-pipe", error }), brokenPipeWaitMs);
     }
+  }
+
+  #resize(): void {
+    const { rows, cols } = terminalSize(this.#context);
+    this.#run.resize(rows, cols);
   }
 
   /** The first is for the command; who says it twice means us. */

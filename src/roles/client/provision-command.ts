@@ -1,6 +1,7 @@
 import { defineCommand } from "../../cli/command.ts";
 import type { Context } from "../../cli/context.ts";
 import { UsageError } from "../../cli/usage-error.ts";
+import { packedSource } from "./packed-source.ts";
 import { limits } from "../../protocol/limits.ts";
 import type { Provisioned } from "../../protocol/message.ts";
 import { printableLine } from "../../protocol/printable-line.ts";
@@ -18,8 +19,8 @@ export const provisionCommand = defineCommand({
   positionals: { vault: vaultPositional },
   flags: {
     from: {
-      value: "FILE|URL",
-      summary: "the archive (default: rootfs or rootfs_url of the vault)",
+      value: "FILE|URL|dir:PATH",
+      summary: "the archive, or a folder to pack (default: rootfs or rootfs_url of the vault)",
     },
     sha256: { value: "HEX", summary: "refuse any other archive" },
     rollback: { summary: "go back to the previous root filesystem" },
@@ -40,7 +41,8 @@ export const provisionCommand = defineCommand({
     const wish = wishOf(flags);
     const { quiet } = global;
     const vault = await readVault(positionals.vault, { flags, global }, context);
-    const source = await sourceOf(wish, vault.config, context);
+    await using packed = await packedSource(wish.from, quiet, context);
+    const source = await sourceOf({ ...wish, from: packed.from }, vault.config, context);
     const work = async ({ link, config, leaving }: VaultWork): Promise<number> => {
       if (!quiet) await warnOfRollback(link, config.name, context);
       const done = await provision(link, { vault: config.name, source, quiet, leaving }, context);
@@ -49,7 +51,7 @@ export const provisionCommand = defineCommand({
       return 0;
     };
     const reconnectMs = clientLimits.provisionReconnectMs;
-    return overVault(vault, { flags, global, reconnectMs }, context, work);
+    return await overVault(vault, { flags, global, reconnectMs }, context, work);
   },
 });
 

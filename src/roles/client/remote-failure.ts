@@ -34,12 +34,12 @@ const refusals: Readonly<Record<RemoteErrorCode, Refusal>> = {
   "not-found": {
     code: "FV-SES-001",
     message: (vault) => `there is no such session on "${vault}"`,
-    fix: (vault) => `fly-vault list-exec ${vault}`,
+    fix: (vault) => `fly-vault sessions ${vault}`,
   },
   "already-exists": {
     code: "FV-SES-002",
     message: (vault) => `a session of that name is there already on "${vault}"`,
-    fix: (vault) => `fly-vault list-exec ${vault}`,
+    fix: (vault) => `fly-vault sessions ${vault}`,
   },
   busy: {
     code: "FV-NET-004",
@@ -61,9 +61,9 @@ const refusals: Readonly<Record<RemoteErrorCode, Refusal>> = {
     fix: (vault) => `fly-vault connect ${vault}  starts a new one`,
   },
   ended: {
-    code: "FV-SES-003",
+    code: "FV-SES-005",
     message: (vault) => `the session on "${vault}" has ended already`,
-    fix: (vault) => `fly-vault list-exec ${vault}`,
+    fix: (vault) => `fly-vault sessions ${vault} --all`,
   },
   "forward-refused": {
     code: "FV-FWD-003",

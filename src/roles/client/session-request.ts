@@ -36,6 +36,9 @@ export function attachRequest(
   session: string,
   client: string,
   size: TerminalSize | undefined,
+  fields: Partial<
+    Pick<SessionAttachRequest, "mode" | "generation" | "tail_bytes" | "tail_lines">
+  > = {},
 ): SessionAttachRequest {
   return {
     type: "session-attach",
@@ -45,6 +48,7 @@ export function attachRequest(
     stderr_offset: 0,
     mode: "take-over",
     ...size,
+    ...fields,
   };
 }
 

@@ -5,6 +5,7 @@ import {
   type Exit,
   request,
   type Request,
+  type SessionAttachRequest,
   type SessionReply,
   sessionReplySchema,
 } from "../../protocol/message.ts";
@@ -24,11 +25,20 @@ export interface SessionIo {
   attached?(reply: SessionReply, again: boolean): void;
 }
 
+/** Filled in as it becomes known, for whoever tells afterwards how it went. */
+export interface SessionReport {
+  session?: string;
+  exit?: Exit;
+}
+
 export interface SessionPlan {
   /** Tried in order until one is not answered by `not-found`, `gone` or `already-exists`. */
   readonly first: readonly Request[];
   /** Name of this client process, as in the requests. */
   readonly client: string;
+  /** How it attaches again; absent: as the one that drives it. */
+  readonly mode?: SessionAttachRequest["mode"];
+  readonly report?: SessionReport | undefined;
   readonly size?: () => { readonly rows: number; readonly cols: number };
 }
 
@@ -53,9 +63,16 @@ export class SessionRun {
     return this.#reply?.id;
   }
 
+  /** How much of each output was given to `output`, or is lost. */
+  get shown(): { readonly stdout_offset: number; readonly stderr_offset: number } {
+    return this.#client.shownOffsets;
+  }
+
   /** Resolves when the process has ended and all its output was shown. */
   async run(): Promise<Exit> {
-    return overLink(this.#link, (connection) => this.#attach(connection));
+    const exit = await overLink(this.#link, (connection) => this.#attach(connection));
+    if (this.#plan.report !== undefined) this.#plan.report.exit = exit;
+    return exit;
   }
 
   /** Stdin; resolves when it was taken, which is when the machine's process reads. */
@@ -93,6 +110,7 @@ export class SessionRun {
     const again = this.#reply !== undefined;
     const { frames, reply } = await this.#begin(connection);
     this.#reply = reply;
+    if (this.#plan.report !== undefined) this.#plan.report.session = reply.id;
     this.#client.attached(reply);
     this.#io.attached?.(reply, again);
     const turn: Turn = { state: "open" };
@@ -142,7 +160,7 @@ export class SessionRun {
       client: this.#plan.client,
       generation: reply.generation,
       ...this.#client.shownOffsets,
-      mode: "take-over",
+      mode: this.#plan.mode ?? "take-over",
       ...this.#plan.size?.(),
     };
   }

@@ -2,19 +2,25 @@
 export const topics = {
   config: `CONFIGURATION
   $FLY_VAULT_CONFIG, else $XDG_CONFIG_HOME/fly-vault/config.toml, else
-  ~/.config/fly-vault/config.toml. With a token or key in it, its mode must be 0600.
+  ~/.config/fly-vault/config.toml. With a token or key in it, its mode must be 0600;
+  nobody else may be able to write its folder. fly-vault add writes it for you.
+
+  default_vault = "my-dev"           # by: fly-vault vault use my-dev
 
   [vault.my-dev]
   address = "my-dev.example:8443"    # host:port of the machine or proxy
   org = "my-org"                     # Fly organisation that must vouch for it
   app = "my-dev-vault"               # app that must be attested
   machine_id = "148e21ea7e46e8"      # else the first one seen is remembered
-  access_token = "fvt1_..."          # or one of:
+  access_token = "fvt1_..."          # or one of (fly-vault token set my-dev):
+  # token = { keychain = true }
   # token = { file = "~/.config/fly-vault/my-dev.token" }
   # token = { command = ["op", "read", "op://dev/my-dev/token"] }
   # admission_key = "fva1_..."       # without it a machine that has one is silent
   # transport = "auto"               # quic: UDP alone; tcp: TLS over TCP, by a proxy
   # web_address = "wss://.../v1/datagrams"  # for tcp, else wss://HOST of address
+  # link_idle = "10m"                # the background link ends so long after its
+                                     # last command ("0s": there is none)
   forward = ["8080:localhost:8080"]  # these three are used when no forward is said
   # reverse_forward = ["9000:localhost:9000"]
   # dynamic_forward = ["1080"]
@@ -22,17 +28,32 @@ export const topics = {
   # rootfs_url = "https://..."       # or fetched by the machine itself
   # rootfs_sha256 = "..."            # refuse any other archive
   # issuer = "https://..."           # instead of https://oidc.fly.io/<org>
+  # attest = { image_digests = ["sha256:..."] }  # and see: fly-vault help trust
+
+  The vault may be left out: FLY_VAULT_VAULT names it, or .fly-vault.toml in this
+  folder or one above, or default_vault, or it is the only one. Such a file may hold
+  nothing but this; it must be yours:
+
+  vault = "my-dev"
+  forward = ["3000"]                 # in place of the vault's
+  [env]                              # for shells and commands there
+  RAILS_ENV = "development"
 `,
   environment: `ENVIRONMENT
   FLY_VAULT_CONFIG      configuration file
   FLY_VAULT_HOME        one folder for configuration, state and cache
+  FLY_VAULT_VAULT       the vault that is meant when none is named
+  FLY_VAULT_NO_INPUT    ask nothing; so does CI
   FLY_VAULT_TOKEN_FILE  file with the access token
   FLY_VAULT_TOKEN       the access token; taken out before anything is started
-  XDG_CONFIG_HOME, XDG_STATE_HOME, XDG_CACHE_HOME
+  FLY_VAULT_NO_LINK     no background link (fly-vault help link)
+  XDG_CONFIG_HOME, XDG_STATE_HOME, XDG_CACHE_HOME, XDG_RUNTIME_DIR
                         where fly-vault/ folders lie
   TERM, COLORTERM, LANG, LC_*
                         passed on to terminals in the vault
   CI, TERM=dumb         no redrawn progress
+  NO_COLOR, CLICOLOR=0  no dim words
+  CI                    no background link either, unless --link asks for one
   No .env or bunfig.toml of the current folder is ever read.
 `,
   forwards: `FORWARDS
@@ -55,6 +76,29 @@ export const topics = {
   fly-vault forward VAULT SPEC... [-R SPEC] [-D SPEC]    until Ctrl-C
   fly-vault forward ls | add SPEC | rm PORT              while one runs
 `,
+  trust: `WHOM FLY-VAULT TRUSTS
+  On every connection Fly signs who is at its other end: organisation, app, machine,
+  image. That is checked before anything derived from the token is sent, and bound to
+  this very TLS channel. fly-vault verify VAULT makes a new one and shows it.
+
+  Always demanded       org and app of the configuration
+  machine_id            that machine and no other; without it the first one seen is
+                        remembered ("first use") and any other refused
+  attest = { ... }      more, each of it optional:
+    machine = "ID"                    as machine_id
+    image_digests = ["sha256:..."]    one of these images
+    pin_image = true                  the image first seen
+    min_init_version = "0.2.0"        no older init; told by the machine itself
+  A machine or image that was changed on purpose: fly-vault trust VAULT shows both,
+  asks, and remembers the new one. What the configuration says stays in force.
+
+  NOT COVERED
+    Fly's own hosts, and whoever has an API token of the organisation
+    data at rest: the volume is not encrypted by us
+    which process in the machine answers: a guest that broke out of its namespaces
+    could ask for the same evidence, which is why the token is proven by both sides
+    region, image name and init version are shown as told; the last is not signed
+`,
   escapes: `ESCAPE KEYS
   At the start of a line, with a terminal:
     ~.  leave; the session goes on
@@ -64,6 +108,30 @@ export const topics = {
     ~#  forwards
     ~?  this list
   --escape none switches them off.
+`,
+  json: `JSON
+  With --json a result is one document on stdout, one line, UTF-8:
+    {"schema":"fly-vault/NAME","version":1,"data":...}
+  Members may be added; one that changes or goes gets another version. Absent is
+  null, times are RFC 3339 in UTC, sizes are bytes. An error of fly-vault itself
+  is one line on stderr:
+    {"error":{"code","message","cause","fix","exit"}}
+
+  How a session ended (END below), all null while it runs:
+    exit_code   0 to 255, as wait returns it
+    ended_by    "exit", "signal", "timeout" or "out-of-memory"
+    signal      "SIGTERM", or null where it was none
+
+  sessions      an array of: session_id, name, generation, argv, context, user,
+                cwd, tty, state ("running", "ended"), pid, attached, clients,
+                stdout_bytes, stderr_bytes, started_at, ended_at, END
+  run           session_id, name, generation
+  wait          session_id, END
+  status        what --status-fd N of connect, exec and attach writes there when
+                it is over: session_id, status (our exit status), left (the
+                session goes on without us), error (as above), END
+
+  list-exec prints a bare array, without a schema: fly-vault list-exec --help.
 `,
   "exit-codes": `EXIT CODES
     0    done
@@ -82,7 +150,29 @@ export const topics = {
   127    not found
   128+n  ended by signal n (130 Ctrl-C, 143 TERM, 129 HUP)
   255    no link, or lost for good
-  connect and exec otherwise return the remote code, 0 to 255.
+  connect, exec, attach and wait otherwise return the remote code, 0 to 255.
+  124, 126, 127 and 128+n may be the command's own as well: --status-fd N says
+  whose it was (fly-vault help json). logs, sessions, kill and run return 0 when
+  they did what they were asked, whatever becomes of the command.
   Every error has a code: fly-vault explain CODE.
+`,
+  link: `BACKGROUND LINK
+  The first command to a vault starts a small process that keeps the attested
+  connection; later ones use it and need not dial. Only programs of the same user
+  get to it, by a socket in $XDG_RUNTIME_DIR/fly-vault, else in link/ in the state
+  folder. It never prints. It ends
+
+    10 minutes after its last command     (link_idle of the vault)
+    when the vault changes in the configuration, and with its folder, at logout
+    with SIGHUP or SIGTERM, or fly-vault link stop
+
+  and what it has proven for 8 hours is proven anew for the next command. A vault
+  whose configuration, token or program is another one gets a link of its own.
+
+  Without it: --no-link, FLY_VAULT_NO_LINK=1, link_idle = "0s". In CI there is none
+  unless --link asks for it.
+
+    fly-vault link ls                     which there are
+    fly-vault exec --timing my-dev true   whether one was used
 `,
 } as const;

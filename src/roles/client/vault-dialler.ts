@@ -36,6 +36,7 @@ export class VaultDialler {
   readonly #webUrl: string | undefined;
   readonly #memory: TransportMemory;
   #hasLoggedIn = false;
+  #resolveMs = 0;
 
   /** Throws `Failure` where the transport that is asked for cannot be had. */
   constructor(config: VaultConfig, options: VaultDiallerOptions, context: Context) {
@@ -58,6 +59,11 @@ export class VaultDialler {
     this.#hasLoggedIn = true;
   }
 
+  /** What the last dialling spent on names. */
+  get resolveMs(): number {
+    return this.#resolveMs;
+  }
+
   /** Rejects with `Failure`. */
   async dial(): Promise<Dialled> {
     const { monotonicMs, wallMs } = this.#context;
@@ -67,7 +73,7 @@ export class VaultDialler {
     const network = networkKey(ownAddresses(), this.#config.address);
     const udp = this.#isRace ? await this.#memory.recall(network, wallMs()) : "unknown";
     try {
-      const { dialled, answered } = await dial({
+      const { dialled, answered, resolveMs } = await dial({
         vault: this.#config.name,
         address: this.#address,
         webUrl: this.#webUrl,
@@ -75,6 +81,7 @@ export class VaultDialler {
         admission: this.#admission(progress),
         nowMs: monotonicMs,
       });
+      this.#resolveMs = resolveMs;
       await progress?.end(true);
       if (this.#isRace) await this.#remember(udp, network, answered.has("quic"));
       return dialled.transport === "tcp" ? inOneNetwork(dialled, network, this.#config) : dialled;

@@ -5,8 +5,10 @@ import {
   AdmissionKeyError,
   parseAdmissionKeys,
 } from "../../quic/admission-key.ts";
+import { parseDuration } from "../../cli/duration.ts";
 import { parseAddress } from "./address.ts";
-import { type ForwardKind, ForwardSpecError, parseForward } from "./forward-spec.ts";
+import { type ForwardKind, forwardMistake } from "./forward-spec.ts";
+import { clientLimits } from "./limits.ts";
 import { parseWebAddress, transportWishes } from "./transport.ts";
 
 /** `[vault.NAME]`. Messages follow the key's name: `"org" must be …`. */
@@ -43,8 +45,41 @@ const rootfsUrl = v.pipe(
 );
 
 const token = v.union(
-  [v.strictObject({ file: v.string() }), v.strictObject({ command: v.array(v.string()) })],
-  'must be { file = "PATH" } or { command = ["WORD", …] }',
+  [
+    v.strictObject({ keychain: v.literal(true) }),
+    v.strictObject({ file: v.string() }),
+    v.strictObject({ command: v.array(v.string()) }),
+  ],
+  'must be { keychain = true }, { file = "PATH" } or { command = ["WORD", …] }',
+);
+
+const machineId = v.pipe(
+  v.string(notText),
+  v.regex(/^[0-9a-f]{14}$/, "must be 14 hexadecimal digits (fly machine list)"),
+);
+
+const digestList = 'has image_digests that are not a list of "sha256:" and 64 hexadecimal digits';
+const versionText = 'has a min_init_version that is not "1.2.3"';
+
+/** What the machine must be beyond org, app and machine_id. */
+const attest = v.strictObject(
+  {
+    machine: v.optional(machineId),
+    image_digests: v.optional(
+      v.pipe(
+        v.array(
+          v.pipe(v.string(digestList), v.regex(/^sha256:[0-9a-f]{64}$/, digestList)),
+          digestList,
+        ),
+        v.nonEmpty(digestList),
+      ),
+    ),
+    min_init_version: v.optional(
+      v.pipe(v.string(versionText), v.regex(/^\d{1,6}(?:\.\d{1,6}){0,2}$/, versionText)),
+    ),
+    pin_image: v.optional(v.boolean("has a pin_image that is not true or false")),
+  },
+  "must be a table of machine, image_digests, min_init_version and pin_image",
 );
 
 const admissionKey = v.pipe(
@@ -81,32 +116,27 @@ function forwardList(kind: ForwardKind) {
   );
 }
 
-function forwardMistake(kind: ForwardKind, spec: string): string | undefined {
-  try {
-    parseForward(kind, spec);
-    return undefined;
-  } catch (error) {
-    if (error instanceof ForwardSpecError) return error.message;
-    throw error;
-  }
-}
+const linkIdle = v.pipe(
+  v.string(notText),
+  v.check(
+    (text) => (parseDuration(text) ?? Number.POSITIVE_INFINITY) <= clientLimits.linkIdleMsMax,
+    'must be a duration up to "24h" ("0s": no background link)',
+  ),
+);
 
 const vaultKeys = v.object({
   address,
   org: slug,
   app: slug,
-  machine_id: v.optional(
-    v.pipe(
-      v.string(notText),
-      v.regex(/^[0-9a-f]{14}$/, "must be 14 hexadecimal digits (fly machine list)"),
-    ),
-  ),
+  machine_id: v.optional(machineId),
+  attest: v.optional(attest),
   issuer: v.optional(issuer),
   access_token: v.optional(v.string(notText)),
   token: v.optional(token),
   admission_key: v.optional(admissionKey),
   transport: v.optional(v.picklist(transportWishes, 'must be "auto", "quic" or "tcp"')),
   web_address: v.optional(webAddress),
+  link_idle: v.optional(linkIdle),
   forward: forwardList("L"),
   reverse_forward: forwardList("R"),
   dynamic_forward: forwardList("D"),
@@ -131,6 +161,14 @@ export const vaultSchema = v.pipe(
       'is of another machine than "machine_id" says',
     ),
     ["admission_key"],
+  ),
+  v.forward(
+    v.check(
+      ({ machine_id, attest: policy }) =>
+        machine_id === undefined || policy?.machine === undefined || policy.machine === machine_id,
+      'names another machine than "machine_id"',
+    ),
+    ["attest"],
   ),
 );
 

@@ -16,6 +16,8 @@ export interface Guest {
   readonly sessions: SessionTable;
   /** Resolves when somebody inside switches the machine off. */
   readonly poweredOff: Promise<"power-off">;
+  /** As if somebody inside did. */
+  powerOff(): void;
   /** When nothing of it runs any more. */
   close(): void;
 }
@@ -46,6 +48,7 @@ export function assembleGuest(options: InitOptions, context: Context, log: Log):
     workload,
     sessions,
     poweredOff: powerOff.promise,
+    powerOff: onPowerOff,
     close: () => {
       memory.stop();
       sessions.close();

@@ -7,6 +7,7 @@ import {
   decodeRequest,
   encodeJson,
   type ProvisionRequest,
+  type Report,
   type Request,
   sendError,
   type Status,
@@ -29,6 +30,10 @@ export interface KeeperServices {
   /** Whether it could still be cancelled. */
   readonly cancelProvision: (id: string) => Promise<boolean>;
   readonly forwards: GuestForwards;
+  /** The last lines of our own log. */
+  readonly recentLog: (lines: number) => string[];
+  readonly report: () => Report;
+  readonly powerOff: () => void;
   readonly log: Log;
 }
 
@@ -70,21 +75,50 @@ async function answer(frames: FrameStream, services: KeeperServices): Promise<vo
     await services.forwards.serve(frames, request);
     return;
   }
+  const payload = await oneReply(request, services);
+  if (payload !== undefined) {
+    await reply(frames, payload);
+    if (request.type === "power-off") services.powerOff();
+    return;
+  }
+  await converse(frames, request, services);
+}
+
+/** What is answered and done with; undefined for what goes on. */
+async function oneReply(
+  request: Request,
+  services: KeeperServices,
+): Promise<Uint8Array | undefined> {
   switch (request.type) {
     case "status":
-      await reply(frames, encodeJson(services.status()));
-      return;
+      return encodeJson(services.status());
+    case "report":
+      return encodeJson(services.report());
     case "sessions":
-      await reply(frames, encodeSessionList(services.sessions.list()));
-      return;
+      return encodeSessionList(services.sessions.list());
     case "session-rename":
       services.sessions.rename(request);
-      await reply(frames, encodeJson({}));
-      return;
+      return encodeJson({});
     case "session-signal":
       services.sessions.signal(request);
-      await reply(frames, encodeJson({}));
-      return;
+      return encodeJson({});
+    case "provision-cancel":
+      return encodeJson({ cancelled: await services.cancelProvision(request.id) });
+    case "init-log":
+      return encodeJson({ lines: services.recentLog(request.lines) });
+    case "power-off":
+      return encodeJson({});
+    default:
+      return undefined;
+  }
+}
+
+async function converse(
+  frames: FrameStream,
+  request: Request,
+  services: KeeperServices,
+): Promise<void> {
+  switch (request.type) {
     case "session-wait": {
       const end = await waitForEnd(frames, request, services.sessions.find(request));
       if (end !== undefined) await reply(frames, encodeJson(end));
@@ -98,9 +132,8 @@ async function answer(frames: FrameStream, services: KeeperServices): Promise<vo
     case "provision":
       await services.provision(frames, request);
       return;
-    case "provision-cancel":
-      await reply(frames, encodeJson({ cancelled: await services.cancelProvision(request.id) }));
-      return;
+    default:
+      throw new RemoteError("unsupported", `"${request.type}" is not served here`);
   }
 }
 

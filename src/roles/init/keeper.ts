@@ -19,15 +19,22 @@ import { initLimits } from "./limits.ts";
 import { type LinkPlan, linkPlanVersion } from "./link-plan.ts";
 import { LinkSupervisor } from "./link-supervisor.ts";
 import { LiveRootfs } from "./live-rootfs.ts";
+import { machineReport } from "./machine-report.ts";
 import type { InitOptions } from "./options.ts";
 import { markProven } from "./provision/provision.ts";
 import { repairAtBoot } from "./provision/repair.ts";
 import { Provisioning } from "./provisioning.ts";
+import type { RecentLog } from "./recent-log.ts";
 import { type Secrets, takeSecrets } from "./secrets.ts";
 
 /** The machine's boot, top to bottom, and its end. */
-export async function runKeeper(options: InitOptions, context: Context, log: Log): Promise<number> {
+export async function runKeeper(
+  options: InitOptions,
+  context: Context,
+  { log, recentLog }: { readonly log: Log; readonly recentLog: RecentLog },
+): Promise<number> {
   const stopAsked = nextStop(context);
+  const startedMs = context.monotonicMs();
   const secrets = takeSecrets(context.env);
   if (secrets.login === undefined)
     log("error", "logins-refused", { because: "ACCESS_TOKEN is not set, or not usable" });
@@ -68,6 +75,9 @@ export async function runKeeper(options: InitOptions, context: Context, log: Log
         provision: async (frames, request) => provisioning.serve(frames, request),
         cancelProvision: async (id) => provisioning.cancel(id),
         forwards,
+        recentLog: (lines) => recentLog.last(lines),
+        report: () => machineReport({ dataDir, sessions, startedMs }, context),
+        powerOff: () => guest.powerOff(),
         log,
       }),
   });

@@ -95,10 +95,14 @@ export const initLimits = {
   /** A client that left a session on pipes is waited for this long, with output held back, before output is dropped. */
   awayHoldMs: 5 * 60_000,
   /** From SIGTERM to SIGKILL when `timeout_ms` has run out. */
-  timeoutKillMs: 5000,
+  timeoutKillMs: 10_000,
   /** /etc/passwd and /etc/group of the image. */
   accountFileBytesMax: 1024 * 1024,
   accountLinesMax: 20_000,
+
+  /** Our own log, kept for those who ask in the machine, and how long they wait for the keeper. */
+  recentLogCharsMax: 1024,
+  selfReportMs: 2000,
 
   /** A new root filesystem whose init ends within this time after its start gives way to the one before. */
   probationMs: 30_000,

@@ -1,15 +1,16 @@
 import type { ByteStream } from "../../protocol/byte-stream.ts";
 import { StreamError } from "../../protocol/byte-stream.ts";
 import { RemoteError, WireError } from "../../protocol/errors.ts";
-import { type ForwardRequest, isForwardRequest } from "../../protocol/forward-message.ts";
+import { isForwardRequest } from "../../protocol/forward-message.ts";
 import { encodeFrame, type Frame, FrameStream, frameTypes } from "../../protocol/frame.ts";
-import { decodeRequest, encodeJson, sendError } from "../../protocol/message.ts";
+import { decodeRequest, encodeJson, type Request, sendError } from "../../protocol/message.ts";
 import type { Connection } from "../../quic/connection.ts";
 import type { Log } from "../../system/log.ts";
 import { splice } from "../../system/splice.ts";
 import { connectTcp, connectUnix, SocketError, tellResets } from "../../system/tcp-stream.ts";
 import { late, within } from "../../system/within.ts";
 import { initLimits } from "./limits.ts";
+import { serveSpeed } from "./speed.ts";
 import { forwardUdp } from "./udp-forward.ts";
 
 /**
@@ -66,10 +67,11 @@ export class LinkStreams {
       await stream.end();
       return;
     }
-    const forward = forwardOf(first);
-    if (forward?.type === "forward") await this.#forward(frames, forward);
-    else if (forward?.type === "forward-udp") await this.#forwardUdp(frames, forward);
-    else await this.#passOn(frames, first, forward !== undefined);
+    const own = ownRequest(first);
+    if (own?.type === "forward") return this.#forward(frames, own);
+    if (own?.type === "forward-udp") return this.#forwardUdp(frames, own);
+    if (own?.type === "speed") return serveSpeed(frames, own, () => performance.now());
+    await this.#passOn(frames, first, own !== undefined);
   }
 
   /** The keeper would just hang up on one too many: said here, it reaches the client. */
@@ -117,11 +119,11 @@ interface ForwardTarget {
   readonly port: number;
 }
 
-/** Undefined for what the keeper is to judge, broken requests included. */
-function forwardOf(frame: Frame): ForwardRequest | undefined {
+/** What ends here, and the other forwards, which are told of resets; undefined for what the keeper is to judge. */
+function ownRequest(frame: Frame): Request | undefined {
   if (frame.type !== frameTypes.request) return undefined;
   const request = decodeRequest(frame);
-  return isForwardRequest(request) ? request : undefined;
+  return isForwardRequest(request) || request.type === "speed" ? request : undefined;
 }
 
 async function connectTarget({ host, port }: ForwardTarget): Promise<ByteStream> {

@@ -5,7 +5,9 @@ import { runProgram } from "../../cli/program.ts";
 import { RemoteError } from "../../protocol/errors.ts";
 import { jsonLog, type Log, type LogLevel } from "../../system/log.ts";
 import { readOptions } from "./options.ts";
+import { RecentLog } from "./recent-log.ts";
 import { hideSecrets } from "./secrets.ts";
+import { selfReports } from "./self-report.ts";
 
 /** The keeper, or one of the processes it starts from this same program: each loads what it needs, no more. */
 export async function main(argv: readonly string[], context: Context): Promise<number> {
@@ -20,7 +22,7 @@ export async function main(argv: readonly string[], context: Context): Promise<n
   }
   if (role === "link") {
     const { runLink } = await import("./link.ts");
-    return runLink(words[0] ?? "", context, logTo(context, "link"));
+    return runLink(words[0] ?? "", context, linkLog(context));
   }
   return runProgram(keeperProgram(argv), argv, context);
 }
@@ -59,13 +61,15 @@ function keeperProgram(argv: readonly string[]): Program {
           "output kept of all sessions together (default 256M, or an eighth of a smaller memory)",
       },
     },
+    seeAlso: ["init sessions", "init log"],
     run: async ({ flags }, context) => {
       const options = readOptions(flags, context.env);
-      const log = logTo(context, "keeper", options.logLevel);
+      const recentLog = new RecentLog();
+      const log = keeperLog(context, options.logLevel, recentLog);
       hideSecrets(argv, context.env, log);
       const { runKeeper } = await import("./keeper.ts");
       try {
-        return await runKeeper(options, context, log);
+        return await runKeeper(options, context, { log, recentLog });
       } catch (error) {
         if (!(error instanceof RemoteError)) throw error;
         log("error", "not-started", { because: error.message });
@@ -73,18 +77,31 @@ function keeperProgram(argv: readonly string[]): Program {
       }
     },
   });
-  return { name: "init", summary: "the machine's side of fly-vault", commands: [keeper] };
+  return {
+    name: "init",
+    summary: "the machine's side of fly-vault",
+    commands: [keeper, ...selfReports],
+  };
 }
 
 function fixOf(error: RemoteError): { readonly fix?: string } {
   return error.hint === undefined ? {} : { fix: error.hint };
 }
 
-function logTo(context: Context, role: string): (level: LogLevel) => Log;
-function logTo(context: Context, role: string, level: LogLevel): Log;
-function logTo(context: Context, role: string, level?: LogLevel): Log | ((level: LogLevel) => Log) {
-  const write = (line: string): void => void context.stderr.write(line).catch(() => undefined);
-  const at = (wanted: LogLevel): Log =>
-    jsonLog({ role, level: wanted, write, wallMs: context.wallMs });
-  return level === undefined ? at : at(level);
+function linkLog(context: Context): (level: LogLevel) => Log {
+  const write = toStderr(context);
+  return (level) => jsonLog({ role: "link", level, write, wallMs: context.wallMs });
+}
+
+function keeperLog(context: Context, level: LogLevel, recent: RecentLog): Log {
+  const print = toStderr(context);
+  const write = (line: string): void => {
+    recent.add(line);
+    print(line);
+  };
+  return jsonLog({ role: "keeper", level, write, wallMs: context.wallMs });
+}
+
+function toStderr(context: Context): (line: string) => void {
+  return (line) => void context.stderr.write(line).catch(() => undefined);
 }

@@ -34,6 +34,8 @@ export interface SessionProcess extends Started {
   readonly waiting: () => number;
   readonly ended: Promise<ProcessEnd>;
   readonly resize: (size: TerminalSize) => void;
+  /** Whether it is itself what its terminal has in the foreground. */
+  readonly leadsForeground: () => boolean;
   /** To the group in the foreground of the terminal, else to the program's own. */
   readonly signal: (signal: number) => void;
   /** To the program's own group. */
@@ -84,6 +86,7 @@ function startOnTerminal(
     // A terminal that nobody has open reads as ended, though its program may open it again by /dev/tty.
     ended: reaper.ended(started.pid).finally(() => closeSync(pty.slaveFd)),
     resize: (size) => setTerminalSize(masterFd, size),
+    leadsForeground: () => foregroundGroup(masterFd) === started.pid,
     signal: (signal) => {
       const group = foregroundGroup(masterFd);
       if (group > 0) signalProcess(-group, signal);
@@ -122,6 +125,7 @@ function startOnPipes(
     waiting: () => waitingBytes(stdout.readFd) + waitingBytes(stderr.readFd),
     ended: reaper.ended(started.pid),
     resize: () => undefined,
+    leadsForeground: () => false,
     signal: signalGroup,
     signalGroup,
   };

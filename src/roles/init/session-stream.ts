@@ -24,6 +24,10 @@ export async function serveSession(
 ): Promise<void> {
   if (request.type === "session-open") {
     const { session, created } = table.open(request);
+    if (request.detach === true) {
+      await leaveAlone(frames, session, created);
+      return;
+    }
     await new SessionStream(frames, session, request, created).run();
     return;
   }
@@ -33,6 +37,13 @@ export async function serveSession(
     return;
   }
   await new SessionStream(frames, session, request, false).run();
+}
+
+/** Nobody feeds it, so it has no input to wait for; on a terminal somebody may come and type. */
+async function leaveAlone(frames: FrameStream, session: Session, created: boolean): Promise<void> {
+  if (created && !session.request.tty) session.endInput();
+  const reply: SessionReply = { ...session.identity, created, stdin_offset: 0 };
+  await frames.write(frameTypes.ok, encodeJson(reply));
 }
 
 class SessionStream {
@@ -118,8 +129,12 @@ class SessionStream {
   async #send(): Promise<void> {
     while (!this.#over) {
       const frame = this.#attachment.poll();
-      if (frame === undefined) await this.#wake.wait();
-      else await this.#frames.writeEncoded(frame);
+      if (frame === undefined) {
+        await this.#wake.wait();
+        continue;
+      }
+      await this.#frames.writeEncoded(frame);
+      if (frame[0] === frameTypes.exit && this.#drives) this.#session.tellEnd();
     }
   }
 

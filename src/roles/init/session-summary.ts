@@ -17,14 +17,17 @@ export function describeSession(session: Session): SessionList["sessions"][numbe
     state: running ? "running" : "ended",
     // Once it has ended the number may be another's.
     pid: running ? (program.insidePid ?? null) : null,
-    attached: session.attached,
+    // Whoever still reads the rest of one that ended holds nothing.
+    attached: running && session.attached,
     clients: session.clientCount,
+    ...(session.isAtPrompt ? { at_prompt: true } : {}),
     stdout_bytes: state.stdout.endOffset,
     stderr_bytes: state.stderr.endOffset,
     started_at: new Date(session.startedAtMs).toISOString(),
     ended_at: endedAtMs === undefined ? null : new Date(endedAtMs).toISOString(),
     exit_code: exit === null ? null : exitCode(exit),
     exit,
+    seen: session.seen,
   };
 }
 
@@ -34,7 +37,8 @@ export function describeExit(exit: Exit | undefined): string {
   return "code" in exit ? ` (exit code ${exit.code})` : ` (by signal ${exit.signal})`;
 }
 
-/** As shells show a signal. */
+/** As shells show a signal, and timeout(1) that the time ran out. */
 function exitCode(exit: Exit): number {
-  return "code" in exit ? exit.code : 128 + exit.signal;
+  if ("code" in exit) return exit.code;
+  return exit.timed_out === true ? 124 : 128 + exit.signal;
 }

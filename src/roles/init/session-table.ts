@@ -113,9 +113,7 @@ export class SessionTable {
     const ended = [...this.#byId.values()]
       .filter((session) => !session.running && !session.attached && session.viewerCount === 0)
       .toSorted(
-        (a, b) =>
-          Number(b.acknowledged) - Number(a.acknowledged) ||
-          (a.keptSinceMs ?? 0) - (b.keptSinceMs ?? 0),
+        (a, b) => Number(b.seen) - Number(a.seen) || (a.keptSinceMs ?? 0) - (b.keptSinceMs ?? 0),
       );
     const tooMany = ended.length - initLimits.finishedMax;
     for (const [index, session] of ended.entries()) {

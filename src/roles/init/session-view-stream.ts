@@ -19,7 +19,8 @@ export async function serveView(
   if (session.viewerCount >= initLimits.viewersPerSessionMax)
     throw new RemoteError("limit", "Too many clients read this session along");
   const shown = { stdout: request.stdout_offset, stderr: request.stderr_offset };
-  const view = session.state.view(shown, request.tail_bytes);
+  const tail = { bytes: request.tail_bytes, lines: request.tail_lines };
+  const view = session.state.view(shown, tail);
   const wake = new Wake();
   const leave = session.addViewer(wake);
   const turn: Turn = { over: false };

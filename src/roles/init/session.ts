@@ -49,6 +49,7 @@ export class Session {
   #endedAtMs: number | undefined;
   #keptSinceMs: number | undefined;
   #acknowledged = false;
+  #seen = false;
   #input: Promise<void> = Promise.resolve();
   #inputBytes = 0;
   /** Runs while the output is held back for a driver that is away. */
@@ -108,12 +109,19 @@ export class Session {
     return this.#keptSinceMs;
   }
 
-  /** Its client knows how it ended: the first to be forgotten. */
-  get acknowledged(): boolean {
-    return this.#acknowledged;
+  /** Its client was told how it ended: the first to be forgotten. */
+  get seen(): boolean {
+    return this.#seen;
   }
 
+  /** The exit went out to the one that drives it, which mostly goes too soon after it to acknowledge it. */
+  tellEnd(): void {
+    this.#seen = true;
+  }
+
+  /** All of its output has arrived. */
   acknowledge(): void {
+    this.#seen = true;
     this.#acknowledged = true;
     this.#rate();
   }
@@ -125,6 +133,11 @@ export class Session {
 
   get attached(): boolean {
     return this.#clients.size > 0;
+  }
+
+  /** A login shell with nothing else in its foreground: nobody waits for what it does. */
+  get isAtPrompt(): boolean {
+    return !this.#ended && this.request.argv === undefined && this.#process.leadsForeground();
   }
 
   get clientCount(): number {

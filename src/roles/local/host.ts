@@ -7,6 +7,7 @@ import { localLimits } from "./limits.ts";
 import { unusedLoopbackAddress } from "./loopback-address.ts";
 import type { MachineHost } from "./machine.ts";
 import { commandWords, mountsOf } from "./machine-config.ts";
+import { type ExecRequest, type ExecResult, execute } from "./machine-exec.ts";
 import {
   apiSocketPath,
   machineEnvironment,
@@ -90,14 +91,24 @@ export class Host implements LocalHost {
     this.#openSocket(record);
     return spawnMachineProcess({
       command: [...this.#entrypoint, ...commandWords(record.config)],
-      env: machineEnvironment(record, {
-        machine: dir,
-        volume: (id) => this.#store.volumeDir(id),
-      }),
-      dir,
+      ...this.#placeOf(record),
       logPath: this.logPath(record.id),
     });
   };
+
+  /** There is no image here: what it would have under init's name is the entrypoint. */
+  readonly execute = async (record: MachineRecord, request: ExecRequest): Promise<ExecResult> => {
+    const [program = "", ...words] = request.command;
+    const isOwn = program === "init" || program === "fly-vault-init";
+    const command = isOwn ? [...this.#entrypoint, ...words] : request.command;
+    return execute({ ...request, command }, this.#placeOf(record));
+  };
+
+  #placeOf(record: MachineRecord): { readonly env: Record<string, string>; readonly dir: string } {
+    const dir = this.#store.machineDir(record.id);
+    const volume = (id: string): string => this.#store.volumeDir(id);
+    return { env: machineEnvironment(record, { machine: dir, volume }), dir };
+  }
 
   /** Out of the way at once, gone when there is time: a disk may hold a whole system. */
   #discard(path: string): void {

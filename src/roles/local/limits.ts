@@ -63,6 +63,11 @@ export const localLimits = {
   /** How often, and how long apart, one looks whether what was killed has gone. */
   sweepRoundsMax: 200,
   sweepPauseMs: 5,
+  /** Commands that are run through the API: their output, and how many there are at once. */
+  execSecondsDefault: 30,
+  execSecondsMax: 60,
+  execOutputBytesMax: 1 << 20,
+  execAtOnceMax: 32,
   signingKeysMax: 3,
   addressAttemptsMax: 50,
   leaseSeconds: 30,

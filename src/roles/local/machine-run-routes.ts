@@ -15,6 +15,16 @@ const stopRequest = v.looseObject({
   timeout: v.optional(v.union([v.string(), v.number()])),
 });
 
+const execRequest = v.looseObject({
+  command: v.optional(v.array(v.string())),
+  /** An older spelling: one text, taken apart at blanks. */
+  cmd: v.optional(v.string()),
+  stdin: v.optional(v.string()),
+  timeout: v.optional(
+    v.pipe(v.number(), v.integer(), v.minValue(1), v.maxValue(localLimits.execSecondsMax)),
+  ),
+});
+
 /** What runs, and what is known about it. */
 export function machineRunRoutes(fleet: Fleet): Route[] {
   const held = (call: ApiCall): Machine => heldMachine(fleet, call);
@@ -36,6 +46,14 @@ export function machineRunRoutes(fleet: Fleet): Route[] {
     route("POST", `${machine}/signal`, "action", (call) => {
       held(call).signal(parseBody(v.looseObject({ signal: signalName }), call.body).signal);
       return ok({ ok: true });
+    }),
+    route("POST", `${machine}/exec`, "action", async (call) => {
+      const { command, cmd, stdin = "", timeout } = parseBody(execRequest, call.body);
+      const words = command ?? cmd?.split(/\s+/u).filter((word) => word !== "") ?? [];
+      if (words.length === 0) throw new ApiError(400, "invalid_argument: command is missing");
+      const timeoutMs = (timeout ?? localLimits.execSecondsDefault) * 1_000;
+      const asked = { command: words, stdin, timeoutMs };
+      return ok(await namedMachine(fleet, call).execute(asked));
     }),
     route("GET", `${machine}/wait`, "action", async (call) =>
       waitForState(namedMachine(fleet, call), call),

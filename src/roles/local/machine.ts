@@ -4,6 +4,7 @@ import type { CheckView } from "./health-checks.ts";
 import { ulid } from "./identifier.ts";
 import { localLimits } from "./limits.ts";
 import { restartPlan, stopPlan, suspendObstacle } from "./machine-config.ts";
+import type { ExecRequest, ExecResult } from "./machine-exec.ts";
 import { endWithin, exitRequest, lostExit } from "./machine-exit.ts";
 import type { MachineExit, MachineProcess } from "./machine-process.ts";
 import { thaw } from "./process-freeze.ts";
@@ -28,6 +29,8 @@ export interface MachineHost {
   readonly newAddress: (taken: ReadonlySet<string>) => Promise<string>;
   /** How its health checks stand. */
   readonly checks: (record: MachineRecord) => readonly CheckView[];
+  /** Runs a command in it. */
+  readonly execute: (record: MachineRecord, request: ExecRequest) => Promise<ExecResult>;
   /** The record is other than it was. */
   readonly changed: (record: MachineRecord) => void;
   /** How long to rest before the next restart, after so many. */
@@ -48,6 +51,7 @@ export class Machine {
   #stopping: Promise<void> | undefined;
   /** While an update waits for the old process to go: whether the new version is then started. */
   #launchNext = false;
+  #executing = 0;
 
   /** `cleanUp` takes away what a machine leaves when it is destroyed. */
   constructor(record: MachineRecord, host: MachineHost, cleanUp: () => Promise<void>) {
@@ -151,6 +155,18 @@ export class Machine {
       throw new ApiError(412, `failed_precondition: machine is ${this.record.state}, not started`);
     }
     this.#process.signal(name);
+  }
+
+  async execute(request: ExecRequest): Promise<ExecResult> {
+    const { state } = this.record;
+    if (state !== "started" || this.#executing >= localLimits.execAtOnceMax)
+      throw new ApiError(412, `failed_precondition: machine is ${state}, or busy with others`);
+    this.#executing += 1;
+    try {
+      return await this.#host.execute(this.record, request);
+    } finally {
+      this.#executing -= 1;
+    }
   }
 
   async destroy(force: boolean): Promise<void> {

@@ -3,7 +3,8 @@ import { behaviourOf } from "./behaviour.ts";
 import { checkPlans, type CheckView } from "./health-checks.ts";
 import type { LocalHost } from "./host.ts";
 import type { MachineHost } from "./machine.ts";
-import { stopPlan } from "./machine-config.ts";
+import { stopPlan, stringMap } from "./machine-config.ts";
+import type { ExecRequest, ExecResult } from "./machine-exec.ts";
 import type { MachineExit, MachineProcess } from "./machine-process.ts";
 import type { MachineRecord } from "./record.ts";
 
@@ -43,6 +44,22 @@ export class SimulatedHost implements LocalHost {
 
   readonly restartDelayMs = (): number => this.#times.startMs;
 
+  /** Of an init that is not there: what its two reports would say. */
+  readonly execute = async (
+    { config }: MachineRecord,
+    { command }: ExecRequest,
+  ): Promise<ExecResult> => {
+    const open = Number(stringMap(config["metadata"])[openSessionsKey] ?? 0);
+    const reports = new Map([
+      ["init sessions", JSON.stringify({ open, running: open })],
+      ["init log", JSON.stringify({ event: "simulated", behaviour: behaviourOf(config) })],
+    ]);
+    const stdout = reports.get(command.slice(0, 2).join(" "));
+    const found = stdout !== undefined && behaviourOf(config) !== "bad-exit";
+    const stderr = found ? "" : `${command[0]}: not found`;
+    return { exit_code: found ? 0 : 127, exit_signal: 0, stdout: stdout ?? "", stderr };
+  };
+
   readonly settle = (): void => undefined;
   readonly keepSocket = (): void => undefined;
   readonly closeSockets = (): void => undefined;
@@ -70,6 +87,9 @@ export class SimulatedHost implements LocalHost {
     }));
   };
 }
+
+/** The metadata key that says how many sessions of a machine that is only a record are open. */
+const openSessionsKey = "fly_local.open_sessions";
 
 function simulateProcess(
   { config }: MachineRecord,

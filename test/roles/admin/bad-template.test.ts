@@ -187,6 +187,16 @@ test("values that Fly would refuse, or take and not mean", async () => {
   for (const [text, words] of cases) await refused(text, words);
 });
 
+test("an image without a digest, where one is asked for", async () => {
+  const words = "t.toml:10: machine.config.image: names no digest";
+  await refused(base, words, "--require-digest");
+  const short = change("init:latest", `init@sha256:${"a".repeat(63)}`);
+  await refused(short, words, "--require-digest");
+  const pinned = change("init:latest", `init@sha256:${"a".repeat(64)}`);
+  const dry = await create(at.write("t.toml", pinned), "--dry-run", "--require-digest");
+  expect(dry.exitCode).toBe(0);
+});
+
 test("placeholders and --var", async () => {
   await refused(
     change("{{access_token}}", "{{acces_token}}"),

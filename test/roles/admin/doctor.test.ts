@@ -1,7 +1,7 @@
 import { afterEach, expect, test } from "bun:test";
 import { chmodSync } from "node:fs";
 import { main } from "../../../src/roles/admin/main.ts";
-import { isUtf8Locale } from "../../../src/roles/admin/doctor-table.ts";
+import { isUtf8Locale } from "../../../src/cli/check-table.ts";
 import { json, type ScriptedApi, type SeenRequest, scriptApi } from "../../fly/scripted-api.ts";
 import { memoryContext } from "../../support/memory-context.ts";
 import { type AdminStage, openAdminStage } from "./stage.ts";
@@ -319,4 +319,25 @@ test("a small Fly is well, and key and token files are looked at", async () => {
   expect(bad.exitCode).toBe(1);
   expect(bad.out).toMatch(/^warn configuration: .*others can read the token file, mode 0644/m);
   expect(bad.out).toMatch(/^FAIL proxies' key file: others can read .*\n {5}fix: chmod 600 /m);
+});
+
+test("the second Ctrl-C finds nobody listening, and ends the program as it always does", async () => {
+  const script = scriptApi([async () => new Promise<Response>(() => undefined)]);
+  scripted.push(script);
+  const env = { FLY_API_BASE: script.base, FLY_API_TOKEN: token, FLY_APP: "app-a" };
+  const context = memoryContext({ env });
+  let listening = 0;
+  const onStop: typeof context.onStop = (listener) => {
+    listening += 1;
+    const unsubscribe = context.onStop(listener);
+    return () => {
+      listening -= 1;
+      unsubscribe();
+    };
+  };
+  const exit = main(["doctor"], { ...context, onStop });
+  while (script.seen.length === 0) await Bun.sleep(5);
+  expect(listening).toBeGreaterThan(0);
+  context.stop("SIGINT");
+  expect([await exit, listening]).toEqual([130, 0]);
 });

@@ -1,5 +1,7 @@
 import { afterEach, expect, test } from "bun:test";
 import { parseImageName, pinImage } from "../../../src/roles/admin/image-digest.ts";
+import { selfSignedCertificate } from "../../../src/quic/certificate.ts";
+import { rolloutLimits } from "../../../src/roles/admin/rollout-limits.ts";
 import { rejection } from "../../support/rejection.ts";
 
 const digest = `sha256:${"ab".repeat(32)}`;
@@ -88,4 +90,51 @@ test("names that are none: refused, and nobody asked", async () => {
     repository: "a/b",
     tag: "c",
   });
+});
+
+test("a registry that never answers is waited for so long and no longer", async () => {
+  server = Bun.serve({
+    hostname: "127.0.0.1",
+    port: 0,
+    fetch: async () => new Promise<Response>(() => undefined),
+  });
+  const { port } = server;
+  const startedMs = performance.now();
+  const options = { token, urlOf: () => `http://127.0.0.1:${port}`, timeoutMs: 200 };
+  const error = await rejection(pinImage("ghcr.io/x/y:v1", options));
+  expect(error).toMatchObject({ code: "FV-ADM-021" });
+  expect(performance.now() - startedMs).toBeLessThan(5_000);
+  expect(rolloutLimits.registryMs).toBe(10_000);
+});
+
+test("the token of a registry is read up to a limit", async () => {
+  const { certificatePem: cert, privateKeyPem: key } = selfSignedCertificate();
+  const tokens = Bun.serve({
+    hostname: "127.0.0.1",
+    port: 0,
+    tls: { cert, key },
+    fetch: (request) => {
+      const long = new URL(request.url).pathname === "/long" ? rolloutLimits.registryBytesMax : 0;
+      return Response.json({ token: "anonymous", filler: "x".repeat(long) });
+    },
+  });
+  const headers = { "docker-content-digest": digest };
+  let path = "/short";
+  const { options } = registry((request) => {
+    if (request.headers.get("authorization") === "Bearer anonymous")
+      return new Response(null, { headers });
+    const realm = `Bearer realm="https://127.0.0.1:${tokens.port}${path}",service="s"`;
+    return new Response(null, { status: 401, headers: { "www-authenticate": realm } });
+  });
+  // Nobody vouches for the certificate of a test.
+  process.env["NODE_TLS_REJECT_UNAUTHORIZED"] = "0";
+  try {
+    expect(await pinImage("ghcr.io/x/y:v1", options)).toBe(`ghcr.io/x/y@${digest}`);
+    path = "/long";
+    const error = await rejection(pinImage("ghcr.io/x/y:v1", options));
+    expect(error).toMatchObject({ code: "FV-ADM-021" });
+  } finally {
+    delete process.env["NODE_TLS_REJECT_UNAUTHORIZED"];
+    await tokens.stop(true);
+  }
 });

@@ -62,7 +62,7 @@ test("new, rotate, retire: one master, two with the newest in front, the newest 
   const [last] = masters(path);
   expect(last.master).not.toEqual(first.master);
   expect(statSync(path).mode & 0o777).toBe(0o600);
-  expect(readdirSync(join(folder, "life"))).toEqual(["proxy.key"]);
+  expect(readdirSync(join(folder, "life"))).toEqual(["proxy.key", "proxy.key.lock"]);
 });
 
 test("epochs go round without that of --open, and never meet a live one", async () => {

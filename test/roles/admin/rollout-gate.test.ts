@@ -24,6 +24,7 @@ const gate = (handshake = true) =>
       soakMs: 10_000,
       startMs: 60_000,
       healthMs: 20_000,
+      drainMs: 0,
       leaseSeconds: 120,
       handshake,
     },

@@ -37,6 +37,7 @@ const options = {
   soakMs: 0,
   startMs: 1_000,
   healthMs: 1_000,
+  drainMs: 0,
   leaseSeconds: 30,
   handshake: false,
 };
@@ -65,6 +66,8 @@ const wish = {
     1,
   ),
 };
+const warnings: string[] = [];
+const warn = async (words: string): Promise<void> => void warnings.push(words);
 const unchecked = async (): Promise<void> => undefined;
 const now = new Date("2026-11-23T12:00:00Z");
 
@@ -127,37 +130,39 @@ test("a journal that would grow too long refuses the record before the call", as
 });
 
 test("one process of an app at a time, and none begins while machines of another are open", async () => {
-  const first = await openRollouts(folder, target);
-  expect(await rejection(openRollouts(folder, target))).toMatchObject({ code: "FV-ADM-020" });
+  const first = await openRollouts(folder, target, warn);
+  expect(await rejection(openRollouts(folder, target, warn))).toMatchObject({ code: "FV-ADM-020" });
   const { journal, unlock } = await first.begin(wish, now);
   await journal.append([lease]);
   await journal.close();
   await unlock();
-  const second = await openRollouts(folder, target);
+  const second = await openRollouts(folder, target, warn);
   expect(await rejection(second.begin(wish, now))).toMatchObject({
     code: "FV-ADM-020",
     fix: expect.stringContaining("--resume r-20261123-1"),
   });
-  const third = await openRollouts(folder, target);
+  const third = await openRollouts(folder, target, warn);
   const resumed = await third.resume("r-20261123-1", now, unchecked);
   expect(resumed.state.open.length).toBe(1);
   await resumed.journal.close();
   await resumed.unlock();
-  const other = await openRollouts(folder, { ...target, apiBase: "http://127.0.0.1:2" });
+  const other = await openRollouts(folder, { ...target, apiBase: "http://127.0.0.1:2" }, warn);
   expect(await rejection(other.resume("r-20261123-1", now, unchecked))).toMatchObject({
     code: "FV-CLI-001",
   });
 });
 
 const begin = async (steps: readonly StepRecord[]): Promise<string> => {
-  const { journal, state, unlock } = await (await openRollouts(folder, target)).begin(wish, now);
+  const { journal, state, unlock } = await (
+    await openRollouts(folder, target, warn)
+  ).begin(wish, now);
   await journal.append(steps);
   await journal.close();
   await unlock();
   return state.plan.id;
 };
 const resume = async (id: string) =>
-  (await openRollouts(folder, target)).resume(id, now, unchecked);
+  (await openRollouts(folder, target, warn)).resume(id, now, unchecked);
 
 test("an old rollout does not give machines its image that a newer one has changed since", async () => {
   const walked: StepRecord[] = [lease, { type: "update", machine: "m1", to: "new" }];
@@ -180,7 +185,7 @@ test("a state folder that is none is told, not taken for a mistake of ours", asy
   const file = join(folder, "file");
   writeFileSync(file, "");
   for (const path of [file, join(file, "below")])
-    expect(await rejection(openRollouts(path, target))).toMatchObject({
+    expect(await rejection(openRollouts(path, target, warn))).toMatchObject({
       code: "FV-SYS-001",
       fix: expect.stringContaining("FLY_VAULT_HOME"),
     });
@@ -189,7 +194,28 @@ test("a state folder that is none is told, not taken for a mistake of ours", asy
     code: "FV-SYS-001",
   });
   mkdirSync(join(folder, "app.lock"));
-  expect(await rejection(openRollouts(folder, target))).toMatchObject({ code: "FV-SYS-001" });
+  expect(await rejection(openRollouts(folder, target, warn))).toMatchObject({ code: "FV-SYS-001" });
+});
+
+test("a damaged journal stops no other rollout, and is named", async () => {
+  const path = join(folder, "r-20261122-1.jsonl");
+  writeFileSync(path, `${encodeRecord(plan("r-20261122-1"))}{"type":"lea\n`, { mode: 0o600 });
+  warnings.length = 0;
+  await begin([{ type: "finish" }]);
+  expect(warnings).toEqual([expect.stringContaining(path)]);
+  expect(warnings[0]).toContain("line 2");
+  expect(warnings[0]).toContain("may have left leases and cordons");
+});
+
+test("a day has so many names for journals and no more", async () => {
+  for (let number = 1; number <= rolloutLimits.idAttemptsMax; number += 1)
+    writeFileSync(join(folder, `r-20261123-${number}.jsonl`), "");
+  const error = await rejection(RolloutJournal.create(folder, "20261123", plan));
+  expect(error).toMatchObject({
+    code: "FV-SYS-001",
+    message: expect.stringContaining("no free name"),
+  });
+  expect(readdirSync(folder).length).toBe(rolloutLimits.idAttemptsMax);
 });
 
 test("of finished journals the newest stay, of others all", async () => {
@@ -199,7 +225,7 @@ test("of finished journals the newest stay, of others all", async () => {
     const text = encodeRecord(plan(id)) + (number === 2 ? "" : encodeRecord({ type: "finish" }));
     writeFileSync(join(folder, `${id}.jsonl`), text, { mode: 0o600 });
   }
-  const { journal, unlock } = await (await openRollouts(folder, target)).begin(wish, now);
+  const { journal, unlock } = await (await openRollouts(folder, target, warn)).begin(wish, now);
   await journal.close();
   await unlock();
   const names = readdirSync(folder).filter((name) => name.endsWith(".jsonl"));

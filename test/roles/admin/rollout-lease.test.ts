@@ -15,10 +15,8 @@ test("another computer's rollout has the same id, and does not take our lease fo
   const machines = new SimulatedFleet(time, seededRandom(1), 1);
   /** As each computer begins its first rollout of the day. */
   const begin = async (computer: string): Promise<{ id: string; fleet: RolloutFleet }> => {
-    const rollouts = await openRollouts(join(folder, computer), {
-      app: "app",
-      apiBase: "http://x",
-    });
+    const target = { app: "app", apiBase: "http://x" };
+    const rollouts = await openRollouts(join(folder, computer), target, async () => undefined);
     const { options } = machines.plan();
     const wish = { image: newImage, options, plan: planRollout([], newImage, 0), mark: computer };
     const { journal, state, unlock } = await rollouts.begin(wish, new Date("2026-11-23T12:00:00Z"));

@@ -53,13 +53,19 @@ test("what stands still, is suspended, or cannot be known is told", () => {
       machine("1", "a", { state: "suspended" }),
       machine("2", "a", { state: "stopped" }),
       machine("3", "a", { host_status: "unreachable" }),
+      machine("5", "a", { state: "launch_failed" }),
+      machine("6", "a", { state: "hibernating" }),
       machine("4", "a", { config: null, incomplete_config: { image: images.old } }),
     ],
     images.new,
     0,
   );
-  expect([plan.stopped, plan.suspended, plan.silent]).toEqual([["1", "2"], ["1"], ["4", "3"]]);
-  expect([plan.canaries, plan.targets.length]).toEqual([0, 2]);
+  expect([plan.stopped, plan.suspended, plan.silent]).toEqual([
+    ["1", "2", "5", "6"],
+    ["1"],
+    ["4", "3"],
+  ]);
+  expect([plan.canaries, plan.targets.length]).toEqual([0, 4]);
 });
 
 test("what a creation has not finished is left alone", () => {

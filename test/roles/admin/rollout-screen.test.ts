@@ -46,6 +46,7 @@ test("numbers have the defaults of the first fly-vault-admin, and a share is of 
     "start-timeout-secs": undefined,
     "health-timeout-secs": undefined,
     "lease-ttl-secs": undefined,
+    drain: undefined,
   };
   const { options, unavailableMax } = parseRolloutNumbers(none);
   expect(options).toEqual({
@@ -54,6 +55,7 @@ test("numbers have the defaults of the first fly-vault-admin, and a share is of 
     soakMs: 20_000,
     startMs: 180_000,
     healthMs: 120_000,
+    drainMs: 0,
     leaseSeconds: 120,
   });
   expect(unavailableMax(38)).toBe(38);
@@ -66,6 +68,8 @@ test("numbers have the defaults of the first fly-vault-admin, and a share is of 
     ["soak-secs", String(rolloutLimits.secondsMax + 1)],
     ["lease-ttl-secs", String(rolloutLimits.leaseSecondsMax + 1)],
     ["start-timeout-secs", "1.5"],
+    ["drain", "10"],
+    ["drain", "25h"],
     ["max-unavailable", "10 %"],
   ] as const)
     expect(() => parseRolloutNumbers({ ...none, [name]: value })).toThrow(`--${name} "${value}"`);

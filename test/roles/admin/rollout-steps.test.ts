@@ -231,3 +231,32 @@ test("an answer from before its update does not pass for a machine that went bac
   hand.answer("release a", done);
   expect(hand.rollout.state.machines.get("a")?.ended?.outcome).toBe("rolled-back");
 });
+
+const changed = (machine: string): StepRecord[] => [
+  { type: "lease", machine },
+  { type: "begin", machine, image: old, pinned: old, runs: true, cordon: true },
+  { type: "update", machine, to: "new" },
+  { type: "end", machine, outcome: "updated" },
+];
+
+test("in a rollback one that was held up and comes free waits for the one that went on without it", () => {
+  const hand = new Hand(2, [
+    ...changed("a"),
+    ...changed("b"),
+    { type: "turn", machine: "c", reason: "sick" },
+  ]);
+  const onNew = seen({ image: fleetPlan.image, pinned: fleetPlan.image });
+  hand.answer("lease b", { kind: "fault", fault: { kind: "conflict", words: "held" } });
+  expect(hand.open).toEqual(["lease a"]);
+  hand.answer("lease a", leased);
+  hand.wait(rolloutLimits.pollMs);
+  hand.answer("lease b", { kind: "leased", nonce: "m" });
+  hand.answer("read a", onNew);
+  expect([hand.open, hand.rollout.tours.get("b")?.parked]).toEqual([["cordon a"], true]);
+  hand.answer("cordon a", done);
+  hand.answer("update a", seen({ version: "3" }));
+  hand.answer("read a", seen({ version: "3" }));
+  hand.answer("uncordon a", done);
+  hand.answer("release a", done);
+  expect(hand.open).toEqual(["read b"]);
+});

@@ -54,6 +54,7 @@ function roughWeather(random: Random, sick: ReadonlySet<number>): Weather {
     napping: sometimes(0.2, 0.01),
     stale: sometimes(0.3, 0.05),
     silent: sometimes(0.2, 0.02),
+    busy: random() * 0.9,
   };
 }
 
@@ -74,6 +75,7 @@ test(
           canary: between(random, 0, 3),
           unavailableMax: between(random, 1, 4),
           handshake: random() < 0.5,
+          drainMs: random() < 0.3 ? between(random, 1, 60_000) : 0,
         },
         weather,
       });
@@ -89,7 +91,7 @@ test(
         done = await on.resume();
       // A lease that only its life can end.
       if (on.fleet.secretive) await on.rest(31_000);
-      const held = weather.stolen > 0 || weather.napping > 0 || on.fleet.secretive;
+      const held = weather.stolen > 0 || on.fleet.secretive;
       // A lease that is not at hand may keep a machine cordoned while the next one goes back.
       const { concurrency, unavailableMax } = done!.state.plan.options;
       const bounded = on.fleet.cordonedMax <= Math.min(concurrency, unavailableMax);

@@ -39,6 +39,8 @@ export interface Weather {
   readonly stale: number;
   /** Of the reads: the host does not answer, so there is no configuration. */
   readonly silent: number;
+  /** Of the answers to how many sessions are open: that there is one. */
+  readonly busy: number;
   /** Machines, by number, that do not stay up with the new image. */
   readonly sick: ReadonlySet<number>;
 }
@@ -52,6 +54,7 @@ export const fairWeather: Weather = {
   napping: 0,
   stale: 0,
   silent: 0,
+  busy: 0,
   sick: new Set(),
 };
 
@@ -95,6 +98,7 @@ export class SimulatedFleet implements RolloutApi {
         startMs: 60_000,
         healthMs: 30_000,
         leaseSeconds: 30,
+        drainMs: 0,
         handshake: true,
         ...options,
       },
@@ -125,6 +129,13 @@ export class SimulatedFleet implements RolloutApi {
     this.#answer("start", id, (machine) => {
       this.#requireLease(machine, options?.leaseNonce);
       this.#boot(machine);
+    });
+
+  readonly executeIn: RolloutApi["executeIn"] = async (id) =>
+    this.#answer("sessions", id, (machine) => {
+      if (machine.state !== "started") throw refusal("conflict", "not started");
+      const open = this.#random() < this.weather.busy ? 1 : 0;
+      return { exit_code: 0, exit_signal: 0, stdout: JSON.stringify({ open }), stderr: "" };
     });
 
   readonly cordonMachine: RolloutApi["cordonMachine"] = async (id, options) =>

@@ -60,7 +60,12 @@ export async function openAdminStage(
     port: 0,
     org: "local",
     region: "iad",
-    entrypoint: options.entrypoint ?? ["/bin/sh", "-c", "exec sleep 60"],
+    entrypoint: options.entrypoint ?? [
+      "/bin/sh",
+      "-c",
+      `test "$1" || exec sleep 60; exit 127`,
+      "init",
+    ],
     evidencePace: undefined,
     paced: false,
     strictApps: false,

@@ -1,6 +1,7 @@
 import { afterEach, describe, expect, test } from "bun:test";
 import { chmodSync, mkdirSync, readdirSync, readFileSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
+import { decodeInvite } from "../../../src/fly/invite.ts";
 import { main } from "../../../src/roles/admin/main.ts";
 import { memoryContext } from "../../support/memory-context.ts";
 import { type AdminStage, openAdminStage, templateText, withoutWaiting } from "./stage.ts";
@@ -60,6 +61,37 @@ test("the token may come from standard input, and then is in no list of processe
   const words = ["tenant", "create", "acme", "--template", on.template, "--access-token-file", "-"];
   expect(await main(words, context)).toBe(0);
   expect((await on.machines())[0]?.config.env["ACCESS_TOKEN"]).toBe("typed-or-piped");
+});
+
+describe("an invite", () => {
+  test("is written for its owner alone, and holds what the entry does", async () => {
+    const on = await open();
+    const path = join(on.dir, "acme.invite");
+    const made = await create(on, on.template, "--invite-file", path, "--json");
+    const [entry] = JSON.parse(made.out).data;
+    expect(statSync(path).mode & 0o777).toBe(0o600);
+    const { name, ...invite } = decodeInvite(readFileSync(path, "utf8"));
+    expect({ vault: name, ...invite, admission_key: null }).toEqual(entry);
+    expect(made.err).not.toContain(entry.access_token);
+    expect(made.err).not.toContain("fly-vault://");
+  });
+
+  test("is shown once on a terminal, and never in a pipe", async () => {
+    const on = await open();
+    const context = withoutWaiting(memoryContext({ env: on.env, tty: true }));
+    await main(["tenant", "create", "acme", "--template", on.template], context);
+    expect(context.err()).toMatch(/shown this once:\nfly-vault:\/\/v1\/\S+\n/);
+    expect(context.out()).not.toContain("fly-vault://");
+    const piped = await on.admin("tenant", "create", "other", "--template", on.template);
+    expect(piped.err).not.toContain("fly-vault://");
+  });
+
+  test("that cannot be written leaves no tenant that nobody could log in to", async () => {
+    const on = await open();
+    const made = await create(on, on.template, "--invite-file", "/proc/none/x");
+    expect(made.exitCode).not.toBe(0);
+    expect(await counts(on)).toEqual([0, 0]);
+  });
 });
 
 describe("what is noted here while a tenant is made", () => {
@@ -267,4 +299,13 @@ test("a machine that cannot be looked at any more may be another run's, and is l
   const result = await create(on, on.template);
   expect([result.exitCode, result.out, others]).toEqual([8, "", [0]]);
   expect(await counts(on)).toEqual([1, 1]);
+});
+
+test("a region that is well written and unknown to Fly is refused by Fly, and nothing is left", async () => {
+  const on = await open();
+  const text = templateText.replace('region = "ord"', 'region = "zzz"');
+  const result = await on.admin("tenant", "create", "acme", "--template", on.write("z.toml", text));
+  expect([result.exitCode === 0, result.out]).toEqual([false, ""]);
+  expect(result.err).toContain("zzz");
+  expect([await on.machines(), await on.volumes()]).toEqual([[], []]);
 });

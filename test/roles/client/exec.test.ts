@@ -320,7 +320,7 @@ test("a link lost for longer than --reconnect is 255 and names the session", asy
   await restarting;
   const err = await child.stderr.text();
   const session = [...vault.sessions.values()].at(-1);
-  expect(err).toContain(`fly-vault exec dev --session ${session?.id}`);
+  expect(err).toContain(`fly-vault attach dev ${session?.id}`);
   expect(session?.ended).toBeFalse();
   session?.kill();
 }, 20_000);

@@ -1,5 +1,5 @@
 import { afterEach, beforeEach, expect, test } from "bun:test";
-import { mkdir, writeFile } from "node:fs/promises";
+import { mkdir, readdir, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { RemoteError } from "../../../src/protocol/errors.ts";
 import { main } from "../../../src/roles/client/main.ts";
@@ -41,6 +41,19 @@ test("--from a file: uploaded, with one line for each phase in a pipe, and the d
       "",
     ].join("\n"),
   );
+});
+
+test("--from a folder: packed, uploaded, and what was packed is removed", async () => {
+  const root = join(vault.folder, "root");
+  await mkdir(join(root, "etc"), { recursive: true });
+  await writeFile(join(root, "etc/motd"), "hello");
+  const { code, err } = await client(["provision", "dev", "--from", `dir:${root}`, "-q"]);
+  expect({ code, err }).toEqual({ code: 0, err: "" });
+  expect(vault.uploaded).toBeGreaterThan(100);
+  const cache = join(vault.folder, "cache/fly-vault");
+  expect((await readdir(cache)).filter((name) => name.startsWith("rootfs-"))).toEqual([]);
+  const missing = await client(["provision", "dev", "--from", `dir:${root}/none`]);
+  expect(missing.code).toBe(3);
 });
 
 test("on a terminal there is one line that is redrawn", async () => {
@@ -128,7 +141,7 @@ test.each([
   [["--rollback", "--sha256", "ab".repeat(32)], "--rollback takes no --sha256"],
   [["--sha256", "abc"], "--sha256 must be 64 hexadecimal digits"],
   [["--from", "docker://debian"], "--from must be a file, or an http(s) URL"],
-  [["--from", "dir:./x"], "--from must be a file, or an http(s) URL"],
+  [["--from", "ftp://example.com/x"], "--from must be a file, or an http(s) URL"],
   [["--from", "https://me:secret@example.com/x"], "without a password"],
   [["--from", ""], "--from is empty"],
   [["--reconnect", "soon"], "--reconnect must be a duration"],

@@ -210,7 +210,7 @@ test.each([
   ["admission_key", '""'],
   ["admission_key", '"fva1_1_148e21ea7e46e8"'],
   ["token", '"plain"'],
-  ["token", "{ keychain = true }"],
+  ["token", "{ keychain = false }"],
   ["forward", '"8080:localhost:8080"'],
   ["forward", "[8080]"],
   ["forward", '["8080:"]'],

@@ -165,7 +165,7 @@ test("wait: a time limit of the command is told", async () => {
   const client = await machine.open({ argv: ["sleep", "100"], timeout_ms: 30 });
   const exit = { signal: 15, timed_out: true };
   expect(await wait({ session: client.reply.id })).toEqual({ exit });
-  expect(await listed(client.reply.id)).toMatchObject({ exit, exit_code: 143, state: "ended" });
+  expect(await listed(client.reply.id)).toMatchObject({ exit, exit_code: 124, state: "ended" });
 });
 
 test("wait: survives a lost connection by being asked again", async () => {
@@ -255,6 +255,7 @@ test("the list says who, where, how long, how much and how it ended", async () =
     ended_at: null,
     exit_code: null,
     exit: null,
+    seen: false,
   });
   await client.write("\n");
   await Promise.all([client.over(), sharer.over()]);
@@ -271,6 +272,7 @@ test("the list says who, where, how long, how much and how it ended", async () =
     ended_at: ended.ended_at,
     exit_code: 4,
     exit: { code: 4 },
+    seen: true,
   });
   expect(Date.parse(ended.ended_at ?? "")).toBeGreaterThanOrEqual(Date.parse(ended.started_at));
 });

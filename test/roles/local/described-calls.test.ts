@@ -85,6 +85,8 @@ async function machineCalls(volume: string): Promise<string> {
   expect((await answered(200, "POST", path, update)).version).not.toBe(read.version);
   await answered(409, "POST", path, update);
   await answered(200, "GET", `${path}/wait?state=started&timeout=5`);
+  const exec = { command: ["init", "sessions"], timeout: 5 };
+  expect((await answered(200, "POST", `${path}/exec`, exec)).exit_code).toBe(0);
   await answered(200, "POST", `${path}/signal`, { signal: "SIGUSR1" });
   for (const verb of ["cordon", "uncordon", "suspend", "start", "restart?timeout=5s&signal=SIGINT"])
     await answered(200, "POST", `${path}/${verb}`);

@@ -12,8 +12,8 @@ import {
 } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { main } from "../../../src/roles/client/main.ts";
-import { memoryContext } from "../../support/memory-context.ts";
+import { main } from "../../../../src/roles/client/main.ts";
+import { memoryContext } from "../../../support/memory-context.ts";
 
 let folder: string;
 beforeEach(async () => {
@@ -72,8 +72,11 @@ test.each(["tar", "tar.gz", "tar.zst"])(
 );
 
 test.each([
-  [["--output", "x.tar"], 2, "--from dir:PATH is missing"],
-  [["--from", "dir:/tmp"], 2, "--output FILE is missing"],
+  [["/nonexistent", "-o", "x.tar"], 3, "there is no folder"],
+  [["/proc/self/fdinfo", "-o", "x.tar"], 3, "there is no Containerfile"],
+  [["/", "--file", "/nonexistent", "-o", "x.tar"], 3, "looked for /nonexistent"],
+  [["/", "--from", "dir:/", "-o", "x.tar"], 2, "--from takes no DIR"],
+  [["--engine", "make", "-o", "x.tar"], 2, "one of buildah, podman, docker"],
   [["--from", "/tmp", "-o", "x.tar"], 2, "--from must be dir:PATH"],
   [["--from", "dir:/tmp", "-o", "x.zip"], 2, "must end in"],
   [["--from", "dir:/nonexistent", "-o", "x.tar"], 3, "there is no folder"],

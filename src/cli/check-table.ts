@@ -1,5 +1,5 @@
-import { printable } from "../../cli/printable.ts";
-import type { CheckReport, CheckStatus } from "./doctor-check.ts";
+import { printable } from "./printable.ts";
+import type { CheckReport, CheckStatus } from "./check.ts";
 
 /** A line a check, and below it what to do. */
 export function renderCheck(report: CheckReport, isUtf8: boolean): string {
@@ -30,12 +30,12 @@ export function checkJson(report: CheckReport): string {
 }
 
 /** The last line. */
-export function resultJson(reports: readonly CheckReport[]): string {
+export function resultJson(reports: readonly CheckReport[], schema: string): string {
   const count = (status: CheckStatus): number =>
     reports.filter((report) => report.status === status).length;
   const result = {
     type: "result",
-    schema: "fly-vault/doctor",
+    schema: `fly-vault/${schema}`,
     version: 1,
     ok: count("failed") === 0,
     checks: reports.length,

@@ -10,7 +10,6 @@ export interface PackOptions {
   readonly newestMs?: number | undefined;
   /** What cannot be in an archive: sockets, devices. */
   readonly onSkipped: (path: string) => void;
-  readonly onEntry: (bytes: number) => void;
 }
 
 /**
@@ -71,7 +70,6 @@ class FolderPacker {
       if (stat.nlink > 1) this.#linked.set(identity(stat), name);
       await this.#addFile(name, path, stat);
     }
-    this.#options.onEntry(stat.isFile() ? stat.size : 0);
   }
 
   async #addEmpty(

@@ -1,0 +1,38 @@
+/** Takes secrets out of text: those it was told, and whatever looks like one of ours. */
+export class Redactor {
+  readonly #secrets = new Set<string>();
+  readonly #found = new Set<string>();
+
+  /** Shorter ones would cut other words to pieces. */
+  add(secret: string | undefined): void {
+    if (secret !== undefined && secret.length >= secretCharsMin) this.#secrets.add(secret);
+  }
+
+  /** Different secrets taken out so far. */
+  get count(): number {
+    return this.#found.size;
+  }
+
+  clean(text: string): string {
+    let cleaned = text
+      .replaceAll(secretKeys, (_line, key: string, value: string) => `${key}"${this.#take(value)}"`)
+      .replaceAll(shapes, (found) => this.#take(found));
+    for (const secret of this.#secrets)
+      if (cleaned.includes(secret)) cleaned = cleaned.replaceAll(secret, this.#take(secret));
+    return cleaned;
+  }
+
+  #take(secret: string): string {
+    this.#found.add(secret);
+    return "[secret]";
+  }
+}
+
+const secretCharsMin = 6;
+
+/** Whatever stands there on its line, however short. */
+const secretKeys = /^([ \t]*(?:access_token|admission_key)[ \t]*=[ \t]*)(.+)$/gm;
+
+/** Access tokens, admission keys, invites, Fly's tokens, evidence (JWT), passwords in URLs. */
+const shapes =
+  /fvt1_[A-Za-z0-9_-]+|fva1_\d+_[0-9a-f]{14}_[A-Za-z0-9_-]+|fly-vault:\/\/\S+|(?:FlyV1 )?fm[12][ar]?_[A-Za-z0-9+/=_,-]+|eyJ[\w-]+\.[\w-]+\.[\w-]+|(?<=:\/\/)[^/\s:@]+:[^/\s@]+(?=@)/g;
