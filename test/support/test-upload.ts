@@ -1,6 +1,7 @@
 import { decodeArchiveData } from "../../src/protocol/archive-frame.ts";
 import { RemoteError } from "../../src/protocol/errors.ts";
-import { type Frame, frameTypes } from "../../src/protocol/frame.ts";
+import { type Frame, type FrameStream, frameTypes } from "../../src/protocol/frame.ts";
+import { encodeJson, type Progress } from "../../src/protocol/message.ts";
 
 /** As much of an archive as came, over however many streams. */
 export class TestUpload {
@@ -23,4 +24,12 @@ export class TestUpload {
     this.#digest ??= this.#hash.digest("hex");
     return this.#digest;
   }
+}
+
+export async function progress(
+  frames: FrameStream,
+  { phase, received_bytes }: Pick<Progress, "phase" | "received_bytes">,
+): Promise<void> {
+  const body = { phase, received_bytes, entries: 1, written_bytes: 2 };
+  await frames.write(frameTypes.progress, encodeJson(body));
 }

@@ -34,7 +34,7 @@ import { serveSpeed } from "../../src/roles/init/speed.ts";
 import { splice } from "../../src/system/splice.ts";
 import { connectTcp } from "../../src/system/tcp-stream.ts";
 import { issuerKey, type MachineClaims, OidcIssuer } from "./oidc-issuer.ts";
-import { TestUpload } from "./test-upload.ts";
+import { progress, TestUpload } from "./test-upload.ts";
 import { TestSession } from "./test-session.ts";
 
 export const testToken = "correct horse battery staple";
@@ -371,14 +371,6 @@ export class TestVault {
     await frames.write(frameTypes.done, encodeJson(done));
     await frames.stream.end();
   }
-}
-
-async function progress(
-  frames: FrameStream,
-  { phase, received_bytes }: Pick<Progress, "phase" | "received_bytes">,
-): Promise<void> {
-  const body = { phase, received_bytes, entries: 1, written_bytes: 2 };
-  await frames.write(frameTypes.progress, encodeJson(body));
 }
 
 async function reply(frames: FrameStream, body: unknown): Promise<void> {

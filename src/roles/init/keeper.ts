@@ -7,13 +7,13 @@ import type { Status } from "../../protocol/message.ts";
 import type { Log } from "../../system/log.ts";
 import { syncDisks } from "../../system/process.ts";
 import { programOnDisk } from "../../system/self.ts";
-import { listenUnix } from "../../system/tcp-stream.ts";
+import { type Listening, listenUnix } from "../../system/tcp-stream.ts";
 import { admissionStatus } from "./admission-status.ts";
 import { raiseFirewall } from "./firewall.ts";
 import { GuestForwards } from "./guest-forwards.ts";
 import { assembleGuest } from "./guest.ts";
 import { protectKeeper } from "./keeper-protection.ts";
-import { serveStream } from "./keeper-server.ts";
+import { type KeeperServices, serveStream } from "./keeper-server.ts";
 import { endLeftovers } from "./leftovers.ts";
 import { initLimits } from "./limits.ts";
 import { type LinkPlan, linkPlanVersion } from "./link-plan.ts";
@@ -62,26 +62,19 @@ export async function runKeeper(
     ...admission,
   });
   const provisioning = new Provisioning({ dataDir, live, status, log });
-  const forwards = new GuestForwards(() => workload.running.namespaces.rootFolder);
-  workload.onStopping(() => forwards.leaveRoot());
-  workload.onEnded(() => forwards.leaveRoot());
-  const server = listenUnix(keeperSocket, {
-    connectionsMax: initLimits.keeperConnectionsMax,
-    onConnection: (stream) =>
-      void serveStream(stream, {
-        status,
-        workloadSettled: async () => workload.settled(),
-        sessions,
-        provision: async (frames, request) => provisioning.serve(frames, request),
-        cancelProvision: async (id) => provisioning.cancel(id),
-        forwards,
-        recentLog: (lines) => recentLog.last(lines),
-        report: () => machineReport({ dataDir, sessions, startedMs }, context),
-        powerOff: () => guest.powerOff(),
-        log,
-      }),
+  const forwards = GuestForwards.of(workload);
+  const server = serveLink(keeperSocket, {
+    status,
+    workloadSettled: async () => workload.settled(),
+    sessions,
+    provision: async (frames, request) => provisioning.serve(frames, request),
+    cancelProvision: async (id) => provisioning.cancel(id),
+    forwards,
+    recentLog: (lines) => recentLog.last(lines),
+    report: () => machineReport({ dataDir, sessions, startedMs }, context),
+    powerOff: () => guest.powerOff(),
+    log,
   });
-  chmodSync(keeperSocket, 0o600);
 
   link.start();
   context.onStop((signal) => {
@@ -114,6 +107,15 @@ async function nextStop(context: Context): Promise<string> {
       resolve(signal);
     });
   });
+}
+
+function serveLink(keeperSocket: string, services: KeeperServices): Listening {
+  const server = listenUnix(keeperSocket, {
+    connectionsMax: initLimits.keeperConnectionsMax,
+    onConnection: (stream) => void serveStream(stream, services),
+  });
+  chmodSync(keeperSocket, 0o600);
+  return server;
 }
 
 function prepareSocket(runDir: string): string {
