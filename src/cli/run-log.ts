@@ -1,5 +1,4 @@
 import { closeSync, openSync, writeSync } from "node:fs";
-import type { Context } from "./context.ts";
 import { Failure } from "./failure.ts";
 import { Redactor } from "./redactor.ts";
 
@@ -17,7 +16,7 @@ export interface RunLog {
 }
 
 /** Adds to the file, which is made for its owner alone. Throws `Failure`. */
-export function openRunLog(path: string, { wallMs }: Pick<Context, "wallMs">): RunLog {
+export function openRunLog(path: string, { wallMs }: { readonly wallMs: () => number }): RunLog {
   const redactor = new Redactor();
   const fd = openFile(path);
   return {

@@ -5,7 +5,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { ByteStream } from "../../src/protocol/byte-stream.ts";
 import { deriveLoginKeys } from "../../src/fly/token.ts";
-import { type ForwardRequest, isForwardRequest } from "../../src/protocol/forward-message.ts";
+import { isForwardRequest } from "../../src/protocol/forward-message.ts";
 import { FrameStream, frameTypes } from "../../src/protocol/frame.ts";
 import {
   decodeJson,
@@ -24,7 +24,6 @@ import type {
 } from "../../src/protocol/session-message.ts";
 import { MintError } from "../../src/fly/evidence.ts";
 import { RemoteError } from "../../src/protocol/errors.ts";
-import { selfSignedCertificate } from "../../src/quic/certificate.ts";
 import type { CloseReason, Connection } from "../../src/quic/connection.ts";
 import type { DatagramGate } from "../../src/quic/carrier.ts";
 import { Endpoint } from "../../src/quic/endpoint.ts";
@@ -32,12 +31,13 @@ import { GuestForwards } from "../../src/roles/init/guest-forwards.ts";
 import { acceptLogin } from "../../src/roles/init/login.ts";
 import { LoginGate } from "../../src/roles/init/login-gate.ts";
 import { serveSpeed } from "../../src/roles/init/speed.ts";
-import { forwardUdp } from "../../src/roles/init/udp-forward.ts";
 import { splice } from "../../src/system/splice.ts";
-import { connectTcp, connectUnix } from "../../src/system/tcp-stream.ts";
+import { connectUnix } from "../../src/system/tcp-stream.ts";
 import { issuerKey, type MachineClaims, OidcIssuer } from "./oidc-issuer.ts";
 import { serveFilesHere } from "./files-here.ts";
 import { isSshSide } from "../../src/roles/init/ssh/ssh-requests.ts";
+import { serveForward } from "./played-forwards.ts";
+import { listen, listenAgain } from "./vault-endpoint.ts";
 import { TestSession } from "./test-session.ts";
 import { TestUpload } from "./test-upload.ts";
 
@@ -276,7 +276,7 @@ export class TestVault {
     this.requests.push(request);
     this.#refuseAsTold(request);
     if (isSshSide(request)) throw new RemoteError("unsupported", "SSH is not played here");
-    if (isForwardRequest(request)) return this.#serveForward(frames, request);
+    if (isForwardRequest(request)) return serveForward(frames, request, this.forwards);
     await this.#serveRequest(frames, request);
   }
 
@@ -348,21 +348,6 @@ export class TestVault {
     return [...this.sessions.values()].find((one) => one.name === name && !one.ended);
   }
 
-  async #serveForward(frames: FrameStream, request: ForwardRequest): Promise<void> {
-    if (request.type === "forward") return this.#forward(frames, request.host, request.port);
-    if (request.type === "forward-udp") return forwardUdp(frames, request);
-    await this.forwards.serve(frames, request);
-    await frames.stream.end();
-  }
-
-  async #forward(frames: FrameStream, host: string, port: number): Promise<void> {
-    const target = await connectTcp({ host, port }).catch((error: Error) => {
-      throw new RemoteError("forward-refused", error.message);
-    });
-    await reply(frames, {});
-    await splice(frames.release(), target);
-  }
-
   async #cancel(frames: FrameStream, id: string): Promise<void> {
     await this.cancelDelay;
     const answer = this.cancelAnswer?.() ?? true;
@@ -416,24 +401,4 @@ async function progress(
 
 async function reply(frames: FrameStream, body: unknown): Promise<void> {
   await frames.write(frameTypes.ok, encodeJson(body));
-}
-
-/** A client that dials may just have been given the port that was ours. */
-async function listenAgain(port: number, gate?: DatagramGate): Promise<Endpoint> {
-  for (let tries = 0; ; tries += 1) {
-    try {
-      return await listen(port, gate);
-    } catch (error) {
-      if (tries === 80) throw error;
-      await Bun.sleep(100);
-    }
-  }
-}
-
-function listen(port: number, gate?: DatagramGate): Promise<Endpoint> {
-  return Endpoint.open({
-    bind: { host: "127.0.0.1", port },
-    server: selfSignedCertificate(),
-    ...(gate === undefined ? {} : { gate }),
-  });
 }

@@ -111,8 +111,25 @@ export class ConnectForwards {
     setTimeout(() => void register(), clientLimits.registerAfterMs).unref();
   }
 
-  /** To be called while the link stands, if it can be: the vault is told then. */
-  async close(): Promise<void> {
+  /** Closes them whatever happens: while the link stands where it can be, so that the vault is told. */
+  async during(
+    work: (given: VaultWork) => Promise<number>,
+    run: (closing: typeof work) => Promise<number>,
+  ): Promise<number> {
+    try {
+      return await run(async (given) => {
+        try {
+          return await work(given);
+        } finally {
+          await this.#close();
+        }
+      });
+    } finally {
+      await this.#close();
+    }
+  }
+
+  async #close(): Promise<void> {
     this.#control.close();
     await this.forwards.close();
   }

@@ -87,14 +87,6 @@ export const connect = defineCommand({
           context,
         );
       };
-      // While the link stands: the vault is told what is not listened for any more.
-      const work = async (given: VaultWork): Promise<number> => {
-        try {
-          return await shell(given);
-        } finally {
-          await beside.close();
-        }
-      };
       const onState = (state: LinkState): void => {
         forwards.linkState(state);
         interactive.linkState(state);
@@ -103,12 +95,14 @@ export const connect = defineCommand({
       const patience = isScript ? { reconnectMs: clientLimits.reconnectMs } : {};
       const wish = { flags, global, ready: { replaceWith }, onState, ...patience };
       try {
-        // Without a shell this may run in the background, where a terminal is not to be touched.
-        if (flags["no-shell"]) return await overVault(vault, wish, context, work);
-        return await overVault(interactive.watching(vault), wish, interactive.context, work);
+        return await beside.during(shell, async (work) =>
+          // Without a shell this may run in the background, where a terminal is not to be touched.
+          flags["no-shell"]
+            ? overVault(vault, wish, context, work)
+            : overVault(interactive.watching(vault), wish, interactive.context, work),
+        );
       } finally {
         interactive.close();
-        await beside.close();
       }
     }),
 });

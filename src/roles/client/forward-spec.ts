@@ -43,6 +43,17 @@ export function parseForward(kind: ForwardKind, text: string): ForwardSpec {
   return { kind, text, listen, bindGiven, target };
 }
 
+/** What is wrong with it, if anything. */
+export function forwardMistake(kind: ForwardKind, spec: string): string | undefined {
+  try {
+    parseForward(kind, spec);
+    return undefined;
+  } catch (error) {
+    if (error instanceof ForwardSpecError) return error.message;
+    throw error;
+  }
+}
+
 /** `HOST:PORT` or `/path`, for `-W`. Throws `ForwardSpecError`. */
 export function parseTarget(text: string): ForwardEnd {
   const fields = splitFields(text);

@@ -87,8 +87,6 @@ export const clientLimits = {
   udpIdleMs: 60_000,
   /** Datagrams of a peer that wait for its stream. */
   udpEarlyMax: 16,
-  /** sun_path of Linux, without the zero at its end. */
-  socketPathBytesMax: 107,
   /** Ports that are tried for one to propose instead. */
   portsTriedMax: 64,
   /** One line about the same trouble in so much time, and troubles that are told apart. */
@@ -173,4 +171,6 @@ export const clientLimits = {
   /** Of what is told to a command: what waits for one that does not listen. */
   linkNoticesMax: 100,
   linkListMax: 256,
+  /** What an address of a Unix socket has room for, without the zero at its end. */
+  socketPathBytesMax: 107,
 } as const;

@@ -4,7 +4,7 @@ import * as v from "valibot";
 import { Failure } from "../../cli/failure.ts";
 import { type ConfigFile, isTable, place, readConfig } from "./config-file.ts";
 import { clientLimits } from "./limits.ts";
-import { forwardMistake } from "./vault-schema.ts";
+import { forwardMistake } from "./forward-spec.ts";
 import { isVaultName } from "./vault-config.ts";
 
 /**

@@ -9,7 +9,7 @@ import { parseDuration } from "../../cli/duration.ts";
 import { parseAddress } from "./address.ts";
 import { clientLimits } from "./limits.ts";
 import { terminfoWishes } from "./surroundings.ts";
-import { type ForwardKind, ForwardSpecError, parseForward } from "./forward-spec.ts";
+import { type ForwardKind, forwardMistake } from "./forward-spec.ts";
 import { parseWebAddress, transportWishes } from "./transport.ts";
 
 /** `[vault.NAME]`. Messages follow the key's name: `"org" must be …`. */
@@ -122,17 +122,6 @@ function forwardList(kind: ForwardKind) {
     ),
     [],
   );
-}
-
-/** What is wrong with a spec, for the end of a sentence; undefined of a good one. */
-export function forwardMistake(kind: ForwardKind, spec: string): string | undefined {
-  try {
-    parseForward(kind, spec);
-    return undefined;
-  } catch (error) {
-    if (error instanceof ForwardSpecError) return error.message;
-    throw error;
-  }
 }
 
 const vaultKeys = v.object({

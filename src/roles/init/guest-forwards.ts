@@ -7,6 +7,7 @@ import { splice } from "../../system/splice.ts";
 import { tellResets } from "../../system/tcp-stream.ts";
 import { connectGuestSocket } from "./guest-socket.ts";
 import { initLimits } from "./limits.ts";
+import type { Workload } from "./workload.ts";
 import { RemoteListeners } from "./remote-listeners.ts";
 
 /**
@@ -17,6 +18,13 @@ export class GuestForwards {
   readonly #rootFolder: () => number;
   readonly #listeners: RemoteListeners;
   #connections = 0;
+
+  static of(workload: Workload): GuestForwards {
+    const forwards = new GuestForwards(() => workload.running.namespaces.rootFolder);
+    workload.onStopping(() => forwards.#leaveRoot());
+    workload.onEnded(() => forwards.#leaveRoot());
+    return forwards;
+  }
 
   /** `rootFolder` of the workload; throws `RemoteError` where none runs. */
   constructor(rootFolder: () => number) {
@@ -42,7 +50,7 @@ export class GuestForwards {
   }
 
   /** The workload stops. */
-  leaveRoot(): void {
+  #leaveRoot(): void {
     this.#listeners.closeUnix();
   }
 

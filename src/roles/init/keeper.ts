@@ -67,9 +67,7 @@ export async function runKeeper(
     ...admission,
   });
   const provisioning = new Provisioning({ dataDir, live, status, log });
-  const forwards = new GuestForwards(() => workload.running.namespaces.rootFolder);
-  workload.onStopping(() => forwards.leaveRoot());
-  workload.onEnded(() => forwards.leaveRoot());
+  const forwards = GuestForwards.of(workload);
   const server = openServer(keeperSocket, {
     ...guestServices(guest),
     status,

@@ -51,7 +51,7 @@ export const initLimits = {
   forwardsMax: 512,
   forwardConnectMs: 10_000,
   /** Forwards that the keeper serves: connections to and from sockets in the guest. */
-  guestForwardsMax: 256,
+  guestForwardsMax: 320,
   /** Listeners of clients; connections that no client has taken yet, of all of them. */
   listenersMax: 64,
   waitingConnectionsMax: 128,
