@@ -32,7 +32,6 @@ import { acceptLogin } from "../../src/roles/init/login.ts";
 import { LoginGate } from "../../src/roles/init/login-gate.ts";
 import { serveSpeed } from "../../src/roles/init/speed.ts";
 import { splice } from "../../src/system/splice.ts";
-import { connectUnix } from "../../src/system/tcp-stream.ts";
 import { issuerKey, type MachineClaims, OidcIssuer } from "./oidc-issuer.ts";
 import { serveFilesHere } from "./files-here.ts";
 import { isSshSide } from "../../src/roles/init/ssh/ssh-requests.ts";
@@ -72,8 +71,6 @@ export class TestVault {
   rootfsSha256: string | undefined;
   firewall: Status["firewall"];
   provisionAnswer: ((request: ProvisionRequest) => RemoteError | undefined) | undefined;
-  /** The socket of a real keeper, which answers everything but logins in our place. */
-  keeperSocket: string | undefined;
   /** Called in place of the answer to any request; true when it dealt with it. */
   onRequest: ((request: Request) => RemoteError | undefined) | undefined;
   /** As machine-report.ts would say. */
@@ -249,10 +246,6 @@ export class TestVault {
           (keeper) => splice(stream, keeper),
           () => stream.abort(1),
         );
-        continue;
-      }
-      if (this.keeperSocket !== undefined) {
-        void splice(stream, await connectUnix(this.keeperSocket));
         continue;
       }
       const frames = new FrameStream(stream);

@@ -16,7 +16,7 @@ const clients: PtyClient[] = [];
 beforeAll(async () => {
   machine = await TestMachine.boot();
   vault = await TestVault.open();
-  vault.keeperSocket = machine.socket;
+  vault.keeper = async () => machine.connect();
 });
 afterAll(async () => {
   await vault.close();

@@ -32,7 +32,7 @@ let session = "";
 beforeAll(async () => {
   machine = await TestMachine.boot({ rootfs: makeRootfs });
   vault = await TestVault.open();
-  vault.keeperSocket = machine.socket;
+  vault.keeper = async () => machine.connect();
   writeFileSync(join(vault.folder, "text"), text.join("\n"));
 });
 afterAll(async () => {
