@@ -104,7 +104,7 @@ test("an unknown request is unsupported, a wrong one bad", () => {
     const error = thrown(() => decodeRequest(requestFrame(body)));
     return error instanceof RemoteError ? error.code : error.name;
   };
-  expect(code({ type: "files" })).toBe("unsupported");
+  expect(code({ type: "later" })).toBe("unsupported");
   expect(code({ type: "forward" })).toBe("bad-request");
   expect(code({ type: "__proto__" })).toBe("unsupported");
   expect(code("status")).toBe("bad-request");
