@@ -3,6 +3,8 @@ import type { RunLog } from "./run-log.ts";
 /** Everything a command may touch, handed in: a test is this value with buffers in it. */
 export interface Context {
   readonly env: Readonly<Record<string, string | undefined>>;
+  /** What this computer calls itself. */
+  readonly hostName: string;
   readonly stdin: InputStream;
   readonly stdout: OutputStream;
   readonly stderr: OutputStream;
@@ -19,6 +21,10 @@ export interface Context {
   readonly randomBytes: (length: number) => Uint8Array;
   /** Runs when the user asks to stop (SIGINT, SIGTERM, SIGHUP); returns the way to unsubscribe. */
   readonly onStop: (listener: (signal: "SIGINT" | "SIGTERM" | "SIGHUP") => void) => () => void;
+  /** Stops this process for the shell it came from, as Ctrl-Z does; goes on when that continues it. */
+  readonly suspend: () => void;
+  /** Runs when the process goes on after it was stopped, with the terminal in the mode it had. */
+  readonly onContinue: (listener: () => void) => () => void;
 }
 
 export interface OutputStream {
@@ -35,10 +41,18 @@ export interface InputStream {
   /** Chunks until EOF. */
   read(): AsyncIterable<Uint8Array>;
   /**
-   * The terminal is put back however the process ends; `restoreWith` then names the bytes that undo
-   * what the remote screen had switched on.
+   * `lines` gives the terminal back as it was found. In the other modes it is given back however the
+   * process ends; `screen` names the bytes that undo, and redo, what the remote screen had switched on.
    */
-  setRawMode(raw: boolean, restoreWith?: () => string): void;
+  setMode(mode: InputMode, screen?: ScreenModes): void;
+}
+
+/** `keys`: each key at once and without an echo, Ctrl-C is still a signal. `raw`: nothing but bytes. */
+export type InputMode = "lines" | "keys" | "raw";
+
+export interface ScreenModes {
+  undo(): string;
+  redo(): string;
 }
 
 export class BrokenPipe extends Error {

@@ -1,3 +1,4 @@
+import { adminExplanations } from "./admin-explanations.ts";
 import { configExplanations } from "./config-explanations.ts";
 import type { FailureCode } from "./failure-codes.ts";
 
@@ -145,7 +146,7 @@ export const explanations: Readonly<Record<FailureCode, Explanation>> = {
   },
   "FV-SES-002": {
     meaning: "Another client attached to the same session, or one of that name exists.",
-    remedy: "Connect again to take it back.",
+    remedy: "Connect again: it asks whether to take it back, to share it, or to start another one.",
   },
   "FV-SES-003": {
     meaning: "The session ended while nobody looked, or the machine was restarted.",
@@ -165,7 +166,24 @@ export const explanations: Readonly<Record<FailureCode, Explanation>> = {
   },
   "FV-FWD-002": {
     meaning: "The forward cannot be understood, or its local address is not ours to listen on.",
-    remedy: "PORT, LOCAL:PORT, LOCAL:HOST:PORT or BIND:LOCAL:HOST:PORT; IPv6 in brackets.",
+    remedy:
+      "PORT, LOCAL:PORT, LOCAL:HOST:PORT or BIND:LOCAL:HOST:PORT; IPv6 in brackets. `fly-vault help forwards` has all forms.",
+  },
+  "FV-FWD-004": {
+    meaning:
+      "The port or path of a remote forward (-R) is taken in the vault, not one it may listen on, or not loopback without --gateway. A socket that is there is never replaced.",
+    remedy:
+      "Choose another one, -R 0:HOST:PORT for any free port; remove a left-over socket in the vault yourself.",
+  },
+  "FV-FWD-005": {
+    meaning:
+      "No process of yours on this computer forwards anything for that vault, or none of its forwards listens there.",
+    remedy: "See `fly-vault forward ls`; start some with `fly-vault forward VAULT 3000`.",
+  },
+  "FV-FWD-006": {
+    meaning:
+      "Another process answers at the path that was given for --control-socket, or something else is there.",
+    remedy: "Choose another path. A socket that nobody answers at is replaced by itself.",
   },
   "FV-FWD-003": {
     meaning: "The connection came through, but nothing answered at its target inside the vault.",
@@ -205,8 +223,8 @@ export const explanations: Readonly<Record<FailureCode, Explanation>> = {
   },
   "FV-CP-007": {
     meaning:
-      "The disk of the receiving side is full, or a quota is used up. What arrived of a large file is kept for the next try.",
-    remedy: "Make room and run the same command again: it goes on where it stopped.",
+      "The disk of the receiving side is full, or a quota is used up. What had arrived of the file was removed again, and what was there before is untouched.",
+    remedy: "Make room and run the same command again.",
   },
   "FV-CP-008": {
     meaning: "Another copy is putting the same file together.",
@@ -266,84 +284,7 @@ export const explanations: Readonly<Record<FailureCode, Explanation>> = {
     meaning: "The program that builds the image, or reads it, ended with an error.",
     remedy: "Its own words stand above ours. Run it by itself until it works; nothing was written.",
   },
-  "FV-API-001": {
-    meaning: "The Machines API did not answer.",
-    remedy: "Check the network and --api-base.",
-  },
-  "FV-API-002": {
-    meaning: "The Machines API does not accept the token for this organisation or app.",
-    remedy: "Make a new one (`fly tokens create deploy`), set FLY_API_TOKEN.",
-  },
-  "FV-API-003": {
-    meaning: "The Machines API understood the request and refused it; its words are in the cause.",
-    remedy: "Mostly a value in the template: region, size, image or volume.",
-  },
-  "FV-API-004": {
-    meaning: "The Machines API took the request, but the machine did not get there in time.",
-    remedy: "Look at the machine's state and events, then run the command again.",
-  },
-  "FV-API-005": {
-    meaning: "Somebody else holds a lease on the machine, or changed it meanwhile.",
-    remedy: "Wait a minute, then run the command again.",
-  },
-  "FV-ADM-001": {
-    meaning: "The tenant template has a mistake; its line and key are named.",
-    remedy: "Correct it. Nothing was created.",
-  },
-  "FV-ADM-002": {
-    meaning: "There is no tenant of that name in this app.",
-    remedy: "`fly-vault-admin tenant list` lists those there are.",
-  },
-  "FV-ADM-003": {
-    meaning:
-      "A tenant of that name has machines already, or was begun with another template or token.",
-    remedy: "Choose another name, change it with `tenant apply`, or delete it first.",
-  },
-  "FV-ADM-004": {
-    meaning: "Some of the machines or volumes were done, others failed; each is listed.",
-    remedy: "Run the command again: what is done is not done twice.",
-  },
-  "FV-ADM-005": {
-    meaning: "The command destroys something and nobody confirmed it.",
-    remedy: "Say --yes when you mean it.",
-  },
-  "FV-ADM-006": {
-    meaning:
-      "`new` replaces no key file, `rotate` needs one with one master, `retire` one with two.",
-    remedy:
-      "`fly-vault-admin proxy-key show --key-file FILE` tells what is in it. Nothing was changed.",
-  },
-  "FV-ADM-010": {
-    meaning:
-      "Fly started the machine, and its first process ended soon after; how it ended is in the cause.",
-    remedy: "Look at the image, at `init` and at the environment in the template.",
-  },
-  "FV-ADM-011": {
-    meaning:
-      "Name, region and volume of a machine are fixed when it is made; the template wants others. Nothing was changed.",
-    remedy: "Put the old values back into the template, or make the tenant anew.",
-  },
-  "FV-ADM-012": {
-    meaning:
-      "The template wants a volume made, and one of that name is there that no machine uses. A run that was killed elsewhere may have made it; or it holds data of somebody.",
-    remedy: "Remove it, mount it by its id, or say --new-volumes to leave it alone.",
-  },
-  "FV-ADM-020": {
-    meaning:
-      "A rollout may have leases and cordons on machines, which the next one would trip over; only one of an app is at work at a time, and none goes on that a newer one has overtaken.",
-    remedy: "Resume the one that is named, wait for the one that runs, or begin another.",
-  },
-  "FV-ADM-021": {
-    meaning:
-      "All machines of a rollout get one digest, so a tag is looked up in its registry before anything is changed; the registry did not tell it.",
-    remedy: "Pass the image with its digest: --image NAME@sha256:….",
-  },
-  "FV-PRX-001": {
-    meaning:
-      "The proxy knows the clients of your machines by a key of its own, from which every machine's admission key is made. It was not given, is given twice, or is mistyped.",
-    remedy:
-      "`fly-vault-admin proxy-key new --key-file FILE` makes a key file. Give its content in FLY_VAULT_PROXY_KEY, or name with --key-file a copy that only its owner can write.",
-  },
+  ...adminExplanations,
   "FV-SYS-001": {
     meaning: "The operating system refused a call that the program cannot do without.",
     remedy: "The cause names call and reason: mostly a right, a limit or a full disk.",

@@ -1,87 +1,43 @@
-import { writeSync } from "node:fs";
+import { hostname } from "node:os";
 import type { ReadStream, WriteStream } from "node:tty";
-import { enterRawMode } from "../system/raw-terminal.ts";
 import { BrokenPipe, type Context, type InputStream, type OutputStream } from "./context.ts";
 import { Failure } from "./failure.ts";
+import { ProcessTerminal } from "./process-terminal.ts";
+import { terminalOutput } from "./terminal-output.ts";
 
 type StopSignal = "SIGINT" | "SIGTERM" | "SIGHUP";
 const stopSignals: readonly StopSignal[] = ["SIGINT", "SIGTERM", "SIGHUP"];
 
 /** The real process, as commands see it. One per process: it owns stdio, the signals and the terminal. */
 export function processContext(): Context {
-  const terminal = new Terminal();
+  const terminal = new ProcessTerminal();
   const stops = new StopListeners(terminal);
   return {
     env: process.env,
+    get hostName() {
+      return hostname();
+    },
     stdin: processInput(terminal),
-    stdout: processOutput(process.stdout, "standard output"),
-    stderr: processOutput(process.stderr, "standard error"),
+    stdout: processOutput(process.stdout, 1),
+    stderr: processOutput(process.stderr, 2),
     monotonicMs: () => performance.now(),
     wallMs: () => Date.now(),
     randomBytes: (length) => crypto.getRandomValues(new Uint8Array(length)),
     onStop: (listener) => stops.subscribe(listener),
+    suspend: () => terminal.suspend(),
+    onContinue: (listener) => terminal.onContinue(listener),
   };
-}
-
-/** Raw mode and its undoing. Raw mode is entered last and left first, on every way out. */
-class Terminal {
-  #raw = false;
-  #restoreWith: (() => string) | undefined;
-  #guarded = false;
-  #leaveRaw: (() => void) | undefined;
-
-  setRawMode(raw: boolean, restoreWith?: () => string): void {
-    if (!process.stdin.isTTY) return;
-    if (!raw) {
-      this.restore();
-      return;
-    }
-    this.#guard();
-    this.#restoreWith = restoreWith ?? this.#restoreWith;
-    this.#raw = true;
-    this.#leaveRaw ??= enterRawMode(0);
-  }
-
-  /** Idempotent, synchronous: runs in exit and signal handlers. */
-  restore(): void {
-    if (!this.#raw) return;
-    this.#raw = false;
-    try {
-      this.#leaveRaw?.();
-      this.#leaveRaw = undefined;
-      const reset = this.#restoreWith?.() ?? "";
-      if (reset !== "" && process.stdout.isTTY) writeSync(1, reset);
-    } catch {
-      // The terminal itself is gone (hang-up): nothing is left to restore.
-    }
-  }
-
-  #guard(): void {
-    if (this.#guarded) return;
-    this.#guarded = true;
-    process.on("exit", () => this.restore());
-    process.on("uncaughtExceptionMonitor", () => this.restore());
-    // Stopped from outside: give the shell a sane terminal, and take it back when we are continued.
-    process.on("SIGTSTP", () => {
-      const wasRaw = this.#raw;
-      this.restore();
-      process.once("SIGCONT", () => {
-        if (wasRaw) this.setRawMode(true);
-        process.stdout.emit("resize");
-      });
-      process.kill(process.pid, "SIGSTOP");
-    });
-  }
 }
 
 /** With nobody listening a signal does what it always does, after the terminal was put back. */
 class StopListeners {
-  readonly #terminal: Terminal;
+  readonly #terminal: ProcessTerminal;
   readonly #listeners = new Set<(signal: StopSignal) => void>();
 
-  constructor(terminal: Terminal) {
+  constructor(terminal: ProcessTerminal) {
     this.#terminal = terminal;
     for (const signal of stopSignals) process.on(signal, this.#receive);
+    process.on("SIGQUIT", this.#die);
   }
 
   subscribe(listener: (signal: StopSignal) => void): () => void {
@@ -96,13 +52,23 @@ class StopListeners {
       for (const listener of this.#listeners) listener(signal);
       return;
     }
+    this.#die(signal);
+  };
+
+  /** As it would have without us, but for the terminal. */
+  readonly #die = (signal: NodeJS.Signals): void => {
     this.#terminal.restore();
-    process.off(signal, this.#receive);
+    process.removeAllListeners(signal);
     process.kill(process.pid, signal);
   };
 }
 
-function processOutput(stream: WriteStream, name: string): OutputStream {
+function processOutput(stream: WriteStream, fd: 1 | 2): OutputStream {
+  const output = streamOutput(stream, fd === 1 ? "standard output" : "standard error");
+  return stream.isTTY ? terminalOutput(output, fd) : output;
+}
+
+function streamOutput(stream: WriteStream, name: string): OutputStream {
   let broken: Error | undefined;
   // Without a listener Bun prints a stack when the reader of a pipe has gone away.
   stream.on("error", (error) => {
@@ -156,13 +122,13 @@ const readerGone: ReadonlySet<string> = new Set([
 ]);
 
 /** Touches `process.stdin` only when somebody asks for it: opening it changes the terminal's state. */
-function processInput(terminal: Terminal): InputStream {
+function processInput(terminal: ProcessTerminal): InputStream {
   return {
     get isTty() {
       return process.stdin.isTTY;
     },
     read: () => (process.stdin.isTTY ? readTerminal(process.stdin) : readPipe()),
-    setRawMode: (raw, restoreWith) => terminal.setRawMode(raw, restoreWith),
+    setMode: (mode, screen) => terminal.setMode(mode, screen),
   };
 }
 

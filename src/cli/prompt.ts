@@ -34,12 +34,12 @@ export class Prompt {
   async hidden(question: string): Promise<string> {
     const { stdin, stderr } = this.#context;
     // Before the question: who answers at once is not to be shown either.
-    stdin.setRawMode(true);
+    stdin.setMode("raw");
     try {
       await stderr.write(`${question} (not shown): `);
       return (await this.#readKeys()).trim();
     } finally {
-      stdin.setRawMode(false);
+      stdin.setMode("lines");
       await stderr.write("\n");
     }
   }

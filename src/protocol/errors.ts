@@ -28,6 +28,7 @@ export const remoteErrorCodes = [
   "ended",
   "forward-refused",
   "forward-unreachable",
+  "listen-refused",
   "command-not-found",
   "command-not-executable",
   "command-failed-to-start",

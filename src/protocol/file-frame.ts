@@ -151,6 +151,15 @@ export function encodeFileMessage(message: FileMessage): Uint8Array<ArrayBuffer>
     }
     case "failed":
       return encodeFailed(message);
+    default:
+      return encodeOfSink(message);
+  }
+}
+
+function encodeOfSink(
+  message: Extract<FileMessage, { type: "chunks" | "want" | "done" | "finished" }>,
+): Uint8Array<ArrayBuffer> {
+  switch (message.type) {
     case "chunks": {
       const writer = new Writer(4 + 20 * message.chunks.length).u32(message.id);
       for (const { length, digest } of message.chunks) writer.u32(length).bytes(digest);
@@ -264,7 +273,13 @@ function decodeEntry(reader: Reader): FileEntry {
     throw new WireError("A link's target that cannot be one");
   // Slices: what is kept of an entry must not pin the frame it came with.
   return {
-    ...{ id, parent, kind, mode, seconds, nanoseconds, size },
+    id,
+    parent,
+    kind,
+    mode,
+    seconds,
+    nanoseconds,
+    size,
     digest: digest?.slice(),
     name: name.slice(),
     target: target.slice(),

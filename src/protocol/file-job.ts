@@ -50,5 +50,4 @@ export const fileJobSchema = v.variant("type", [
 ]);
 export type FileJob = v.InferOutput<typeof fileJobSchema>;
 export type ReceiveJob = Extract<FileJob, { type: "receive" }>;
-export type SendJob = Extract<FileJob, { type: "send" }>;
 export type SinkOptions = Pick<ReceiveJob, "existing" | "dry_run" | "preserve">;

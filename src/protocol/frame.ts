@@ -48,6 +48,12 @@ export const frameTypes = {
   progress: 0x22,
   done: 0x23,
 
+  /** Forwards. Both: one UDP datagram, which may be empty. */
+  datagram: 0x30,
+  /** Server: JSON `{connection, from?}`, somebody connected to a listener. */
+  incoming: 0x31,
+  /** Client: empty; the listener is not wanted any more. */
+  listenEnd: 0x32,
   /** Copies: see file-frame.ts. Client: JSON, what is copied where. */
   fileJob: 0x40,
   /** The side that has the files: how much there is, a name of the tree, the end of a folder, the end of all. */
@@ -102,6 +108,9 @@ const payloadBytesMax: ReadonlyMap<number, number> = new Map<number, number>([
   [frameTypes.dataEnd, 0],
   [frameTypes.progress, limits.controlBytesMax],
   [frameTypes.done, limits.replyBytesMax],
+  [frameTypes.datagram, limits.datagramBytesMax],
+  [frameTypes.incoming, limits.controlBytesMax],
+  [frameTypes.listenEnd, 0],
   [frameTypes.fileJob, limits.requestBytesMax],
   [frameTypes.fileTotal, 16],
   [frameTypes.fileEntry, limits.fileEntryBytesMax],

@@ -38,6 +38,13 @@ export const limits = {
   noteBytesMax: 1024,
   urlBytesMax: 8192,
   hostBytesMax: 255,
+  /** What a client calls itself, what it says of its surroundings, a terminal's description in base64. */
+  labelBytesMax: 64,
+  ambientItemsMax: 32,
+  terminfoCharsMax: 44 * 1024,
+  /** Forwards: what fits one UDP datagram over IPv4, and the address of a Unix socket. */
+  datagramBytesMax: 65_507,
+  socketPathBytesMax: 4095,
   /** Sessions in a list, and how much of each command and note it shows. */
   sessionsMax: 512,
   listedCharsMax: 1024,
@@ -56,6 +63,8 @@ export const limits = {
   /** Clients whose stdin position a session remembers; beyond it the one longest away is forgotten. */
   inputsMax: 16,
 
+  /** A measurement of speed is over by then, whatever was asked for. */
+  speedMsMax: 30_000,
   /** A resumable stream: sent but not yet taken by the other end, which is what each end keeps for resending. */
   resumableWindowBytes: 2 * 1024 * 1024,
   resumableAckBytes: 256 * 1024,
@@ -77,8 +86,6 @@ export const limits = {
   filePathsMax: 1024,
   filePathBytesMax: 4096,
   filePatternsMax: 256,
-  /** A measurement of speed is over by then, whatever was asked for. */
-  speedMsMax: 30_000,
 
   /** An absolute offset must stay exact in a JavaScript number. */
   offsetMax: Number.MAX_SAFE_INTEGER,

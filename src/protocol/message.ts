@@ -1,102 +1,24 @@
 import * as v from "valibot";
 import { RemoteError, type RemoteErrorCode, remoteErrorCodes, WireError } from "./errors.ts";
 import { type Frame, frameTypes, type FrameStream } from "./frame.ts";
+import { forwardRequests } from "./forward-message.ts";
 import { limits } from "./limits.ts";
-import {
-  argv,
-  durationMs,
-  envName,
-  name,
-  note,
-  offset,
-  sha256,
-  signal,
-  size,
-  terminalMode,
-  text,
-  textUpTo,
-} from "./message-fields.ts";
 import { files, initLog, powerOff, report, speed } from "./machine-requests.ts";
+import { name, offset, sha256, text, textUpTo } from "./message-fields.ts";
 import { printableLine } from "./printable-line.ts";
+import {
+  sessionAttach,
+  sessionOpen,
+  sessionRename,
+  sessionSignal,
+  sessionWait,
+} from "./session-message.ts";
 import { agent, sftp, ssh, workload } from "./ssh-message.ts";
 
 /** The JSON bodies of control frames. Unknown members are let through, so that a newer peer can add some. */
 
 const encoder = new TextEncoder();
 const decoder = new TextDecoder("utf-8", { fatal: true });
-
-/** Which session is meant. */
-const chosen = {
-  /** Id or name. */
-  session: name,
-  /** From the reply to `session-open`; another generation is another process, answered by `gone`. */
-  generation: v.optional(name),
-};
-
-const sessionOpen = v.object({
-  type: v.literal("session-open"),
-  /** Chosen by the client, random: opening twice with one id is one session (nothing runs twice). */
-  id: name,
-  /** Chosen once by each client process, random: stdin is counted apart for every client. */
-  client: name,
-  /** What people call it; the default shell session is "main". */
-  name: v.optional(name),
-  /** Absent: the login shell. */
-  argv: v.optional(argv),
-  tty: v.boolean(),
-  rows: v.optional(size),
-  cols: v.optional(size),
-  env: v.optional(v.pipe(v.record(envName, text), v.maxEntries(limits.envItemsMax))),
-  cwd: v.optional(text),
-  user: v.optional(text),
-  context: v.optional(note),
-  timeout_ms: v.optional(durationMs),
-  /** Nobody stays with it: after the reply nothing follows, and pipes have no stdin. */
-  detach: v.optional(v.boolean()),
-  /** Of the terminal, as SSH numbers them (RFC 4254, section 8): pairs of opcode and value. */
-  modes: v.optional(v.pipe(v.array(terminalMode), v.maxLength(limits.terminalModesMax))),
-  /** A line for the user's login shell (`-c`), instead of `argv`. */
-  command: v.optional(text),
-});
-
-const sessionAttach = v.object({
-  type: v.literal("session-attach"),
-  ...chosen,
-  /** As in `session-open`: the same over all reconnects of one client process. */
-  client: name,
-  /** What this client has already shown of each stream. */
-  stdout_offset: offset,
-  stderr_offset: offset,
-  /** `view` reads along and touches nothing: no size, no stdin, nobody waits for it. */
-  mode: v.picklist(["take-over", "share", "view"]),
-  /** With `view`: of what is there already no more than the last so many bytes of each stream. */
-  tail_bytes: v.optional(offset),
-  /** With `view`: no more than the last so many lines of each stream; with both the shorter counts. */
-  tail_lines: v.optional(offset),
-  rows: v.optional(size),
-  cols: v.optional(size),
-});
-
-const sessionRename = v.object({
-  type: v.literal("session-rename"),
-  ...chosen,
-  /** Absent: it has none from now on. */
-  name: v.optional(name),
-});
-
-const sessionSignal = v.object({
-  type: v.literal("session-signal"),
-  ...chosen,
-  signal,
-  /** The group in the foreground of its terminal (also where absent), or that of its own program. */
-  to: v.optional(v.picklist(["foreground", "program"])),
-});
-
-const sessionWait = v.object({
-  type: v.literal("session-wait"),
-  ...chosen,
-  timeout_ms: v.optional(durationMs),
-});
 
 const provision = v.object({
   type: v.literal("provision"),
@@ -119,11 +41,7 @@ export const requestSchema = v.variant("type", [
   sessionSignal,
   sessionWait,
   v.object({ type: v.literal("sessions") }),
-  v.object({
-    type: v.literal("forward"),
-    host: v.pipe(textUpTo(limits.hostBytesMax), v.minLength(1)),
-    port: v.pipe(v.number(), v.integer(), v.minValue(1), v.maxValue(65_535)),
-  }),
+  ...forwardRequests,
   provision,
   v.object({ type: v.literal("provision-cancel"), id: name }),
   initLog,
@@ -138,11 +56,6 @@ export const requestSchema = v.variant("type", [
 ]);
 
 export type Request = v.InferOutput<typeof requestSchema>;
-export type SessionOpenRequest = v.InferOutput<typeof sessionOpen>;
-export type SessionAttachRequest = v.InferOutput<typeof sessionAttach>;
-export type SessionRenameRequest = v.InferOutput<typeof sessionRename>;
-export type SessionSignalRequest = v.InferOutput<typeof sessionSignal>;
-export type SessionWaitRequest = v.InferOutput<typeof sessionWait>;
 export type SpeedRequest = v.InferOutput<typeof speed>;
 export type FilesRequest = v.InferOutput<typeof files>;
 export type ProvisionRequest = v.InferOutput<typeof provision>;
@@ -192,74 +105,8 @@ export type Report = v.InferOutput<typeof reportSchema>;
 /** Ends a `speed` upwards: what came, and in which time. */
 export const speedSchema = v.object({ bytes: offset, ms: v.number() });
 
-/** Reply to `session-open` and `session-attach`. */
-export const sessionReplySchema = v.object({
-  id: name,
-  name: v.optional(name),
-  generation: name,
-  tty: v.boolean(),
-  /** False when the session was there before (a repeated open, or an attach). */
-  created: v.boolean(),
-  /** Stdin the session has received from this client, which sends from here. */
-  stdin_offset: offset,
-  /** Of a `view`: where each stream begins on this connection, and how far it was written by then. */
-  view: v.optional(
-    v.object({
-      stdout_offset: offset,
-      stderr_offset: offset,
-      stdout_end: offset,
-      stderr_end: offset,
-    }),
-  ),
-});
-export type SessionReply = v.InferOutput<typeof sessionReplySchema>;
-
-export const exitSchema = v.union([
-  v.object({ code: v.pipe(v.number(), v.integer(), v.minValue(0), v.maxValue(255)) }),
-  v.object({
-    signal,
-    timed_out: v.optional(v.boolean()),
-    out_of_memory: v.optional(v.boolean()),
-  }),
-]);
-export type Exit = v.InferOutput<typeof exitSchema>;
-
 /** Reply to `session-rename` and `session-signal`: that it was done. */
 export const emptyReplySchema = v.object({});
-
-/** Reply to `session-wait`; without an exit the time ran out first. */
-export const sessionEndSchema = v.object({ exit: v.optional(exitSchema) });
-export type SessionEnd = v.InferOutput<typeof sessionEndSchema>;
-
-export const sessionListSchema = v.object({
-  sessions: v.array(
-    v.object({
-      session_id: text,
-      name: v.optional(text),
-      generation: text,
-      argv: v.array(text),
-      context: v.nullable(text),
-      user: text,
-      cwd: text,
-      tty: v.boolean(),
-      state: v.picklist(["running", "ended"]),
-      pid: v.nullable(v.number()),
-      attached: v.boolean(),
-      clients: v.number(),
-      /** Of a login shell on a terminal: nothing else is in its foreground. */
-      at_prompt: v.optional(v.boolean()),
-      stdout_bytes: v.number(),
-      stderr_bytes: v.number(),
-      started_at: text,
-      ended_at: v.nullable(text),
-      exit_code: v.nullable(v.number()),
-      exit: v.nullable(exitSchema),
-      /** Whether a client that drove it was told how it ended. */
-      seen: v.optional(v.boolean()),
-    }),
-  ),
-});
-export type SessionList = v.InferOutput<typeof sessionListSchema>;
 
 /** Reply to `init-log`: the oldest line first. */
 export const initLogReplySchema = v.object({ lines: v.array(v.string()) });

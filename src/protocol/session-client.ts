@@ -1,6 +1,6 @@
 import type { RemoteError } from "./errors.ts";
 import type { Frame } from "./frame.ts";
-import type { Exit, SessionReply } from "./message.ts";
+import type { Exit, SessionReply } from "./session-message.ts";
 import { decodeServerFrame, encodeSessionFrame, type OutputName } from "./session-frame.ts";
 import { InputSender } from "./session-input.ts";
 import { OutputView } from "./session-view.ts";

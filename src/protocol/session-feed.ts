@@ -1,5 +1,5 @@
 import { ProtocolError } from "./errors.ts";
-import type { Exit } from "./message.ts";
+import type { Exit } from "./session-message.ts";
 import { encodeSessionFrame, type OutputName } from "./session-frame.ts";
 import type { OutputRing } from "./session-output.ts";
 

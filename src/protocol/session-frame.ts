@@ -1,7 +1,8 @@
 import { type RemoteError, WireError } from "./errors.ts";
 import { type Frame, type FrameType, frameTypes, openFrame } from "./frame.ts";
 import { limits } from "./limits.ts";
-import { decodeError, decodeJson, encodeJson, type Exit, exitSchema } from "./message.ts";
+import { decodeError, decodeJson, encodeJson } from "./message.ts";
+import { type Exit, exitSchema } from "./session-message.ts";
 import { Reader, Writer } from "./wire.ts";
 
 /** Frames of a session stream after the reply; layouts stand beside their types in frame.ts. */

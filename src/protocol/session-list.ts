@@ -1,5 +1,6 @@
 import { limits } from "./limits.ts";
-import { encodeJson, type SessionList } from "./message.ts";
+import { encodeJson } from "./message.ts";
+import type { SessionList } from "./session-message.ts";
 
 /**
  * Reply to `sessions`. Long texts are cut, and cut shorter while the whole does not fit one frame;

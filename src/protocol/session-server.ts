@@ -1,7 +1,7 @@
 import { ProtocolError } from "./errors.ts";
 import type { Frame } from "./frame.ts";
 import { limits } from "./limits.ts";
-import type { Exit } from "./message.ts";
+import type { Exit } from "./session-message.ts";
 import { OutputFeed } from "./session-feed.ts";
 import { type ClientFrame, decodeClientFrame, encodeSessionFrame } from "./session-frame.ts";
 import type { OutputName } from "./session-frame.ts";

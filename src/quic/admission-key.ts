@@ -1,3 +1,4 @@
+import { CryptoHasher } from "bun";
 import { quicLimits } from "./limits.ts";
 
 /** What lets datagrams to one machine in. The proxy can make all of them, from its master of the epoch. */
@@ -60,7 +61,7 @@ export function connectionIdKey({ key }: Pick<AdmissionKey, "key">): Uint8Array 
 
 /** Bun's own: node:crypto takes 3 ms to load, and clients read keys whatever they do. */
 function hmac(key: Uint8Array, text: string): Uint8Array {
-  return new Uint8Array(new Bun.CryptoHasher("sha256", key).update(text).digest());
+  return new Uint8Array(new CryptoHasher("sha256", key).update(text).digest());
 }
 
 function parseKey(text: string): AdmissionKey {

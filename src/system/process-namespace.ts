@@ -41,6 +41,11 @@ export class Namespaces {
     }
   }
 
+  /** The root folder of that process, as a descriptor: what is opened beneath it is found in its mounts. */
+  get rootFolder(): number {
+    return this.#rootFd;
+  }
+
   /** Runs `body`, one call that makes a process, so that the new process lives among theirs. */
   amongTheirProcesses<Result>(body: () => Result): Result {
     const home = homeNamespaces();

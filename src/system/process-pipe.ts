@@ -17,6 +17,11 @@ export function openPipe(): Pipe {
   return { readFd: fds[0] ?? -1, writeFd: fds[1] ?? -1 };
 }
 
+/** Bulk data: fewer turns of both programs. What the user may have is less, and no reason to fail. */
+export function enlargePipe({ writeFd }: Pipe): void {
+  libc().fcntl(writeFd, setPipeSize, bulkPipeBytes);
+}
+
 /** Whether a read of it would not wait: there are bytes, or there is the end. */
 export function hasInput(fd: number): boolean {
   const request = new Int32Array(new ArrayBuffer(8));
@@ -138,6 +143,8 @@ function isCode(error: unknown, code: string): boolean {
   return error instanceof Error && "code" in error && error.code === code;
 }
 
+const setPipeSize = 1031;
+const bulkPipeBytes = 1024 * 1024;
 const pollIn = 1;
 const closeOnExec = 0o2000000;
 
@@ -151,6 +158,7 @@ function libc(): ReturnType<typeof openPipeCalls> {
 function openPipeCalls() {
   return openLibc({
     pipe2: { args: ["ptr", "i32"], returns: "i32" },
+    fcntl: { args: ["i32", "i32", "i32"], returns: "i32" },
     poll: { args: ["ptr", "u64", "i32"], returns: "i32" },
   });
 }

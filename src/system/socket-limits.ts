@@ -4,6 +4,8 @@ export const socketLimits = {
   queuedBytesMax: 256 * 1024,
   /** Joined into one write when two streams are spliced. */
   batchBytesMax: 64 * 1024,
+  /** Datagrams that wait for a stream; beyond it they are dropped. */
+  queuedDatagramsMax: 256,
   connectMs: 10_000,
   /** Open connections of one listener. */
   connectionsMax: 256,

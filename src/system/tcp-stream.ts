@@ -65,8 +65,16 @@ export function peerOf(stream: ByteStream): UnixPeer | undefined {
 }
 
 /**
+ * From now on the peer's `abort` of a Unix socket reads as a reset: both its halves are gone at once then,
+ * which no end does. For bytes that do not show their own end; other streams are left as they are.
+ */
+export function tellResets(stream: ByteStream): void {
+  if (stream instanceof SocketStream) stream.tellResets();
+}
+
+/**
  * A TCP or Unix socket whose halves close apart. A Unix socket has no reset: an `abort` of the peer
- * reads as an end there, so what is spoken over one must show its own end.
+ * reads as an end there, so what is spoken over one must show its own end, or `tellResets`.
  */
 class SocketStream implements ByteStream {
   #socket: Socket<SocketStream> | undefined;
@@ -79,7 +87,12 @@ class SocketStream implements ByteStream {
   #wakeReader: (() => void) | undefined;
   #wakeWriter: (() => void) | undefined;
   #writes: Promise<void> = Promise.resolve();
+  #tellsResets = false;
   onClosed: (() => void) | undefined;
+
+  tellResets(): void {
+    this.#tellsResets = true;
+  }
 
   opened(socket: Socket<SocketStream>): void {
     this.#socket = socket;
@@ -131,7 +144,7 @@ class SocketStream implements ByteStream {
         this.#taken(chunk.length);
         return chunk;
       }
-      if (this.#readEnded) return null;
+      if (this.#readEnded) return this.#endOrReset();
       if (this.#failure !== undefined) throw this.#failure;
       await new Promise<void>((resolve) => {
         this.#wakeReader = resolve;
@@ -161,6 +174,16 @@ class SocketStream implements ByteStream {
     this.#socket?.terminate();
     this.#wakeReader?.();
     this.#wakeWriter?.();
+  }
+
+  async #endOrReset(): Promise<null> {
+    if (!this.#tellsResets || this.#writeEnded) return null;
+    // Bun tells of the close right behind the end.
+    await new Promise((resolve) => {
+      setImmediate(resolve);
+    });
+    if (this.#failure !== undefined) throw this.#failure;
+    return null;
   }
 
   async #writeAll(bytes: Uint8Array): Promise<void> {

@@ -29,7 +29,7 @@ test(
         await openClient(stage),
       ];
       const shell = new ShellTalk(first);
-      const port = new ForwardedPort(first);
+      const port = await ForwardedPort.open(first);
       const lines = await LineStream.begin(second);
       const echo = await EchoStream.begin(third, random);
       const sessions = [shell, lines, echo].map(({ session }) => session);

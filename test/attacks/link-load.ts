@@ -1,7 +1,8 @@
 import { createHash } from "node:crypto";
 import { expect } from "bun:test";
 import { StreamError } from "../../src/protocol/byte-stream.ts";
-import type { Exit, SessionOpenRequest } from "../../src/protocol/message.ts";
+import type { Exit, SessionOpenRequest } from "../../src/protocol/session-message.ts";
+import { parseForward } from "../../src/roles/client/forward-spec.ts";
 import { Forwards } from "../../src/roles/client/forwards.ts";
 import type { AttestedLink } from "../../src/roles/client/attested-link.ts";
 import { SessionRun } from "../../src/roles/client/session-run.ts";
@@ -25,6 +26,8 @@ export async function openClient(stage: AttackStage): Promise<AttestedLink> {
     machine_id: "148e21ea7e46e8",
     issuer: stage.login.issuer.url(),
     forward: [],
+    reverse_forward: [],
+    dynamic_forward: [],
   };
   const context = memoryContext({ env: { HOME: stage.login.stateDir } });
   const options = {
@@ -217,6 +220,19 @@ export class ShellTalk {
   }
 }
 
+function listenEcho(): Listening {
+  return listenTcp(loopback, {
+    onConnection: (stream) => {
+      const answer = async (): Promise<void> => {
+        for (let bytes = await stream.read(); bytes !== null; bytes = await stream.read())
+          await stream.write(bytes);
+        await stream.end();
+      };
+      answer().catch(() => stream.abort(0));
+    },
+  });
+}
+
 /** A forwarded port: its connections die with the link, its listener does not. */
 export class ForwardedPort {
   readonly #forwards: Forwards;
@@ -227,28 +243,22 @@ export class ForwardedPort {
   #enough = false;
   readonly #asking: Promise<void>;
 
-  constructor(link: AttestedLink) {
-    this.#target = listenTcp(loopback, {
-      onConnection: (stream) => {
-        const answer = async (): Promise<void> => {
-          for (let bytes = await stream.read(); bytes !== null; bytes = await stream.read())
-            await stream.write(bytes);
-          await stream.end();
-        };
-        answer().catch(() => stream.abort(0));
-      },
-    });
+  static async open(link: AttestedLink): Promise<ForwardedPort> {
     const probe = listenTcp(loopback, { onConnection: () => undefined });
-    this.#port = probe.port;
+    const { port } = probe;
     probe.close();
-    const forward = {
-      bind: loopback.host,
-      localPort: this.#port,
-      host: loopback.host,
-      port: this.#target.port,
-    };
-    this.#forwards = new Forwards("my-dev", [forward], () => undefined);
-    this.#forwards.use(link);
+    const target = listenEcho();
+    const spec = parseForward("L", `${port}:${loopback.host}:${target.port}`);
+    const options = { vault: "my-dev", gateway: false, note: () => undefined };
+    const forwards = await Forwards.open([spec], options, memoryContext());
+    forwards.use(link);
+    return new ForwardedPort(forwards, target, port);
+  }
+
+  private constructor(forwards: Forwards, target: Listening, port: number) {
+    this.#forwards = forwards;
+    this.#target = target;
+    this.#port = port;
     this.#asking = this.#askOn();
     this.#asking.catch(() => undefined);
   }
@@ -257,7 +267,7 @@ export class ForwardedPort {
     this.#enough = true;
     await this.#asking;
     expect(await this.#ask()).toBe(true);
-    this.#forwards.close();
+    await this.#forwards.close();
     this.#target.close();
   }
 

@@ -166,7 +166,7 @@ describe("a provisioned machine keeps what it has", () => {
     const terminal = vault.terminal(["connect", "dev", "--forward", `${port}:localhost:9`]);
     await terminal.expect(/vault# /);
     expect(await rejection(fetch(`http://127.0.0.1:${port}/`))).toBeInstanceOf(Error);
-    await terminal.expect(/localhost:9/);
+    await terminal.expect(/nothing listens on dev:9/);
     terminal.type("echo on-$((40+2))\r");
     await terminal.expect(/on-42/);
     terminal.type("exit\r");

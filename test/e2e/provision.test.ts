@@ -5,6 +5,7 @@ import { join } from "node:path";
 import { type LocalFly, startLocalFly } from "../support/local-fly.ts";
 import { type LocalVault, makeLocalVault } from "../support/local-vault.ts";
 import { programEnv, programPath } from "../support/program.ts";
+import { linkPid } from "../support/link-pid.ts";
 import { makeRootfsArchive } from "../support/rootfs-archive.ts";
 import { randomBytes, seed, seededRandom } from "../support/seed.ts";
 
@@ -37,25 +38,6 @@ beforeAll(async () => {
 afterAll(async () => {
   await fly.stop();
 });
-
-/** The process that speaks QUIC for the machine; its words name the folder of this test. */
-function linkPid(): number | undefined {
-  return readdirSync("/proc")
-    .filter((name) => /^\d+$/.test(name))
-    .map(Number)
-    .find((pid) => {
-      const words = commandLine(pid);
-      return words.includes("\0link\0") && words.includes(fly.folder);
-    });
-}
-
-function commandLine(pid: number): string {
-  try {
-    return readFileSync(`/proc/${pid}/cmdline`, "utf8");
-  } catch {
-    return "";
-  }
-}
 
 function provisioning(...words: readonly string[]) {
   return Bun.spawn([programPath("fly-vault"), "provision", "dev", ...words], {
@@ -103,7 +85,7 @@ test("an upload outlives its link, killed with -9 again and again, to the byte",
   let kills = 0;
   for (const bytes of [4_000_000, 16_000_000, 30_000_000]) {
     await untilStaged(bytes);
-    const pid = linkPid();
+    const pid = linkPid(fly.folder);
     if (pid === undefined) throw new Error("There is no link");
     process.kill(pid, "SIGKILL");
     kills += 1;

@@ -1,4 +1,9 @@
 import type { GenericSchema } from "valibot";
+import {
+  incomingSchema,
+  isForwardRequest,
+  listenReplySchema,
+} from "../../src/protocol/forward-message.ts";
 import { RemoteError, WireError } from "../../src/protocol/errors.ts";
 import { frameTypes } from "../../src/protocol/frame.ts";
 import { limits } from "../../src/protocol/limits.ts";
@@ -10,11 +15,13 @@ import {
   progressSchema,
   provisionedSchema,
   type Request,
+  statusSchema,
+} from "../../src/protocol/message.ts";
+import {
   sessionEndSchema,
   sessionListSchema,
   sessionReplySchema,
-  statusSchema,
-} from "../../src/protocol/message.ts";
+} from "../../src/protocol/session-message.ts";
 import { requests as anyRequest } from "../support/arbitraries.ts";
 import { allowing, type FuzzTarget } from "../support/fuzz.ts";
 import { mutateJson } from "../support/json-damage.ts";
@@ -47,9 +54,7 @@ export const forwards: FuzzTarget = {
   runs: 700_000,
   planned: 5_000_000,
   corpus: (random) => [
-    ...sampled(random, anyRequest, 1000)
-      .filter(({ type }) => type === "forward")
-      .map(encodeJson),
+    ...sampled(random, anyRequest, 1000).filter(isForwardRequest).map(encodeJson),
     ...payloadsOf("reply.txt").filter((bytes) => Buffer.from(bytes).includes("vm_state")),
   ],
   mutate: mutateJson,
@@ -82,6 +87,8 @@ const replySchemas: readonly GenericSchema[] = [
   sessionListSchema,
   progressSchema,
   provisionedSchema,
+  listenReplySchema,
+  incomingSchema,
 ];
 
 function survives(schema: GenericSchema, payload: Uint8Array): boolean {
@@ -96,11 +103,25 @@ function readRequest(payload: Uint8Array): Request | undefined {
   return allowing(RemoteError, () => decodeRequest({ type: frameTypes.request, payload }));
 }
 
+function socketPathOf(request: Request): string | undefined {
+  if (request.type === "forward-unix") return request.path;
+  return request.type === "forward-listen" && request.at.kind === "unix"
+    ? request.at.path
+    : undefined;
+}
+
+function checkForward(request: Request): void {
+  if ("port" in request && (request.port < 1 || request.port > 65_535))
+    throw new RangeError(`port ${request.port}`);
+  const path = socketPathOf(request);
+  if (path !== undefined && (!path.startsWith("/") || path.includes("\0")))
+    throw new Error("no path of a socket");
+}
+
 function checkRequest(request: Request): void {
   const again = readRequest(encodeJson(request));
   if (JSON.stringify(again) !== JSON.stringify(request)) throw new Error("the request changes");
-  if (request.type === "forward" && (request.port < 1 || request.port > 65_535))
-    throw new RangeError(`port ${request.port}`);
+  checkForward(request);
   if (request.type !== "session-open") return;
   const { argv = [], env = {}, cwd = "", user = "" } = request;
   const texts = [...argv, ...Object.keys(env), ...Object.values(env), cwd, user];

@@ -1,3 +1,4 @@
+import { listenReplySchema } from "../../src/protocol/forward-message.ts";
 import { expect, test } from "bun:test";
 import fc from "fast-check";
 import * as v from "valibot";
@@ -16,13 +17,15 @@ import {
   provisionReplySchema,
   request,
   sendError,
+  type Status,
+  statusSchema,
+} from "../../src/protocol/message.ts";
+import {
   type SessionList,
   sessionEndSchema,
   sessionListSchema,
   sessionReplySchema,
-  type Status,
-  statusSchema,
-} from "../../src/protocol/message.ts";
+} from "../../src/protocol/session-message.ts";
 import { encodeSessionList } from "../../src/protocol/session-list.ts";
 import { requests } from "../support/arbitraries.ts";
 import { memoryPair } from "../support/memory-stream.ts";
@@ -31,6 +34,7 @@ import { seeded } from "../support/seed.ts";
 import { readVectors, withHex } from "../support/vectors.ts";
 
 const anyReply = [
+  listenReplySchema,
   statusSchema,
   sessionReplySchema,
   sessionListSchema,

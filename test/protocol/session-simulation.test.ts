@@ -2,7 +2,7 @@ import { expect, test } from "bun:test";
 import type { ByteStream } from "../../src/protocol/byte-stream.ts";
 import { StreamError } from "../../src/protocol/byte-stream.ts";
 import { FrameStream } from "../../src/protocol/frame.ts";
-import type { Exit } from "../../src/protocol/message.ts";
+import type { Exit } from "../../src/protocol/session-message.ts";
 import { SessionClient } from "../../src/protocol/session-client.ts";
 import { OutputBudget } from "../../src/protocol/session-output.ts";
 import { SessionState } from "../../src/protocol/session-server.ts";

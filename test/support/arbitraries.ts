@@ -50,10 +50,32 @@ export const requests: fc.Arbitrary<Request> = fc.oneof(
   fc.record({ type: fc.constant("status" as const) }),
   fc.record({ type: fc.constant("sessions" as const) }),
   fc.record({
-    type: fc.constant("forward" as const),
+    type: fc.constantFrom("forward" as const, "forward-udp" as const),
     host: text.filter((t) => t !== ""),
     port: size,
   }),
+  fc.record({ type: fc.constant("forward-unix" as const), path: text.map((t) => `/${t}`) }),
+  fc.record(
+    {
+      type: fc.constant("forward-listen" as const),
+      id: name,
+      at: fc.oneof(
+        fc.record({ kind: fc.constant("tcp" as const), host: fc.constant("::1"), port: size }),
+        fc.record({ kind: fc.constant("unix" as const), path: text.map((t) => `/${t}`) }),
+      ),
+      gateway: fc.boolean(),
+    },
+    { requiredKeys: ["type", "id", "at"] },
+  ),
+  fc.record(
+    {
+      type: fc.constant("forward-accept" as const),
+      listener: name,
+      connection: size,
+      refuse: fc.boolean(),
+    },
+    { requiredKeys: ["type", "listener", "connection"] },
+  ),
   fc.record(
     {
       type: fc.constant("session-open" as const),
@@ -110,6 +132,7 @@ export const requests: fc.Arbitrary<Request> = fc.oneof(
     ),
   }),
   fc.record({ type: fc.constant("provision-cancel" as const), id: name }),
+  fc.record({ type: fc.constant("files" as const), user: text }, { requiredKeys: ["type"] }),
 );
 
 const types: FrameType[] = Object.values(frameTypes);

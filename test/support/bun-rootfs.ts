@@ -1,15 +1,12 @@
-import { copyFileSync, mkdirSync, writeFileSync } from "node:fs";
-import { dirname, join } from "node:path";
+import { writeFileSync } from "node:fs";
+import { join } from "node:path";
 import { makeBusyboxRootfs } from "./busybox-rootfs.ts";
+import { copyProgram } from "./program-rootfs.ts";
 
 /** Busybox, Bun with what it needs to run, and one program for it: `/bin/probe WORD…`. */
 export function makeBunRootfs(root: string, program: string): void {
   makeBusyboxRootfs(root, { init: "none" });
-  for (const library of librariesOf(process.execPath)) {
-    mkdirSync(join(root, dirname(library)), { recursive: true });
-    copyFileSync(library, join(root, library));
-  }
-  copyFileSync(process.execPath, join(root, "bin/probe-bun"));
+  copyProgram(root, process.execPath, "/bin/probe-bun");
   writeFileSync(join(root, "probe.js"), program);
   const script = '#!/bin/sh\nexec /bin/probe-bun /probe.js "$@"\n';
   writeFileSync(join(root, "bin/probe"), script, { mode: 0o755 });
@@ -21,9 +18,4 @@ export async function bundle(entrypoint: string): Promise<string> {
   const [output] = outputs;
   if (output === undefined) throw new Error(`Nothing came of ${entrypoint}`);
   return output.text();
-}
-
-function librariesOf(program: string): string[] {
-  const { stdout } = Bun.spawnSync(["ldd", program], { env: { PATH: process.env["PATH"] ?? "" } });
-  return [...stdout.toString().matchAll(/(\/\S+) \(0x/g)].map((match) => match[1] ?? "");
 }

@@ -34,12 +34,13 @@ export function memoryContext(
   });
   return {
     env: options.env ?? {},
+    hostName: "laptop-a.example",
     stdin: {
       isTty: options.tty ?? false,
       async *read() {
         yield* options.stdin ?? [];
       },
-      setRawMode: () => undefined,
+      setMode: () => undefined,
     },
     stdout: sink(out, options.onOut),
     stderr: sink(err),
@@ -52,6 +53,8 @@ export function memoryContext(
         listeners.delete(listener);
       };
     },
+    suspend: () => undefined,
+    onContinue: () => () => undefined,
     out: () => Buffer.concat(out).toString(),
     err: () => Buffer.concat(err).toString(),
     outBytes: () => Buffer.concat(out),

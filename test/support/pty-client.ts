@@ -8,10 +8,10 @@ export class PtyClient {
   #text = "";
   readonly #terminal: Bun.Terminal;
 
-  constructor(argv: readonly string[], env: Readonly<Record<string, string>>) {
+  constructor(argv: readonly string[], env: Readonly<Record<string, string>>, program = main) {
     const decoder = new TextDecoder();
     // Made by the spawn itself: only then is it the child's controlling terminal, with SIGWINCH.
-    this.child = Bun.spawn([process.execPath, main, ...argv], {
+    this.child = Bun.spawn([process.execPath, program, ...argv], {
       env: { FLY_VAULT_NO_LINK: "1", ...env },
       cwd: "/",
       terminal: {

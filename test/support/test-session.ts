@@ -1,11 +1,10 @@
 import { type FrameStream, frameTypes } from "../../src/protocol/frame.ts";
-import {
-  encodeJson,
-  sendError,
-  type Exit,
-  type SessionAttachRequest,
-  type SessionOpenRequest,
-} from "../../src/protocol/message.ts";
+import { encodeJson, sendError } from "../../src/protocol/message.ts";
+import type {
+  Exit,
+  SessionAttachRequest,
+  SessionOpenRequest,
+} from "../../src/protocol/session-message.ts";
 import { RemoteError, type RemoteErrorCode } from "../../src/protocol/errors.ts";
 import { OutputBudget } from "../../src/protocol/session-output.ts";
 import { type SessionAttachment, SessionState } from "../../src/protocol/session-server.ts";
@@ -17,7 +16,13 @@ export class TestSession {
   readonly name: string | undefined;
   readonly request: SessionOpenRequest;
   readonly resizes: string[] = [];
+  /** Sizes that came twice in a row. */
+  repaints = 0;
   readonly signals: number[] = [];
+  /** While it is set, the command takes no input. */
+  holdingInput: Promise<void> | undefined;
+  /** Who has it, as the list says. */
+  readonly attachments: { label: string | null; since: string; tty: boolean }[] = [];
   readonly #state = new SessionState({ budget: new OutputBudget() });
   readonly #wakes = new Set<() => void>();
   readonly #child: Bun.Subprocess<"pipe", "pipe", "pipe">;
@@ -30,7 +35,12 @@ export class TestSession {
     this.name = request.name;
     this.request = request;
     const command = [...(request.argv ?? ["/bin/sh"])];
-    const env = { PATH: process.env["PATH"] ?? "", HOME: "/tmp", ...request.env };
+    const env = {
+      PATH: process.env["PATH"] ?? "",
+      HOME: "/tmp",
+      ...request.ambient,
+      ...request.env,
+    };
     const terminal = {
       rows: request.rows ?? 24,
       cols: request.cols ?? 80,
@@ -60,6 +70,7 @@ export class TestSession {
       pid: this.#child.pid,
       attached: this.#wakes.size > 0,
       clients: this.#wakes.size,
+      attachments: this.attachments,
       stdout_bytes: this.#state.stdout.endOffset,
       stderr_bytes: this.#state.stderr.endOffset,
       started_at: "2026-11-23T00:00:00Z",
@@ -79,8 +90,8 @@ export class TestSession {
     this.#wake();
   }
 
-  kill(): void {
-    this.#child.kill("SIGKILL");
+  kill(signal = 9): void {
+    this.#child.kill(signal);
   }
 
   async serve(
@@ -100,10 +111,15 @@ export class TestSession {
       tty: this.request.tty,
       created,
       stdin_offset: attachment.stdinOffset,
+      stdout_end: this.#state.stdout.endOffset,
     };
     await frames.write(frameTypes.ok, encodeJson(body));
+    const { client_label: label = null, rows } = request;
+    const mine = { label, since: new Date().toISOString(), tty: rows !== undefined };
+    this.attachments.push(mine);
     const sending = this.#send(frames, attachment);
     await this.#receive(frames, attachment).catch(() => undefined);
+    this.attachments.splice(this.attachments.indexOf(mine), 1);
     await sending.catch(() => undefined);
   }
 
@@ -172,6 +188,7 @@ export class TestSession {
       } else if (event.kind === "stdin-end") {
         this.#taking = this.#taking.then(() => this.#endInput());
       } else if (event.kind === "resize") {
+        if (this.resizes.at(-1) === `${event.rows}x${event.cols}`) this.repaints += 1;
         this.resizes.push(`${event.rows}x${event.cols}`);
         this.#child.terminal?.resize(event.cols, event.rows);
       } else if (event.kind === "signal") {
@@ -182,6 +199,7 @@ export class TestSession {
   }
 
   async #take(bytes: Uint8Array, attachment: SessionAttachment): Promise<void> {
+    await this.holdingInput;
     if (this.request.tty) {
       this.#child.terminal?.write(bytes);
     } else {

@@ -1,9 +1,11 @@
 import { randomBytes } from "node:crypto";
+import { closeSync, openSync } from "node:fs";
 import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { ByteStream } from "../../src/protocol/byte-stream.ts";
 import { deriveLoginKeys } from "../../src/fly/token.ts";
+import { type ForwardRequest, isForwardRequest } from "../../src/protocol/forward-message.ts";
 import { FrameStream, frameTypes } from "../../src/protocol/frame.ts";
 import {
   decodeJson,
@@ -13,25 +15,29 @@ import {
   type Report,
   type Request,
   requestSchema,
-  type SessionAttachRequest,
-  type SessionOpenRequest,
   sendError,
   type Status,
 } from "../../src/protocol/message.ts";
+import type {
+  SessionAttachRequest,
+  SessionOpenRequest,
+} from "../../src/protocol/session-message.ts";
 import { MintError } from "../../src/fly/evidence.ts";
 import { RemoteError } from "../../src/protocol/errors.ts";
 import { selfSignedCertificate } from "../../src/quic/certificate.ts";
 import type { CloseReason, Connection } from "../../src/quic/connection.ts";
 import type { DatagramGate } from "../../src/quic/carrier.ts";
 import { Endpoint } from "../../src/quic/endpoint.ts";
+import { GuestForwards } from "../../src/roles/init/guest-forwards.ts";
 import { acceptLogin } from "../../src/roles/init/login.ts";
 import { LoginGate } from "../../src/roles/init/login-gate.ts";
 import { serveSpeed } from "../../src/roles/init/speed.ts";
-import { isSshSide } from "../../src/roles/init/ssh/ssh-requests.ts";
+import { forwardUdp } from "../../src/roles/init/udp-forward.ts";
 import { splice } from "../../src/system/splice.ts";
-import { connectTcp } from "../../src/system/tcp-stream.ts";
-import { serveFilesHere } from "./files-here.ts";
+import { connectTcp, connectUnix } from "../../src/system/tcp-stream.ts";
 import { issuerKey, type MachineClaims, OidcIssuer } from "./oidc-issuer.ts";
+import { serveFilesHere } from "./files-here.ts";
+import { isSshSide } from "../../src/roles/init/ssh/ssh-requests.ts";
 import { TestSession } from "./test-session.ts";
 import { TestUpload } from "./test-upload.ts";
 
@@ -64,7 +70,10 @@ export class TestVault {
   cancelDelay: Promise<void> | undefined;
   rolledBack: Status["rolled_back"];
   rootfsSha256: string | undefined;
+  firewall: Status["firewall"];
   provisionAnswer: ((request: ProvisionRequest) => RemoteError | undefined) | undefined;
+  /** The socket of a real keeper, which answers everything but logins in our place. */
+  keeperSocket: string | undefined;
   /** Called in place of the answer to any request; true when it dealt with it. */
   onRequest: ((request: Request) => RemoteError | undefined) | undefined;
   /** As machine-report.ts would say. */
@@ -80,9 +89,15 @@ export class TestVault {
   poweredOff = false;
   /** A real keeper that answers in our place, as behind its own link. */
   keeper: (() => Promise<ByteStream>) | undefined;
+  /** Copies that were asked for, and whether each breaks off at its start. */
+  copies = 0;
+  breaksCopies = false;
   /** How many of the next logins get no evidence. */
   failingMints = 0;
   mints = 0;
+  /** With its own folder in the place of the guest's root. */
+  readonly forwards: GuestForwards;
+  readonly #rootFolder: number;
   #endpoint: Endpoint;
   #connections: Connection[] = [];
   token = testToken;
@@ -93,6 +108,8 @@ export class TestVault {
 
   private constructor(folder: string, endpoint: Endpoint) {
     this.folder = folder;
+    this.#rootFolder = openSync(folder, "r");
+    this.forwards = new GuestForwards(() => this.#rootFolder);
     this.#endpoint = endpoint;
     void this.#accept(endpoint);
   }
@@ -174,6 +191,8 @@ export class TestVault {
     for (const session of this.sessions.values()) session.kill();
     await this.#endpoint.close();
     await this.issuer.close();
+    this.forwards.close();
+    closeSync(this.#rootFolder);
     await rm(this.folder, { recursive: true });
   }
 
@@ -214,6 +233,7 @@ export class TestVault {
       protocol_oldest: 1,
       protocol_newest: 1,
       ...(this.rootfsSha256 === undefined ? {} : { rootfs_sha256: this.rootfsSha256 }),
+      ...(this.firewall === undefined ? {} : { firewall: this.firewall }),
       ...(this.rolledBack === undefined ? {} : { rolled_back: this.rolledBack }),
     };
   }
@@ -229,6 +249,10 @@ export class TestVault {
           (keeper) => splice(stream, keeper),
           () => stream.abort(1),
         );
+        continue;
+      }
+      if (this.keeperSocket !== undefined) {
+        void splice(stream, await connectUnix(this.keeperSocket));
         continue;
       }
       const frames = new FrameStream(stream);
@@ -252,6 +276,11 @@ export class TestVault {
     this.requests.push(request);
     this.#refuseAsTold(request);
     if (isSshSide(request)) throw new RemoteError("unsupported", "SSH is not played here");
+    if (isForwardRequest(request)) return this.#serveForward(frames, request);
+    await this.#serveRequest(frames, request);
+  }
+
+  async #serveRequest(frames: FrameStream, request: Request): Promise<void> {
     switch (request.type) {
       case "status":
         return reply(frames, this.status);
@@ -261,10 +290,9 @@ export class TestVault {
         return this.#open(frames, request);
       case "session-attach":
         return this.#attach(frames, request);
-      case "files":
-        return serveFilesHere(frames.release(), this.folder);
-      case "forward":
-        return this.#forward(frames, request.host, request.port);
+      case "session-signal":
+        this.sessions.get(request.session)?.kill(request.signal);
+        return reply(frames, {});
       case "provision":
         return this.#provision(frames, request);
       case "provision-cancel":
@@ -276,6 +304,8 @@ export class TestVault {
 
   async #tell(frames: FrameStream, request: Request): Promise<void> {
     switch (request.type) {
+      case "files":
+        return this.#copy(frames);
       case "report":
         return reply(frames, this.report);
       case "power-off":
@@ -286,6 +316,12 @@ export class TestVault {
       default:
         throw new RemoteError("unsupported", `${request.type} is not played here`);
     }
+  }
+
+  async #copy(frames: FrameStream): Promise<void> {
+    this.copies += 1;
+    if (this.breaksCopies) throw new Error("It broke off");
+    await serveFilesHere(frames.release(), this.folder);
   }
 
   #refuseAsTold(request: Request): void {
@@ -310,6 +346,13 @@ export class TestVault {
 
   #running(name: string): TestSession | undefined {
     return [...this.sessions.values()].find((one) => one.name === name && !one.ended);
+  }
+
+  async #serveForward(frames: FrameStream, request: ForwardRequest): Promise<void> {
+    if (request.type === "forward") return this.#forward(frames, request.host, request.port);
+    if (request.type === "forward-udp") return forwardUdp(frames, request);
+    await this.forwards.serve(frames, request);
+    await frames.stream.end();
   }
 
   async #forward(frames: FrameStream, host: string, port: number): Promise<void> {

@@ -12,6 +12,7 @@ import {
   listenTcp,
   listenUnix,
   SocketError,
+  tellResets,
 } from "../../src/system/tcp-stream.ts";
 import { memoryPair } from "../support/memory-stream.ts";
 import { rejection } from "../support/rejection.ts";
@@ -214,4 +215,34 @@ test("splice aborts the other side when one is reset", async () => {
   memory.far.abort(9);
   expect(await rejection(readAll(near))).toMatchObject({ kind: "reset" });
   expect((await joined).error).toMatchObject({ name: "StreamError" });
+});
+
+describe("a Unix socket that tells resets", () => {
+  test("gives up with its peer, after what was sent", async () => {
+    for (const bytes of [0, 10]) {
+      const { near, far } = await pair("unix");
+      tellResets(near);
+      if (bytes > 0) {
+        await far.write(new Uint8Array(bytes));
+        expect(await near.read()).toHaveLength(bytes);
+      }
+      const reading = near.read();
+      reading.catch(() => undefined);
+      far.abort(0);
+      expect(await rejection(reading)).toMatchObject({ name: "StreamError", kind: "reset" });
+    }
+  });
+
+  test("ends where its peer ends, whichever is first", async () => {
+    for (const isFirst of [true, false]) {
+      const { near, far } = await pair("unix");
+      for (const stream of [near, far]) tellResets(stream);
+      await far.write(new Uint8Array(5));
+      await (isFirst ? far : near).end();
+      await Bun.sleep(5);
+      await (isFirst ? near : far).end();
+      expect(await readAll(near)).toHaveLength(5);
+      expect(await readAll(far)).toHaveLength(0);
+    }
+  });
 });

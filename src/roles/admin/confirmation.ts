@@ -1,12 +1,6 @@
 import type { Context } from "../../cli/context.ts";
 import { Interrupted } from "./connection.ts";
 
-/** Whether there is a person to ask: at a terminal, and not told to leave them alone. */
-export function canAsk({ env, stdin, stderr }: Context): boolean {
-  const told = [env["CI"], env["FLY_VAULT_NO_INPUT"]].some((value) => (value ?? "") !== "");
-  return stdin.isTty && stderr.isTty && !told;
-}
-
 /** Has a word typed; anything else, an end of input too, is a no. Ctrl-C rejects with `Interrupted`. */
 export async function hasTyped(context: Context, question: string, word: string): Promise<boolean> {
   await context.stderr.write(question);

@@ -4,7 +4,7 @@ import { Foreground } from "./foreground.ts";
 import { clientLimits } from "./limits.ts";
 import { overVault, type VaultWork } from "./over-vault.ts";
 import { findSession } from "./session-choice.ts";
-import { jsonErrors } from "./session-flags.ts";
+import { escapeFlag, jsonErrors } from "./session-flags.ts";
 import { joining } from "./session-join.ts";
 import { statusFlags, withStatus } from "./status-report.ts";
 import { linkFlags, readVault, vaultPositional } from "./vault-link.ts";
@@ -16,7 +16,7 @@ export const attach = defineCommand({
   flags: {
     share: { summary: "beside the clients that have it" },
     "take-over": { summary: "in place of the clients that have it (default)" },
-    escape: { value: "KEY", choices: ["~", "none"], summary: "the escape key (default ~)" },
+    ...escapeFlag,
     ...statusFlags,
     json: jsonErrors,
     ...linkFlags,
@@ -34,12 +34,17 @@ export const attach = defineCommand({
     return withStatus(flags["status-fd"], async (report) => {
       const vault = await readVault(positionals.vault, { flags, global }, context);
       const { name } = vault.config;
-      const foreground = new Foreground(context, { vault: name, report, quiet: global.quiet });
+      const { escape } = flags;
+      const foreground = new Foreground(context, {
+        vault: name,
+        report,
+        quiet: global.quiet,
+        escape,
+      });
       const work = async ({ link, started }: VaultWork): Promise<number> => {
         const found = await findSession(link, positionals.session, name);
         started();
-        const escapes = flags.escape !== "none";
-        return foreground.show(link, joining(found, mode, escapes, context));
+        return foreground.show(link, joining(found, mode, context));
       };
       const patience = context.stdin.isTty ? {} : { reconnectMs: clientLimits.reconnectMs };
       const wish = { flags, global, ...patience, onState: foreground.linkState };

@@ -1,28 +1,26 @@
 import { defineCommand } from "../../cli/command.ts";
 import { BrokenPipe, type Context } from "../../cli/context.ts";
 import { Failure } from "../../cli/failure.ts";
-import { UsageError } from "../../cli/usage-error.ts";
+import { ConnectForwards, connectForwardFlags, stdioTargetOf } from "./connect-forwards.ts";
 import { agentFlag, offerAgent } from "./agent-forward.ts";
-import { showAddress } from "./address.ts";
-import { Console, type ConsoleEnd } from "./console.ts";
-import { finishedStatus, stoppedStatus } from "./exit-status.ts";
-import { type Forward, parseForward } from "./forward-spec.ts";
-import { Forwards } from "./forwards.ts";
 import { clientLimits } from "./limits.ts";
+import { finishedStatus, stoppedStatus } from "./exit-status.ts";
+import { waitForever } from "./forward-command.ts";
 import type { AttestedLink, LinkState } from "./attested-link.ts";
 import { overVault, type VaultWork } from "./over-vault.ts";
 import { Pipe } from "./pipe.ts";
+import { forwardStdio } from "./stdio-forward.ts";
 import { configuredSource } from "./rootfs-source.ts";
-import {
-  attachRequest,
-  openRequest,
-  randomName,
-  terminalEnv,
-  terminalSize,
-} from "./session-request.ts";
-import type { VaultConfig } from "./vault-config.ts";
-import type { SessionPlan, SessionReport } from "./session-run.ts";
+import { Interactive } from "./interactive.ts";
+import { openRequest, randomName } from "./session-request.ts";
+import { shellPlan, shellWish } from "./shell-plan.ts";
+import { surroundings } from "./surroundings.ts";
 import { statusFlags, withStatus } from "./status-report.ts";
+import type { SessionReport } from "./session-run.ts";
+import type { VaultConfig } from "./vault-config.ts";
+import type { ConsoleEnd } from "./console.ts";
+import { escapeFlag } from "./session-flags.ts";
+import { within } from "../../system/within.ts";
 import { linkFlags, readVault, vaultPositional } from "./vault-link.ts";
 
 export const connect = defineCommand({
@@ -30,25 +28,25 @@ export const connect = defineCommand({
   summary: "Open the shell of a vault, and keep it over sleep and lost networks",
   positionals: { vault: vaultPositional },
   flags: {
-    forward: {
-      short: "L",
-      value: "SPEC",
-      repeatable: true,
-      summary: "forward a port: PORT, LOCAL:PORT, LOCAL:HOST:PORT or BIND:LOCAL:HOST:PORT",
-    },
+    ...connectForwardFlags,
     reprovision: { summary: "replace the root filesystem first; /root and /home stay" },
     "no-shell": { short: "N", summary: "only forward ports, until Ctrl-C" },
+    session: { value: "NAME", summary: "attach to this session instead of main, or start it" },
+    "take-over": { summary: "take the session from whoever has it; do not ask" },
+    share: { summary: "join whoever has it; do not ask" },
+    new: { summary: "a session of its own beside one that is there: main-2, main-3, …" },
     ...agentFlag,
-    escape: { value: "KEY", choices: ["~", "none"], summary: "the escape key (default ~)" },
+    ...escapeFlag,
     ...statusFlags,
     ...linkFlags,
   },
   description:
-    'Attaches to the session "main", which outlives this client, or starts it. A cold machine is provisioned first. Without a terminal on stdin a shell of its own reads the commands from there.',
+    'Attaches to the session "main", which outlives this client, or starts it; if another client has it, asks what to do on a terminal, else takes it over. A cold machine is provisioned first. Without a terminal on stdin a shell of its own reads the commands from there.',
   examples: [
     "fly-vault connect my-dev",
     "fly-vault connect my-dev -L 3000 -L 5432:db:5432",
     "fly-vault connect my-dev --reprovision",
+    "fly-vault connect my-dev --session build --share",
   ],
   exitStatus:
     "the shell's own; 0 after ~. ; 4 token refused, 5 attestation failed, 6 no answer, 7 port in use or session taken over, 255 link lost for good",
@@ -60,12 +58,19 @@ export const connect = defineCommand({
       const replaceWith = flags.reprovision
         ? await configuredSource(config, "--reprovision", context.env)
         : undefined;
-      const note = (line: string): void =>
-        void context.stderr.write(`${line}\r\n`).catch(() => undefined);
-      const forwards = new Forwards(config.name, forwardsOf(flags.forward, config.forward), note);
-      let console: Console | undefined;
-      const work = async ({ link, started }: VaultWork): Promise<number> => {
-        forwards.use(link);
+      const stdioTarget = stdioTargetOf(flags);
+      if (stdioTarget !== undefined)
+        return overVault(vault, { flags, global, ready: {} }, context, async ({ link }) =>
+          forwardStdio(context, link, { vault: config.name, target: stdioTarget }),
+        );
+      const wishedShell = shellWish(flags);
+      const beside = await ConnectForwards.open(flags, config, context);
+      const { forwards } = beside;
+      const { escape } = flags;
+      const interactive = new Interactive(context, { escape, forwards });
+      const shell = async (given: VaultWork): Promise<number> => {
+        const { link, started } = given;
+        await beside.start(given);
         if (!global.quiet)
           for (const line of forwards.lines) await context.stderr.write(`${line}\n`);
         const agent = flags.agent ? await offerAgent(link, undefined, context) : {};
@@ -74,73 +79,56 @@ export const connect = defineCommand({
         started();
         if (!context.stdin.isTty)
           return pipeShell(context, link, { name: config.name, env }, report);
-        const escapes = flags.escape !== "none";
-        console = new Console(
+        const place = { env, terminfo: config.terminfo };
+        const plan = shellPlan(wishedShell, interactive.keyboard, place, context);
+        return consoleStatus(
+          await interactive.run(link, { ...plan, report }),
+          config.name,
           context,
-          link,
-          { ...mainSession(context, env), report },
-          { forwards, escapes },
         );
-        return consoleStatus(await console.run(), config.name, context);
       };
+      // While the link stands: the vault is told what is not listened for any more.
+      const work = async (given: VaultWork): Promise<number> => {
+        try {
+          return await shell(given);
+        } finally {
+          await beside.close();
+        }
+      };
+      const onState = (state: LinkState): void => {
+        forwards.linkState(state);
+        interactive.linkState(state);
+      };
+      const isScript = !flags["no-shell"] && !context.stdin.isTty;
+      const patience = isScript ? { reconnectMs: clientLimits.reconnectMs } : {};
+      const wish = { flags, global, ready: { replaceWith }, onState, ...patience };
       try {
-        const onState = (state: LinkState): void => console?.linkState(state);
-        const wish = { flags, global, ready: { replaceWith }, onState };
-        return await overVault(vault, wish, context, work);
+        // Without a shell this may run in the background, where a terminal is not to be touched.
+        if (flags["no-shell"]) return await overVault(vault, wish, context, work);
+        return await overVault(interactive.watching(vault), wish, interactive.context, work);
       } finally {
-        forwards.close();
+        interactive.close();
+        await beside.close();
       }
     }),
 });
-
-function forwardsOf(said: readonly string[], configured: readonly string[]): Forward[] {
-  const specs = said.length > 0 ? said : configured;
-  if (specs.length > clientLimits.forwardPortsMax)
-    throw new UsageError(`${specs.length} forwards, at most ${clientLimits.forwardPortsMax}`);
-  const listening = new Set<string>();
-  return specs.map((spec) => {
-    const forward = parseForward(spec);
-    if (forward === undefined)
-      throw new UsageError(
-        `--forward ${spec} is not PORT, LOCAL:PORT, LOCAL:HOST:PORT or BIND:LOCAL:HOST:PORT`,
-      );
-    const where = showAddress({ host: forward.bind, port: forward.localPort });
-    if (listening.has(where)) throw new UsageError(`two forwards listen on ${where}`);
-    listening.add(where);
-    return forward;
-  });
-}
-
-/**
- * The shared shell: opened where none runs, else joined; the last try is for one that ends in
- * between. Not joined first, because a shell that has ended is still there to be read.
- */
-function mainSession(context: Context, projectEnv: VaultConfig["env"]): SessionPlan {
-  const client = randomName(context);
-  const size = terminalSize(context);
-  const attach = attachRequest(mainName, client, size);
-  const open = openRequest({
-    id: randomName(context),
-    client,
-    name: mainName,
-    tty: true,
-    env: { ...terminalEnv(context.env), ...projectEnv },
-    ...size,
-  });
-  return { client, first: [open, attach, open] };
-}
 
 async function consoleStatus(end: ConsoleEnd, vault: string, context: Context): Promise<number> {
   switch (end.kind) {
     case "exit":
       return finishedStatus(end.exit, context);
-    case "left":
-      await context.stderr.write(
-        `\nleft "${vault}"; its session goes on (fly-vault connect ${vault})\n`,
-      );
-      return 0;
     case "stopped":
       return stoppedStatus(end.signal);
+    case "left": {
+      const back = `fly-vault connect ${vault}`;
+      const said = context.stderr.write(`\nleft "${vault}"; its session goes on (${back})\n`);
+      // The terminal may be why they leave.
+      await within(
+        said.catch(() => undefined),
+        clientLimits.lastWordsMs,
+      );
+      return 0;
+    }
   }
 }
 
@@ -151,7 +139,8 @@ async function pipeShell(
   report: SessionReport,
 ): Promise<number> {
   const client = randomName(context);
-  const open = openRequest({ id: randomName(context), client, tty: false, env });
+  const ambient = surroundings(context, false);
+  const open = openRequest({ id: randomName(context), client, tty: false, env, ...ambient });
   const end = await new Pipe(context, link, { client, first: [open], report }).run();
   switch (end.kind) {
     case "exit":
@@ -163,15 +152,3 @@ async function pipeShell(
       throw new Failure("FV-SES-003", `the output of the shell on "${vault}" has no reader`);
   }
 }
-
-/** Until a signal ends the command, or the link is lost for good. */
-async function waitForever(link: AttestedLink): Promise<never> {
-  for (;;) {
-    const connection = await link.connection();
-    await connection.closed;
-    // What follows the loss is the link's work; one turn later it knows.
-    await Bun.sleep(0);
-  }
-}
-
-const mainName = "main";

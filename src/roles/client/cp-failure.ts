@@ -10,7 +10,7 @@ export function copyFailure(report: CopyReport): Failure {
   if (first === undefined) return new Failure("FV-CP-009", "nothing was copied");
   if (troubleCount === 1 && copiedCount === 0) {
     const { code, fix } = kinds[first.code];
-    return new Failure(code, first.message, { ...(fix === undefined ? {} : { fix }) });
+    return new Failure(code, first.message, fix === undefined ? {} : { fix });
   }
   const more = troubleCount > troubles.length ? `; and ${troubleCount - troubles.length} more` : "";
   const because = `${troubles.map(({ message }) => message).join("; ")}${more}`;
@@ -45,7 +45,7 @@ const kinds: Readonly<Record<FileTrouble, { readonly code: FailureCode; readonly
     corrupt: { code: "FV-CP-006", fix: "run it again" },
     full: {
       code: "FV-CP-007",
-      fix: "make room there and run it again: it goes on where it stopped",
+      fix: "make room there and run it again",
     },
     busy: { code: "FV-CP-008", fix: "wait for the other copy, or stop it" },
     refused: { code: "FV-CP-009" },

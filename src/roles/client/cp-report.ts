@@ -98,6 +98,14 @@ export class CopyReport implements CopyEvents {
     this.#progress.step(() => "the link is back, going on");
   }
 
+  async stopped(): Promise<void> {
+    await this.abandon();
+    const { quiet, json, dryRun } = this.#options;
+    if (quiet || json || dryRun) return;
+    const words = `stopped at ${formatSize(this.#doneBytes)}; the same command goes on from there\n`;
+    await this.#context.stderr.write(words);
+  }
+
   /** The last line. */
   async finish(): Promise<void> {
     const { elapsedMs } = this.#progress;

@@ -9,6 +9,7 @@ import type { CopyOperands } from "./cp-operands.ts";
 import { clientLimits } from "./limits.ts";
 import { topNames } from "./cp-top-names.ts";
 import { copyOver } from "./cp-stream.ts";
+import type { Leaving } from "./stop-before.ts";
 import { overLink } from "./over-link.ts";
 
 export interface CopyWishes {
@@ -25,20 +26,31 @@ export interface CopyPlan {
   readonly wishes: CopyWishes;
   /** Content of ours in place of files with the names of the operands: standard input, spooled. */
   readonly spool?: string;
+  /** Paths on our side that are to stay as they are there. */
+  readonly declined?: ReadonlySet<string>;
 }
 
 export interface CopyEvents extends CopyObserver {
   /** The link was lost and is back: all is gone through again, and what is there costs next to nothing. */
   again(): void;
+  /** The user stopped it. */
+  stopped(): Promise<void>;
 }
 
-/** The whole copy over as many connections as it takes. */
+/** The whole copy, over as many connections as it takes. */
 export async function runCopy(
   link: AttestedLink,
   plan: CopyPlan,
   events: CopyEvents,
+  leaving: Leaving,
 ): Promise<void> {
   const { user } = plan.wishes;
+  let peer: CopyPeer | undefined;
+  leaving(async () => {
+    // Takes away what nothing can be done with later.
+    peer?.close();
+    await events.stopped();
+  });
   let attempts = 0;
   let vain = 0;
   await overLink(link, async (connection) => {
@@ -47,7 +59,8 @@ export async function runCopy(
     if (attempts > 1) events.again();
     if (vain > clientLimits.copyAttemptsInVainMax) throw brokenOff(vain - 1);
     const noted = noting(events, () => (vain = 0));
-    await copyOver(connection, { user, job: jobOf(plan) }, ownSide(plan, noted));
+    peer = ownSide(plan, noted);
+    await copyOver(connection, { user, job: jobOf(plan) }, peer);
   });
 }
 
@@ -88,13 +101,16 @@ function jobOf({ operands, wishes }: CopyPlan): FileJob {
   };
 }
 
-function ownSide({ operands, wishes, spool }: CopyPlan, observer: CopyObserver): CopyPeer {
+function ownSide(
+  { operands, wishes, spool, declined = none }: CopyPlan,
+  observer: CopyObserver,
+): CopyPeer {
   const { direction, sources, destination } = operands;
   const { recursive, exclude } = wishes;
   if (direction === "upload") {
     const paths = spool === undefined ? sources.map(absolute) : [spool];
     const bytes = paths.map((path) => Buffer.from(path));
-    return new TreeSource({ sources: bytes, glob: false, recursive, exclude, observer });
+    return new TreeSource({ sources: bytes, glob: false, recursive, exclude, declined, observer });
   }
   return new TreeSink({
     ...sinkOptions(wishes),
@@ -102,6 +118,7 @@ function ownSide({ operands, wishes, spool }: CopyPlan, observer: CopyObserver):
     intoFolder: isFolderMeant(operands, wishes),
     umask: process.umask(),
     modeMask: 0o777,
+    declined,
     isAskedFor: topNames(sources, recursive),
     observer,
   });
@@ -129,3 +146,5 @@ function absolute(path: string): string {
       ? `${full}/`
       : full;
 }
+
+const none: ReadonlySet<string> = new Set();

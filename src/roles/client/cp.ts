@@ -4,6 +4,9 @@ import { join } from "node:path";
 import { defineCommand } from "../../cli/command.ts";
 import type { Context } from "../../cli/context.ts";
 import { parseOperands, type CopyOperands } from "./cp-operands.ts";
+import type { AttestedLink } from "./attested-link.ts";
+import type { Leaving } from "./stop-before.ts";
+import { askForEach, mustBeAbleToAsk, thereAlready } from "./cp-questions.ts";
 import { copyFailure } from "./cp-failure.ts";
 import { CopyReport } from "./cp-report.ts";
 import { type CopyPlan, runCopy } from "./cp-run.ts";
@@ -24,6 +27,7 @@ export const cp = defineCommand({
     recursive: { short: "r", summary: "folders and all that is in them; links stay links" },
     preserve: { short: "p", summary: "modes and times as they were" },
     "no-clobber": { short: "n", summary: "leave what is there already as it is" },
+    interactive: { short: "i", summary: "ask before anything that is there is replaced" },
     exclude: {
       value: "GLOB",
       repeatable: true,
@@ -45,6 +49,7 @@ export const cp = defineCommand({
   exitStatus: "0 all copied, 1 nothing copied, 3 a source is not there, 8 some copied and some not",
   run: async ({ flags, positionals, global }, context) => {
     const operands = parseOperands(positionals.paths);
+    if (flags.interactive) mustBeAbleToAsk(context);
     const vault = await readVault(operands.vault, { flags, global }, context);
     const wishes = {
       recursive: flags.recursive,
@@ -54,8 +59,18 @@ export const cp = defineCommand({
       exclude: flags.exclude,
       user: flags.user,
     };
+    const ask = async (
+      link: AttestedLink,
+      plan: CopyPlan,
+      leaving: Leaving,
+    ): Promise<ReadonlySet<string>> => {
+      const there = thereAlready();
+      const look = { ...plan, wishes: { ...wishes, keep: true, dryRun: true } };
+      await runCopy(link, look, there, leaving);
+      return askForEach(context, there.paths);
+    };
     return withStandard({ operands, wishes }, context, async (plan) =>
-      overVault(vault, { flags, global }, context, async ({ link }) => {
+      overVault(vault, { flags, global }, context, async ({ link, leaving }) => {
         const report = new CopyReport(context, {
           title: titleOf(operands, vault.config.name),
           quiet: global.quiet,
@@ -63,7 +78,8 @@ export const cp = defineCommand({
           dryRun: flags["dry-run"],
         });
         try {
-          await runCopy(link, plan, report);
+          const declined = flags.interactive ? await ask(link, plan, leaving) : new Set<string>();
+          await runCopy(link, { ...plan, declined }, report, leaving);
         } catch (error) {
           await report.abandon();
           throw error;

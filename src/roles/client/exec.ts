@@ -1,13 +1,20 @@
 import { defineCommand } from "../../cli/command.ts";
 import type { Context } from "../../cli/context.ts";
 import { UsageError } from "../../cli/usage-error.ts";
-import type { SessionOpenRequest } from "../../protocol/message.ts";
+import type { SessionOpenRequest } from "../../protocol/session-message.ts";
 import { agentFlag, offerAgent } from "./agent-forward.ts";
 import { Foreground, type ForegroundSession } from "./foreground.ts";
 import { clientLimits } from "./limits.ts";
 import { overVault, type VaultWork } from "./over-vault.ts";
 import { findSession } from "./session-choice.ts";
-import { checkedName, jsonErrors, startFields, startFlags } from "./session-flags.ts";
+import {
+  checkedName,
+  escapeFlag,
+  inPlace,
+  jsonErrors,
+  startFields,
+  startFlags,
+} from "./session-flags.ts";
 import { joining } from "./session-join.ts";
 import { openRequest, randomName } from "./session-request.ts";
 import { statusFlags, withStatus } from "./status-report.ts";
@@ -19,6 +26,7 @@ export const exec = defineCommand({
   positionals: { vault: vaultPositional },
   flags: {
     ...startFlags,
+    ...escapeFlag,
     session: { value: "ID", summary: "name the session; if it is there, attach to it" },
     ...agentFlag,
     ...statusFlags,
@@ -43,25 +51,27 @@ export const exec = defineCommand({
     const fields = startFields(flags, rest, context);
     return withStatus(flags["status-fd"], async (report) => {
       const vault = await readVault(positionals.vault, { flags, global }, context);
-      const { name, env = {} } = vault.config;
-      const foreground = new Foreground(context, { vault: name, report, quiet: global.quiet });
+      const { name, env = {}, terminfo } = vault.config;
+      const { escape } = flags;
+      const foreground = new Foreground(context, {
+        vault: name,
+        report,
+        quiet: global.quiet,
+        escape,
+      });
       const work = async ({ link, started }: VaultWork): Promise<number> => {
         const agent = flags.agent ? await offerAgent(link, flags.user, context) : {};
-        const escapes = context.stdin.isTty;
+        const place = { env: { ...env, ...agent }, terminfo };
         // Without a command it is what `attach` does.
         const session =
           rest.length === 0 && said !== undefined
-            ? joining(await findSession(link, said, name), "take-over", escapes, context)
-            : starting(
-                said,
-                { ...fields, env: { ...env, ...agent, ...fields.env } },
-                global.quiet,
-                context,
-              );
+            ? joining(await findSession(link, said, name), "take-over", context)
+            : starting(said, inPlace(fields, place, context), global.quiet, context);
         if (global.verbose > 0) await context.stderr.write(`exec session ${session.session}\n`);
         started();
         return foreground.show(link, session);
       };
+      // A person at a terminal decides for themselves when it is enough.
       const onTerminal = (fields.tty || rest.length === 0) && context.stdin.isTty;
       const wish = {
         flags,
@@ -70,7 +80,10 @@ export const exec = defineCommand({
         ready: {},
         onState: foreground.linkState,
       };
-      return overVault(vault, wish, context, work);
+      if (!fields.tty) return overVault(vault, wish, context, work);
+      return foreground.onKeys(vault, async (watched, keys) =>
+        overVault(watched, wish, keys, work),
+      );
     });
   },
 });
@@ -83,12 +96,16 @@ function starting(
 ): ForegroundSession {
   const session = said ?? randomName(context);
   const client = randomName(context);
-  const plan = { client, first: [openRequest({ id: session, client, ...fields })] };
+  const plan = {
+    client,
+    label: fields.client_label,
+    first: [openRequest({ id: session, client, ...fields })],
+  };
   const onAttached: ForegroundSession["onAttached"] = (reply, again) => {
     if (again || reply.created || said === undefined || quiet) return;
     const note = `session "${said}" was there already: attached to it, nothing was started\n`;
     context.stderr.write(note).catch(() => undefined);
   };
   const { tty } = fields;
-  return { plan, session, tty, guest: false, escapes: context.stdin.isTty, onAttached };
+  return { plan, session, tty, guest: false, onAttached };
 }

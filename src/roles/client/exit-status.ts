@@ -1,5 +1,5 @@
 import type { Context } from "../../cli/context.ts";
-import type { Exit } from "../../protocol/message.ts";
+import type { Exit } from "../../protocol/session-message.ts";
 
 /** Of a session that ended. What a status cannot say is said on stderr. */
 export async function finishedStatus(exit: Exit, context: Context): Promise<number> {

@@ -1,16 +1,18 @@
 import type { Context } from "../../cli/context.ts";
 import { Failure } from "../../cli/failure.ts";
 import type { FailureCode } from "../../cli/failure-codes.ts";
-import { emptyReplySchema, type SessionSignalRequest } from "../../protocol/message.ts";
+import { emptyReplySchema } from "../../protocol/message.ts";
+import type { SessionSignalRequest } from "../../protocol/session-message.ts";
 import { within } from "../../system/within.ts";
 import { askOnce } from "./ask-once.ts";
 import type { AttestedLink, LinkState } from "./attested-link.ts";
-import { Console } from "./console.ts";
 import { finishedStatus, signalNumbers, stoppedStatus, type StopSignal } from "./exit-status.ts";
+import { Interactive } from "./interactive.ts";
 import { clientLimits } from "./limits.ts";
 import { Pipe, type PipeOptions } from "./pipe.ts";
 import { asFailure } from "./remote-failure.ts";
 import type { SessionPlan, SessionReport } from "./session-run.ts";
+import type { Vault } from "./vault-link.ts";
 
 export interface ForegroundSession {
   readonly plan: SessionPlan;
@@ -19,9 +21,15 @@ export interface ForegroundSession {
   readonly tty: boolean;
   /** It was there before us, and goes on after us: neither our terminal nor our reader is its own. */
   readonly guest: boolean;
-  /** Whether `~.` and the like are looked for. */
-  readonly escapes: boolean;
   readonly onAttached?: NonNullable<PipeOptions["onAttached"]>;
+}
+
+export interface ForegroundOptions {
+  readonly vault: string;
+  readonly report: SessionReport;
+  readonly quiet: boolean;
+  /** `--escape`. */
+  readonly escape?: string | undefined;
 }
 
 /** A session in front of the user until it ends or is left, on their terminal or as a pipe. */
@@ -30,19 +38,33 @@ export class Foreground {
   readonly #vault: string;
   readonly #report: SessionReport;
   readonly #quiet: boolean;
-  #console: Console | undefined;
+  readonly #interactive: Interactive;
 
-  constructor(
-    context: Context,
-    given: { readonly vault: string; readonly report: SessionReport; readonly quiet: boolean },
-  ) {
+  /** Throws `UsageError` for an escape key that is none. */
+  constructor(context: Context, given: ForegroundOptions) {
     this.#context = context;
+    this.#interactive = new Interactive(context, { escape: given.escape });
     this.#vault = given.vault;
     this.#report = given.report;
     this.#quiet = given.quiet;
   }
 
-  readonly linkState = (state: LinkState): void => this.#console?.linkState(state);
+  readonly linkState = (state: LinkState): void => this.#interactive.linkState(state);
+
+  /**
+   * Runs `work` for a session that is known to be on a terminal: `~.` ends it from before the first
+   * dial on. The terminal is given back whatever happens.
+   */
+  async onKeys(
+    vault: Vault,
+    work: (vault: Vault, context: Context) => Promise<number>,
+  ): Promise<number> {
+    try {
+      return await work(this.#interactive.watching(vault), this.#interactive.context);
+    } finally {
+      this.#interactive.close();
+    }
+  }
 
   /** Resolves with the exit status of this client. */
   async show(link: AttestedLink, wish: ForegroundSession): Promise<number> {
@@ -56,10 +78,7 @@ export class Foreground {
   }
 
   async #onTerminal(link: AttestedLink, wish: ForegroundSession): Promise<number> {
-    this.#console = new Console(this.#context, link, this.#reported(wish.plan), {
-      escapes: wish.escapes,
-    });
-    const end = await this.#console.run();
+    const end = await this.#interactive.run(link, this.#reported(wish.plan));
     switch (end.kind) {
       case "exit":
         return finishedStatus(end.exit, this.#context);
@@ -100,7 +119,7 @@ export class Foreground {
     // The terminal itself may be what is gone.
     await within(
       said.catch(() => undefined),
-      clientLimits.farewellMs,
+      clientLimits.lastWordsMs,
     );
   }
 

@@ -80,6 +80,33 @@ export const clientLimits = {
   forwardWaitMs: 10_000,
   forwardConnectionsMax: 256,
   forwardPortsMax: 256,
+  /** Ports that the vault listens on for us. */
+  remotePortsMax: 32,
+  /** Peers of one forwarded UDP port; one that is silent both ways for so long is forgotten. */
+  udpPeersMax: 64,
+  udpIdleMs: 60_000,
+  /** Datagrams of a peer that wait for its stream. */
+  udpEarlyMax: 16,
+  /** sun_path of Linux, without the zero at its end. */
+  socketPathBytesMax: 107,
+  /** Ports that are tried for one to propose instead. */
+  portsTriedMax: 64,
+  /** One line about the same trouble in so much time, and troubles that are told apart. */
+  noteEveryMs: 5000,
+  notesMax: 64,
+  /** What a SOCKS client may take to say where it wants to go. */
+  socksMs: 10_000,
+  socksBytesMax: 1024,
+  /** Body of a request of the control socket. */
+  controlBodyBytesMax: 1024 * 1024,
+  /** From a question to another process of ours to its answer. */
+  controlAnswerMs: 15_000,
+  /** From the start of a console until others find its forwards. */
+  registerAfterMs: 300,
+  /** Control sockets that are looked at. */
+  controlSocketsMax: 256,
+  /** /proc is looked through for who has a port. */
+  holderProcessesMax: 4096,
 
   /** A lost link is waited for as long as the machine waits for the rest of an upload. */
   provisionReconnectMs: 5 * 60_000,
@@ -88,10 +115,6 @@ export const clientLimits = {
   /** From Ctrl-C to the machine's word that all is as it was; it removes what was unpacked first. */
   cancelMs: 10_000,
 
-  /** Files that were not copied and are named in the end; the others are counted. */
-  copyTroublesMax: 10,
-  /** Copies that break off in a row with nothing copied. */
-  copyAttemptsInVainMax: 5,
   /** `ping --count`, and how much of a log goes into a bundle. */
   pingsMax: 10_000,
   bundleLogBytesMax: 4 * 1024 * 1024,
@@ -102,6 +125,21 @@ export const clientLimits = {
   listedCommandCharsMin: 16,
   /** A longer wait of setTimeout would end at once. */
   waitMsMax: 2 ** 31 - 1,
+  /** Typed ahead of a session that takes nothing, beyond its window; escape keys are seen up to here. */
+  typedBytesMax: 1024 * 1024,
+  /** One line of `~C`, or an answer at a prompt. */
+  promptBytesMax: 1024,
+  /** For last words on a terminal that takes no output. */
+  lastWordsMs: 50,
+  /** Of a compiled terminal description; ncurses itself takes no larger one. */
+  terminfoBytesMax: 32 * 1024,
+  /** Files that were not copied and are named in the end; the others are counted. */
+  copyTroublesMax: 10,
+  /** What -i asks about, and an answer. */
+  copyQuestionsMax: 1000,
+  answerCharsMax: 256,
+  /** Copies that break off in a row with nothing copied. */
+  copyAttemptsInVainMax: 4,
 
   /** From the request to its reply. */
   replyMs: 30_000,
@@ -135,6 +173,4 @@ export const clientLimits = {
   /** Of what is told to a command: what waits for one that does not listen. */
   linkNoticesMax: 100,
   linkListMax: 256,
-  /** What an address of a Unix socket has room for, without the zero at its end. */
-  socketPathBytesMax: 107,
 } as const;

@@ -79,7 +79,10 @@ function trustedKeys(config: VaultConfig): readonly (readonly [string, unknown])
 
 const harmless: ReadonlySet<string> = new Set([
   "forward",
+  "reverse_forward",
+  "dynamic_forward",
   "env",
+  "terminfo",
   "rootfs",
   "rootfs_url",
   "rootfs_sha256",

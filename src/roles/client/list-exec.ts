@@ -9,7 +9,7 @@ export const listExec = defineCommand({
   positionals: { vault: vaultPositional },
   flags: linkFlags,
   description:
-    "One array, oldest first; each session has session_id, argv, context, attached and exit_code (null while it runs). Beside them: name, state, exit, user, cwd, pid, tty, clients, stdout_bytes, stderr_bytes, started_at, ended_at, generation, seen.",
+    "One array, oldest first; each session has session_id, argv, context, attached and exit_code (null while it runs). Beside them: name, state, exit, user, cwd, pid, tty, clients, attachments, stdout_bytes, stderr_bytes, started_at, ended_at, generation, seen.",
   examples: ["fly-vault list-exec my-dev | jq -r '.[].session_id'"],
   seeAlso: ["fly-vault sessions"],
   run: async ({ flags, positionals, global }, context) => {

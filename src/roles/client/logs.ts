@@ -2,7 +2,7 @@ import { defineCommand } from "../../cli/command.ts";
 import type { Context } from "../../cli/context.ts";
 import { formatSize, parseSize } from "../../cli/size.ts";
 import { UsageError } from "../../cli/usage-error.ts";
-import type { SessionReply } from "../../protocol/message.ts";
+import type { SessionReply } from "../../protocol/session-message.ts";
 import type { AttestedLink } from "./attested-link.ts";
 import { clientLimits } from "./limits.ts";
 import { overVault } from "./over-vault.ts";
@@ -44,7 +44,7 @@ export const logs = defineCommand({
       const first = [
         attachRequest(session, client, undefined, { mode: "view", generation, ...tail }),
       ];
-      await new SessionLog(context, { client, first, mode: "view" }).show(link, flags.follow);
+      await new SessionLog(context, { client, first }).show(link, flags.follow);
       return 0;
     });
   },

@@ -5,7 +5,6 @@ import { runProgram } from "../../cli/program.ts";
 import { attach } from "./attach.ts";
 import { build } from "./build/build.ts";
 import { connect } from "./connect.ts";
-import { cp } from "./cp.ts";
 import { bundleCommand } from "./diagnose/bundle.ts";
 import { doctorCommand } from "./diagnose/doctor.ts";
 import { netcheckCommand } from "./diagnose/netcheck.ts";
@@ -14,12 +13,15 @@ import { speedtestCommand } from "./diagnose/speedtest.ts";
 import { statusCommand } from "./diagnose/status.ts";
 import { stopCommand } from "./diagnose/stop.ts";
 import { wakeCommand } from "./diagnose/wake.ts";
+import { cp } from "./cp.ts";
 import { exec } from "./exec.ts";
 import { explain } from "./explain.ts";
 import { liveNames } from "./live-names.ts";
 import { linkLs, linkStop } from "./link-command.ts";
 import { linkServe } from "./link-serve.ts";
 import { kill } from "./kill.ts";
+import { forward } from "./forward-command.ts";
+import { forwardAdd, forwardLs, forwardRm } from "./forward-live.ts";
 import { listExec } from "./list-exec.ts";
 import { logs } from "./logs.ts";
 import { provisionCommand } from "./provision-command.ts";
@@ -59,6 +61,10 @@ export const program: Program = {
     listExec,
     provisionCommand,
     cp,
+    forward,
+    forwardLs,
+    forwardAdd,
+    forwardRm,
     build,
     open,
     sshConfigInstall,

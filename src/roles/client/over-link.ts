@@ -19,6 +19,7 @@ export async function overLink<Result>(
   }
 }
 
-function isLinkLoss(error: unknown): boolean {
+/** Whether the way failed, and not what was asked for. */
+export function isLinkLoss(error: unknown): boolean {
   return error instanceof StreamError || error instanceof ConnectionClosed;
 }

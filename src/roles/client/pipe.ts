@@ -1,7 +1,7 @@
 import { BrokenPipe, type Context } from "../../cli/context.ts";
 import { Failure } from "../../cli/failure.ts";
 import { formatSize } from "../../cli/size.ts";
-import type { Exit } from "../../protocol/message.ts";
+import type { Exit } from "../../protocol/session-message.ts";
 import { signalNumbers, type StopSignal } from "./exit-status.ts";
 import type { AttestedLink } from "./attested-link.ts";
 import { type SessionIo, SessionRun, type SessionPlan } from "./session-run.ts";

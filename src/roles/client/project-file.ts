@@ -3,8 +3,8 @@ import { dirname, join, relative } from "node:path";
 import * as v from "valibot";
 import { Failure } from "../../cli/failure.ts";
 import { type ConfigFile, isTable, place, readConfig } from "./config-file.ts";
-import { parseForward } from "./forward-spec.ts";
 import { clientLimits } from "./limits.ts";
+import { forwardMistake } from "./vault-schema.ts";
 import { isVaultName } from "./vault-config.ts";
 
 /**
@@ -100,7 +100,10 @@ const schema = v.object({
     v.array(
       v.pipe(
         v.string("must be a list of strings in quotes"),
-        v.check((spec) => parseForward(spec) !== undefined, "has an entry that is not a forward"),
+        v.check(
+          (spec) => forwardMistake("L", spec) === undefined,
+          "has an entry that is not a forward",
+        ),
       ),
       'must be a list: ["8080:localhost:8080"]',
     ),

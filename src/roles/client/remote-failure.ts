@@ -73,6 +73,10 @@ const refusals: Readonly<Record<RemoteErrorCode, Refusal>> = {
     code: "FV-FWD-003",
     message: (vault) => `the target cannot be reached from "${vault}"`,
   },
+  "listen-refused": {
+    code: "FV-FWD-004",
+    message: (vault) => `"${vault}" cannot listen there`,
+  },
   "command-not-found": {
     code: "FV-EXE-003",
     message: (vault) => `the command was not found on "${vault}"`,

@@ -1,21 +1,20 @@
 import { defineCommand } from "../../cli/command.ts";
-import type { Context } from "../../cli/context.ts";
 import { Failure } from "../../cli/failure.ts";
 import { RemoteError } from "../../protocol/errors.ts";
 import { FrameStream } from "../../protocol/frame.ts";
+import { request } from "../../protocol/message.ts";
 import {
-  request,
   type SessionOpenRequest,
   type SessionReply,
   sessionReplySchema,
-} from "../../protocol/message.ts";
+} from "../../protocol/session-message.ts";
 import { answer } from "./answer.ts";
 import type { AttestedLink } from "./attested-link.ts";
 import { Foreground, type ForegroundSession } from "./foreground.ts";
 import { clientLimits } from "./limits.ts";
 import { overLink } from "./over-link.ts";
 import { overVault, type VaultWork } from "./over-vault.ts";
-import { checkedName, startFields, startFlags } from "./session-flags.ts";
+import { checkedName, inPlace, startFields, startFlags } from "./session-flags.ts";
 import { sessionDocument } from "./session-json.ts";
 import { attachRequest, openRequest, randomName } from "./session-request.ts";
 import { linkFlags, readVault, vaultPositional } from "./vault-link.ts";
@@ -44,19 +43,20 @@ export const run = defineCommand({
   seeAlso: ["fly-vault sessions", "fly-vault logs", "fly-vault attach", "fly-vault wait"],
   run: async ({ flags, positionals, rest, global }, context) => {
     const name = checkedName("--name", flags.name);
-    const ids = { id: randomName(context), client: randomName(context) };
+    const fields = startFields(flags, rest, context);
+    const vault = await readVault(positionals.vault, { flags, global }, context);
     const wish = openRequest({
-      ...ids,
-      ...startFields(flags, rest, context),
+      id: randomName(context),
+      client: randomName(context),
+      ...inPlace(fields, vault.config, context),
       ...(name === undefined ? {} : { name }),
     });
-    const vault = await readVault(positionals.vault, { flags, global }, context);
     const given = { vault: vault.config.name, report: {}, quiet: global.quiet };
     const foreground = new Foreground(context, given);
     const work = async ({ link, started }: VaultWork): Promise<number> => {
       if (flags.attach) {
         started();
-        return foreground.show(link, staying(wish, context));
+        return foreground.show(link, staying(wish));
       }
       const reply = await startAlone(link, wish, vault.config.name);
       const data = { session_id: reply.id, name: reply.name ?? null, generation: reply.generation };
@@ -92,15 +92,14 @@ async function startAlone(
 }
 
 /** The one that runs under that name, else a new one. */
-function staying(wish: SessionOpenRequest, context: Context): ForegroundSession {
+function staying(wish: SessionOpenRequest): ForegroundSession {
   const { client, name, tty, rows, cols } = wish;
   const size = rows === undefined || cols === undefined ? undefined : { rows, cols };
   const join = name === undefined ? [] : [attachRequest(name, client, size)];
   return {
-    plan: { client, first: [wish, ...join] },
+    plan: { client, label: wish.client_label, first: [wish, ...join] },
     session: name ?? wish.id,
     tty,
     guest: false,
-    escapes: context.stdin.isTty,
   };
 }

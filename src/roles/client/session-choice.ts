@@ -1,7 +1,8 @@
 import { Failure } from "../../cli/failure.ts";
 import { didYouMean } from "../../cli/nearest.ts";
 import { FrameStream } from "../../protocol/frame.ts";
-import { request, type SessionList, sessionListSchema } from "../../protocol/message.ts";
+import { request } from "../../protocol/message.ts";
+import { type SessionList, sessionListSchema } from "../../protocol/session-message.ts";
 import { answer } from "./answer.ts";
 import type { AttestedLink } from "./attested-link.ts";
 import { clientLimits } from "./limits.ts";

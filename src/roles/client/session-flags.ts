@@ -3,8 +3,10 @@ import type { Context } from "../../cli/context.ts";
 import { parseDuration } from "../../cli/duration.ts";
 import { UsageError } from "../../cli/usage-error.ts";
 import { limits } from "../../protocol/limits.ts";
-import type { SessionOpenRequest } from "../../protocol/message.ts";
-import { terminalEnv, terminalSize } from "./session-request.ts";
+import type { SessionOpenRequest } from "../../protocol/session-message.ts";
+import { clientLabel, terminalSize } from "./session-request.ts";
+import { surroundings } from "./surroundings.ts";
+import type { VaultConfig } from "./vault-config.ts";
 
 /** How a command is started; the same for those that stay with it and those that leave. */
 export const startFlags = {
@@ -24,6 +26,13 @@ export const startFlags = {
   user: { short: "u", value: "USER", summary: "run as this user (default: root)" },
   timeout: { value: "DURATION", summary: "end the command after this long, exit 124" },
   context: { value: "TEXT", summary: "a note that sessions and list-exec show" },
+} as const satisfies Flags;
+
+export const escapeFlag = {
+  escape: {
+    value: "KEY",
+    summary: "on a terminal, the escape key: one character, ^X or none (default ~)",
+  },
 } as const satisfies Flags;
 
 /** Of commands that print nothing themselves. */
@@ -52,12 +61,26 @@ export function startFields(
   return {
     argv: [...argv],
     tty,
-    env: { ...(tty ? terminalEnv(context.env) : {}), ...envOf(flags.env, context) },
+    env: envOf(flags.env, context),
+    client_label: clientLabel(context),
     ...(tty ? terminalSize(context) : {}),
     ...(flags.workdir === undefined ? {} : { cwd: flags.workdir }),
     ...(flags.user === undefined ? {} : { user: flags.user }),
     ...(note === undefined ? {} : { context: note }),
     ...(timeoutMs === undefined ? {} : { timeout_ms: timeoutMs }),
+  };
+}
+
+/** With what the configuration and this computer say of where it runs; what the user said goes before. */
+export function inPlace(
+  fields: ReturnType<typeof startFields>,
+  { env, terminfo }: Pick<VaultConfig, "env" | "terminfo">,
+  context: Context,
+): ReturnType<typeof startFields> {
+  return {
+    ...fields,
+    ...surroundings(context, fields.tty, terminfo),
+    env: { ...env, ...fields.env },
   };
 }
 

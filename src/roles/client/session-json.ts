@@ -1,5 +1,5 @@
 import * as v from "valibot";
-import type { Exit, SessionList } from "../../protocol/message.ts";
+import type { Exit, SessionList } from "../../protocol/session-message.ts";
 import { exitStatus } from "./exit-status.ts";
 import { signalName } from "./signal-name.ts";
 

@@ -1,5 +1,7 @@
 import type { Context } from "../../cli/context.ts";
-import type { SessionAttachRequest, SessionOpenRequest } from "../../protocol/message.ts";
+import { limits } from "../../protocol/limits.ts";
+import type { SessionAttachRequest, SessionOpenRequest } from "../../protocol/session-message.ts";
+import { printableLine } from "../../protocol/printable-line.ts";
 
 /** 32 hexadecimal digits: the name of a session, or of this client process. */
 export function randomName(context: Pick<Context, "randomBytes">): string {
@@ -16,15 +18,9 @@ export function terminalSize(context: Context): TerminalSize {
   return { rows: clampSize(rows), cols: clampSize(columns) };
 }
 
-/** What a program on a terminal needs to know of it. */
-export function terminalEnv(env: Context["env"]): Record<string, string> {
-  const found: Record<string, string> = {};
-  for (const [name, value] of Object.entries(env)) {
-    const travels =
-      name === "TERM" || name === "COLORTERM" || name === "LANG" || name.startsWith("LC_");
-    if (travels && value !== undefined && value !== "") found[name] = value;
-  }
-  return found;
+/** How this computer is called in the list of a session's clients. */
+export function clientLabel({ hostName }: Pick<Context, "hostName">): string {
+  return printableLine(hostName.split(".")[0] ?? "", limits.labelBytesMax);
 }
 
 export function openRequest(fields: Omit<SessionOpenRequest, "type">): SessionOpenRequest {

@@ -3,7 +3,7 @@ import { formatDuration } from "../../cli/duration.ts";
 import { formatSize } from "../../cli/size.ts";
 import { printable } from "../../cli/printable.ts";
 import { clipCell, tableGap } from "../../cli/table.ts";
-import type { Exit } from "../../protocol/message.ts";
+import type { Exit } from "../../protocol/session-message.ts";
 import { clientLimits } from "./limits.ts";
 import type { ListedSession } from "./session-choice.ts";
 import { signalName } from "./signal-name.ts";

@@ -1,14 +1,14 @@
+import * as v from "valibot";
 import { StreamError } from "../../protocol/byte-stream.ts";
 import { RemoteError } from "../../protocol/errors.ts";
 import { FrameStream } from "../../protocol/frame.ts";
+import { request, type Request } from "../../protocol/message.ts";
 import {
   type Exit,
-  request,
-  type Request,
   type SessionAttachRequest,
   type SessionReply,
   sessionReplySchema,
-} from "../../protocol/message.ts";
+} from "../../protocol/session-message.ts";
 import { SessionClient, type SessionEvent } from "../../protocol/session-client.ts";
 import { within } from "../../system/within.ts";
 import { answer } from "./answer.ts";
@@ -30,15 +30,16 @@ export interface SessionReport {
   session?: string;
   exit?: Exit;
 }
+/** A session is asked for, or somebody is asked first which one. */
+export type FirstRequest = Request | ((connection: LinkConnection) => Promise<Request>);
 
 export interface SessionPlan {
   /** Tried in order until one is not answered by `not-found`, `gone` or `already-exists`. */
-  readonly first: readonly Request[];
+  readonly first: readonly FirstRequest[];
   /** Name of this client process, as in the requests. */
   readonly client: string;
-  /** How it attaches again; absent: as the one that drives it. */
-  readonly mode?: SessionAttachRequest["mode"];
   readonly report?: SessionReport | undefined;
+  readonly label?: string | undefined;
   readonly size?: () => { readonly rows: number; readonly cols: number };
 }
 
@@ -51,6 +52,7 @@ export class SessionRun {
   readonly #toSend = new Wakeup();
   readonly #room = new Wakeup();
   #reply: SessionReply | undefined;
+  #mode: SessionAttachRequest["mode"] = "take-over";
 
   constructor(link: AttestedLink, plan: SessionPlan, io: SessionIo) {
     this.#link = link;
@@ -106,6 +108,17 @@ export class SessionRun {
     this.#toSend.call();
   }
 
+  /** What a closed terminal window does to its shell. Waits for the link; does nothing before there is a session. */
+  async hangUp(): Promise<void> {
+    if (this.#reply === undefined) return;
+    const { id, generation } = this.#reply;
+    await overLink(this.#link, async (connection) => {
+      const frames = new FrameStream(await connection.openStream());
+      const message = { type: "session-signal", session: id, generation, signal: 1 } as const;
+      await answer(request(frames, { ...message, to: "program" }, v.object({})));
+    });
+  }
+
   async #attach(connection: LinkConnection): Promise<Exit> {
     const again = this.#reply !== undefined;
     const { frames, reply } = await this.#begin(connection);
@@ -138,11 +151,13 @@ export class SessionRun {
   async #begin(connection: LinkConnection): Promise<{ frames: FrameStream; reply: SessionReply }> {
     const requests = this.#reply === undefined ? this.#plan.first : [this.#again(this.#reply)];
     let refused: RemoteError | undefined;
-    for (const message of requests) {
+    for (const wanted of requests) {
+      const message = typeof wanted === "function" ? await wanted(connection) : wanted;
       const frames = new FrameStream(await connection.openStream());
       try {
-        const asked = request(frames, message, sessionReplySchema);
-        return { frames, reply: await answer(asked) };
+        const reply = await answer(request(frames, message, sessionReplySchema));
+        this.#mode = message.type === "session-attach" ? message.mode : "take-over";
+        return { frames, reply };
       } catch (error) {
         frames.stream.abort(0);
         if (!(error instanceof RemoteError) || !triesNext.has(error.code)) throw error;
@@ -160,7 +175,8 @@ export class SessionRun {
       client: this.#plan.client,
       generation: reply.generation,
       ...this.#client.shownOffsets,
-      mode: this.#plan.mode ?? "take-over",
+      mode: this.#mode,
+      ...(this.#plan.label === undefined ? {} : { client_label: this.#plan.label }),
       ...this.#plan.size?.(),
     };
   }

@@ -7,7 +7,8 @@ export class TerminalModes {
   #tail = "";
   readonly #on = new Set<number>();
   #cursorHidden = false;
-  #keyboardPushes = 0;
+  /** Flags of the keyboard protocol, as they were pushed. */
+  #keyboard: string[] = [];
   #keypad = false;
   #styled = false;
 
@@ -33,23 +34,36 @@ export class TerminalModes {
   undo(): string {
     let reset = "";
     for (const mode of this.#on) reset += `\u001b[?${mode}l`;
-    if (this.#keyboardPushes > 0) reset += `\u001b[<${this.#keyboardPushes}u`;
+    if (this.#keyboard.length > 0) reset += `\u001b[<${this.#keyboard.length}u`;
     if (this.#keypad) reset += "\u001b>";
     if (this.#cursorHidden) reset += "\u001b[?25h";
     if (this.#styled) reset += "\u001b[0m";
+    return reset;
+  }
+
+  /** Bytes that undo `undo`, but for colours: the program sets them as it paints. */
+  redo(): string {
+    let set = "";
+    for (const mode of this.#on) set += `\u001b[?${mode}h`;
+    for (const flags of this.#keyboard) set += `\u001b[>${flags}u`;
+    if (this.#keypad) set += "\u001b=";
+    if (this.#cursorHidden) set += "\u001b[?25l";
+    return set;
+  }
+
+  #reset(): void {
     this.#on.clear();
-    this.#keyboardPushes = 0;
+    this.#keyboard = [];
     this.#keypad = false;
     this.#cursorHidden = false;
     this.#styled = false;
-    return reset;
   }
 
   #apply(match: RegExpMatchArray): void {
     const [whole, marker, parameters = "", final] = match;
     if (whole === "\u001b=") this.#keypad = true;
     else if (whole === "\u001b>") this.#keypad = false;
-    else if (whole === "\u001bc") this.undo();
+    else if (whole === "\u001bc") this.#reset();
     else if (final === "u") this.#setKeyboard(marker, parameters);
     else if (final === "m" && marker === "") this.#styled = !/^0?$/.test(parameters);
     else if (final !== "m" && marker === "?")
@@ -57,9 +71,11 @@ export class TerminalModes {
   }
 
   #setKeyboard(marker: string | undefined, parameters: string): void {
-    if (marker === ">") this.#keyboardPushes += 1;
-    if (marker === "<")
-      this.#keyboardPushes = Math.max(0, this.#keyboardPushes - Math.max(1, Number(parameters)));
+    if (marker === ">" && this.#keyboard.length < pushesMax) this.#keyboard.push(parameters);
+    if (marker === "<") {
+      const pops = Math.max(1, Number(parameters));
+      this.#keyboard.splice(Math.max(0, this.#keyboard.length - pops));
+    }
   }
 
   #setMode(mode: number, on: boolean): void {
@@ -76,5 +92,7 @@ const undone: ReadonlySet<number> = new Set([
 ]);
 const escape = 0x1b;
 const longestBytes = 64;
+/** Terminals keep a few; a program that pushes without end is not followed. */
+const pushesMax = 64;
 // oxlint-disable-next-line no-control-regex -- terminals are spoken to in control characters
 const sequence = /\u001b(?:\[([?<>]?)([\d;]*)([hlum])|[=>c])/g;

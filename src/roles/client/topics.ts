@@ -21,7 +21,10 @@ export const topics = {
   # web_address = "wss://.../v1/datagrams"  # for tcp, else wss://HOST of address
   # link_idle = "10m"                # the background link ends so long after its
                                      # last command ("0s": there is none)
-  forward = ["8080:localhost:8080"]  # used when no --forward is given
+  # terminfo = "push"                # fallback: xterm-256color; off: TERM as it is
+  forward = ["8080:localhost:8080"]  # these three are used when no forward is said
+  # reverse_forward = ["9000:localhost:9000"]
+  # dynamic_forward = ["1080"]
   rootfs = "~/rootfs/dev.tar.zst"    # tar, tar.gz or tar.zst, uploaded
   # rootfs_url = "https://..."       # or fetched by the machine itself
   # rootfs_sha256 = "..."            # refuse any other archive
@@ -47,8 +50,11 @@ export const topics = {
   FLY_VAULT_NO_LINK     no background link (fly-vault help link)
   XDG_CONFIG_HOME, XDG_STATE_HOME, XDG_CACHE_HOME, XDG_RUNTIME_DIR
                         where fly-vault/ folders lie
-  TERM, COLORTERM, LANG, LC_*
-                        passed on to terminals in the vault
+  LANG, LC_*            passed on; C.UTF-8 where the vault has no such locale
+  TERM, COLORTERM       passed on to terminals in the vault
+  TERMINFO, TERMINFO_DIRS, HOME
+                        where a description of the terminal is looked for, which
+                        travels where the vault has none
   CI, TERM=dumb         no redrawn progress
   NO_COLOR, CLICOLOR=0  no dim words
   CI                    no background link either, unless --link asks for one
@@ -77,15 +83,42 @@ export const topics = {
     could ask for the same evidence, which is why the token is proven by both sides
     region, image name and init version are shown as told; the last is not signed
 `,
+  forwards: `FORWARDS
+  -L  here to there: listens on this computer, leads into the vault
+  -R  there to here: listens in the vault, leads to this computer
+  -D  a SOCKS proxy here (4, 4a, 5); names are resolved in the vault
+  -W  standard input and output joined to HOST:PORT or /path.sock
+
+  3000                          the same port at both ends
+  8080:3000                     localhost:3000 of the other end
+  5432:db:5432                  another host, as the other end sees it
+  127.0.0.2:8080:localhost:80   an address of its own to listen on
+  [::1]:8080:[fdaa::3]:80       IPv6 in brackets
+  8000-8010, 8000-8010:db:9000-9010
+  0:localhost:3000              any free port, which is said
+  5353:10.0.0.1:53/udp          UDP, with -L alone
+  /tmp/pg.sock:/run/postgresql/.s.PGSQL.5432, 8080:/run/x.sock
+  Others than this computer, or the vault, may connect only with --gateway.
+
+  fly-vault forward VAULT SPEC... [-R SPEC] [-D SPEC]    until Ctrl-C
+  fly-vault forward ls | add SPEC | rm PORT              while one runs
+`,
   escapes: `ESCAPE KEYS
   At the start of a line, with a terminal:
-    ~.  leave; the session goes on
-    ~~  send ~
-    ~s  how the link is
-    ~r  reconnect now
-    ~#  forwards
-    ~?  this list
-  --escape none switches them off.
+    ~.   leave; the session goes on
+    ~~   send ~
+    ~x   end the session: asks, then hangs up (SIGHUP)
+    ~#   forwards
+    ~C   command line: -L SPEC adds a forward, -KL PORT takes it away
+    ~s   how the link is
+    ~r   reconnect now
+    ~B   break: interrupt what is in the foreground (SIGINT)
+    ~^Z  suspend this client (fg brings it back)
+    ~?   this list
+  They act at once, whatever the link, the session or the window does; before
+  there is a session ~. does what Ctrl-C does. Anything else after ~ is passed on.
+  --escape '^]' or another character takes the place of ~; --escape none
+  switches them off.
 `,
   json: `JSON
   With --json a result is one document on stdout, one line, UTF-8:

@@ -61,6 +61,8 @@ export function draftConfig(draft: VaultDraft, env: Context["env"]): VaultConfig
     org: "",
     app: "",
     forward: [],
+    reverse_forward: [],
+    dynamic_forward: [],
     ...Object.fromEntries(given),
     name: draft.name ?? draft.address ?? "",
     path,

@@ -7,8 +7,9 @@ import {
 } from "../../quic/admission-key.ts";
 import { parseDuration } from "../../cli/duration.ts";
 import { parseAddress } from "./address.ts";
-import { parseForward } from "./forward-spec.ts";
 import { clientLimits } from "./limits.ts";
+import { terminfoWishes } from "./surroundings.ts";
+import { type ForwardKind, ForwardSpecError, parseForward } from "./forward-spec.ts";
 import { parseWebAddress, transportWishes } from "./transport.ts";
 
 /** `[vault.NAME]`. Messages follow the key's name: `"org" must be …`. */
@@ -105,6 +106,34 @@ const linkIdle = v.pipe(
     'must be a duration up to "24h" ("0s": no background link)',
   ),
 );
+function forwardList(kind: ForwardKind) {
+  const example = kind === "D" ? '["1080"]' : '["8080:localhost:8080"]';
+  return v.optional(
+    v.array(
+      v.pipe(
+        v.string("must be a list of strings in quotes"),
+        v.rawCheck(({ dataset, addIssue }) => {
+          if (!dataset.typed) return;
+          const wrong = forwardMistake(kind, dataset.value);
+          if (wrong !== undefined) addIssue({ message: `has "${dataset.value}", which ${wrong}` });
+        }),
+      ),
+      `must be a list: ${example}`,
+    ),
+    [],
+  );
+}
+
+/** What is wrong with a spec, for the end of a sentence; undefined of a good one. */
+export function forwardMistake(kind: ForwardKind, spec: string): string | undefined {
+  try {
+    parseForward(kind, spec);
+    return undefined;
+  } catch (error) {
+    if (error instanceof ForwardSpecError) return error.message;
+    throw error;
+  }
+}
 
 const vaultKeys = v.object({
   address,
@@ -119,19 +148,10 @@ const vaultKeys = v.object({
   transport: v.optional(v.picklist(transportWishes, 'must be "auto", "quic" or "tcp"')),
   web_address: v.optional(webAddress),
   link_idle: v.optional(linkIdle),
-  forward: v.optional(
-    v.array(
-      v.pipe(
-        v.string("must be a list of strings in quotes"),
-        v.check(
-          (spec) => parseForward(spec) !== undefined,
-          'has an entry that is not "PORT", "LOCAL:PORT", "LOCAL:HOST:PORT" or "BIND:LOCAL:HOST:PORT"',
-        ),
-      ),
-      'must be a list: ["8080:localhost:8080"]',
-    ),
-    [],
-  ),
+  terminfo: v.optional(v.picklist(terminfoWishes, 'must be "push", "fallback" or "off"')),
+  forward: forwardList("L"),
+  reverse_forward: forwardList("R"),
+  dynamic_forward: forwardList("D"),
   rootfs: v.optional(v.pipe(v.string(notText), v.nonEmpty("must not be empty"))),
   rootfs_url: v.optional(rootfsUrl),
   rootfs_sha256: v.optional(

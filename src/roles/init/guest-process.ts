@@ -1,6 +1,11 @@
 import { closeSync } from "node:fs";
 import { signalProcess } from "../../system/process.ts";
-import { DescriptorReader, DescriptorWriter, openPipe } from "../../system/process-pipe.ts";
+import {
+  DescriptorReader,
+  DescriptorWriter,
+  enlargePipe,
+  openPipe,
+} from "../../system/process-pipe.ts";
 import { PreparedSpawn } from "../../system/process-spawn.ts";
 import type { ChildReaper, ProcessEnd } from "../../system/reaper.ts";
 import { ownExecutable, selfCommand } from "../../system/self.ts";
@@ -38,6 +43,8 @@ export function startGuestProcess(
   const plan: GuestPlan = { account };
   const { mountFd, rootFd } = workload.namespaces.door;
   const [stdin, stdout] = [openPipe(), openPipe()];
+  enlargePipe(stdin);
+  enlargePipe(stdout);
   let pid: number;
   try {
     pid = spawn(selfCommand("init", program, JSON.stringify(plan)), [

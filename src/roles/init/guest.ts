@@ -1,7 +1,7 @@
 import { totalmem } from "node:os";
 import type { Context } from "../../cli/context.ts";
 import { limits } from "../../protocol/limits.ts";
-import type { SessionOpenRequest } from "../../protocol/message.ts";
+import type { SessionOpenRequest } from "../../protocol/session-message.ts";
 import type { Log } from "../../system/log.ts";
 import { ChildReaper } from "../../system/reaper.ts";
 import { GuestProcesses } from "./guest-processes.ts";

@@ -4,13 +4,8 @@ import { Failure } from "../../cli/failure.ts";
 import { StreamError } from "../../protocol/byte-stream.ts";
 import { RemoteError, WireError } from "../../protocol/errors.ts";
 import { FrameStream } from "../../protocol/frame.ts";
-import {
-  initLogReplySchema,
-  request,
-  type Request,
-  type SessionList,
-  sessionListSchema,
-} from "../../protocol/message.ts";
+import { initLogReplySchema, request, type Request } from "../../protocol/message.ts";
+import { type SessionList, sessionListSchema } from "../../protocol/session-message.ts";
 import { connectUnix, SocketError } from "../../system/tcp-stream.ts";
 import { late, within } from "../../system/within.ts";
 import { initLimits } from "./limits.ts";

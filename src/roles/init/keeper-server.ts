@@ -1,6 +1,7 @@
 import type { ByteStream } from "../../protocol/byte-stream.ts";
 import { StreamError } from "../../protocol/byte-stream.ts";
 import { ProtocolError, RemoteError, WireError } from "../../protocol/errors.ts";
+import { isForwardRequest } from "../../protocol/forward-message.ts";
 import { FrameStream, frameTypes } from "../../protocol/frame.ts";
 import {
   decodeRequest,
@@ -15,6 +16,7 @@ import {
 import { encodeSessionList } from "../../protocol/session-list.ts";
 import type { Log } from "../../system/log.ts";
 import { late, within } from "../../system/within.ts";
+import type { GuestForwards } from "./guest-forwards.ts";
 import { initLimits } from "./limits.ts";
 import { serveSession } from "./session-stream.ts";
 import type { SessionTable } from "./session-table.ts";
@@ -37,6 +39,7 @@ export interface KeeperServices {
   readonly recentLog: (lines: number) => string[];
   readonly report: () => Report;
   readonly powerOff: () => void;
+  readonly forwards: GuestForwards;
   readonly log: Log;
 }
 
@@ -74,6 +77,10 @@ async function seeOut(stream: ByteStream): Promise<void> {
 async function answer(frames: FrameStream, services: KeeperServices): Promise<void> {
   const request = await readRequest(frames);
   if (request === null) return;
+  if (isForwardRequest(request)) {
+    await services.forwards.serve(frames, request);
+    return;
+  }
   if (isSshSide(request)) {
     await services.sshSide(frames, request);
     return;

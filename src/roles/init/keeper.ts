@@ -10,6 +10,7 @@ import { programOnDisk } from "../../system/self.ts";
 import { type Listening, listenUnix } from "../../system/tcp-stream.ts";
 import { admissionStatus } from "./admission-status.ts";
 import { raiseFirewall } from "./firewall.ts";
+import { GuestForwards } from "./guest-forwards.ts";
 import { assembleGuest, type Guest } from "./guest.ts";
 import { protectKeeper } from "./keeper-protection.ts";
 import { type KeeperServices, serveStream } from "./keeper-server.ts";
@@ -66,18 +67,18 @@ export async function runKeeper(
     ...admission,
   });
   const provisioning = new Provisioning({ dataDir, live, status, log });
+  const forwards = new GuestForwards(() => workload.running.namespaces.rootFolder);
+  workload.onStopping(() => forwards.leaveRoot());
+  workload.onEnded(() => forwards.leaveRoot());
   const server = openServer(keeperSocket, {
+    ...guestServices(guest),
     status,
-    workloadSettled: async () => workload.settled(),
-    sessions,
     provision: async (frames, request) => provisioning.serve(frames, request),
-    files: async (files, { user }) =>
-      guest.processes.serve(files, { program: "files", user: user ?? "root" }),
     sshSide: async (frames, request) => serveSshSide(frames, request, { guest, ssh }),
     cancelProvision: async (id) => provisioning.cancel(id),
     recentLog: (lines) => recentLog.last(lines),
     report: () => machineReport({ dataDir, sessions, startedMs }, context),
-    powerOff: () => guest.powerOff(),
+    forwards,
     log,
   });
 
@@ -95,11 +96,25 @@ export async function runKeeper(
   await Promise.all([link.stop(), ssh.stop(), workload.close()]);
   await firewall.lower();
   server.close();
+  forwards.close();
   guest.close();
   rmSync(keeperSocket, { force: true });
   syncDisks();
   log("info", "stopped");
   return 0;
+}
+
+/** What clients ask of what runs in the machine. */
+function guestServices(
+  guest: Guest,
+): Pick<KeeperServices, "workloadSettled" | "sessions" | "files" | "powerOff"> {
+  return {
+    workloadSettled: async () => guest.workload.settled(),
+    sessions: guest.sessions,
+    files: async (files, { user }) =>
+      guest.processes.serve(files, { program: "files", user: user ?? "root" }),
+    powerOff: () => guest.powerOff(),
+  };
 }
 
 /** SIGHUP is for the link. */

@@ -50,6 +50,19 @@ export const initLimits = {
   partingMs: 5000,
   forwardsMax: 512,
   forwardConnectMs: 10_000,
+  /** Forwards that the keeper serves: connections to and from sockets in the guest. */
+  guestForwardsMax: 256,
+  /** Listeners of clients; connections that no client has taken yet, of all of them. */
+  listenersMax: 64,
+  waitingConnectionsMax: 128,
+  /** Open connections of one listener. */
+  listenerConnectionsMax: 256,
+  /** Until a client takes a connection; until one takes a listener over that its client lost. */
+  acceptMs: 10_000,
+  listenerKeptMs: 30_000,
+  /** Peers of forwarded UDP of all clients; one that is silent both ways for so long is forgotten. */
+  udpPeersMax: 256,
+  udpIdleMs: 60_000,
 
   /** How often the link looks whether the keeper is held up by a start that somebody stopped. */
   heldUpLookMs: 500,
@@ -86,6 +99,14 @@ export const initLimits = {
   /** /etc/passwd and /etc/group of the image. */
   accountFileBytesMax: 1024 * 1024,
   accountLinesMax: 20_000,
+  /** Names in the archive of the image's locales; all that glibc has take 15 KiB. */
+  localeNamesBytesMax: 256 * 1024,
+  /** A size one row smaller stands so long before the true one: what is full-screen paints itself anew. */
+  repaintMs: 30,
+
+  /** Our own log, kept for those who ask in the machine, and how long they wait for the keeper. */
+  recentLogCharsMax: 1024,
+  selfReportMs: 2000,
 
   /** Processes of ours inside the guest's root, each for one stream of a client. */
   guestProcessesMax: 16,
@@ -95,9 +116,6 @@ export const initLimits = {
   guestProcessDescriptors: 4096,
   /** From the end of its stream to SIGKILL. */
   guestProcessEndMs: 5000,
-  /** Our own log, kept for those who ask in the machine, and how long they wait for the keeper. */
-  recentLogCharsMax: 1024,
-  selfReportMs: 2000,
 
   /** A new root filesystem whose init ends within this time after its start gives way to the one before. */
   probationMs: 30_000,

@@ -3,6 +3,7 @@ import * as v from "valibot";
 import type { ByteStream } from "../../protocol/byte-stream.ts";
 import { StreamError } from "../../protocol/byte-stream.ts";
 import { RemoteError, WireError } from "../../protocol/errors.ts";
+import { isForwardRequest } from "../../protocol/forward-message.ts";
 import { encodeFrame, type Frame, FrameStream, frameTypes } from "../../protocol/frame.ts";
 import {
   decodeRequest,
@@ -14,17 +15,22 @@ import {
 import type { Connection } from "../../quic/connection.ts";
 import type { Log } from "../../system/log.ts";
 import { splice } from "../../system/splice.ts";
-import { connectTcp, connectUnix, SocketError } from "../../system/tcp-stream.ts";
+import { connectTcp, connectUnix, SocketError, tellResets } from "../../system/tcp-stream.ts";
 import { late, within } from "../../system/within.ts";
 import { initLimits } from "./limits.ts";
 import { serveSpeed } from "./speed.ts";
+import { forwardUdp } from "./udp-forward.ts";
 import { sshSocketIn } from "./ssh/ssh-plan.ts";
 
-/** Streams of authenticated clients: forwards end here, all else goes to the keeper untouched. */
+/**
+ * Streams of authenticated clients: forwards that need no path of the guest and no memory end here, all
+ * else goes to the keeper untouched.
+ */
 export class LinkStreams {
   readonly #keeperSocket: string;
   readonly #log: Log;
   #forwards = 0;
+  #udpPeers = 0;
   #keeperStreams = 0;
 
   constructor(keeperSocket: string, log: Log) {
@@ -71,27 +77,40 @@ export class LinkStreams {
       return;
     }
     const own = ownRequest(first);
-    if (own?.type === "forward") return this.#forward(frames, own);
-    if (own?.type === "ssh" || own?.type === "agent") return this.#passToSsh(frames, first);
-    if (own?.type === "speed") return serveSpeed(frames, own, () => performance.now());
-    await this.#passOn(frames, first);
+    if (own?.type === "forward") await this.#forward(frames, own);
+    else if (own?.type === "forward-udp") await this.#forwardUdp(frames, own);
+    else if (own?.type === "ssh" || own?.type === "agent") await this.#passToSsh(frames, first);
+    else if (own?.type === "speed") await serveSpeed(frames, own, () => performance.now());
+    else await this.#passOn(frames, first, { isForward: own !== undefined });
   }
 
   /** The keeper would just hang up on one too many: said here, it reaches the client. */
   async #passOn(
     frames: FrameStream,
     first: Frame,
-    socket: string = this.#keeperSocket,
+    { socket = this.#keeperSocket, isForward = false }: PassOptions = {},
   ): Promise<void> {
     if (this.#keeperStreams >= initLimits.keeperStreamsMax)
       throw new RemoteError("limit", `${initLimits.keeperStreamsMax} requests are open`);
     this.#keeperStreams += 1;
     try {
       const keeper = await connectUnix(socket, initLimits.keeperConnectMs);
+      if (isForward) tellResets(keeper);
       await keeper.write(encodeFrame(first.type, first.payload));
       await splice(frames.release(), keeper);
     } finally {
       this.#keeperStreams -= 1;
+    }
+  }
+
+  async #forwardUdp(frames: FrameStream, target: ForwardTarget): Promise<void> {
+    if (this.#udpPeers >= initLimits.udpPeersMax)
+      throw new RemoteError("limit", `${initLimits.udpPeersMax} peers of forwarded UDP are open`);
+    this.#udpPeers += 1;
+    try {
+      await forwardUdp(frames, target);
+    } finally {
+      this.#udpPeers -= 1;
     }
   }
 
@@ -100,7 +119,7 @@ export class LinkStreams {
     const asking = await connectUnix(this.#keeperSocket, initLimits.keeperConnectMs);
     await ask(new FrameStream(asking), decodeRequest(first), v.object({}));
     await asking.end();
-    await this.#passOn(frames, first, sshSocketIn(dirname(this.#keeperSocket)));
+    await this.#passOn(frames, first, { socket: sshSocketIn(dirname(this.#keeperSocket)) });
   }
 
   async #forward(frames: FrameStream, target: ForwardTarget): Promise<void> {
@@ -117,19 +136,25 @@ export class LinkStreams {
   }
 }
 
+interface PassOptions {
+  /** Of the process that serves it; the keeper's where absent. */
+  readonly socket?: string;
+  readonly isForward?: boolean;
+}
+
 interface ForwardTarget {
   readonly host: string;
   readonly port: number;
 }
 
-/** What ends here; undefined for what the keeper is to judge. */
+/** What ends here, or passes on bytes as they are; undefined for what the keeper is to judge. */
 function ownRequest(frame: Frame): Request | undefined {
   if (frame.type !== frameTypes.request) return undefined;
   const request = decodeRequest(frame);
-  return ownTypes.has(request.type) ? request : undefined;
+  return isForwardRequest(request) || ownTypes.has(request.type) ? request : undefined;
 }
 
-const ownTypes: ReadonlySet<string> = new Set(["forward", "speed", "ssh", "agent"]);
+const ownTypes: ReadonlySet<string> = new Set(["speed", "ssh", "agent"]);
 
 async function connectTarget({ host, port }: ForwardTarget): Promise<ByteStream> {
   try {

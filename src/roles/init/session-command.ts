@@ -1,7 +1,7 @@
 import { accessSync, constants, statSync } from "node:fs";
 import { basename, resolve } from "node:path";
 import { RemoteError } from "../../protocol/errors.ts";
-import type { SessionOpenRequest } from "../../protocol/message.ts";
+import type { SessionOpenRequest } from "../../protocol/session-message.ts";
 import type { Account } from "./account.ts";
 
 /** What a session runs, decided inside the workload's root. */
@@ -18,8 +18,12 @@ export interface SessionCommand {
  * that hangs (a network one whose server is gone), all sessions wait as long. So it touches those
  * alone, and nothing in PATH behind the first find.
  */
-export function resolveCommand(request: SessionOpenRequest, account: Account): SessionCommand {
-  const env = sessionEnvironment(request, account);
+export function resolveCommand(
+  request: SessionOpenRequest,
+  account: Account,
+  surroundings: Readonly<Record<string, string>> = {},
+): SessionCommand {
+  const env = sessionEnvironment(request, account, surroundings);
   const cwd = sessionFolder(request.cwd, account);
   const [word, ...words] = request.argv ?? [];
   if (word === undefined) {
@@ -36,6 +40,7 @@ export function resolveCommand(request: SessionOpenRequest, account: Account): S
 function sessionEnvironment(
   request: SessionOpenRequest,
   account: Account,
+  surroundings: Readonly<Record<string, string>>,
 ): Readonly<Record<string, string>> {
   return {
     PATH: account.uid === 0 ? rootPath : userPath,
@@ -44,6 +49,7 @@ function sessionEnvironment(
     LOGNAME: account.name,
     SHELL: account.shell,
     ...(request.tty ? { TERM: "xterm-256color" } : {}),
+    ...surroundings,
     ...request.env,
   };
 }

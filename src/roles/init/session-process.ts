@@ -1,6 +1,6 @@
 import { closeSync, fchownSync, readFileSync } from "node:fs";
 import { RemoteError } from "../../protocol/errors.ts";
-import type { SessionOpenRequest } from "../../protocol/message.ts";
+import type { SessionOpenRequest } from "../../protocol/session-message.ts";
 import { SystemError } from "../../system/libc.ts";
 import { signalProcess } from "../../system/process.ts";
 import { asUser } from "../../system/process-credentials.ts";
@@ -24,6 +24,7 @@ import type { ChildReaper, ProcessEnd } from "../../system/reaper.ts";
 import { type Account, findAccount } from "./account.ts";
 import { makeExpendable } from "./keeper-protection.ts";
 import { resolveCommand, type SessionCommand } from "./session-command.ts";
+import { adaptSurroundings } from "./session-surroundings.ts";
 import type { WorkloadProcess } from "./workload-process.ts";
 
 /** A program of the workload with its terminal or pipes. Leader of a session, so its id is that of its group. */
@@ -141,6 +142,8 @@ interface Started {
   readonly argv: readonly string[];
   readonly user: string;
   readonly cwd: string;
+  /** TERM, where it is not the one that was asked for. */
+  readonly term: string | undefined;
 }
 
 function start(
@@ -151,11 +154,12 @@ function start(
 ): Started {
   const started = workload.namespaces.inside(() => {
     const account = findAccount(request.user ?? "root");
-    const command = resolveCommand(request, account);
+    const { env, term } = adaptSurroundings(request, account);
+    const command = resolveCommand(request, account, env);
     giveTo(account);
     enterFolder(command.cwd);
     const pid = startCommand(workload, command, account, stdio);
-    return { pid, argv: command.argv, user: account.name, cwd: command.cwd };
+    return { pid, argv: command.argv, user: account.name, cwd: command.cwd, term };
   });
   makeExpendable(started.pid);
   return { ...started, insidePid: pidInside(started.pid) };

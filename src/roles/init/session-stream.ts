@@ -1,12 +1,11 @@
 import { RemoteError } from "../../protocol/errors.ts";
 import { type FrameStream, frameTypes } from "../../protocol/frame.ts";
-import {
-  encodeJson,
-  sendError,
-  type SessionAttachRequest,
-  type SessionOpenRequest,
-  type SessionReply,
-} from "../../protocol/message.ts";
+import { encodeJson, sendError } from "../../protocol/message.ts";
+import type {
+  SessionAttachRequest,
+  SessionOpenRequest,
+  SessionReply,
+} from "../../protocol/session-message.ts";
 import type { SessionAttachment } from "../../protocol/session-server.ts";
 import type { TerminalSize } from "../../system/pty.ts";
 import { late, within } from "../../system/within.ts";
@@ -69,6 +68,9 @@ class SessionStream {
     // One that drives makes room: all others lose the session.
     if (!this.#drives && session.clientCount >= initLimits.clientsPerSessionMax)
       throw new RemoteError("limit", "Too many clients share this session");
+    // A client process that attaches for the first time does not know a generation yet.
+    if (request.type === "session-attach" && request.generation !== undefined)
+      session.checkReturn(request.client);
     this.#frames = frames;
     this.#session = session;
     this.#request = request;
@@ -80,6 +82,8 @@ class SessionStream {
     });
     this.#client = {
       client: request.client,
+      label: request.client_label,
+      sinceMs: session.nowMs,
       drives: this.#drives,
       wake: this.#wake,
       dismiss: (reason: RemoteError): void => {
@@ -96,7 +100,8 @@ class SessionStream {
     try {
       if (this.#drives) session.takeOver(this.#client);
       const { rows, cols } = this.#request;
-      if (!this.#created && rows !== undefined && cols !== undefined) this.#resize({ rows, cols });
+      if (rows !== undefined && cols !== undefined)
+        session.resize(this.#client, { rows, cols }, false);
       await this.#frames.write(frameTypes.ok, encodeJson(this.#reply()));
       // Whatever ends first ends all: what is left of the others fails on the closed stream.
       const dismissal = await Promise.race([
@@ -119,9 +124,12 @@ class SessionStream {
   }
 
   #reply(): SessionReply {
+    const { term } = this.#session.program;
     return {
       ...this.#session.identity,
       created: this.#created,
+      stdout_end: this.#session.state.stdout.endOffset,
+      ...(this.#created && term !== undefined ? { term } : {}),
       stdin_offset: this.#attachment.stdinOffset,
     };
   }
@@ -158,7 +166,7 @@ class SessionStream {
           this.#session.roomChanged();
           break;
         case "resize":
-          this.#resize(event);
+          this.#resize({ rows: event.rows, cols: event.cols });
           break;
         case "signal":
           this.#session.signal(event.signal);
@@ -170,9 +178,10 @@ class SessionStream {
     }
   }
 
-  /** The size is the driver's; that of a client that shares counts while there is none. */
+  /** The size it has already: the client asks for a screen that is drawn anew. */
   #resize(size: TerminalSize): void {
-    if (this.#drives || !this.#session.driven) this.#session.resize(size);
+    const { rows, cols } = this.#client.size ?? {};
+    this.#session.resize(this.#client, size, rows === size.rows && cols === size.cols);
   }
 
   #passInput(bytes: Uint8Array): void {

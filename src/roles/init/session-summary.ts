@@ -1,4 +1,4 @@
-import type { Exit, SessionList } from "../../protocol/message.ts";
+import type { Exit, SessionList } from "../../protocol/session-message.ts";
 import type { Session } from "./session.ts";
 
 /** A line of the list. */
@@ -21,6 +21,11 @@ export function describeSession(session: Session): SessionList["sessions"][numbe
     attached: running && session.attached,
     clients: session.clientCount,
     ...(session.isAtPrompt ? { at_prompt: true } : {}),
+    attachments: session.clients.map(({ label, sinceMs, size }) => ({
+      label: label ?? null,
+      since: new Date(sinceMs).toISOString(),
+      tty: size !== undefined,
+    })),
     stdout_bytes: state.stdout.endOffset,
     stderr_bytes: state.stderr.endOffset,
     started_at: new Date(session.startedAtMs).toISOString(),

@@ -5,7 +5,7 @@ import type {
   SessionOpenRequest,
   SessionRenameRequest,
   SessionSignalRequest,
-} from "../../protocol/message.ts";
+} from "../../protocol/session-message.ts";
 import { OutputBudget } from "../../protocol/session-output.ts";
 import { SessionState } from "../../protocol/session-server.ts";
 import { initLimits } from "./limits.ts";

@@ -1,10 +1,7 @@
 import { RemoteError } from "../../protocol/errors.ts";
 import { type FrameStream, frameTypes } from "../../protocol/frame.ts";
-import {
-  encodeJson,
-  type SessionAttachRequest,
-  type SessionReply,
-} from "../../protocol/message.ts";
+import { encodeJson } from "../../protocol/message.ts";
+import type { SessionAttachRequest, SessionReply } from "../../protocol/session-message.ts";
 import type { ViewAttachment } from "../../protocol/session-server.ts";
 import { initLimits } from "./limits.ts";
 import type { Session } from "./session.ts";

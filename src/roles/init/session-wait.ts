@@ -1,6 +1,6 @@
 import { ProtocolError, RemoteError } from "../../protocol/errors.ts";
 import type { FrameStream } from "../../protocol/frame.ts";
-import type { SessionEnd, SessionWaitRequest } from "../../protocol/message.ts";
+import type { SessionEnd, SessionWaitRequest } from "../../protocol/session-message.ts";
 import { late, within } from "../../system/within.ts";
 import { initLimits } from "./limits.ts";
 import type { Session } from "./session.ts";

@@ -1,10 +1,11 @@
 import { RemoteError } from "../../protocol/errors.ts";
+import { limits } from "../../protocol/limits.ts";
 import type {
   Exit,
   SessionOpenRequest,
   SessionReply,
   SessionSignalRequest,
-} from "../../protocol/message.ts";
+} from "../../protocol/session-message.ts";
 import type { SessionState } from "../../protocol/session-server.ts";
 import type { TerminalSize } from "../../system/pty.ts";
 import type { ProcessEnd } from "../../system/reaper.ts";
@@ -25,6 +26,11 @@ export interface SessionParts {
 /** A connection of a client that has this session; the session tells it when to look again. */
 export interface AttachedClient {
   readonly client: string;
+  /** What it calls itself, for people. */
+  readonly label?: string | undefined;
+  readonly sinceMs: number;
+  /** Of its window; without one it is not on a terminal, or has not said. */
+  size?: TerminalSize;
   /** Shares it with nobody, unless they ask to. */
   readonly drives: boolean;
   readonly wake: Wake;
@@ -56,6 +62,10 @@ export class Session {
   #awayTimer: ReturnType<typeof setTimeout> | undefined;
   #timedOut = false;
   #ended = false;
+  #size: TerminalSize;
+  #driver: string | undefined;
+  /** Clients that lost it while their link was down, and to whom: told when they come back. */
+  readonly #displaced = new Map<string, RemoteError>();
 
   constructor({ generation, request, process, state, wallMs, monotonicMs }: SessionParts) {
     this.generation = generation;
@@ -66,6 +76,7 @@ export class Session {
     this.#wallMs = wallMs;
     this.#monotonicMs = monotonicMs;
     this.#name = request.name;
+    this.#size = { rows: request.rows ?? 24, cols: request.cols ?? 80 };
     this.#pump = new SessionPump(process, state, () => this.#wakeAll());
     void this.#run();
   }
@@ -82,7 +93,7 @@ export class Session {
   }
 
   /** The program as it was started: its words, user, folder and number, as they are called inside. */
-  get program(): Pick<SessionProcess, "argv" | "user" | "cwd" | "insidePid"> {
+  get program(): Pick<SessionProcess, "argv" | "user" | "cwd" | "insidePid" | "term"> {
     return this.#process;
   }
 
@@ -131,6 +142,11 @@ export class Session {
     this.state.expendable = this.#acknowledged && this.#name === undefined;
   }
 
+  /** By the clock on the wall. */
+  get nowMs(): number {
+    return this.#wallMs();
+  }
+
   get attached(): boolean {
     return this.#clients.size > 0;
   }
@@ -152,19 +168,30 @@ export class Session {
     return this.#waiters.size;
   }
 
-  /** Somebody attached drives it, and with it the size of its terminal. */
-  get driven(): boolean {
-    return [...this.#clients].some((client) => client.drives);
+  /** In the order they came. */
+  get clients(): readonly AttachedClient[] {
+    return [...this.#clients];
   }
 
+  /** The older connection of the same client is dead, only we do not know yet. */
   addClient(client: AttachedClient): void {
+    for (const other of this.#clients)
+      if (other.client === client.client) this.#dismiss(other, client);
     this.#clients.add(client);
+  }
+
+  /** Throws `RemoteError` to one that was taken over while its link was down. */
+  checkReturn(client: string): void {
+    const reason = this.#displaced.get(client);
+    if (reason !== undefined) throw reason;
   }
 
   /** Its place in the output is held for a while when it may come back for every byte of a pipe. */
   removeClient(client: AttachedClient): void {
     // Whoever took over has seen to it already.
-    if (!this.#clients.delete(client) || this.#isPresent(client.client)) return;
+    if (!this.#clients.delete(client)) return;
+    this.#fit();
+    if (this.#isPresent(client.client)) return;
     this.state.leave(client.client);
     if (!client.drives) return;
     const release = (): void => {
@@ -198,15 +225,31 @@ export class Session {
   /** All others are told, and lose it. Nobody else is waited for, nor one who is away. */
   takeOver(client: AttachedClient): void {
     clearTimeout(this.#awayTimer);
-    for (const other of this.#clients) {
-      if (other === client) continue;
-      this.#clients.delete(other);
-      // The same client on a new connection: the old one is dead, only we do not know yet.
-      if (other.client !== client.client) this.state.leave(other.client);
-      other.dismiss(new RemoteError("taken-over", "Another client has taken this session over"));
-    }
+    for (const other of this.#clients) if (other !== client) this.#dismiss(other, client);
+    if (this.#driver !== undefined) this.#displace(this.#driver, client);
+    this.#driver = client.client;
+    this.#displaced.delete(client.client);
     this.state.releaseAllBut(client.client);
     this.roomChanged();
+  }
+
+  #dismiss(other: AttachedClient, heir: AttachedClient): void {
+    this.#clients.delete(other);
+    // The same client on a new connection: the old one is dead, only we do not know yet.
+    if (other.client !== heir.client) {
+      this.state.leave(other.client);
+      this.#displace(other.client, heir);
+    }
+    other.dismiss(takenOver(heir));
+  }
+
+  #displace(client: string, heir: AttachedClient): void {
+    if (client === heir.client) return;
+    this.#displaced.delete(client);
+    this.#displaced.set(client, takenOver(heir));
+    const [oldest] = this.#displaced.keys();
+    if (this.#displaced.size > limits.inputsMax && oldest !== undefined)
+      this.#displaced.delete(oldest);
   }
 
   /** Acknowledged output or a client less: the program may be read from again. */
@@ -250,7 +293,33 @@ export class Session {
     this.#input = run();
   }
 
-  resize(size: TerminalSize): void {
+  /** A client's window has that size; with `repaint` its screen is drawn anew, whatever the size was. */
+  resize(client: AttachedClient, size: TerminalSize, repaint: boolean): void {
+    client.size = size;
+    const before = this.#size;
+    this.#fit();
+    if (repaint && isSame(before, this.#size)) this.#repaint();
+  }
+
+  /** All see one screen: it has room in the smallest window of those who are there. */
+  #fit(): void {
+    const sizes = this.clients.flatMap((client) => client.size ?? []);
+    if (sizes.length === 0) return;
+    const rows = Math.min(...sizes.map((size) => size.rows));
+    const cols = Math.min(...sizes.map((size) => size.cols));
+    if (isSame(this.#size, { rows, cols })) return;
+    this.#size = { rows, cols };
+    this.#applySize(this.#size);
+  }
+
+  /** The kernel tells programs of a change of size alone. */
+  #repaint(): void {
+    const { rows, cols } = this.#size;
+    this.#applySize(rows > 1 ? { rows: rows - 1, cols } : { rows: rows + 1, cols });
+    setTimeout(() => this.#applySize(this.#size), initLimits.repaintMs).unref();
+  }
+
+  #applySize(size: TerminalSize): void {
     if (!this.#ended) this.#process.resize(size);
   }
 
@@ -306,6 +375,15 @@ export class Session {
   #isPresent(client: string): boolean {
     return [...this.#clients].some((other) => other.client === client);
   }
+}
+
+function takenOver({ label }: AttachedClient): RemoteError {
+  const who = label === undefined || label === "" ? "Another client" : label;
+  return new RemoteError("taken-over", `${who} has taken this session over`);
+}
+
+function isSame(one: TerminalSize, other: TerminalSize): boolean {
+  return one.rows === other.rows && one.cols === other.cols;
 }
 
 const endOfTransmission = Uint8Array.of(4);

@@ -2,7 +2,7 @@ import { readSync } from "node:fs";
 import { ChunkCutter } from "../../protocol/content-chunks.ts";
 import type { FileChunk, FileMessage } from "../../protocol/file-frame.ts";
 import { limits } from "../../protocol/limits.ts";
-import { chunkDigest } from "./chunk-index.ts";
+import { chunkDigest } from "./chunk-places.ts";
 import { copyLimits } from "./copy-limits.ts";
 
 /** The chunks of a file that is there, as messages; of one too large only the first. */

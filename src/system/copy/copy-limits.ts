@@ -1,10 +1,13 @@
-/** Bounds of a copy, on either side. Sizes are bytes. */
+/** Bounds of a copy, on either side. Sizes are bytes, times are milliseconds. */
 export const copyLimits = {
   /** A file up to this is read when it is announced, so that its digest can be compared; so much of them is kept until it is wanted. */
   smallFileBytesMax: 64 * 1024,
   keptBytesMax: 8 * 1024 * 1024,
   /** From this on a file that was broken off is gone on with. */
   resumeBytesMin: 1024 * 1024,
+  /** Another copy at the same file may be one that was broken off and has not noticed yet. */
+  takeOverMs: 10_000,
+  takeOverLookMs: 20,
   /** From this on only what changed is sent. */
   deltaBytesMin: 128 * 1024,
   /** Files whose chunks are known to the source and which it has not begun. */

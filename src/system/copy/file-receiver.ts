@@ -13,7 +13,7 @@ import { averageBitsFor } from "../../protocol/content-chunks.ts";
 import type { FileEntry, FileMessage, FileOutcome } from "../../protocol/file-frame.ts";
 import { tryLock } from "../file-lock.ts";
 import { copyLimits } from "./copy-limits.ts";
-import { CopyTrouble } from "./copy-trouble.ts";
+import { CopyTrouble, troubleOf } from "./copy-trouble.ts";
 import { listChunks } from "./chunk-list.ts";
 import { digestOf } from "./file-sender.ts";
 import type { FileLook, Folder } from "./folder.ts";
@@ -78,14 +78,22 @@ export class FileReceiver {
     return undefined;
   }
 
-  /** How far it is after it. */
-  receive(message: FileMessage): number {
+  /** Throws; a disk that is full is not left full of what is of no use. */
+  receive(message: FileMessage): void {
+    try {
+      this.#take(message);
+    } catch (error) {
+      if (troubleOf(error, "").code === "full") this.#discardPart();
+      throw error;
+    }
+  }
+
+  #take(message: FileMessage): void {
     if (message.type === "start") this.#start(message.offset);
     else if (!this.#started) throw new ProtocolError("Content before its start");
     else if (message.type === "content") this.#append(message.offset, message.bytes);
     else if (message.type === "hole") this.#skip(message.offset, message.length);
     else if (message.type === "same") this.#keep(message);
-    return this.#offset;
   }
 
   /** All of it is here. */
@@ -134,7 +142,7 @@ export class FileReceiver {
   *#goOn(): Generator<"working", void, undefined> {
     const name = partName(this.#name);
     if (this.#folder.look(name) === undefined) return;
-    const fd = this.#openLocked(name);
+    const fd = yield* this.#takeOver(name);
     this.#part = { fd, name, stays: true };
     const bytes = Buffer.allocUnsafe(copyLimits.hashStepBytes);
     for (;;) {
@@ -142,6 +150,21 @@ export class FileReceiver {
       if (count === 0) return;
       this.#hash.update(bytes.subarray(0, count));
       this.#offset += count;
+      yield "working";
+    }
+  }
+
+  /** A copy that was broken off just now may take a moment to notice. */
+  *#takeOver(name: Uint8Array): Generator<"working", number, undefined> {
+    const untilMs = performance.now() + copyLimits.takeOverMs;
+    for (;;) {
+      try {
+        return this.#openLocked(name);
+      } catch (error) {
+        const isBusy = error instanceof CopyTrouble && error.code === "busy";
+        if (!isBusy || performance.now() > untilMs) throw error;
+      }
+      Bun.sleepSync(copyLimits.takeOverLookMs);
       yield "working";
     }
   }

@@ -2,7 +2,7 @@ import { type BigIntStats, closeSync, constants, fstatSync, openSync, readSync }
 import { ChunkCutter } from "../../protocol/content-chunks.ts";
 import type { FileMessage } from "../../protocol/file-frame.ts";
 import { limits } from "../../protocol/limits.ts";
-import { type ChunkIndex, chunkDigest } from "./chunk-index.ts";
+import { type ChunkPlaces, chunkDigest } from "./chunk-places.ts";
 import { copyLimits } from "./copy-limits.ts";
 import { CopyTrouble } from "./copy-trouble.ts";
 import { pathText } from "./path-bytes.ts";
@@ -14,7 +14,7 @@ export interface FileWish {
   /** Of what is before the offset. */
   readonly sha256: Uint8Array;
   readonly averageBits: number;
-  readonly chunks: ChunkIndex | undefined;
+  readonly chunks: ChunkPlaces | undefined;
 }
 
 export interface SentFile {
@@ -121,7 +121,7 @@ class ContentReader {
     }
   }
 
-  *#chunk(id: number, bytes: Uint8Array, chunks: ChunkIndex | undefined): Sending {
+  *#chunk(id: number, bytes: Uint8Array, chunks: ChunkPlaces | undefined): Sending {
     const baseOffset = chunks?.find(bytes.length, chunkDigest(bytes));
     if (baseOffset !== undefined) {
       this.#hash.update(bytes);

@@ -15,6 +15,8 @@ export interface TreeSinkOptions extends Wishes {
   readonly intoFolder: boolean;
   /** Whether a top of that name was asked for: the other side must not choose it. */
   readonly isAskedFor?: (name: Uint8Array) => boolean;
+  /** Paths that are to stay as they are. */
+  readonly declined?: ReadonlySet<string>;
   readonly observer?: CopyObserver;
 }
 
@@ -27,7 +29,9 @@ interface Task {
 
 interface Preparation {
   readonly task: Task;
-  readonly steps: ReturnType<FileReceiver["prepare"]>;
+  /** Of files in folders that are there; all else takes one. */
+  readonly steps: ReturnType<FileReceiver["prepare"]> | undefined;
+  readonly isDeclined: boolean;
 }
 
 /** The side that gets the files. What goes wrong with one is said to the other side, and the rest goes on. */
@@ -200,13 +204,14 @@ export class TreeSink implements CopyPeer {
     if (deltas.length >= copyLimits.deltasMax) return undefined;
     const task = this.#waiting.shift();
     if (task === undefined) return undefined;
-    const steps = task.receiver?.prepare() ?? this.#prepareOther(task);
-    return { task, steps };
+    const isDeclined = this.#options.declined?.has(pathText(task.node.pathOf(task.name))) === true;
+    return { task, steps: isDeclined ? undefined : task.receiver?.prepare(), isDeclined };
   }
 
-  #prepare({ task, steps }: Preparation): FileMessage | "working" {
+  #prepare({ task, steps, isDeclined }: Preparation): FileMessage | "working" {
     try {
-      const step = steps.next();
+      const outcome = (): FileOutcome => (isDeclined ? "kept" : this.#placeOther(task));
+      const step = steps?.next() ?? { done: true, value: outcome() };
       if (step.done !== true) return step.value;
       this.#preparing = undefined;
       if (step.value === undefined) this.#wished.set(task.entry.id, task);
@@ -219,7 +224,7 @@ export class TreeSink implements CopyPeer {
   }
 
   /** Links, and what is in folders that are not there. */
-  *#prepareOther({ entry, node, name }: Task): ReturnType<FileReceiver["prepare"]> {
+  #placeOther({ entry, node, name }: Task): FileOutcome {
     if (node.isRefused) return "skipped";
     this.#mustBeThere();
     const { folder } = node;

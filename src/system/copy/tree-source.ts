@@ -2,7 +2,7 @@ import { ProtocolError } from "../../protocol/errors.ts";
 import type { FileEntry, FileFailure, FileMessage } from "../../protocol/file-frame.ts";
 import { averageBitsMax, averageBitsMin } from "../../protocol/content-chunks.ts";
 import { limits } from "../../protocol/limits.ts";
-import { ChunkIndex } from "./chunk-index.ts";
+import { ChunkPlaces } from "./chunk-places.ts";
 import { copyLimits } from "./copy-limits.ts";
 import { type CopyObserver, type CopyPeer, nobody } from "./copy-peer.ts";
 import { CopyTrouble, troubleOf } from "./copy-trouble.ts";
@@ -11,6 +11,8 @@ import { pathText } from "./path-bytes.ts";
 import { walkTree, type WalkOptions, type WalkStep } from "./tree-walk.ts";
 
 export interface TreeSourceOptions extends WalkOptions {
+  /** Paths that are not to be sent, for something of that name there is to stay. */
+  readonly declined?: ReadonlySet<string>;
   readonly observer?: CopyObserver;
 }
 
@@ -20,7 +22,7 @@ interface Announced {
   readonly follow: boolean;
   readonly entry: FileEntry;
   readonly content: Uint8Array | undefined;
-  chunks: ChunkIndex | undefined;
+  chunks: ChunkPlaces | undefined;
 }
 
 /**
@@ -128,6 +130,11 @@ export class TreeSource implements CopyPeer {
       this.#observer.failed(value.path, code, message);
       return { type: "failed", id: 0, code, message };
     }
+    const { entry, path } = value;
+    if (entry.kind !== "folder" && this.#options.declined?.has(pathText(path)) === true) {
+      this.#observer.settled(pathText(path), entry.size, "kept", undefined);
+      return "working";
+    }
     return { type: "entry", entry: this.#remember(value) };
   }
 
@@ -190,7 +197,7 @@ export class TreeSource implements CopyPeer {
   #takeChunks(id: number, { chunks }: Extract<FileMessage, { type: "chunks" }>): void {
     const announced = this.#announced.get(id);
     if (announced === undefined) throw new ProtocolError("Chunks of a file that was not announced");
-    announced.chunks ??= new ChunkIndex();
+    announced.chunks ??= new ChunkPlaces();
     announced.chunks.add(chunks);
     const known = [...this.#announced.values()].filter((one) => one.chunks !== undefined);
     if (known.length > copyLimits.deltasMax + 1)

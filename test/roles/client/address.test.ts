@@ -1,6 +1,5 @@
 import { expect, test } from "bun:test";
 import { parseAddress, resolveAddress, showAddress } from "../../../src/roles/client/address.ts";
-import { parseForward, showForward } from "../../../src/roles/client/forward-spec.ts";
 import { rejection } from "../../support/rejection.ts";
 
 test.each([
@@ -34,34 +33,4 @@ test("numbers need no resolver, names give every address, unknown names are FV-N
   expect(local.map(({ host }) => host)).toContain("127.0.0.1");
   const unknown = resolveAddress({ host: "nobody.invalid", port: 5 });
   expect(await rejection(unknown)).toMatchObject({ code: "FV-NET-001", exitCode: 6 });
-});
-
-test.each([
-  ["3000", "127.0.0.1:3000 -> localhost:3000"],
-  ["8080:3000", "127.0.0.1:8080 -> localhost:3000"],
-  ["8080:db:5432", "127.0.0.1:8080 -> db:5432"],
-  ["8080:[fdaa::3]:80", "127.0.0.1:8080 -> [fdaa::3]:80"],
-  ["[::1]:8080:db:80", "[::1]:8080 -> db:80"],
-  ["0.0.0.0:8080:db:80", "0.0.0.0:8080 -> db:80"],
-])("forward %s is %s", (spec, shown) => {
-  const forward = parseForward(spec);
-  expect(forward === undefined ? "" : showForward(forward)).toBe(shown);
-});
-
-test.each([
-  "",
-  "0",
-  "65536",
-  "a",
-  "1:",
-  ":1",
-  "1:b",
-  "1:b:c",
-  "1:2:3:4:5",
-  "1::2",
-  "[::1:80",
-  "-1",
-  "1e3",
-])("forward %j is refused", (spec) => {
-  expect(parseForward(spec)).toBeUndefined();
 });

@@ -15,6 +15,7 @@ import {
 } from "node:fs";
 import { join } from "node:path";
 import { RemoteError } from "../../../src/protocol/errors.ts";
+import { clientLimits } from "../../../src/roles/client/limits.ts";
 import { main } from "../../../src/roles/client/main.ts";
 import { memoryContext, type MemoryContext } from "../../support/memory-context.ts";
 import { TestVault } from "../../support/test-vault.ts";
@@ -47,6 +48,13 @@ async function cp(words: readonly string[], stdin: readonly Uint8Array[] = []): 
   const context = memoryContext({ env: vault.env, columns: 100, stdin });
   const code = await main(["cp", ...words], context);
   return { code, context, out: context.out(), err: context.err() };
+}
+
+async function cpAsking(answers: string, ...words: readonly string[]): Promise<string> {
+  const env = { ...vault.env, TERM: "dumb" };
+  const context = memoryContext({ env, tty: true, stdin: [Buffer.from(answers)] });
+  expect(await main(["cp", "-i", ...words], context)).toBe(0);
+  return context.err();
 }
 
 function content(path: string): string {
@@ -243,6 +251,22 @@ test("-n keeps, --dry-run writes nothing, --exclude leaves out", async () => {
   expect(existsSync(join(there, "tree/node_modules/x/y"))).toBe(true);
 });
 
+test("-i asks about each that is there, and only at a terminal", async () => {
+  for (const name of ["a", "b", "c"]) writeFileSync(join(here, name), `new ${name}`);
+  for (const name of ["a", "b"]) writeFileSync(join(there, name), "old");
+  const sources = ["a", "b", "c"].map((name) => join(here, name));
+  const err = await cpAsking("y\nn\n", ...sources, "dev:");
+  expect(err).toContain(`replace ${here}/a? [y/N] replace ${here}/b? [y/N] `);
+  expect(["a", "b", "c"].map((name) => content(join(there, name)))).toEqual([
+    "new a",
+    "old",
+    "new c",
+  ]);
+  await cpAsking("n\ny\n", "dev:a", "dev:b", here);
+  expect(["a", "b"].map((name) => content(join(here, name)))).toEqual(["new a", "old"]);
+  expect((await cp(["-i", ...sources, "dev:"])).code).toBe(2);
+});
+
 test("globs are matched in the vault, and never more is taken than was asked for", async () => {
   for (const name of ["one.log", "two.log", "three.txt", ".hidden.log"])
     writeFileSync(join(there, name), name);
@@ -252,6 +276,11 @@ test("globs are matched in the vault, and never more is taken than was asked for
 });
 
 test("a copy that never gets anywhere ends with a word", async () => {
+  vault.breaksCopies = true;
+  const broken = await cp(["dev:a", here]);
+  expect(broken.code).toBe(1);
+  expect(broken.err).toContain("the copy broke off again and again");
+  expect(vault.copies).toBe(clientLimits.copyAttemptsInVainMax);
   vault.onRequest = () => new RemoteError("limit", "16 copies run here already");
   const { code, err } = await cp(["dev:a", here]);
   expect(code).toBe(6);

@@ -1,5 +1,5 @@
 import { expect, test } from "bun:test";
-import type { Exit } from "../../../src/protocol/message.ts";
+import type { Exit } from "../../../src/protocol/session-message.ts";
 import { finishedStatus } from "../../../src/roles/client/exit-status.ts";
 import { memoryContext } from "../../support/memory-context.ts";
 

@@ -95,7 +95,8 @@ describe("-t", () => {
     const client = new PtyClient(["attach", "dev", "shell"], vault.env);
     try {
       await client.shows(/[#$] /);
-      client.type("stty size; echo a$((1+1))\r");
+      // Full-screen programs are made to paint anew by two changes of size, which come first.
+      client.type("sleep 0.3; stty size; echo a$((1+1))\r");
       await client.shows(/30 100\r\na2/);
       client.type("\r~.");
       expect(await client.exited()).toBe(0);

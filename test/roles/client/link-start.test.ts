@@ -48,6 +48,8 @@ const config: VaultConfig = {
   org: "acme",
   app: "dev",
   forward: [],
+  reverse_forward: [],
+  dynamic_forward: [],
 };
 
 test("everything about trust is in the name of a link, and nothing of it can be read there", () => {

@@ -29,11 +29,21 @@ test.each([
   expect(undo(text)).toBe(expected);
 });
 
-test("undoing is done once", () => {
+test("what was undone is redone, for one who comes back from a suspended client", () => {
   const modes = new TerminalModes();
-  modes.push(Buffer.from(`${esc}[?2004h`));
-  expect(modes.undo()).not.toBe("");
-  expect(modes.undo()).toBe("");
+  modes.push(
+    Buffer.from(`${esc}[?1049h${esc}[?2004h${esc}[>1u${esc}[>5u${esc}=${esc}[?25l${esc}[1m`),
+  );
+  expect(modes.undo()).toBe(`${esc}[?1049l${esc}[?2004l${esc}[<2u${esc}>${esc}[?25h${esc}[0m`);
+  expect(modes.redo()).toBe(`${esc}[?1049h${esc}[?2004h${esc}[>1u${esc}[>5u${esc}=${esc}[?25l`);
+  modes.push(Buffer.from(`${esc}c`));
+  expect(modes.undo() + modes.redo()).toBe("");
+});
+
+test("pushes of the keyboard protocol are followed to a limit", () => {
+  const modes = new TerminalModes();
+  modes.push(Buffer.from(`${esc}[>1u`.repeat(200)));
+  expect(modes.undo()).toBe(`${esc}[<64u`);
 });
 
 test("it does not matter how the output is cut", () => {

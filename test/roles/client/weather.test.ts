@@ -55,6 +55,45 @@ test("a black hole of 8 s in the middle costs no byte", async () => {
   await running;
 }, 45_000);
 
+/** Both ways at once, over a terminal that changes no byte; the status line is drawn in between. */
+test("on a terminal nothing is lost or doubled over a lost link, a new address, a stopped client and a dead path", async () => {
+  const script = "stty raw -echo; printf READY; exec cat";
+  const words = ["exec", "-q", "-t", "--escape", "none", "dev", "sh", "-c", script];
+  const client = new PtyClient(words, vault.env);
+  try {
+    await client.shows(/READY/);
+    const sent: string[] = [];
+    const type = async (lines: number): Promise<void> => {
+      for (let line = 0; line < lines; line++) {
+        sent.push(`${sent.length} ${Bun.hash(String(sent.length)).toString(36)};`);
+        client.type(sent.at(-1) ?? "");
+        if (line % 200 === 0) await Bun.sleep(1);
+      }
+    };
+    const received = (): string =>
+      // oxlint-disable-next-line no-control-regex -- the status line's own sequences
+      client.text.replaceAll(/(?:\u001bD\u001bM)?\u001b7[^]*?\u001b8/g, "").split("READY")[1] ?? "";
+    await type(10_000);
+    const restarting = vault.restartLink(400);
+    await type(10_000);
+    await restarting;
+    await relay.rebind();
+    await type(5000);
+    client.child.kill("SIGSTOP");
+    await type(100);
+    await Bun.sleep(300);
+    client.child.kill("SIGCONT");
+    relay.blackHole(1500);
+    await type(10_000);
+    const whole = sent.join("");
+    await client.shows(new RegExp(`${sent.at(-1)}`), 0, 20_000);
+    expect(received().length).toBe(whole.length);
+    expect(Bun.SHA256.hash(received(), "hex")).toBe(Bun.SHA256.hash(whole, "hex"));
+  } finally {
+    client.close();
+  }
+}, 45_000);
+
 test("a console shows a dead path within 8 s, leaves on ~. and loses nothing on return", async () => {
   const client = new PtyClient(["connect", "-q", "dev"], vault.env);
   try {

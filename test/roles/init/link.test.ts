@@ -4,10 +4,12 @@ import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import type { ByteStream } from "../../../src/protocol/byte-stream.ts";
 import { RemoteError } from "../../../src/protocol/errors.ts";
-import { FrameStream } from "../../../src/protocol/frame.ts";
-import { request, statusSchema } from "../../../src/protocol/message.ts";
+import { incomingSchema, listenReplySchema } from "../../../src/protocol/forward-message.ts";
+import { FrameStream, frameTypes } from "../../../src/protocol/frame.ts";
+import { decodeJson, request, statusSchema } from "../../../src/protocol/message.ts";
 import type { Connection } from "../../../src/quic/connection.ts";
-import { listenTcp } from "../../../src/system/tcp-stream.ts";
+import { connectTcp, listenTcp } from "../../../src/system/tcp-stream.ts";
+import { listenUdp } from "../../../src/system/udp-socket.ts";
 import { within } from "../../../src/system/within.ts";
 import * as v from "valibot";
 import { LoginStage, weakToken } from "../../support/login-stage.ts";
@@ -160,6 +162,91 @@ test("a forward that cannot be: refused and unreachable are told apart", async (
   closed.close();
   expect(await ask("127.0.0.1", closed.port)).toBe("forward-refused");
   expect(await ask("no-such-name.invalid", 80)).toBe("forward-unreachable");
+  connection.close(0, "");
+});
+
+test("a link that is killed takes no listener with it: who connects meanwhile is only kept waiting", async () => {
+  let connection = await logIn();
+  const at = { kind: "tcp", host: "127.0.0.1", port: 0 } as const;
+  const listen = { type: "forward-listen", id: "kept", at } as const;
+  const { port = 0 } = await request(await frames(connection), listen, listenReplySchema);
+  const link = machine.linkPid();
+  process.kill(link, "SIGKILL");
+  const caller = await connectTcp({ host: "127.0.0.1", port });
+  await caller.write(new TextEncoder().encode("patient"));
+  await caller.end();
+  await machine.untilNewLink(link);
+  connection = await logIn();
+  const stream = await frames(connection);
+  const again = await request(stream, { ...listen, at: { ...at, port } }, listenReplySchema);
+  expect(again).toEqual({ port, created: false });
+  const arrived = await stream.read();
+  const incoming = decodeJson(incomingSchema, arrived?.payload ?? new Uint8Array(0), "Incoming");
+  expect(incoming).toEqual({ connection: 1, from: "127.0.0.1" });
+  const taken = await frames(connection);
+  await request(taken, { type: "forward-accept", listener: "kept", connection: 1 }, v.object({}));
+  const raw = taken.release();
+  expect(new TextDecoder().decode((await raw.read()) ?? undefined)).toBe("patient");
+  expect(await raw.read()).toBeNull();
+  await raw.write(new TextEncoder().encode("rewarded"));
+  await raw.end();
+  expect(new TextDecoder().decode((await caller.read()) ?? undefined)).toBe("rewarded");
+  await stream.write(frameTypes.listenEnd, new Uint8Array(0));
+  expect(await stream.read()).toBeNull();
+  connection.close(0, "");
+});
+
+test("a reset of a connection at a listener is one at the client, and the other way round", async () => {
+  const connection = await logIn();
+  const at = { kind: "tcp", host: "127.0.0.1", port: 0 } as const;
+  const stream = await frames(connection);
+  const listen = { type: "forward-listen", id: "resets", at } as const;
+  const { port = 0 } = await request(stream, listen, listenReplySchema);
+  const joined = async (number: number): Promise<{ caller: ByteStream; taken: ByteStream }> => {
+    const caller = await connectTcp({ host: "127.0.0.1", port });
+    await stream.read();
+    const accepting = await frames(connection);
+    const accept = { type: "forward-accept", listener: "resets", connection: number } as const;
+    await request(accepting, accept, v.object({}));
+    return { caller, taken: accepting.release() };
+  };
+  const first = await joined(1);
+  first.caller.abort(0);
+  expect(await rejection(first.taken.read())).toMatchObject({ kind: "reset" });
+  const second = await joined(2);
+  second.taken.abort(0);
+  expect(await rejection(second.caller.read())).toMatchObject({ kind: "reset" });
+  await stream.write(frameTypes.listenEnd, new Uint8Array(0));
+  connection.close(0, "");
+});
+
+test("datagrams to a port of the machine and back", async () => {
+  const echo = await listenUdp({ host: "127.0.0.1", port: 0 }, (socket, bytes, port, host) => {
+    socket.send(bytes, port, host);
+  });
+  const connection = await logIn();
+  const stream = await frames(connection);
+  const target = { type: "forward-udp", host: "localhost", port: echo.port } as const;
+  await request(stream, target, v.object({}));
+  for (const length of [5, 0, 65_507]) {
+    await stream.write(frameTypes.datagram, new Uint8Array(length));
+    expect(await stream.read()).toEqual({
+      type: frameTypes.datagram,
+      payload: new Uint8Array(length),
+    });
+  }
+  echo.close();
+  const peers = [stream];
+  for (;;) {
+    const next = await frames(connection);
+    const refused = await request(next, target, v.object({})).catch((error: unknown) => error);
+    if (refused instanceof RemoteError) {
+      expect(refused.code).toBe("limit");
+      break;
+    }
+    peers.push(next);
+  }
+  expect(peers.length).toBeGreaterThan(200);
   connection.close(0, "");
 });
 

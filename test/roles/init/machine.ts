@@ -3,15 +3,13 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { ByteStream } from "../../../src/protocol/byte-stream.ts";
 import { FrameStream } from "../../../src/protocol/frame.ts";
+import { request, type Status, statusSchema } from "../../../src/protocol/message.ts";
 import {
-  request,
   type SessionAttachRequest,
   type SessionList,
   sessionListSchema,
   type SessionOpenRequest,
-  type Status,
-  statusSchema,
-} from "../../../src/protocol/message.ts";
+} from "../../../src/protocol/session-message.ts";
 import { childEnv } from "../../../src/system/child-env.ts";
 import { selfCommand } from "../../../src/system/self.ts";
 import { connectUnix } from "../../../src/system/tcp-stream.ts";

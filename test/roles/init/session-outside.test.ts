@@ -1,16 +1,15 @@
 import { afterAll, beforeAll, expect, setDefaultTimeout, test } from "bun:test";
 import * as v from "valibot";
 import { FrameStream, frameTypes } from "../../../src/protocol/frame.ts";
+import { encodeJson, request } from "../../../src/protocol/message.ts";
 import {
-  encodeJson,
-  request,
   type SessionEnd,
   sessionEndSchema,
   type SessionList,
   type SessionRenameRequest,
   type SessionSignalRequest,
   type SessionWaitRequest,
-} from "../../../src/protocol/message.ts";
+} from "../../../src/protocol/session-message.ts";
 import { initLimits } from "../../../src/roles/init/limits.ts";
 import { rejection } from "../../support/rejection.ts";
 import { ask, codeOf, eventually } from "./ask.ts";
@@ -249,6 +248,10 @@ test("the list says who, where, how long, how much and how it ended", async () =
     pid: Number(client.stdout),
     attached: true,
     clients: 2,
+    attachments: [
+      { label: null, since: expect.any(String), tty: false },
+      { label: null, since: expect.any(String), tty: false },
+    ],
     stdout_bytes: client.stdout.length,
     stderr_bytes: 4,
     started_at: running.started_at,
@@ -269,6 +272,7 @@ test("the list says who, where, how long, how much and how it ended", async () =
     pid: null,
     attached: false,
     clients: 0,
+    attachments: [],
     ended_at: ended.ended_at,
     exit_code: 4,
     exit: { code: 4 },

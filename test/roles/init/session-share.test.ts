@@ -1,6 +1,8 @@
 import { afterAll, beforeAll, expect, setDefaultTimeout, test } from "bun:test";
 import { FrameStream, frameTypes } from "../../../src/protocol/frame.ts";
-import { request, sessionReplySchema } from "../../../src/protocol/message.ts";
+import { request } from "../../../src/protocol/message.ts";
+import { sessionReplySchema } from "../../../src/protocol/session-message.ts";
+import { limits } from "../../../src/protocol/limits.ts";
 import { initLimits } from "../../../src/roles/init/limits.ts";
 import { codeOf, eventually } from "./ask.ts";
 import { TestMachine } from "./machine.ts";
@@ -25,6 +27,20 @@ const sizeTeller = [
   "stty -echo; echo ready; while read line; do echo $line $(stty size) $line; done",
 ];
 
+async function seenBy(client: TestClient, size: string): Promise<void> {
+  await eventually(
+    async () => sizeSeenBy(client),
+    (seen) => seen === size,
+  );
+}
+
+async function messageOf(outcome: Promise<unknown>): Promise<string> {
+  return outcome.then(
+    () => "nothing went wrong",
+    (error: unknown) => (error instanceof Error ? error.message : String(error)),
+  );
+}
+
 async function sizeSeenBy(client: TestClient): Promise<string> {
   const question = crypto.randomUUID();
   await client.write(`${question}\n`);
@@ -32,34 +48,103 @@ async function sizeSeenBy(client: TestClient): Promise<string> {
   return client.stdout.split(question)[1]?.trim() ?? "";
 }
 
-test("the size is the driver's; a client that shares has a say while there is no driver", async () => {
+test("the size is that of the smallest window of those who are there", async () => {
   const driver = await machine.open({ tty: true, rows: 30, cols: 100, argv: sizeTeller });
   const session = driver.reply.id;
   await driver.until("ready");
-  const sharer = await machine.attach({ session, mode: "share", rows: 50, cols: 132 });
-  expect(await sizeSeenBy(driver)).toBe("30 100");
-  await sharer.resize(51, 133);
-  expect(await sizeSeenBy(sharer)).toBe("30 100");
+  const sharer = await machine.attach({ session, mode: "share", rows: 50, cols: 90 });
+  await seenBy(driver, "30 90");
+  await sharer.resize(20, 133);
+  await seenBy(sharer, "20 100");
   await driver.resize(31, 101);
-  expect(await sizeSeenBy(driver)).toBe("31 101");
+  await seenBy(driver, "20 101");
+  // One that has no window says nothing about sizes.
+  const plain = await machine.attach({ session, mode: "share" });
+  await seenBy(plain, "20 101");
 
   driver.drop();
-  await eventually(
-    async () => {
-      await sharer.resize(52, 134);
-      return sizeSeenBy(sharer);
-    },
-    (size) => size === "52 134",
-  );
-  const third = await machine.attach({ session, mode: "share", rows: 20, cols: 70 });
-  expect(await sizeSeenBy(third)).toBe("20 70");
+  await seenBy(sharer, "20 133");
+  const third = await machine.attach({ session, mode: "share", rows: 25, cols: 70 });
+  await seenBy(third, "20 70");
 
   const back = await machine.attach({ session, rows: 32, cols: 102 });
-  expect(await codeOf(sharer.over())).toBe("taken-over");
-  expect(await codeOf(third.over())).toBe("taken-over");
-  expect(await sizeSeenBy(back)).toBe("32 102");
+  for (const other of [sharer, plain, third]) expect(await codeOf(other.over())).toBe("taken-over");
+  await seenBy(back, "32 102");
   await back.signal(9);
   await back.over();
+});
+
+test("a size that is said twice asks for a screen that is drawn anew", async () => {
+  const script = "trap 'echo changed $(stty size)' WINCH; echo ready; while :; do sleep 0.01; done";
+  const wish = { tty: true, rows: 30, cols: 100, argv: ["/bin/sh", "-c", script] };
+  const driver = await machine.open(wish);
+  await driver.until("ready");
+  const sharer = await machine.attach({
+    session: driver.reply.id,
+    mode: "share",
+    rows: 50,
+    cols: 132,
+  });
+  expect(sharer.reply.stdout_end).toBe("ready\r\n".length);
+  expect(driver.stdout).not.toContain("changed");
+  await sharer.resize(50, 132);
+  await sharer.until("changed 30 100");
+  expect(driver.stdout).toMatch(/changed 29 100[^]*changed 30 100/);
+  await driver.signal(9);
+  await driver.over();
+});
+
+test("the list says who has a session, since when, and whether on a terminal", async () => {
+  const first = await machine.open({
+    tty: true,
+    name: "shown",
+    rows: 9,
+    cols: 9,
+    client_label: "laptop-a",
+  });
+  const session = first.reply.id;
+  await machine.attach({ session, mode: "share" });
+  const listed = (await machine.sessions()).find((one) => one.session_id === session);
+  expect(listed?.attachments).toEqual([
+    { label: "laptop-a", since: expect.any(String), tty: true },
+    { label: null, since: expect.any(String), tty: false },
+  ]);
+  const ageMs = Date.now() - Date.parse(listed?.attachments?.[0]?.since ?? "");
+  expect(ageMs).toBeGreaterThanOrEqual(0);
+  expect(ageMs).toBeLessThan(5000);
+  await first.signal(9);
+  await first.over();
+});
+
+test("one that was taken over is told by whom, at once or when its link is back", async () => {
+  const first = await machine.open({ client: "a", tty: true, client_label: "laptop-a" });
+  const session = first.reply.id;
+  const second = await machine.attach({ session, client: "b", client_label: "laptop-b" });
+  expect(await messageOf(first.over())).toBe("laptop-b has taken this session over");
+
+  second.drop();
+  const third = await machine.attach({ session, client: "c", client_label: "laptop-c" });
+  const { generation } = third.reply;
+  const back = machine.resume(second, { session, client: "b", generation });
+  expect(await messageOf(back)).toBe("laptop-c has taken this session over");
+  // On purpose it may.
+  const again = await machine.attach({ session, client: "b", client_label: "laptop-b" });
+  expect(await codeOf(third.over())).toBe("taken-over");
+  const returned = await machine.resume(again, { session, client: "b", generation });
+  await returned.signal(9);
+  await returned.over();
+});
+
+test("of those who lost a session while away the last sixteen are remembered", async () => {
+  const session = (await machine.open({ client: "c0", tty: true })).reply.id;
+  const clients = [];
+  for (let count = 1; count <= limits.inputsMax + 2; count++)
+    clients.push(await machine.attach({ session, client: `c${count}` }));
+  const { generation } = clients[0]?.reply ?? { generation: "" };
+  expect(await codeOf(machine.attach({ session, generation, client: "c2" }))).toBe("taken-over");
+  const forgotten = await machine.attach({ session, generation, client: "c0" });
+  await forgotten.signal(9);
+  await forgotten.over();
 });
 
 test("all who share may type, and none of them ends the stdin of the others", async () => {

@@ -78,6 +78,7 @@ class Stage {
       argv: [],
       user: "root",
       cwd: "/",
+      term: undefined,
       stdin: new DescriptorWriter(stdin.writeFd),
       stdout: new DescriptorReader(stdout.readFd),
       stderr: undefined,
@@ -153,7 +154,13 @@ test("the name of what was forgotten is free, and its id runs anew", async () =>
 test("what somebody looks at is not forgotten before they leave", async () => {
   const stage = makeStage();
   const [attached, viewed] = [await stage.ended(), await stage.ended()];
-  const client = { client: "c", drives: true, wake: new Wake(), dismiss: () => undefined };
+  const client = {
+    client: "c",
+    sinceMs: 0,
+    drives: true,
+    wake: new Wake(),
+    dismiss: () => undefined,
+  };
   attached.addClient(client);
   const leave = viewed.addViewer(new Wake());
   stage.nowMs += 2 * limits.finishedKeptMs;
@@ -223,7 +230,13 @@ test("a driver that comes and goes is waited for awayHoldMs from when it left la
     clock.mock.calls.flatMap(([, ms], index) => (ms === initLimits.awayHoldMs ? [index] : []));
   for (let round = 0; round < 3; round++) {
     session.state.attach({ id: "c", shown: { stdout: 0, stderr: 0 }, holdsBack: true });
-    const client = { client: "c", drives: true, wake: new Wake(), dismiss: () => undefined };
+    const client = {
+      client: "c",
+      sinceMs: 0,
+      drives: true,
+      wake: new Wake(),
+      dismiss: () => undefined,
+    };
     session.addClient(client);
     session.takeOver(client);
     session.removeClient(client);

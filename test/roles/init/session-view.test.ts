@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, expect, setDefaultTimeout, test } from "bun:test";
 import { limits } from "../../../src/protocol/limits.ts";
-import type { SessionAttachRequest, SessionList } from "../../../src/protocol/message.ts";
+import type { SessionAttachRequest, SessionList } from "../../../src/protocol/session-message.ts";
 import { initLimits } from "../../../src/roles/init/limits.ts";
 import { codeOf, eventually } from "./ask.ts";
 import { TestMachine } from "./machine.ts";

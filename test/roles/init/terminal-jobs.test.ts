@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, expect, setDefaultTimeout, test } from "bun:test";
 import * as v from "valibot";
-import type { SessionSignalRequest } from "../../../src/protocol/message.ts";
+import type { SessionSignalRequest } from "../../../src/protocol/session-message.ts";
 import { ask, eventually } from "./ask.ts";
 import { TestMachine } from "./machine.ts";
 import type { TestClient } from "./test-client.ts";

@@ -1,12 +1,12 @@
 import type { FrameStream } from "../../../src/protocol/frame.ts";
+import { request } from "../../../src/protocol/message.ts";
 import {
   type Exit,
-  request,
   type SessionAttachRequest,
   type SessionOpenRequest,
   type SessionReply,
   sessionReplySchema,
-} from "../../../src/protocol/message.ts";
+} from "../../../src/protocol/session-message.ts";
 import { SessionClient } from "../../../src/protocol/session-client.ts";
 import type { OutputName } from "../../../src/protocol/session-frame.ts";
 

@@ -41,11 +41,12 @@ export class BlockingFrames {
 
   flush(): void {
     if (this.#batchBytes === 0) return;
-    const bytes = this.#batch.length === 1 ? this.#batch[0] : Buffer.concat(this.#batch);
+    const [first = emptyBytes, ...others] = this.#batch;
+    const bytes = others.length === 0 ? first : Buffer.concat(this.#batch);
     this.#batch = [];
     this.#batchBytes = 0;
-    for (let at = 0; bytes !== undefined && at < bytes.length;)
-      at += writeSync(this.#outFd, bytes, at, bytes.length - at);
+    const { length } = bytes;
+    for (let at = 0; at < length;) at += writeSync(this.#outFd, bytes, at, bytes.length - at);
   }
 
   /** Until the peer has no more to do, or nobody is there for it. */
@@ -77,5 +78,6 @@ export class BlockingFrames {
   }
 }
 
+const emptyBytes = new Uint8Array(0);
 const readBytes = 256 * 1024;
 const batchBytes = 64 * 1024;

@@ -3,6 +3,7 @@ import { ProtocolError, WireError } from "../../../protocol/errors.ts";
 import { encodeFrame, frameTypes } from "../../../protocol/frame.ts";
 import { encodeJson } from "../../../protocol/message.ts";
 import { raiseDescriptorLimit } from "../../../system/descriptor-limit.ts";
+import { makeBlocking } from "../../../system/process.ts";
 import { hasCode } from "../../../system/filesystem.ts";
 import { complain, enterGuest } from "../guest-entry.ts";
 import { initLimits } from "../limits.ts";
@@ -14,6 +15,7 @@ export function serveFiles(plan: string): number {
   try {
     raiseDescriptorLimit(initLimits.guestProcessDescriptors);
     const { account } = enterGuest(plan);
+    for (const fd of [0, 1]) makeBlocking(fd);
     const frames = new BlockingFrames(0, 1);
     try {
       serveCopy(frames, { home: account.home, user: account.name });

@@ -1,11 +1,11 @@
 import { StreamError } from "../../../protocol/byte-stream.ts";
 import { FrameStream } from "../../../protocol/frame.ts";
+import { request } from "../../../protocol/message.ts";
 import {
   type Exit,
-  request,
   type SessionOpenRequest,
   sessionReplySchema,
-} from "../../../protocol/message.ts";
+} from "../../../protocol/session-message.ts";
 import { SessionClient } from "../../../protocol/session-client.ts";
 import { connectUnix } from "../../../system/tcp-stream.ts";
 import { within } from "../../../system/within.ts";

@@ -61,7 +61,12 @@ async function upload(source: string, destination: string, user?: string): Promi
   return seen;
 }
 
-async function download(source: string, destination: string, user?: string): Promise<Seen> {
+async function download(
+  source: string,
+  destination: string,
+  user?: string,
+  over: Parameters<typeof copyOver>[0] = connection,
+): Promise<Seen> {
   const seen = watching();
   const peer = new TreeSink({
     existing: "replace",
@@ -74,7 +79,7 @@ async function download(source: string, destination: string, user?: string): Pro
     observer: seen.observer,
   });
   const job = { type: "send", sources: [source], recursive: true, exclude: [] } as const;
-  await copyOver(connection, { user, job: { ...job, sources: [source], exclude: [] } }, peer);
+  await copyOver(over, { user, job: { ...job, sources: [source], exclude: [] } }, peer);
   return seen;
 }
 
@@ -133,6 +138,32 @@ test("the process has no capability that files do not need, no network, and is o
   await frames.stream.end();
   expect(await frames.read()).toBeNull();
   await gone();
+});
+
+test("a client that reads slowly gets all of it", async () => {
+  await machine.shell("dd if=/dev/urandom of=/large bs=1M count=12 2>/dev/null");
+  const slow = {
+    ...connection,
+    openStream: async () => {
+      const stream = await machine.connect();
+      const read = async (): Promise<Uint8Array | null> => {
+        await Bun.sleep(2);
+        return stream.read();
+      };
+      return {
+        read,
+        write: (bytes: Uint8Array) => stream.write(bytes),
+        end: () => stream.end(),
+        abort: (code: number) => stream.abort(code),
+      };
+    },
+  };
+  expect((await download("/large", join(here, "large"), undefined, slow)).failed).toEqual([]);
+  const digest = (await machine.shell("sha256sum </large")).stdout.slice(0, 64);
+  const ours = new Bun.CryptoHasher("sha256")
+    .update(readFileSync(join(here, "large")))
+    .digest("hex");
+  expect(ours).toBe(digest);
 });
 
 test("it ends with its stream, with the workload, and at a mistake of the client", async () => {

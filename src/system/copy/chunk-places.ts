@@ -3,7 +3,7 @@ import type { FileChunk } from "../../protocol/file-frame.ts";
 import { limits } from "../../protocol/limits.ts";
 
 /** Where the other side has which chunks of the file that is to be replaced. */
-export class ChunkIndex {
+export class ChunkPlaces {
   readonly #places = new Map<string, number>();
   #count = 0;
   #end = 0;
