@@ -66,6 +66,11 @@ export const configExplanations = {
     remedy:
       "Look at the cause: a file of root's, a read-only home, a folder in the file's place. fly-vault ssh-config show prints the text, to be put there by hand or by whatever manages your dotfiles.",
   },
+  "FV-CFG-014": {
+    meaning:
+      "Editors come to a vault over ssh, as NAME.vault. That name means nothing to ssh before `fly-vault ssh-config install`, or after its line was taken out of ~/.ssh/config.",
+    remedy: "`fly-vault ssh-config install`; it shows first what it would change.",
+  },
 } as const satisfies Partial<
   Record<FailureCode, { readonly meaning: string; readonly remedy: string }>
 >;

@@ -295,6 +295,11 @@ export const explanations: Readonly<Record<FailureCode, Explanation>> = {
     remedy:
       "Start an agent and add a key (eval $(ssh-agent) && ssh-add), or leave -A out. Under sudo or in a service the variable is often lost: pass it on.",
   },
+  "FV-SYS-003": {
+    meaning: "A command starts another program of this computer, and it is not in PATH.",
+    remedy:
+      "Install it, or put its folder into PATH. Editors have a command of their own for that; with --print `fly-vault open` shows what it would run.",
+  },
   "FV-INT-001": {
     meaning: "The program met a case its authors did not think of.",
     remedy:

@@ -16,6 +16,7 @@ export const failureCodes = {
   "FV-CFG-011": { exitCode: 2, title: "an invite cannot be read" },
   "FV-CFG-012": { exitCode: 7, title: "the configuration file cannot be changed" },
   "FV-CFG-013": { exitCode: 1, title: "ssh's configuration cannot be read or changed" },
+  "FV-CFG-014": { exitCode: 1, title: "ssh does not know the vaults yet" },
   "FV-CLI-001": { exitCode: 2, title: "a flag, argument or command is wrong" },
   "FV-NET-001": { exitCode: 6, title: "the address could not be resolved" },
   "FV-NET-002": { exitCode: 6, title: "no answer" },
@@ -97,6 +98,7 @@ export const failureCodes = {
   "FV-PRX-001": { exitCode: 2, title: "the proxy has no key, or none it can use" },
   "FV-SYS-001": { exitCode: 1, title: "the operating system refused something we need" },
   "FV-SYS-002": { exitCode: 1, title: "there is no ssh-agent on this computer" },
+  "FV-SYS-003": { exitCode: 3, title: "a program is not on this computer" },
   "FV-INT-001": { exitCode: 1, title: "a mistake in fly-vault itself" },
 } as const satisfies Record<string, { exitCode: number; title: string }>;
 

@@ -25,6 +25,7 @@ import { kill } from "./kill.ts";
 import { listExec } from "./list-exec.ts";
 import { logs } from "./logs.ts";
 import { provisionCommand } from "./provision-command.ts";
+import { open } from "./open.ts";
 import { sshConfigInstall, sshConfigShow, sshConfigUninstall } from "./ssh-config.ts";
 import { sshProxy } from "./ssh-proxy.ts";
 import { add } from "./vault-add.ts";
@@ -65,6 +66,7 @@ export const program: Program = {
     forwardAdd,
     forwardRm,
     build,
+    open,
     sshConfigInstall,
     sshConfigUninstall,
     sshConfigShow,

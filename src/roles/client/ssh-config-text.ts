@@ -68,6 +68,10 @@ export function withoutOurs(text: string, include: string): string {
   return at === -1 ? rest : rest.slice(0, at) + rest.slice(at + include.length);
 }
 
+export function isInstalled(text: string, include: string): boolean {
+  return withoutOurs(text, include) !== text;
+}
+
 /** Lines that go and lines that come, for a person to look at. */
 export function changedLines(before: string, after: string): string {
   const [old, now] = [linesOf(before), linesOf(after)];

@@ -136,6 +136,27 @@ describe("the commands", () => {
     expect(err).toContain("FV-CFG-013");
   });
 
+  test("open starts the editor on the host that ssh knows, and only then", async () => {
+    const bin = join(home, "bin");
+    mkdirSync(bin);
+    writeFileSync(join(bin, "code"), '#!/bin/sh\nprintf "[%s]" "$@"\n', { mode: 0o755 });
+    const env = { HOME: home, PATH: `${bin}:/usr/bin:/bin` };
+    const open = (...words: readonly string[]) => runClient(["open", ...words], env);
+    const printed = await open("code", "my-dev", "/a b", "--print");
+    const line = "code --remote ssh-remote+my-dev.vault '/a b'\n";
+    expect(new TextDecoder().decode(printed.out)).toBe(line);
+    expect((await open("code", "my-dev")).err).toContain("FV-CFG-014");
+    await client("install", "--yes", "-q");
+    const { out, code } = await open("code", "my-dev");
+    expect([new TextDecoder().decode(out), code]).toEqual([
+      "[--remote][ssh-remote+my-dev.vault][/root]",
+      0,
+    ]);
+    expect((await open("zed", "my-dev")).err).toContain("FV-SYS-003");
+    expect((await open("emacs", "my-dev")).code).toBe(2);
+    expect((await open("code", "my-dev", "relative")).code).toBe(2);
+  });
+
   test("ssh-proxy ends with 255 and the client's own words when there is no way", async () => {
     const env = { HOME: home, PATH: process.env["PATH"] ?? "" };
     for (const host of ["nobody.vault", "../evil"]) {
