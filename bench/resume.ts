@@ -98,7 +98,7 @@ function median(values: readonly number[]): number {
 
 const machine = await TestMachine.boot();
 const vault = await TestVault.open();
-vault.keeperSocket = machine.socket;
+vault.keeper = async () => machine.connect();
 const subjects = [await ours(vault), await mosh()].flatMap((subject) => subject ?? []);
 console.log("outage  what       median ms  worst ms   (first output after the network is back)");
 for (const outageMs of outagesMs) {
