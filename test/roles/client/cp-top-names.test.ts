@@ -1,9 +1,10 @@
 import { expect, test } from "bun:test";
 import { topNames } from "../../../src/roles/client/cp-top-names.ts";
 
+const file = (name: string) => ({ name: Buffer.from(name), kind: "file" as const });
+const folder = (name: string) => ({ name: Buffer.from(name), kind: "folder" as const });
+
 test("what comes must be what was asked for, by name and kind", () => {
-  const file = (name: string) => ({ name: Buffer.from(name), kind: "file" as const });
-  const folder = (name: string) => ({ name: Buffer.from(name), kind: "folder" as const });
   const one = topNames(["logs/a.txt", "b*"], false);
   expect(["a.txt", "b", "bc", "c", "logs"].map((name) => one(file(name)))).toEqual([
     true,
