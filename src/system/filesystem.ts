@@ -167,6 +167,13 @@ export function syncfs(fd: number): void {
   check("syncfs", () => libc().syncfs(fd));
 }
 
+/** The disk begins to write what was written to a file, and nobody waits for it. A hint: errors show at the next sync. */
+export function startWriting(fd: number, offset: number, length: number): void {
+  libc().sync_file_range(fd, BigInt(offset), BigInt(length), startWritingFlag);
+}
+
+const startWritingFlag = 2;
+
 export interface FreeSpace {
   /** For users other than root; the reserve of ext4 is not ours to use up. */
   readonly bytes: number;
@@ -237,6 +244,7 @@ function openSymbols() {
     futimens: { args: ["i32", "ptr"], returns: "i32" },
     fsetxattr: { args: ["i32", "ptr", "ptr", "u64", "i32"], returns: "i32" },
     fgetxattr: { args: ["i32", "ptr", "ptr", "u64"], returns: "i64" },
+    sync_file_range: { args: ["i32", "i64", "i64", "u32"], returns: "i32" },
     syncfs: { args: ["i32"], returns: "i32" },
     fstatvfs: { args: ["i32", "ptr"], returns: "i32" },
     close: { args: ["i32"], returns: "i32" },

@@ -95,6 +95,10 @@ export class CopyReport implements CopyEvents {
   again(): void {
     this.#outcomes = { written: 0, same: 0, kept: 0, skipped: 0 };
     this.#doneBytes = 0;
+    this.#foundBytes = 0;
+    // Whatever is still wrong is met again.
+    this.troubles.length = 0;
+    this.troubleCount = 0;
     this.#progress.step(() => "the link is back, going on");
   }
 

@@ -3,6 +3,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { defineCommand } from "../../cli/command.ts";
 import type { Context } from "../../cli/context.ts";
+import { UsageError } from "../../cli/usage-error.ts";
 import { parseOperands, type CopyOperands } from "./cp-operands.ts";
 import type { AttestedLink } from "./attested-link.ts";
 import type { Leaving } from "./stop-before.ts";
@@ -49,6 +50,9 @@ export const cp = defineCommand({
   exitStatus: "0 all copied, 1 nothing copied, 3 a source is not there, 8 some copied and some not",
   run: async ({ flags, positionals, global }, context) => {
     const operands = parseOperands(positionals.paths);
+    if (flags.interactive && flags["no-clobber"])
+      throw new UsageError("-i and -n exclude each other");
+    if (operands.standard && flags.recursive) throw new UsageError('"-" is one file, not a folder');
     if (flags.interactive) mustBeAbleToAsk(context);
     const vault = await readVault(operands.vault, { flags, global }, context);
     const wishes = {
@@ -101,7 +105,8 @@ async function withStandard(
   const { operands } = plan;
   if (!operands.standard) return work(plan);
   const folder = await mkdtemp(join(tmpdir(), "fly-vault-"));
-  const spool = join(folder, "standard");
+  // Where the destination turns out to be a folder, this is the name in it.
+  const spool = join(folder, "stdin");
   try {
     if (operands.direction === "upload") {
       await spoolInput(context, spool);

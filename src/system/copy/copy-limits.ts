@@ -20,6 +20,6 @@ export const copyLimits = {
   globMatchesMax: 10_000,
   /** What is hashed in one go, with nothing else done meanwhile. */
   hashStepBytes: 1024 * 1024,
-  /** So much of a large file is written to disk before more is taken: the last sync is a short one then. */
-  syncEveryBytes: 32 * 1024 * 1024,
+  /** After so much of a large file the disk is told to begin writing: the last sync is a short one then. */
+  syncEveryBytes: 8 * 1024 * 1024,
 } as const;

@@ -11,6 +11,7 @@ import {
 import { ProtocolError } from "../../protocol/errors.ts";
 import { averageBitsFor } from "../../protocol/content-chunks.ts";
 import type { FileEntry, FileMessage, FileOutcome } from "../../protocol/file-frame.ts";
+import { startWriting } from "../filesystem.ts";
 import { tryLock } from "../file-lock.ts";
 import { copyLimits } from "./copy-limits.ts";
 import { CopyTrouble, troubleOf } from "./copy-trouble.ts";
@@ -210,8 +211,9 @@ export class FileReceiver {
     this.#offset += bytes.length;
     this.#unsyncedBytes += bytes.length;
     if (this.#unsyncedBytes < copyLimits.syncEveryBytes) return;
+    if (process.platform === "linux")
+      startWriting(fd, this.#offset - this.#unsyncedBytes, this.#unsyncedBytes);
     this.#unsyncedBytes = 0;
-    fdatasyncSync(fd);
   }
 
   #skip(offset: number, length: number): void {

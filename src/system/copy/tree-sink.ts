@@ -13,8 +13,8 @@ import { timeOf, type Wishes } from "./sink-wishes.ts";
 export interface TreeSinkOptions extends Wishes {
   readonly destination: Buffer;
   readonly intoFolder: boolean;
-  /** Whether a top of that name was asked for: the other side must not choose it. */
-  readonly isAskedFor?: (name: Uint8Array) => boolean;
+  /** Whether a top like that was asked for: the other side must not choose it. */
+  readonly isAskedFor?: (top: FileEntry) => boolean;
   /** Paths that are to stay as they are. */
   readonly declined?: ReadonlySet<string>;
   readonly observer?: CopyObserver;
@@ -128,15 +128,15 @@ export class TreeSink implements CopyPeer {
     const node = entry.parent === 0 ? this.#top : this.#open.get(entry.parent);
     if (node === undefined) throw new ProtocolError("An entry in a folder that is not open");
     const isTop = entry.parent === 0;
-    if (isTop) this.#mustBeAskedFor(entry.name);
+    if (isTop) this.#mustBeAskedFor(entry);
     const renamed = this.#destination instanceof CopyTrouble ? undefined : this.#destination.name;
     const name = isTop ? (renamed ?? entry.name) : entry.name;
     if (entry.kind === "folder") this.#openFolder(entry, node, name);
     else this.#addTask(entry, node, name);
   }
 
-  #mustBeAskedFor(name: Uint8Array): void {
-    if (this.#options.isAskedFor?.(name) === false)
+  #mustBeAskedFor(entry: FileEntry): void {
+    if (this.#options.isAskedFor?.(entry) === false)
       throw new ProtocolError("The machine sends something that was not asked for");
   }
 

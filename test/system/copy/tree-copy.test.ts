@@ -208,7 +208,7 @@ test("a machine cannot choose what is written, set a user's id, or say things ou
   ];
   for (const messages of wrongs) {
     const sink = stage.sink({
-      isAskedFor: (name) => Buffer.from(name).equals(Buffer.from("asked")),
+      isAskedFor: ({ name }) => Buffer.from(name).equals(Buffer.from("asked")),
     });
     expect(() => messages.forEach((message) => sink.receive(message))).toThrow(ProtocolError);
     sink.close();
