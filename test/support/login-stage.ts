@@ -9,13 +9,13 @@ import { selfSignedCertificate } from "../../src/quic/certificate.ts";
 import type { Connection } from "../../src/quic/connection.ts";
 import { Endpoint, type EndpointOptions } from "../../src/quic/endpoint.ts";
 import type { ServerIdentity } from "../../src/quic/quiche-config.ts";
-import { KnownMachines } from "../../src/roles/client/known-machines.ts";
+import { KnownMachines } from "../../src/roles/client/vault/known-machines.ts";
 import {
   type LoginOptions,
   performLogin,
   type PerformedLogin,
-} from "../../src/roles/client/login.ts";
-import { LoginFailure } from "../../src/roles/client/login-failure.ts";
+} from "../../src/roles/client/dial/login.ts";
+import { LoginFailure } from "../../src/roles/client/dial/login-failure.ts";
 import { type AcceptedLogin, acceptLogin } from "../../src/roles/init/login.ts";
 import { LoginGate } from "../../src/roles/init/login-gate.ts";
 import type { LogFields } from "../../src/system/log.ts";

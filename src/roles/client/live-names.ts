@@ -1,7 +1,7 @@
 import type { Candidate, LiveNames } from "../../cli/completion.ts";
 import type { Context } from "../../cli/context.ts";
 import { failureCodes } from "../../cli/failure-codes.ts";
-import { readOverview } from "./vault-config.ts";
+import { readOverview } from "./vault/vault-config.ts";
 
 /** Names for the completion of words: of the configuration, and of what is at hand without the network. */
 export function liveNames({ env }: Context): LiveNames {

@@ -1,6 +1,6 @@
 import { expect, test } from "bun:test";
 import { checkProxyAddress } from "../../../src/roles/admin/proxy-access.ts";
-import { parseAddress } from "../../../src/roles/client/address.ts";
+import { parseAddress } from "../../../src/roles/client/vault/address.ts";
 
 test.each(["vault.example.com:443", "Vault.Example.COM:443", "192.0.2.1:443", "[fdaa::3]:443"])(
   "%s is handed on as it was given",

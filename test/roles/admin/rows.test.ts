@@ -9,7 +9,9 @@ const tests = resolve(import.meta.dir, "../..");
 function sourceOf(where: string): string {
   const path = join(tests, where);
   if (statSync(path).isFile()) return readFileSync(path, "utf8");
-  const names = readdirSync(path).filter((name) => name.endsWith(".test.ts"));
+  const names = readdirSync(path, { recursive: true, encoding: "utf8" }).filter((name) =>
+    name.endsWith(".test.ts"),
+  );
   return names.map((name) => readFileSync(join(path, name), "utf8")).join("\n");
 }
 

@@ -5,7 +5,7 @@ import { renderCheck } from "../../../cli/check-table.ts";
 import type { Context } from "../../../cli/context.ts";
 import { configPath } from "../../../cli/paths.ts";
 import { version } from "../../../cli/program.ts";
-import { readConfig, tableOf, isTable } from "../config-file.ts";
+import { readConfig, tableOf, isTable } from "../vault/config-file.ts";
 import { clientLimits } from "../limits.ts";
 import type { BundleFile } from "./bundle-archive.ts";
 import { doctorChecks, type DoctorWish } from "./doctor.ts";

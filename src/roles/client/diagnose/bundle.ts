@@ -4,7 +4,7 @@ import { defineCommand } from "../../../cli/command.ts";
 import { Failure } from "../../../cli/failure.ts";
 import { formatSize } from "../../../cli/size.ts";
 import { createPrivateFile } from "../../../system/private-file.ts";
-import { linkFlags, vaultPositional } from "../vault-link.ts";
+import { linkFlags, vaultPositional } from "../link/vault-link.ts";
 import { packBundle } from "./bundle-archive.ts";
 import { collectBundle } from "./bundle-files.ts";
 import { Redactor } from "../../../cli/redactor.ts";

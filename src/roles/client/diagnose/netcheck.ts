@@ -4,7 +4,7 @@ import { defineCommand } from "../../../cli/command.ts";
 import type { Context } from "../../../cli/context.ts";
 import { configPath } from "../../../cli/paths.ts";
 import { existsSync } from "node:fs";
-import { readOverview, vaultOf, type VaultConfig } from "../vault-config.ts";
+import { readOverview, vaultOf, type VaultConfig } from "../vault/vault-config.ts";
 import { ownNetwork, pathChecks } from "./path-checks.ts";
 
 export const netcheckCommand = defineCommand({

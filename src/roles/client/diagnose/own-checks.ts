@@ -8,7 +8,7 @@ import { cacheDirectory, configPath, stateDirectory } from "../../../cli/paths.t
 import { version } from "../../../cli/program.ts";
 import { UsageError } from "../../../cli/usage-error.ts";
 import { protocolVersion } from "../../../protocol/limits.ts";
-import type { VaultConfig } from "../vault-config.ts";
+import type { VaultConfig } from "../vault/vault-config.ts";
 import { outcomeOf } from "./failure-outcome.ts";
 
 /** The vault that is meant, or why none is. */

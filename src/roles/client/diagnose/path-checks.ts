@@ -4,11 +4,11 @@ import type { Check, CheckOutcome } from "../../../cli/check.ts";
 import type { Context } from "../../../cli/context.ts";
 import { quicLimits } from "../../../quic/limits.ts";
 import { late, within } from "../../../system/within.ts";
-import { parseAddress } from "../address.ts";
+import { parseAddress } from "../vault/address.ts";
 import { clientLimits } from "../limits.ts";
-import type { Transport } from "../transport.ts";
-import type { VaultConfig } from "../vault-config.ts";
-import { VaultDialler } from "../vault-dialler.ts";
+import type { Transport } from "../dial/transport.ts";
+import type { VaultConfig } from "../vault/vault-config.ts";
+import { VaultDialler } from "../dial/vault-dialler.ts";
 import { outcomeOf } from "./failure-outcome.ts";
 
 /** The way to a vault, without its token: names, addresses, UDP and TCP. */

@@ -3,11 +3,11 @@ import type { Context } from "../../../cli/context.ts";
 import { parseDuration } from "../../../cli/duration.ts";
 import { UsageError } from "../../../cli/usage-error.ts";
 import { statusSchema } from "../../../protocol/message.ts";
-import { askOnce } from "../ask-once.ts";
-import type { AttestedLink } from "../attested-link.ts";
+import { askOnce } from "../link/ask-once.ts";
+import type { AttestedLink } from "../link/attested-link.ts";
 import { clientLimits } from "../limits.ts";
-import { overVault, type VaultWork } from "../over-vault.ts";
-import { linkFlags, readVault, vaultPositional } from "../vault-link.ts";
+import { overVault, type VaultWork } from "../link/over-vault.ts";
+import { linkFlags, readVault, vaultPositional } from "../link/vault-link.ts";
 
 export const pingCommand = defineCommand({
   name: "ping",

@@ -3,8 +3,8 @@ import type { Context } from "../../../cli/context.ts";
 import { FrameStream, frameTypes } from "../../../protocol/frame.ts";
 import { limits } from "../../../protocol/limits.ts";
 import { decodeJson, request, speedSchema } from "../../../protocol/message.ts";
-import { answer } from "../answer.ts";
-import type { AttestedLink } from "../attested-link.ts";
+import { answer } from "../link/answer.ts";
+import type { AttestedLink } from "../link/attested-link.ts";
 
 export interface Speed {
   readonly bytes: number;

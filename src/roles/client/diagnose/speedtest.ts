@@ -3,10 +3,10 @@ import type { Context } from "../../../cli/context.ts";
 import { parseDuration } from "../../../cli/duration.ts";
 import { UsageError } from "../../../cli/usage-error.ts";
 import { limits } from "../../../protocol/limits.ts";
-import type { AttestedLink } from "../attested-link.ts";
-import { overVault } from "../over-vault.ts";
+import type { AttestedLink } from "../link/attested-link.ts";
+import { overVault } from "../link/over-vault.ts";
 import { late, within } from "../../../system/within.ts";
-import { linkFlags, readVault, vaultPositional } from "../vault-link.ts";
+import { linkFlags, readVault, vaultPositional } from "../link/vault-link.ts";
 import { roundTripMs } from "./ping.ts";
 import { measureDown, measureUp, type Speed } from "./speed-run.ts";
 

@@ -1,6 +1,6 @@
 import * as v from "valibot";
 import type { Report } from "../../../protocol/message.ts";
-import type { LinkLogin } from "../attested-link.ts";
+import type { LinkLogin } from "../link/attested-link.ts";
 
 const space = v.nullable(v.object({ total_bytes: v.number(), available_bytes: v.number() }));
 

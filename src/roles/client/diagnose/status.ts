@@ -3,10 +3,10 @@ import { formatDuration } from "../../../cli/duration.ts";
 import { printable } from "../../../cli/printable.ts";
 import { formatSize } from "../../../cli/size.ts";
 import { type Report, reportSchema } from "../../../protocol/message.ts";
-import { askOnce } from "../ask-once.ts";
-import type { AttestedLink, LinkLogin } from "../attested-link.ts";
-import { overVault } from "../over-vault.ts";
-import { linkFlags, readVault, vaultPositional } from "../vault-link.ts";
+import { askOnce } from "../link/ask-once.ts";
+import type { AttestedLink, LinkLogin } from "../link/attested-link.ts";
+import { overVault } from "../link/over-vault.ts";
+import { linkFlags, readVault, vaultPositional } from "../link/vault-link.ts";
 import { vaultStatusJson } from "./status-json.ts";
 
 export const statusCommand = defineCommand({

@@ -1,10 +1,10 @@
 import * as v from "valibot";
 import { counted } from "../../../cli/counted.ts";
 import { defineCommand } from "../../../cli/command.ts";
-import { askOnce } from "../ask-once.ts";
-import { overVault, type VaultWork } from "../over-vault.ts";
-import { confirmFlags, confirmed, untilAborted } from "../prompting.ts";
-import { linkFlags, readVault, vaultPositional } from "../vault-link.ts";
+import { askOnce } from "../link/ask-once.ts";
+import { overVault, type VaultWork } from "../link/over-vault.ts";
+import { confirmFlags, confirmed, untilAborted } from "../vault/prompting.ts";
+import { linkFlags, readVault, vaultPositional } from "../link/vault-link.ts";
 import { machineReport } from "./status.ts";
 
 export const stopCommand = defineCommand({

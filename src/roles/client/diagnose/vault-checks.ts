@@ -4,12 +4,12 @@ import { formatDuration } from "../../../cli/duration.ts";
 import { version } from "../../../cli/program.ts";
 import { RemoteError } from "../../../protocol/errors.ts";
 import type { Report } from "../../../protocol/message.ts";
-import { readAccessToken } from "../access-token.ts";
-import type { AttestedLink } from "../attested-link.ts";
-import { asFailure } from "../remote-failure.ts";
-import type { VaultConfig } from "../vault-config.ts";
-import { type LinkFlagValues, openLink, transportOf } from "../vault-link.ts";
-import { VaultProbe } from "../vault-probe.ts";
+import { readAccessToken } from "../vault/access-token.ts";
+import type { AttestedLink } from "../link/attested-link.ts";
+import { asFailure } from "../link/remote-failure.ts";
+import type { VaultConfig } from "../vault/vault-config.ts";
+import { type LinkFlagValues, openLink, transportOf } from "../link/vault-link.ts";
+import { VaultProbe } from "../vault/vault-probe.ts";
 import { outcomeOf } from "./failure-outcome.ts";
 import { machineReport, spaceWords } from "./status.ts";
 

@@ -1,7 +1,7 @@
 import { defineCommand } from "../../../cli/command.ts";
 import { formatDuration } from "../../../cli/duration.ts";
-import { overVault } from "../over-vault.ts";
-import { linkFlags, readVault, vaultPositional } from "../vault-link.ts";
+import { overVault } from "../link/over-vault.ts";
+import { linkFlags, readVault, vaultPositional } from "../link/vault-link.ts";
 
 export const wakeCommand = defineCommand({
   name: "wake",

@@ -5,7 +5,7 @@ import * as v from "valibot";
 import { vaultStatusSchema } from "../../../../src/roles/client/diagnose/status-json.ts";
 import { RemoteError } from "../../../../src/protocol/errors.ts";
 import { testToken, TestVault } from "../../../support/test-vault.ts";
-import { config, say, writeConfig } from "../vault-stage.ts";
+import { config, say, writeConfig } from "../vault/vault-stage.ts";
 
 let vault: TestVault;
 beforeAll(async () => {

@@ -5,7 +5,7 @@ import { join } from "node:path";
 import { FrameStream } from "../../../../src/protocol/frame.ts";
 import { type FilesReply, filesReplySchema } from "../../../../src/protocol/file-job.ts";
 import { request } from "../../../../src/protocol/message.ts";
-import { copyOver } from "../../../../src/roles/client/cp-stream.ts";
+import { copyOver } from "../../../../src/roles/client/files/cp-stream.ts";
 import { initLimits } from "../../../../src/roles/init/limits.ts";
 import { type CopyObserver, nobody } from "../../../../src/system/copy/copy-peer.ts";
 import { TreeSink } from "../../../../src/system/copy/tree-sink.ts";

@@ -1,0 +1,143 @@
+import { mkdtemp, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { defineCommand } from "../../../cli/command.ts";
+import type { Context } from "../../../cli/context.ts";
+import { UsageError } from "../../../cli/usage-error.ts";
+import { parseOperands, type CopyOperands } from "./cp-operands.ts";
+import type { AttestedLink } from "../link/attested-link.ts";
+import type { Leaving } from "../link/stop-before.ts";
+import { askForEach, mustBeAbleToAsk, thereAlready } from "./cp-questions.ts";
+import { copyFailure } from "./cp-failure.ts";
+import { CopyReport } from "./cp-report.ts";
+import { type CopyPlan, runCopy } from "./cp-run.ts";
+import { overVault } from "../link/over-vault.ts";
+import { linkFlags, readVault } from "../link/vault-link.ts";
+
+export const cp = defineCommand({
+  name: "cp",
+  summary: "Copy files into a vault or out of one, resuming what was broken off",
+  positionals: {
+    paths: {
+      name: "SRC… DST",
+      repeatable: true,
+      summary: "NAME:PATH is in a vault, - is standard input or output",
+    },
+  },
+  flags: {
+    recursive: { short: "r", summary: "folders and all that is in them; links stay links" },
+    preserve: { short: "p", summary: "modes and times as they were" },
+    "no-clobber": { short: "n", summary: "leave what is there already as it is" },
+    interactive: { short: "i", summary: "ask before anything that is there is replaced" },
+    exclude: {
+      value: "GLOB",
+      repeatable: true,
+      summary: "not these; with a slash a path below SRC, else any name",
+    },
+    "dry-run": { summary: "only say what would be copied" },
+    user: { short: "u", value: "USER", summary: "whose rights count in the vault (default root)" },
+    json: { summary: "events as JSON lines, the last one the result" },
+    ...linkFlags,
+  },
+  description:
+    "One side is in a vault: NAME:PATH, from the home folder on unless PATH begins with a slash; NAME: alone is the home folder. As with cp, a destination that is a folder gets the sources into it under their names. A file takes its place only when it is whole and its SHA-256 is right. What was broken off goes on where it stopped, and of a file that is there in another version only what differs is sent. *, ? and […] in a source in the vault are matched there.",
+  examples: [
+    "fly-vault cp big.tar my-dev:/data/",
+    "fly-vault cp -rp my-dev:work/logs ./",
+    "fly-vault cp -r --exclude node_modules . my-dev:src/app",
+    "pg_dump app | fly-vault cp - my-dev:/tmp/app.sql",
+  ],
+  exitStatus: "0 all copied, 1 nothing copied, 3 a source is not there, 8 some copied and some not",
+  run: async ({ flags, positionals, global }, context) => {
+    const operands = parseOperands(positionals.paths);
+    if (flags.interactive && flags["no-clobber"])
+      throw new UsageError("-i and -n exclude each other");
+    if (operands.standard && flags.recursive) throw new UsageError('"-" is one file, not a folder');
+    if (flags.interactive) mustBeAbleToAsk(context);
+    const vault = await readVault(operands.vault, { flags, global }, context);
+    const wishes = {
+      recursive: flags.recursive,
+      preserve: flags.preserve,
+      keep: flags["no-clobber"],
+      dryRun: flags["dry-run"],
+      exclude: flags.exclude,
+      user: flags.user,
+    };
+    const ask = async (
+      link: AttestedLink,
+      plan: CopyPlan,
+      leaving: Leaving,
+    ): Promise<ReadonlySet<string>> => {
+      const there = thereAlready();
+      const look = { ...plan, wishes: { ...wishes, keep: true, dryRun: true } };
+      await runCopy(link, look, there, leaving);
+      return askForEach(context, there.paths);
+    };
+    return withStandard({ operands, wishes }, context, async (plan) =>
+      overVault(vault, { flags, global }, context, async ({ link, leaving }) => {
+        const report = new CopyReport(context, {
+          title: titleOf(operands, vault.config.name),
+          quiet: global.quiet,
+          json: flags.json,
+          dryRun: flags["dry-run"],
+        });
+        try {
+          const declined = flags.interactive ? await ask(link, plan, leaving) : new Set<string>();
+          await runCopy(link, { ...plan, declined }, report, leaving);
+        } catch (error) {
+          await report.abandon();
+          throw error;
+        }
+        await report.finish();
+        if (report.troubleCount > 0) throw copyFailure(report);
+        return 0;
+      }),
+    );
+  },
+});
+
+/** Standard input goes through a file: only what can be read twice survives a lost link. */
+async function withStandard(
+  plan: CopyPlan,
+  context: Context,
+  work: (plan: CopyPlan) => Promise<number>,
+): Promise<number> {
+  const { operands } = plan;
+  if (!operands.standard) return work(plan);
+  const folder = await mkdtemp(join(tmpdir(), "fly-vault-"));
+  // Where the destination turns out to be a folder, this is the name in it.
+  const spool = join(folder, "stdin");
+  try {
+    if (operands.direction === "upload") {
+      await spoolInput(context, spool);
+      return await work({ ...plan, spool });
+    }
+    const status = await work({ ...plan, operands: { ...operands, destination: spool } });
+    await copyOut(context, spool);
+    return status;
+  } finally {
+    await rm(folder, { recursive: true, force: true });
+  }
+}
+
+async function spoolInput(context: Context, path: string): Promise<void> {
+  const writer = Bun.file(path).writer();
+  for await (const bytes of context.stdin.read()) {
+    await writer.write(bytes);
+    await writer.flush();
+  }
+  await writer.end();
+}
+
+async function copyOut(context: Context, path: string): Promise<void> {
+  const file = Bun.file(path);
+  if (!(await file.exists())) return;
+  for await (const bytes of file.stream()) await context.stdout.write(bytes);
+}
+
+function titleOf({ direction, sources, destination }: CopyOperands, vault: string): string {
+  const what = sources.length === 1 ? sources[0] : `${sources.length} sources`;
+  return direction === "upload"
+    ? `copying ${what} to ${vault}:${destination}`
+    : `copying ${vault}:${what} to ${destination}`;
+}

@@ -1,0 +1,172 @@
+import * as v from "valibot";
+import { defineCommand } from "../../../cli/command.ts";
+import type { Context } from "../../../cli/context.ts";
+import { Failure } from "../../../cli/failure.ts";
+import { renderTable } from "../../../cli/table.ts";
+import { UsageError } from "../../../cli/usage-error.ts";
+import { askControl, ControlGone } from "./control-client.ts";
+import { type ControlForward, forwardListSchema, forwardSchema } from "./control-message.ts";
+import { forwardFlags, splitVault } from "./forward-flags.ts";
+import {
+  forgetRegistered,
+  type RegisteredForwards,
+  registeredForwards,
+} from "./forward-registry.ts";
+import type { ForwardKind } from "./forward-spec.ts";
+import { readSpec } from "./forwards.ts";
+import { vaultPositional } from "../link/vault-link.ts";
+
+/** `forward ls`, `add` and `rm`: the forwards of processes that run, changed from another terminal. */
+export const forwardLs = defineCommand({
+  name: "forward ls",
+  summary: "List the forwards of your running processes",
+  positionals: { vault: vaultPositional },
+  flags: { json: { summary: "as JSON" } },
+  examples: ["fly-vault forward ls", "fly-vault forward ls my-dev --json"],
+  seeAlso: ["fly-vault forward", "fly-vault help forwards"],
+  run: async ({ flags, positionals, global }, context) => {
+    const found = await runningForwards(positionals.vault, context);
+    const all = found.flatMap(({ process, forwards }) =>
+      forwards.map((forward) => ({ process, forward })),
+    );
+    if (flags.json) {
+      const data = all.map(({ process: { vault, pid, command }, forward }) => {
+        const { line: _, ...rest } = forward;
+        return { vault, ...rest, pid, command };
+      });
+      const document = { schema: "fly-vault/forward-list", version: 1, data };
+      await context.stdout.write(`${JSON.stringify(document)}\n`);
+      return 0;
+    }
+    if (all.length === 0) {
+      if (!global.quiet) await context.stderr.write("no forwards (fly-vault forward VAULT 3000)\n");
+      return 0;
+    }
+    const rows = all.map(({ process, forward }) => [
+      process.vault,
+      `-${forward.kind}`,
+      forward.listen,
+      forward.target ?? "(SOCKS)",
+      forward.state,
+      String(forward.connections),
+      `${process.command} ${process.pid}`,
+    ]);
+    const heads = ["VAULT", "KIND", "LISTEN", "TARGET", "STATE", "OPEN", "PROCESS"];
+    await context.stdout.write(renderTable(heads, rows));
+    return 0;
+  },
+});
+
+export const forwardAdd = defineCommand({
+  name: "forward add",
+  summary: "Add forwards to a process that runs",
+  positionals: {
+    vault: vaultPositional,
+    specs: { name: "SPEC", optional: true, repeatable: true },
+  },
+  flags: {
+    "reverse-forward": forwardFlags["reverse-forward"],
+    "dynamic-forward": forwardFlags["dynamic-forward"],
+  },
+  description:
+    "They end with that process: the oldest `fly-vault forward` of the vault, else the oldest `fly-vault connect`.",
+  examples: ["fly-vault forward add my-dev 3000", "fly-vault forward add my-dev -R 9000"],
+  exitStatus: "3 no such process, or it refused",
+  seeAlso: ["fly-vault forward ls"],
+  run: async ({ flags, positionals }, context) => {
+    const { vault, specs } = splitVault(positionals.vault, positionals.specs);
+    const wishes: readonly (readonly [ForwardKind, string])[] = [
+      ...specs.map((spec) => ["L", spec] as const),
+      ...flags["reverse-forward"].map((spec) => ["R", spec] as const),
+      ...flags["dynamic-forward"].map((spec) => ["D", spec] as const),
+    ];
+    if (wishes.length === 0) throw new UsageError("SPEC is missing");
+    // A spec that cannot be read is a mistake of ours, not of the other process.
+    for (const [kind, spec] of wishes) readSpec(kind, spec, true);
+    const [first] = await runningForwards(vault ?? context.env["FLY_VAULT_VAULT"], context);
+    if (first === undefined) throw nobody(vault);
+    for (const [kind, spec] of wishes) {
+      const question = { method: "POST", path: "/forwards", body: { spec, kind } } as const;
+      const { line, state } = await askControl(first.process.path, question, forwardSchema);
+      await context.stdout.write(`${line}   ${state}\n`);
+    }
+    return 0;
+  },
+});
+
+export const forwardRm = defineCommand({
+  name: "forward rm",
+  summary: "Take a forward from a process that runs",
+  positionals: {
+    vault: vaultPositional,
+    listen: { name: "LISTEN", optional: true, repeatable: true },
+  },
+  description:
+    "LISTEN is where it listens: a port, an address with its port, or a path. Connections that are open go on.",
+  examples: ["fly-vault forward rm my-dev 3000", "fly-vault forward rm /tmp/pg.sock"],
+  exitStatus: "3 no such forward",
+  seeAlso: ["fly-vault forward ls"],
+  run: async ({ positionals }, context) => {
+    const { vault, specs: listens } = splitVault(positionals.vault, positionals.listen);
+    if (listens.length === 0) throw new UsageError("LISTEN is missing");
+    const found = await runningForwards(vault ?? context.env["FLY_VAULT_VAULT"], context);
+    if (found.length === 0) throw nobody(vault);
+    for (const listen of listens) {
+      const owner =
+        found.find(({ forwards }) => forwards.some((each) => listensAt(each, listen))) ?? found[0];
+      if (owner === undefined) continue;
+      const question = { method: "DELETE", path: "/forwards", body: { listen } } as const;
+      const { line } = await askControl(owner.process.path, question, removedSchema);
+      await context.stdout.write(`${line}   removed\n`);
+    }
+    return 0;
+  },
+});
+
+const removedSchema = v.object({ line: v.string() });
+
+interface RunningForwards {
+  readonly process: RegisteredForwards;
+  readonly forwards: readonly ControlForward[];
+}
+
+/** Of those that answer. */
+async function runningForwards(
+  vault: string | undefined,
+  { env }: Pick<Context, "env">,
+): Promise<RunningForwards[]> {
+  const registered = registeredForwards(env).filter(
+    (each) => vault === undefined || each.vault === vault,
+  );
+  const asked = registered.map(async (process) => {
+    try {
+      const question = { method: "GET", path: "/forwards" } as const;
+      return { process, forwards: await askControl(process.path, question, forwardListSchema) };
+    } catch (error) {
+      if (!(error instanceof ControlGone)) throw error;
+      if (!isAlive(process.pid)) forgetRegistered(process);
+      return undefined;
+    }
+  });
+  return (await Promise.all(asked)).filter((each) => each !== undefined);
+}
+
+function isAlive(pid: number): boolean {
+  try {
+    return pid > 1 && process.kill(pid, 0);
+  } catch (error) {
+    return error instanceof Error && "code" in error && error.code === "EPERM";
+  }
+}
+
+function listensAt({ listen }: ControlForward, wanted: string): boolean {
+  return listen === wanted || listen.endsWith(`:${wanted}`);
+}
+
+function nobody(vault: string | undefined): Failure {
+  return new Failure(
+    "FV-FWD-005",
+    `no process of yours forwards anything${vault === undefined ? "" : ` for "${vault}"`}`,
+    { fix: `start one:  fly-vault forward ${vault ?? "VAULT"} 3000` },
+  );
+}

@@ -1,0 +1,133 @@
+import { SocketError } from "../../../system/tcp-stream.ts";
+import { listenUdp, type UdpSocket } from "../../../system/udp-socket.ts";
+import { DatagramPipe } from "../../../system/datagram-pipe.ts";
+import type { ForwardDoor } from "./forward-door.ts";
+import { countOf, endAt, type ForwardEnd, type ForwardSpec } from "./forward-spec.ts";
+import { refusalLine } from "./forward-words.ts";
+import { clientLimits } from "../limits.ts";
+import { cannotListen } from "./listen-failure.ts";
+import type { ForwardSurroundings, LiveForward } from "./live-forward.ts";
+import { requestFor } from "./local-forward.ts";
+
+/** `-L` of UDP: each address that sends something here is a peer, with a stream to the vault of its own. */
+export class LocalUdpForward implements LiveForward {
+  readonly spec: ForwardSpec;
+  readonly state = "up";
+  readonly #door: ForwardDoor;
+  readonly #surroundings: ForwardSurroundings;
+  readonly #sockets: UdpSocket[] = [];
+  readonly #peers = new Map<string, Peer>();
+  #listen: ForwardEnd;
+
+  /** Rejects with `Failure` when a port is taken. */
+  static async open(
+    spec: ForwardSpec,
+    door: ForwardDoor,
+    surroundings: ForwardSurroundings,
+  ): Promise<LocalUdpForward> {
+    const forward = new LocalUdpForward(spec, door, surroundings);
+    try {
+      for (let index = 0; index < countOf(spec.listen); index += 1) await forward.#bind(index);
+    } catch (error) {
+      await forward.close();
+      throw error;
+    }
+    return forward;
+  }
+
+  private constructor(spec: ForwardSpec, door: ForwardDoor, surroundings: ForwardSurroundings) {
+    this.spec = spec;
+    this.#listen = spec.listen;
+    this.#door = door;
+    this.#surroundings = surroundings;
+  }
+
+  get listen(): ForwardEnd {
+    return this.#listen;
+  }
+
+  get connectionCount(): number {
+    return this.#peers.size;
+  }
+
+  async close(): Promise<void> {
+    for (const socket of this.#sockets) socket.close();
+    for (const peer of this.#peers.values()) peer.close();
+  }
+
+  async #bind(index: number): Promise<void> {
+    const end = endAt(this.spec.listen, index);
+    const target = endAt(this.spec.target ?? this.spec.listen, index);
+    if (end.kind === "unix") throw new RangeError("UDP has no paths");
+    try {
+      const socket = await listenUdp(end, (from, bytes, port, address) =>
+        this.#receive(bytes, target, { socket: from, address, port }),
+      );
+      this.#sockets.push(socket);
+      if (end.port === 0) this.#listen = { ...end, port: socket.port };
+    } catch (error) {
+      if (error instanceof SocketError) throw cannotListen(this.spec, end, error.code);
+      throw error;
+    }
+  }
+
+  #receive(bytes: Uint8Array, target: ForwardEnd, origin: Origin): void {
+    const key = `${origin.socket.port} ${origin.address} ${origin.port}`;
+    let peer = this.#peers.get(key);
+    if (peer === undefined) {
+      if (this.#peers.size >= clientLimits.udpPeersMax) {
+        this.#surroundings.note(
+          `${this.spec.text}: ${clientLimits.udpPeersMax} peers are served, no more at once`,
+        );
+        return;
+      }
+      peer = new Peer();
+      this.#peers.set(key, peer);
+      void this.#serve(peer, target, origin).finally(() => this.#peers.delete(key));
+    }
+    peer.offer(bytes);
+  }
+
+  async #serve(peer: Peer, target: ForwardEnd, origin: Origin): Promise<void> {
+    try {
+      const frames = await this.#door.open(requestFor(target));
+      const pipe = new DatagramPipe(frames, clientLimits.udpIdleMs);
+      peer.use(pipe);
+      await pipe.run((bytes) => {
+        if (!origin.socket.closed) origin.socket.send(bytes, origin.port, origin.address);
+      });
+    } catch (error) {
+      const { vault } = this.#door;
+      this.#surroundings.note(refusalLine(error, this, { vault, end: target }));
+    }
+  }
+}
+
+interface Origin {
+  readonly socket: UdpSocket;
+  readonly address: string;
+  readonly port: number;
+}
+
+/** Its first datagrams wait for the stream. */
+class Peer {
+  readonly #early: Uint8Array[] = [];
+  #pipe: DatagramPipe | undefined;
+  #isClosed = false;
+
+  offer(bytes: Uint8Array): void {
+    if (this.#pipe !== undefined) this.#pipe.offer(bytes);
+    else if (this.#early.length < clientLimits.udpEarlyMax) this.#early.push(bytes.slice());
+  }
+
+  use(pipe: DatagramPipe): void {
+    this.#pipe = pipe;
+    for (const bytes of this.#early.splice(0)) pipe.offer(bytes);
+    if (this.#isClosed) pipe.close();
+  }
+
+  close(): void {
+    this.#isClosed = true;
+    this.#pipe?.close();
+  }
+}

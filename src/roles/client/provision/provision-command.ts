@@ -1,0 +1,91 @@
+import { defineCommand } from "../../../cli/command.ts";
+import type { Context } from "../../../cli/context.ts";
+import { UsageError } from "../../../cli/usage-error.ts";
+import { packedSource } from "./packed-source.ts";
+import { limits } from "../../../protocol/limits.ts";
+import type { Provisioned } from "../../../protocol/message.ts";
+import { printableLine } from "../../../protocol/printable-line.ts";
+import { clientLimits } from "../limits.ts";
+import { overVault, type VaultWork } from "../link/over-vault.ts";
+import { provision } from "./provision.ts";
+import { warnOfRollback } from "./rollback-warning.ts";
+import { configuredSource, namedSource, type RootfsSource } from "./rootfs-source.ts";
+import type { VaultConfig } from "../vault/vault-config.ts";
+import { linkFlags, readVault, vaultPositional } from "../link/vault-link.ts";
+
+export const provisionCommand = defineCommand({
+  name: "provision",
+  summary: "Replace the root filesystem of a vault, or go back to the one before",
+  positionals: { vault: vaultPositional },
+  flags: {
+    from: {
+      value: "FILE|URL|dir:PATH",
+      summary: "the archive, or a folder to pack (default: rootfs or rootfs_url of the vault)",
+    },
+    sha256: { value: "HEX", summary: "refuse any other archive" },
+    rollback: { summary: "go back to the previous root filesystem" },
+    json: { summary: "print the result as JSON" },
+    ...linkFlags,
+  },
+  description:
+    "A file is uploaded, a URL is fetched by the machine itself. The new root filesystem is made ready while the old one runs; then sessions end and it is booted. If it does not boot, or its init dies within half a minute, the machine goes back by itself. /root and /home stay. An upload goes on where it stood when the link was lost (--reconnect, 5m). Ctrl-C leaves everything as it was.",
+  examples: [
+    "fly-vault provision my-dev --from rootfs.tar.zst",
+    "fly-vault provision my-dev --from https://example.com/rootfs.tar.zst --sha256 HEX",
+    "fly-vault provision my-dev --rollback",
+  ],
+  exitStatus:
+    "0 the machine runs it; 1 archive refused, disk full, wrong digest or not booted, all as before; 3 no such file, nothing to go back to; 6 no answer or busy; 130 cancelled; 255 link lost for good",
+  seeAlso: ["fly-vault build", "fly-vault help config"],
+  run: async ({ flags, positionals, global }, context) => {
+    const wish = wishOf(flags);
+    const { quiet } = global;
+    const vault = await readVault(positionals.vault, { flags, global }, context);
+    await using packed = await packedSource(wish.from, quiet, context);
+    const source = await sourceOf({ ...wish, from: packed.from }, vault.config, context);
+    const work = async ({ link, config, leaving }: VaultWork): Promise<number> => {
+      if (!quiet) await warnOfRollback(link, config.name, context);
+      const done = await provision(link, { vault: config.name, source, quiet, leaving }, context);
+      if (flags.json) await context.stdout.write(`${resultJson(done)}\n`);
+      else if (!quiet) await context.stderr.write(leftOut(done));
+      return 0;
+    };
+    const reconnectMs = clientLimits.provisionReconnectMs;
+    return await overVault(vault, { flags, global, reconnectMs }, context, work);
+  },
+});
+
+interface Wish {
+  readonly from: string | undefined;
+  readonly sha256: string | undefined;
+  readonly rollback: boolean;
+}
+
+function wishOf({ from, sha256, rollback }: Wish): Wish {
+  if (rollback && from !== undefined) throw new UsageError("--rollback takes no --from");
+  if (rollback && sha256 !== undefined) throw new UsageError("--rollback takes no --sha256");
+  if (sha256 !== undefined && !/^[0-9a-f]{64}$/i.test(sha256))
+    throw new UsageError(`--sha256 must be 64 hexadecimal digits, not "${sha256}"`);
+  return { from, sha256: sha256?.toLowerCase(), rollback };
+}
+
+/** `rootfs_sha256` is about the archive of the configuration, not about another one. */
+async function sourceOf(wish: Wish, config: VaultConfig, context: Context): Promise<RootfsSource> {
+  if (wish.rollback) return { kind: "previous" };
+  const source =
+    wish.from === undefined
+      ? await configuredSource(config, "provision", context.env)
+      : await namedSource(wish.from);
+  return wish.sha256 === undefined ? source : { ...source, sha256: wish.sha256 };
+}
+
+function resultJson({ sha256, entries, written_bytes, skipped }: Provisioned): string {
+  return JSON.stringify({ sha256: sha256 ?? null, entries, written_bytes, skipped });
+}
+
+/** Names in an archive are anybody's choice. */
+function leftOut({ skipped }: Provisioned): string {
+  return skipped
+    .map((line) => `left out: ${printableLine(line, limits.messageBytesMax)}\n`)
+    .join("");
+}

@@ -1,0 +1,34 @@
+import type { Context } from "../../../cli/context.ts";
+import { Failure } from "../../../cli/failure.ts";
+import type { AttestedLink } from "../link/attested-link.ts";
+import { provision } from "./provision.ts";
+import { configuredSource, type RootfsSource } from "./rootfs-source.ts";
+import { warnOfRollback } from "./rollback-warning.ts";
+import type { Leaving } from "../link/stop-before.ts";
+import type { VaultConfig } from "../vault/vault-config.ts";
+
+export interface ReadyOptions {
+  /** Given when the root filesystem is to be replaced even if there is one; was checked before dialling. */
+  readonly replaceWith?: RootfsSource | undefined;
+  readonly quiet: boolean;
+  readonly leaving: Leaving;
+}
+
+/** A machine that is cold gets its root filesystem first; one that has one gets another only on request. */
+export async function makeReady(
+  link: AttestedLink,
+  config: VaultConfig,
+  options: ReadyOptions,
+  context: Context,
+): Promise<void> {
+  const { replaceWith, quiet, leaving } = options;
+  if (!quiet) await warnOfRollback(link, config.name, context);
+  const { vm_state: state } = link.login.status;
+  if (state === "ready" && replaceWith === undefined) return;
+  if (state === "provisioning")
+    throw new Failure("FV-NET-004", `"${config.name}" is being provisioned by another client`, {
+      fix: "wait until that is done, then try again",
+    });
+  const source = replaceWith ?? (await configuredSource(config, "a cold boot", context.env));
+  await provision(link, { vault: config.name, source, quiet, leaving }, context);
+}

@@ -1,0 +1,234 @@
+import type { Context } from "../../../cli/context.ts";
+import { formatClock } from "../../../cli/duration.ts";
+import { printable } from "../../../cli/printable.ts";
+import { formatSize } from "../../../cli/size.ts";
+import type { Exit, SessionReply } from "../../../protocol/session-message.ts";
+import type { AttestedLink, LinkState } from "../link/attested-link.ts";
+import type { EscapeAction } from "./escape-keys.ts";
+import type { StopSignal } from "./exit-status.ts";
+import { type LiveForwards, runForwardLine } from "../forward/forward-line.ts";
+import type { Keyboard } from "./keyboard.ts";
+import { askLine } from "./ask-line.ts";
+import { Replay } from "./replay.ts";
+import { SessionRun, type SessionIo, type SessionPlan } from "./session-run.ts";
+import { terminalSize } from "./session-request.ts";
+import { StatusLine } from "./status-line.ts";
+import { TerminalModes } from "./terminal-modes.ts";
+
+export type ConsoleEnd =
+  | { readonly kind: "exit"; readonly exit: Exit }
+  /** The user left; the session goes on. */
+  | { readonly kind: "left" }
+  | { readonly kind: "stopped"; readonly signal: StopSignal };
+
+export interface ConsoleParts {
+  readonly keyboard: Keyboard;
+  readonly forwards?: LiveForwards | undefined;
+  /** Lines for `~P`. */
+  readonly ports?: (() => readonly string[]) | undefined;
+}
+
+/**
+ * A local terminal joined to a session: raw mode, size, escape keys, the link's state on the last
+ * line while it is down. Whatever happens, the terminal is given back as it was.
+ */
+export class Console {
+  readonly #context: Context;
+  readonly #link: AttestedLink;
+  readonly #parts: ConsoleParts;
+  readonly #run: SessionRun;
+  readonly #modes = new TerminalModes();
+  readonly #status: StatusLine;
+  readonly #end = Promise.withResolvers<ConsoleEnd>();
+  /** Output from before we came, while it is shown. */
+  #replay: Replay | undefined;
+  #linkState: LinkState = { kind: "up" };
+  /** While somebody is asked something here, output waits. */
+  #asking: Promise<unknown> | undefined;
+
+  constructor(context: Context, link: AttestedLink, plan: SessionPlan, parts: ConsoleParts) {
+    this.#context = context;
+    this.#link = link;
+    this.#parts = parts;
+    this.#status = new StatusLine(context.stdout, () => !this.#modes.alternateScreen);
+    const io: SessionIo = {
+      output: async (_stream, bytes) => {
+        await this.#asking;
+        const shown = this.#replay?.push(bytes) ?? bytes;
+        this.#modes.push(shown);
+        await context.stdout.write(shown);
+        this.#endReplay();
+      },
+      lost: async (_stream, lostBytes) => {
+        this.#replay?.skip(lostBytes);
+        this.#sendSize();
+        await this.#tell(`… ${formatSize(lostBytes)} of output were dropped …`);
+      },
+      attached: (reply, again) => this.#attached(reply, again),
+    };
+    this.#run = new SessionRun(link, { ...plan, size: () => terminalSize(context) }, io);
+  }
+
+  async run(): Promise<ConsoleEnd> {
+    const { stdin, stdout, onStop, onContinue } = this.#context;
+    const unsubscribe = [
+      stdout.onResize(() => this.#sendSize()),
+      onStop((signal) => this.#end.resolve({ kind: "stopped", signal })),
+      // The shell has drawn over the screen. A size that is none the less the same asks for a repaint.
+      onContinue(() => this.#sendSize()),
+    ];
+    this.#parts.keyboard.onAction = (action) =>
+      void this.#act(action)
+        .catch(async (error: unknown) => this.#tell(describe(error)))
+        .catch(() => undefined);
+    this.#parts.keyboard.start();
+    const fail = (error: unknown): void => this.#end.reject(error);
+    this.#run.run().then((exit) => this.#end.resolve({ kind: "exit", exit }), fail);
+    this.#pumpInput().catch(fail);
+    try {
+      return await this.#end.promise;
+    } finally {
+      for (const off of unsubscribe) off();
+      this.#status.hide();
+      stdin.setMode("lines");
+    }
+  }
+
+  /** For the link: shown only while it is down. */
+  linkState(state: LinkState): void {
+    this.#linkState = state;
+    if (state.kind === "up") {
+      this.#status.hide();
+      return;
+    }
+    this.#status.show(
+      () =>
+        `── link down ${this.#downFor(state.sinceMs)} · retrying (${state.attempt + 1})${this.#leaveHint} ──`,
+    );
+  }
+
+  #attached(reply: SessionReply, again: boolean): void {
+    this.#status.hide();
+    if (again) {
+      // Where lines scroll nothing was drawn over; a size that is the same asks for a repaint.
+      if (this.#modes.alternateScreen) this.#sendSize();
+      return;
+    }
+    // Entered last, when there is something to talk to.
+    this.#context.stdin.setMode("raw", this.#modes);
+    if (!reply.created) this.#replay = new Replay(reply.stdout_end ?? 0);
+    this.#endReplay();
+    if (reply.term === undefined) return;
+    const [wanted, given] = [this.#context.env["TERM"] ?? "", reply.term].map(printable);
+    void this.#tell(`TERM=${wanted} is not known there; the session has ${given}`).catch(
+      () => undefined,
+    );
+  }
+
+  #endReplay(): void {
+    if (this.#replay?.isOver !== true) return;
+    this.#replay = undefined;
+    this.#sendSize();
+  }
+
+  /** A size that is none anew asks for a repaint. */
+  #sendSize(): void {
+    const { rows, cols } = terminalSize(this.#context);
+    this.#run.resize(rows, cols);
+  }
+
+  async #pumpInput(): Promise<void> {
+    for (;;) {
+      const bytes = await this.#parts.keyboard.next();
+      if (bytes === null) break;
+      await this.#run.feed(bytes);
+    }
+    // The terminal is gone; the session is not.
+    this.#end.resolve({ kind: "stopped", signal: "SIGHUP" });
+  }
+
+  async #act(action: EscapeAction): Promise<void> {
+    switch (action) {
+      case "leave":
+        this.#end.resolve({ kind: "left" });
+        return;
+      case "help":
+        return this.#tell(this.#parts.keyboard.help);
+      case "status":
+        return this.#tell(this.#describeLink());
+      case "retry":
+        this.#link.retryNow();
+        return;
+      case "break":
+        this.#run.signal(sigint);
+        return;
+      case "suspend":
+        this.#context.suspend();
+        return;
+      case "forwards":
+        return this.#tell(list(this.#parts.forwards?.lines, "no forwards"));
+      case "ports":
+        return this.#tell(list(this.#parts.ports?.(), "no ports"));
+      case "command":
+        return this.#runCommandLine();
+      case "end":
+        return this.#endSession();
+    }
+  }
+
+  async #runCommandLine(): Promise<void> {
+    const { forwards } = this.#parts;
+    const line = await this.#ask("\r\nfly-vault> ");
+    if (forwards === undefined || line === undefined || line.trim() === "") return;
+    await this.#tell(await runForwardLine(line, forwards));
+  }
+
+  async #endSession(): Promise<void> {
+    const answer = await this.#ask("\r\nend the session and what runs in it? [y/N] ");
+    if (answer !== undefined && /^y(es)?$/i.test(answer.trim())) await this.#run.hangUp();
+  }
+
+  async #ask(question: string): Promise<string | undefined> {
+    if (this.#asking !== undefined) return undefined;
+    const say = (text: string): void =>
+      void this.#context.stderr.write(text).catch(() => undefined);
+    const over = this.#end.promise.catch(() => undefined);
+    const asking = askLine(this.#parts.keyboard, question, say, over);
+    this.#asking = asking.finally(() => {
+      this.#asking = undefined;
+    });
+    return asking;
+  }
+
+  #describeLink(): string {
+    const state = this.#linkState;
+    if (state.kind === "down")
+      return `link down for ${this.#downFor(state.sinceMs)}, attempt ${state.attempt + 1}`;
+    const { rttMs, lostPackets, sentPackets } = this.#link.connectionStats;
+    const { machineId, region } = this.#link.login.machine;
+    return `machine ${machineId} ${region ?? ""} · round trip ${rttMs.toFixed(1)} ms · ${lostPackets} of ${sentPackets} packets lost`;
+  }
+
+  get #leaveHint(): string {
+    const { escape } = this.#parts.keyboard;
+    return escape === undefined ? "" : ` · ${escape}. leaves, session stays`;
+  }
+
+  #downFor(sinceMs: number): string {
+    return formatClock(this.#context.monotonicMs() - sinceMs);
+  }
+
+  async #tell(words: string): Promise<void> {
+    await this.#context.stderr.write(`\r\n${words}\r\n`);
+  }
+}
+
+function list(lines: readonly string[] | undefined, none: string): string {
+  return lines === undefined || lines.length === 0 ? none : lines.join("\r\n");
+}
+
+function describe(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
+}
+
+const sigint = 2;

@@ -1,0 +1,122 @@
+import { UsageError } from "../../../cli/usage-error.ts";
+
+/**
+ * The keys everyone knows from ssh: `~` first on a line, then one more key. Bytes that turn out to be
+ * no escape are passed on unchanged and in order.
+ */
+export type EscapeAction =
+  | "leave"
+  | "end"
+  | "forwards"
+  | "command"
+  | "ports"
+  | "status"
+  | "retry"
+  | "break"
+  | "suspend"
+  | "help";
+
+export type EscapeOutput =
+  | { readonly kind: "bytes"; readonly bytes: Uint8Array }
+  | { readonly kind: "action"; readonly action: EscapeAction };
+
+/** In the order of the list; the second of a row is how the key is shown. */
+const keys: readonly (readonly [byte: number, shown: string, EscapeAction, words: string])[] = [
+  [byteOf("."), ".", "leave", "leave; the session goes on"],
+  [byteOf("x"), "x", "end", "end the session"],
+  [byteOf("#"), "#", "forwards", "forwards"],
+  [byteOf("C"), "C", "command", "command line: -L SPEC, -R SPEC, -D SPEC, -KL PORT"],
+  [byteOf("P"), "P", "ports", "ports that programs there listen on"],
+  [byteOf("s"), "s", "status", "how the link is"],
+  [byteOf("r"), "r", "retry", "reconnect now"],
+  [byteOf("B"), "B", "break", "break: interrupt what is in the foreground (SIGINT)"],
+  [0x1a, "^Z", "suspend", "suspend this client"],
+  [byteOf("?"), "?", "help", "this list"],
+];
+
+/** What `--escape` may be. */
+export const escapeSpelling = 'one character, "^" and a letter, or "none"';
+const defaultKey = byteOf("~");
+
+/** `--escape`: the byte of the key, or undefined for none. */
+export function parseEscapeKey(text: string | undefined): number | undefined {
+  if (text === undefined) return defaultKey;
+  if (text === "none") return undefined;
+  if (/^[!-~]$/.test(text)) return byteOf(text);
+  // As terminals show them: ^A is 1, ^] is 29.
+  if (/^\^[@-_a-z]$/.test(text)) return byteOf(text.slice(1).toUpperCase()) - 0x40;
+  throw new UsageError(`--escape must be ${escapeSpelling}, not "${text}"`);
+}
+
+export class EscapeKeys {
+  readonly #key: number;
+  readonly #actions: ReadonlyMap<number, EscapeAction>;
+  readonly shown: string;
+  /** One line for each key, for `~?`. */
+  readonly help: string;
+  /** At the start a line has just begun. */
+  #lineStart = true;
+  #pending = false;
+
+  /** What is named in `without` is no escape, and not in the list. */
+  constructor(key: number = defaultKey, without: readonly EscapeAction[] = []) {
+    this.#key = key;
+    const known = keys.filter(([, , action]) => !without.includes(action));
+    this.#actions = new Map(known.map(([byte, , action]) => [byte, action]));
+    this.shown = showKey(key);
+    const rows = known.map(([, second, , words]) => [this.shown + second, words] as const);
+    rows.splice(1, 0, [this.shown + this.shown, `send ${this.shown}`]);
+    const width = Math.max(...rows.map(([typed]) => typed.length)) + 1;
+    this.help = rows.map(([typed, words]) => `${typed.padEnd(width)}${words}`).join("\r\n");
+  }
+
+  push(bytes: Uint8Array): EscapeOutput[] {
+    const outputs: EscapeOutput[] = [];
+    let plain: number[] = [];
+    const flush = (): void => {
+      if (plain.length > 0) outputs.push({ kind: "bytes", bytes: Uint8Array.from(plain) });
+      plain = [];
+    };
+    for (const byte of bytes) {
+      const action = this.#take(byte, plain);
+      if (action === undefined) continue;
+      flush();
+      outputs.push({ kind: "action", action });
+    }
+    flush();
+    return outputs;
+  }
+
+  /** What was typed last was not for the session, and the cursor stands on a new line. */
+  beginLine(): void {
+    this.#lineStart = true;
+  }
+
+  #take(byte: number, plain: number[]): EscapeAction | undefined {
+    if (this.#pending) {
+      this.#pending = false;
+      const action = this.#actions.get(byte);
+      if (action !== undefined) return action;
+      plain.push(this.#key);
+      // Twice is once; with anything else the key was just typed.
+      if (byte === this.#key) {
+        this.#lineStart = false;
+        return undefined;
+      }
+    } else if (byte === this.#key && this.#lineStart) {
+      this.#pending = true;
+      return undefined;
+    }
+    plain.push(byte);
+    this.#lineStart = byte === 0x0d || byte === 0x0a;
+    return undefined;
+  }
+}
+
+function showKey(key: number): string {
+  return key < 0x20 ? `^${String.fromCharCode(key + 0x40)}` : String.fromCharCode(key);
+}
+
+function byteOf(character: string): number {
+  return character.charCodeAt(0);
+}

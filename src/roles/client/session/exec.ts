@@ -1,0 +1,111 @@
+import { defineCommand } from "../../../cli/command.ts";
+import type { Context } from "../../../cli/context.ts";
+import { UsageError } from "../../../cli/usage-error.ts";
+import type { SessionOpenRequest } from "../../../protocol/session-message.ts";
+import { agentFlag, offerAgent } from "../ssh/agent-forward.ts";
+import { Foreground, type ForegroundSession } from "./foreground.ts";
+import { clientLimits } from "../limits.ts";
+import { overVault, type VaultWork } from "../link/over-vault.ts";
+import { findSession } from "./session-choice.ts";
+import {
+  checkedName,
+  escapeFlag,
+  inPlace,
+  jsonErrors,
+  startFields,
+  startFlags,
+} from "./session-flags.ts";
+import { joining } from "./session-join.ts";
+import { openRequest, randomName } from "./session-request.ts";
+import { statusFlags, withStatus } from "./status-report.ts";
+import { linkFlags, readVault, vaultPositional } from "../link/vault-link.ts";
+
+export const exec = defineCommand({
+  name: "exec",
+  summary: "Run a command in a vault, as a pipe",
+  positionals: { vault: vaultPositional },
+  flags: {
+    ...startFlags,
+    ...escapeFlag,
+    session: { value: "ID", summary: "name the session; if it is there, attach to it" },
+    ...agentFlag,
+    ...statusFlags,
+    json: jsonErrors,
+    ...linkFlags,
+  },
+  passthrough: { name: "COMMAND [ARG…]", optional: true },
+  description:
+    "The words of COMMAND arrive as they are; there is no shell in between. Ctrl-C is sent to the command, twice ends this client. When the link is lost for longer than --reconnect (2m, on a terminal without end), the command goes on and its session is named; `attach` comes back to it.",
+  examples: [
+    "fly-vault exec my-dev -- ls -la /",
+    "tar c src | fly-vault exec my-dev -- tar x -C /work",
+    "fly-vault exec -t my-dev htop",
+  ],
+  exitStatus:
+    "the command's own; 124 timeout, 125 could not be started, 126/127 not executable / not found, 128+n signal n, 255 no link",
+  seeAlso: ["fly-vault run", "fly-vault list-exec", "fly-vault help exit-codes"],
+  run: async ({ flags, positionals, rest, global }, context) => {
+    const said = checkedName("--session", flags.session);
+    if (rest.length === 0 && said === undefined)
+      throw new UsageError("COMMAND is missing (or --session ID of one that runs)");
+    const fields = startFields(flags, rest, context);
+    return withStatus(flags["status-fd"], async (report) => {
+      const vault = await readVault(positionals.vault, { flags, global }, context);
+      const { name, env = {}, terminfo } = vault.config;
+      const { escape } = flags;
+      const foreground = new Foreground(context, {
+        vault: name,
+        report,
+        quiet: global.quiet,
+        escape,
+      });
+      const work = async ({ link, started }: VaultWork): Promise<number> => {
+        const agent = flags.agent ? await offerAgent(link, flags.user, context) : {};
+        const place = { env: { ...env, ...agent }, terminfo };
+        // Without a command it is what `attach` does.
+        const session =
+          rest.length === 0 && said !== undefined
+            ? joining(await findSession(link, said, name), "take-over", context)
+            : starting(said, inPlace(fields, place, context), global.quiet, context);
+        if (global.verbose > 0) await context.stderr.write(`exec session ${session.session}\n`);
+        started();
+        return foreground.show(link, session);
+      };
+      // A person at a terminal decides for themselves when it is enough.
+      const onTerminal = (fields.tty || rest.length === 0) && context.stdin.isTty;
+      const wish = {
+        flags,
+        global,
+        ...(onTerminal ? {} : { reconnectMs: clientLimits.reconnectMs }),
+        ready: {},
+        onState: foreground.linkState,
+      };
+      if (!fields.tty) return overVault(vault, wish, context, work);
+      return foreground.onKeys(vault, async (watched, keys) =>
+        overVault(watched, wish, keys, work),
+      );
+    });
+  },
+});
+
+function starting(
+  said: string | undefined,
+  fields: Omit<SessionOpenRequest, "type" | "id" | "client">,
+  quiet: boolean,
+  context: Context,
+): ForegroundSession {
+  const session = said ?? randomName(context);
+  const client = randomName(context);
+  const plan = {
+    client,
+    label: fields.client_label,
+    first: [openRequest({ id: session, client, ...fields })],
+  };
+  const onAttached: ForegroundSession["onAttached"] = (reply, again) => {
+    if (again || reply.created || said === undefined || quiet) return;
+    const note = `session "${said}" was there already: attached to it, nothing was started\n`;
+    context.stderr.write(note).catch(() => undefined);
+  };
+  const { tty } = fields;
+  return { plan, session, tty, guest: false, onAttached };
+}

@@ -1,0 +1,53 @@
+import { afterAll, beforeAll, expect, setDefaultTimeout, test } from "bun:test";
+import { join } from "node:path";
+import { main } from "../../../../src/roles/client/main.ts";
+import { runClient } from "../../../support/client-process.ts";
+import { memoryContext } from "../../../support/memory-context.ts";
+import { TestVault } from "../../../support/test-vault.ts";
+import { answerTo, DigestServer, freePort } from "./forward-stage.ts";
+
+setDefaultTimeout(30_000);
+
+let vault: TestVault;
+let target: DigestServer;
+
+beforeAll(async () => {
+  vault = await TestVault.open();
+  target = await DigestServer.listen({ host: "127.0.0.1" });
+});
+afterAll(async () => {
+  target.close();
+  await vault.close();
+});
+
+test("standard input and output are the connection, byte for byte", async () => {
+  const question = new Uint8Array(2_000_000).map((_, index) => (index * 7) & 0xff);
+  const words = ["connect", "dev", "-W", `127.0.0.1:${target.port}`];
+  const { code, out, err } = await runClient(words, vault.env, question);
+  expect({ code, out: new TextDecoder().decode(out) }).toEqual({
+    code: 0,
+    out: answerTo(question),
+  });
+  expect(err).not.toContain("->");
+});
+
+test("a socket of the vault by its path", async () => {
+  const inside = await DigestServer.listen({ path: join(vault.folder, "inside.sock") });
+  const context = memoryContext({ env: vault.env, stdin: [new Uint8Array(4)] });
+  expect(await main(["connect", "dev", "-W", "/inside.sock"], context)).toBe(0);
+  expect(context.out()).toBe(answerTo(new Uint8Array(4)));
+  inside.close();
+});
+
+test("a refused target is FV-FWD-003, and nothing is on stdout", async () => {
+  const context = memoryContext({ env: vault.env });
+  expect(await main(["connect", "dev", "-W", `127.0.0.1:${await freePort()}`], context)).toBe(6);
+  expect(context.err()).toContain("FV-FWD-003");
+  expect(context.out()).toBe("");
+});
+
+test("a target that is none is a usage error", async () => {
+  const context = memoryContext({ env: vault.env });
+  expect(await main(["connect", "dev", "-W", "22"], context)).toBe(2);
+  expect(context.err()).toContain("-W 22 is not HOST:PORT");
+});
