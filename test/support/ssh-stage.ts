@@ -91,10 +91,13 @@ export async function startSshStage(): Promise<SshStage> {
           stderr: "ignore",
         }).exited;
       rmSync(controls, { recursive: true });
+      await vault.client(["link", "stop", "dev"]);
       await fly.stop();
     },
   };
 }
+
+const sharingLinks = { FLY_VAULT_NO_LINK: "" } as const;
 
 const sshPrograms: ReadonlySet<string> = new Set(["ssh", "scp", "sftp"]);
 
@@ -126,6 +129,8 @@ function startChild(
     cwd: cwd ?? vault.home,
     env: {
       ...programEnv(vault.env),
+      // A login for each connection would have to wait for its turn at the machine.
+      ...sharingLinks,
       RSYNC_RSH: shell,
       GIT_SSH_COMMAND: shell,
       GIT_CONFIG_NOSYSTEM: "1",
