@@ -1,0 +1,125 @@
+import { afterAll, afterEach, beforeAll, expect, setDefaultTimeout, test } from "bun:test";
+import { connectTcp } from "../../../../src/system/tcp-stream.ts";
+import { PtyClient } from "../../../support/pty-client.ts";
+import { RealVault } from "../../../support/real-vault.ts";
+import { until } from "../forward/forward-stage.ts";
+
+/** Ports that show up beside a console, with a real init and real programs. */
+
+setDefaultTimeout(30_000);
+
+let vault: RealVault;
+let client: PtyClient | undefined;
+
+beforeAll(async () => {
+  vault = await RealVault.boot();
+});
+afterAll(async () => {
+  await vault[Symbol.asyncDispose]();
+});
+afterEach(() => {
+  client?.close();
+  client = undefined;
+});
+
+async function connected(...flags: string[]): Promise<PtyClient> {
+  client = new PtyClient(["connect", "dev", ...flags], vault.env);
+  await client.shows(/# /);
+  return client;
+}
+
+/** The vault shares our network: its programs listen on an address that forwards do not take. */
+const server = (port: number) => `httpd -f -p 127.0.0.2:${port}`;
+
+async function isOpen(port: number): Promise<boolean> {
+  try {
+    (await connectTcp({ host: "127.0.0.1", port })).abort(0);
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+test("a server in the console is told of in one line, is forwarded, and both end with it", async () => {
+  const port = await freePortOfUsers();
+  const terminal = await connected();
+  terminal.type(`${server(port)} & true\r`);
+  await terminal.shows(new RegExp(`port ${port} \\(httpd\\) -> localhost:${port}   \\[~P list`));
+  expect(await isOpen(port)).toBeTrue();
+  const from = terminal.text.length;
+  terminal.type("\r~P");
+  await terminal.shows(new RegExp(`\n *port ${port} \\(httpd\\) -> localhost:${port}\r`), from);
+  terminal.type(`\r~p ${port}\r`);
+  await terminal.shows(new RegExp(`port ${port} \\(httpd\\) is not forwarded`), from);
+  expect(await isOpen(port)).toBeFalse();
+  terminal.type(`\r~p${port}\r`);
+  await terminal.shows(/not forwarded[^]*-> localhost/, from);
+  expect(await isOpen(port)).toBeTrue();
+  terminal.type("kill %1\r");
+  let open = true;
+  for (const endMs = performance.now() + 10_000; open && performance.now() < endMs;)
+    open = await isOpen(port);
+  expect(open).toBeFalse();
+  terminal.type("\r~.");
+  await terminal.exited();
+});
+
+test("a full-screen program is not drawn into: the line waits for its end", async () => {
+  const port = await freePortOfUsers();
+  const terminal = await connected("--new");
+  terminal.type(
+    `${server(port)} & printf '\\033[?1049h'; read x; printf '\\033[?1049l'; echo ba''ck\r`,
+  );
+  await terminal.shows(/\u001b\[\?1049h/);
+  const open = async (): Promise<void> => {
+    while (!(await isOpen(port))) await Bun.sleep(20);
+  };
+  await open();
+  await Bun.sleep(400);
+  expect(terminal.text).not.toContain(`port ${port}`);
+  terminal.type("\r");
+  await terminal.shows(new RegExp(`back[^]*port ${port} \\(httpd\\) -> localhost`));
+  terminal.type("kill %1; exit\r");
+  await terminal.exited();
+});
+
+test("ports lists what listens; a pipe forwards only where it was asked to", async () => {
+  const port = await freePortOfUsers();
+  const session = await vault.machine.open({ argv: server(port).split(" ") });
+  let out = "";
+  while (!out.includes(String(port))) ({ out } = await vault.run(["ports", "dev"]));
+  expect(out).toMatch(
+    new RegExp(`^PORT +ADDRESS +PROCESS +PID\n(.*\n)*${port} +127.0.0.2 +httpd +\\d+\n`),
+  );
+  const json = JSON.parse((await vault.run(["ports", "dev", "--json"])).out);
+  expect(json).toMatchObject({ schema: "fly-vault/ports", version: 1 });
+  expect(json.data).toContainEqual({
+    port,
+    host: "127.0.0.2",
+    process: "httpd",
+    pid: expect.any(Number),
+  });
+
+  const other = await freePortOfUsers();
+  const serve = ["sh", "-c", `${server(other)} & sleep 2; kill %1`];
+  const quiet = vault.run(["exec", "dev", "--", ...serve]);
+  const asked = await vault.run([
+    "exec",
+    "--auto-forward",
+    "on",
+    "dev",
+    "--",
+    ...serve.map((word) => word.replace(String(other), String(other + 1))),
+  ]);
+  expect(asked.err).toContain(`port ${other + 1} (httpd) -> localhost:${other + 1}\n`);
+  expect(asked.code).toBe(0);
+  expect((await quiet).err).not.toContain("localhost");
+  await session.signal(15);
+  await until(() => session.exit !== undefined);
+});
+
+/** One that is forwarded without being asked for: those that anybody gets are not. */
+async function freePortOfUsers(): Promise<number> {
+  for (let port = 20_000 + (process.pid % 10_000); ; port += 7)
+    if (!(await isOpen(port))) return port;
+}
