@@ -49,8 +49,7 @@ export async function runKeeper(
   protectKeeper(log);
 
   const { dataDir } = options;
-  mkdirSync(dataDir, { recursive: true });
-  const found = await repairAtBoot(dataDir, log);
+  const found = await repairVolume(dataDir, log);
   await endLeftovers(dataDir, log);
 
   const admission = admissionStatus(secrets);
@@ -80,8 +79,7 @@ export async function runKeeper(
     sshSide: async (frames, request) => serveSshSide(frames, request, { guest, ssh }),
     cancelProvision: async (id) => provisioning.cancel(id),
     recentLog: (lines) => recentLog.last(lines),
-    report: () =>
-      machineReport({ dataDir, sessions, startedMs, idle: () => idle?.report }, context),
+    report: () => machineReport({ dataDir, sessions, startedMs, idle }, context),
     forwards,
     log,
   });
@@ -96,7 +94,6 @@ export async function runKeeper(
 
   const reason = await Promise.race([stopAsked, guest.poweredOff]);
   log("info", "stopping", { reason });
-  idle?.close();
   provisioning.close();
   live.close();
   await Promise.all([link.stop(), ssh.stop(), workload.close()]);
@@ -108,6 +105,11 @@ export async function runKeeper(
   syncDisks();
   log("info", "stopped");
   return 0;
+}
+
+async function repairVolume(dataDir: string, log: Log): ReturnType<typeof repairAtBoot> {
+  mkdirSync(dataDir, { recursive: true });
+  return repairAtBoot(dataDir, log);
 }
 
 /** What clients ask of what runs in the machine. */

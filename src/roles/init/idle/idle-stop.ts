@@ -31,16 +31,13 @@ export class IdleStop {
   start(): void {
     this.#timer.active(this.#parts.monotonicMs());
     this.#looking = setInterval(() => this.#look(), initLimits.idleLookMs);
+    this.#looking.unref();
   }
 
   get report(): NonNullable<Report["idle"]> {
     this.#takeNote();
     const idleMs = this.#timer.idleMs(this.#parts.monotonicMs());
     return { stop_after_ms: this.#timer.stopAfterMs, idle_ms: Math.round(idleMs) };
-  }
-
-  close(): void {
-    clearInterval(this.#looking);
   }
 
   #look(): void {
@@ -50,7 +47,7 @@ export class IdleStop {
     if (step.kind === "warn") this.#warn(step.stopInMs);
     if (step.kind !== "stop") return;
     log("info", "idle-stop", { idle_ms: this.report.idle_ms });
-    this.close();
+    clearInterval(this.#looking);
     powerOff();
   }
 

@@ -26,10 +26,11 @@ export async function servePorts(
     fresh = sockets;
     wake.notify();
   });
-  void untilLeft(frames).then((how) => {
-    leaving = how;
+  const follow = async (): Promise<void> => {
+    leaving = await untilLeft(frames);
     wake.notify();
-  });
+  };
+  void follow();
   try {
     await frames.write(frameTypes.ok, encodeJson({}));
     for (;;) {
@@ -61,15 +62,17 @@ export function describePorts(
   return [...byPort.values()]
     .toSorted((a, b) => a.port - b.port)
     .slice(0, limits.portsMax)
-    .map(({ port, host, owner }) => ({
-      port,
-      host,
-      process: printableLine(owner.process, limits.nameBytesMax),
-      pid: owner.insidePid,
-      ...(sessionPid !== undefined && owner.ancestors.includes(sessionPid)
-        ? { in_session: true }
-        : {}),
-    }));
+    .map((socket) => describePort(socket, sessionPid));
+}
+
+function describePort(
+  { port, host, owner }: GuestSocket,
+  sessionPid: number | undefined,
+): ListeningPort {
+  const process = printableLine(owner.process, limits.nameBytesMax);
+  const isOurs = sessionPid !== undefined && owner.ancestors.includes(sessionPid);
+  const told = { port, host, process, pid: owner.insidePid };
+  return isOurs ? { ...told, in_session: true } : told;
 }
 
 function reach(host: string): number {

@@ -70,7 +70,7 @@ test("a full-screen program is not drawn into: the line waits for its end", asyn
   terminal.type(
     `${server(port)} & printf '\\033[?1049h'; read x; printf '\\033[?1049l'; echo ba''ck\r`,
   );
-  await terminal.shows(/\u001b\[\?1049h/);
+  await terminal.shows(/\p{Cc}\[\?1049h/u);
   const open = async (): Promise<void> => {
     while (!(await isOpen(port))) await Bun.sleep(20);
   };
