@@ -60,10 +60,10 @@ async function demonstrate(local: LocalFly): Promise<void> {
   const tenant = await timeline.step(
     "fly-vault-admin tenant create acme --proxy --invite-file",
     async () =>
-      local.createTenant("acme", [
-        ...["--proxy", proxy.address, "--key-file", keys.file],
-        ...["--invite-file", invite],
-      ]),
+      local.createTenant(
+        "acme",
+        `--proxy ${proxy.address} --key-file ${keys.file} --invite-file ${invite}`.split(" "),
+      ),
     (made) => `machine ${made.machineId} at ${made.address}`,
   );
   await show("fly-vault add dev --from acme.invite", async () =>
