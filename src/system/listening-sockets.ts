@@ -1,7 +1,7 @@
 import { closeSync, openSync, readSync } from "node:fs";
 import { socketLimits } from "./socket-limits.ts";
 
-/** A TCP socket that takes connections, as the kernel lists it. */
+/** A socket that waits for others, as the kernel lists it. */
 export interface ListeningSocket {
   readonly host: string;
   readonly port: number;
@@ -10,29 +10,32 @@ export interface ListeningSocket {
 }
 
 /** Those of our own network namespace. Empty on systems that do not tell. */
-export function listeningSockets(): ListeningSocket[] {
-  return ["/proc/net/tcp", "/proc/net/tcp6"].flatMap((path) => parseSockets(readListening(path)));
+export function listeningSockets(protocol: "tcp" | "udp"): ListeningSocket[] {
+  const state = protocol === "tcp" ? "0A" : "07";
+  return ["", "6"].flatMap((family) =>
+    parseSockets(readListening(`/proc/net/${protocol}${family}`, state), state),
+  );
 }
 
-/** Lines of /proc/net/tcp and tcp6, of which those that listen are taken. */
-export function parseSockets(text: string): ListeningSocket[] {
+/** Lines of /proc/net/tcp and its like, of which those in that state are taken. */
+export function parseSockets(text: string, wanted: string): ListeningSocket[] {
   return text.split("\n").flatMap((line) => {
     const [, local = "", , state, , , , , , inode = ""] = line.trim().split(/\s+/);
     const [, address = "", port = ""] =
       /^([0-9A-F]{8}|[0-9A-F]{32}):([0-9A-F]{4})$/.exec(local) ?? [];
-    if (state !== listening || address === "" || !/^\d+$/.test(inode)) return [];
+    if (state !== wanted || address === "" || !/^\d+$/.test(inode)) return [];
     return [{ host: hostOf(address), port: Number.parseInt(port, 16), link: `socket:[${inode}]` }];
   });
 }
 
-/** The kernel lists those that listen before all others, of which there may be very many. */
-function readListening(path: string): string {
+/** The kernel lists TCP sockets that listen before all others, of which there may be very many. */
+function readListening(path: string, state: string): string {
   let text = "";
   try {
     const descriptor = openSync(path, "r");
     try {
       const bytes = new Uint8Array(socketLimits.socketTableReadBytes);
-      while (text.length < socketLimits.socketTableBytesMax && !hasOthers(text)) {
+      while (text.length < socketLimits.socketTableBytesMax && !endsOtherwise(text, state)) {
         const count = readSync(descriptor, bytes);
         if (count === 0) break;
         text += Buffer.from(bytes.subarray(0, count)).toString("latin1");
@@ -46,10 +49,9 @@ function readListening(path: string): string {
   return text;
 }
 
-function hasOthers(text: string): boolean {
-  const lines = text.split("\n").slice(1, -1);
-  const last = lines.at(-1);
-  return last !== undefined && last.trim().split(/\s+/)[3] !== listening;
+function endsOtherwise(text: string, state: string): boolean {
+  const last = text.split("\n").slice(1, -1).at(-1);
+  return state === "0A" && last !== undefined && last.trim().split(/\s+/)[3] !== state;
 }
 
 /** Words of 32 bits, each as a little-endian machine prints it. */
@@ -65,5 +67,3 @@ function hostOf(address: string): string {
   // As everybody writes it.
   return new URL(`http://[${groups.join(":")}]/`).hostname.slice(1, -1);
 }
-
-const listening = "0A";

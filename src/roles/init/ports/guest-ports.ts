@@ -34,7 +34,7 @@ export class GuestPorts {
   }
 
   async look(): Promise<GuestSocket[]> {
-    const sockets = listeningSockets().slice(0, initLimits.portSocketsMax);
+    const sockets = listeningSockets("tcp").slice(0, initLimits.portSocketsMax);
     const links = new Set(sockets.map(({ link }) => link));
     for (const link of this.#known.keys()) if (!links.has(link)) this.#known.delete(link);
     const wanted = new Set([...links].filter((link) => this.#isOpen(link)));
