@@ -53,13 +53,15 @@ export function setTerminalSize(fd: number, size: TerminalSize): void {
  */
 export function showOnTerminal(masterFd: number, words: string): void {
   const flags = constants.O_WRONLY | constants.O_NOCTTY | constants.O_NONBLOCK | closeOnExec;
-  const fd = control(masterFd, openPeer, BigInt(flags));
   try {
-    writeSync(fd, words);
+    const fd = control(masterFd, openPeer, BigInt(flags));
+    try {
+      writeSync(fd, words);
+    } finally {
+      closeSync(fd);
+    }
   } catch {
     // Full, or hung up just now.
-  } finally {
-    closeSync(fd);
   }
 }
 

@@ -57,6 +57,8 @@ export class AutoForwards {
   #tell: (line: string) => void = () => undefined;
   #turn: Promise<unknown> = Promise.resolve();
   #link: AttestedLink | undefined;
+  /** Why the vault tells no more, or never did. */
+  #ended: string | undefined;
 
   constructor(options: AutoForwardOptions) {
     this.#options = options;
@@ -76,11 +78,14 @@ export class AutoForwards {
       void this.#inTurn(async () => this.take(ports)).catch((error: unknown) =>
         this.#tell(describe(error)),
       );
-    followPorts(this.#link, session, take).catch(() => undefined);
+    followPorts(this.#link, session, take).catch((error: unknown) => {
+      this.#ended = describe(error);
+    });
   }
 
   /** One line for each port, for `~P`. */
   get lines(): readonly string[] {
+    if (this.#ended !== undefined) return [this.#ended];
     return [...this.#there.values()].map((port) => {
       const taken = this.#taken.get(port.port);
       if (taken !== undefined) return this.#words.forwarded(port, taken.local, taken.why);

@@ -1,4 +1,5 @@
 import { afterEach, beforeEach, expect, test } from "bun:test";
+import { RemoteError } from "../../../../src/protocol/errors.ts";
 import type { ListeningPort } from "../../../../src/protocol/ports-message.ts";
 import {
   type AutoForwardOptions,
@@ -161,4 +162,21 @@ test("with -q nothing is told", async () => {
   await auto.take([]);
   await auto.take([there(await freePort())]);
   expect([told, forwards.lines.length]).toEqual([[], 1]);
+});
+
+test("a vault that does not tell says why, where it is asked for", async () => {
+  const auto = new AutoForwards({
+    mode: "on",
+    forwards,
+    quiet: false,
+    env: context.env,
+    allows: () => true,
+  });
+  const refusing = {
+    connection: async () => Promise.reject(new RemoteError("unsupported", "It is too old")),
+  } as unknown as AttestedLink;
+  auto.use(refusing);
+  auto.begin({ session: undefined, escape: "~", tell: () => undefined });
+  await Bun.sleep(1);
+  expect(auto.lines).toEqual(["It is too old"]);
 });

@@ -1,12 +1,16 @@
 import { afterAll, afterEach, beforeAll, expect, setDefaultTimeout, test } from "bun:test";
+import { fileURLToPath } from "node:url";
 import { connectTcp } from "../../../../src/system/tcp-stream.ts";
 import { PtyClient } from "../../../support/pty-client.ts";
 import { RealVault } from "../../../support/real-vault.ts";
+import { TmuxScreen } from "../../../support/tmux-screen.ts";
 import { until } from "../forward/forward-stage.ts";
 
 /** Ports that show up beside a console, with a real init and real programs. */
 
 setDefaultTimeout(30_000);
+
+const main = fileURLToPath(new URL("../../../../src/main.ts", import.meta.url));
 
 let vault: RealVault;
 let client: PtyClient | undefined;
@@ -83,6 +87,29 @@ test("a full-screen program is not drawn into: the line waits for its end", asyn
   await terminal.exited();
 });
 
+test("the line stands above the prompt, which stays as it was with what is typed there", async () => {
+  const port = await freePortOfUsers();
+  const env = { ...vault.env, LANG: "C.UTF-8", PATH: "/usr/bin:/bin" };
+  const words = [process.execPath, main, "connect", "dev", "--session", "low"];
+  const screen = new TmuxScreen(words, { env, cols: 100, rows: 12 });
+  try {
+    await screen.shows(/^~ #/m);
+    // Down to the last row, where there is no room below.
+    screen.type(`seq 30; ${server(port)} & true\r`);
+    screen.type("echo half");
+    await screen.shows(new RegExp(`port ${port} \\(httpd\\) → localhost:${port} `));
+    const rows = screen.text.trimEnd().split("\n");
+    expect(rows.at(-1)).toEndWith("# echo half");
+    expect(rows.at(-2)).toStartWith(`port ${port} (httpd)`);
+    expect(rows.at(-3)).toBe("30");
+    expect(screen.cursor.trim()).toBe(`${rows.at(-1)?.length},${rows.length - 1}`);
+    screen.type("\u0003kill %1; exit\r");
+    await screen.shows(/Pane is dead|^$/m);
+  } finally {
+    screen.close();
+  }
+});
+
 test("ports lists what listens; a pipe forwards only where it was asked to", async () => {
   const port = await freePortOfUsers();
   const session = await vault.machine.open({ argv: server(port).split(" ") });
@@ -120,6 +147,9 @@ test("ports lists what listens; a pipe forwards only where it was asked to", asy
 
 /** One that is forwarded without being asked for: those that anybody gets are not. */
 async function freePortOfUsers(): Promise<number> {
-  for (let port = 20_000 + (process.pid % 10_000); ; port += 7)
-    if (!(await isOpen(port))) return port;
+  for (;;) {
+    nextPort += 7;
+    if (!(await isOpen(nextPort))) return nextPort;
+  }
 }
+let nextPort = 20_000 + (process.pid % 10_000);
