@@ -28,7 +28,7 @@ test("a socket counts for the roots whose processes have it, and for nobody else
   for (let look = 0; look < initLimits.portMissesMax - 1; look += 1)
     expect(portsOf(await ports.look())).not.toContain(port);
   roots.push(process.pid);
-  const [found] = (await ports.look()).filter((socket) => socket.port === port);
+  const found = (await ports.look()).find((socket) => socket.port === port);
   expect(found?.owner.ancestors[0]).toBe(process.pid);
   expect(found?.owner.ancestors).toContain(process.ppid);
   open.pop()?.close();
