@@ -17,7 +17,7 @@ import { UdpRelay } from "../support/udp-relay.ts";
 setDefaultTimeout(60_000);
 
 /** How long bytes flow between one blow and the next. */
-const transferMs = 3_000;
+const transferMs = 1_500;
 
 /** The compiled programs together: a tenant behind a proxy, made by the admin, and its client. */
 let fly: LocalFly;
