@@ -7,7 +7,7 @@ import { UsageError } from "../../cli/usage-error.ts";
 import type { MachinesApi } from "../../fly/machines-api.ts";
 import { connectionFlags, openConnection, runOnApi } from "./connection.ts";
 import { checkTenantId } from "./tenant-id.ts";
-import { bearerFlags, readBearer } from "./usage-bearer.ts";
+import { bearerFlags, checkStrength, readBearer } from "./usage-bearer.ts";
 import { usageDocument } from "./usage-document.ts";
 import { TooManyIntervals } from "./usage-interval.ts";
 import { UsageJournal } from "./usage-journal.ts";
@@ -55,6 +55,7 @@ export const tenantUsageFacts = defineCommand({
     const bearer = listen === undefined ? undefined : await readBearer(flags, context);
     const guard = { hasBearer: bearer !== undefined, insecure: flags.insecure };
     const address = listen === undefined ? undefined : await checkListenAddress(listen, guard);
+    if (bearer !== undefined) await checkStrength(bearer, address?.isLoopback === true, context);
     return runOnApi(context, async () => {
       const { api } = await openConnection(flags, context);
       const path = journalPath(flags, api.app, context);

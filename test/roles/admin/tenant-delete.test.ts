@@ -52,7 +52,7 @@ describe("on a terminal the name must be typed", () => {
       expect([typed, no.exitCode, await counts(on)]).toEqual([typed, 2, [1, 1]]);
       expect(no.err).toContain('type "acme" to delete 1 machine and 1 volume (1 GiB): ');
     }
-    const yes = await atTerminal(on, "acme\r");
+    const yes = await atTerminal(on, "acme\n");
     expect([yes.exitCode, await counts(on)]).toEqual([0, [0, 0]]);
     expect(yes.out).toContain("tenant acme is deleted");
   });
