@@ -1,4 +1,5 @@
 import { defineCommand } from "../../cli/command.ts";
+import { writeJsonArray } from "../../cli/json-array.ts";
 import { renderTable } from "../../cli/table.ts";
 import type { FlyMachine } from "../../fly/machine-shape.ts";
 import { isUnfinished } from "./begun-tenant.ts";
@@ -27,9 +28,11 @@ export const tenantList = defineCommand({
       if (flags.json) {
         const volumes = tenants.length === 0 ? [] : await api.listVolumes();
         const sizes = new Map(volumes.map((volume) => [volume.id, volume.size_gb ?? 0]));
-        const rows = tenants.map((each) => tenantJson(each, sizes));
-        const shown = flags["show-secrets"] ? rows : maskSecrets(rows);
-        await context.stdout.write(`${JSON.stringify(shown, undefined, 2)}\n`);
+        const rows = Iterator.from(tenants).map((each) => {
+          const row = tenantJson(each, sizes);
+          return flags["show-secrets"] ? row : maskSecrets(row);
+        });
+        await writeJsonArray(context.stdout, rows);
         return 0;
       }
       if (tenants.length === 0) {

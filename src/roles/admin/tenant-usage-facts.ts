@@ -2,6 +2,7 @@ import { join, resolve } from "node:path";
 import { defineCommand } from "../../cli/command.ts";
 import type { Context } from "../../cli/context.ts";
 import { Failure } from "../../cli/failure.ts";
+import { writeJsonArray } from "../../cli/json-array.ts";
 import { stateDirectory } from "../../cli/paths.ts";
 import { UsageError } from "../../cli/usage-error.ts";
 import type { MachinesApi } from "../../fly/machines-api.ts";
@@ -86,7 +87,7 @@ async function printFacts(
   const facts = usageFacts(snapshot);
   if (facts.length === 0)
     await context.stderr.write(`no machines of tenants in app "${api.app}"\n`);
-  await context.stdout.write(`${JSON.stringify(facts, undefined, 2)}\n`);
+  await writeJsonArray(context.stdout, facts);
 }
 
 function documentOf(

@@ -14,7 +14,7 @@ const read = async (flags: { word?: string; file?: string }, env: Record<string,
   return { works: bearer?.admits(`Bearer ${token}`), err: context.err() };
 };
 
-test("a bearer that could be guessed, or not be sent, is refused", async () => {
+test("a bearer that cannot be sent is refused, and one said as a word is warned about", async () => {
   expect(await read({})).toEqual({ works: undefined, err: "" });
   expect(await read({ file: "-" })).toEqual({ works: true, err: "" });
   expect((await read({ word: token })).err).toContain("others can read --bearer-token with ps");
