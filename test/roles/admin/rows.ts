@@ -82,6 +82,7 @@ export const apiRows: readonly Row[] = [
     ],
     ["kill -9 at each call", "create, killed"],
     ["kill -9 of a deletion", "delete, killed"],
+    ["kill -9 of a token's rotation", "rotate-token, killed"],
     ["kill -9 by chance", "at calls picked by chance"],
     [
       "what is left over is found",
@@ -109,6 +110,7 @@ export const rolloutRows: readonly Row[] = rows(
   ["two at once", "two at once: the second is refused"],
   ["images pinned by digest", "a tag is looked up once; Fly's registry gets Fly's token"],
   ["too many machines", "a fleet that is too large for one rollout is refused"],
+  ["a disk that is full", "a rollout whose journal is full ends before the next change"],
   ["a machine that lies of its sessions", "what is no count of sessions is none"],
   ["a machine whose answers hang", "a machine whose log hangs: Ctrl-C twice ends it"],
   ["a lease while a machine hangs", "a machine whose log hangs keeps its lease"],
@@ -145,6 +147,7 @@ export const inputRows: readonly Row[] = [
     admin,
     ["a region that Fly does not know", "a region that is well written and unknown to Fly"],
     ["a lease of the template's own", "a lease from the template is released"],
+    ["a key file on a full disk", "a key file that cannot be written anew stays as it was"],
     ["a key file that others can read", '"others can read"'],
     ["a tenant that a machine only claims", "neither gets its token nor gives it its own"],
     ["a secret that others named", "a secret's file that is named wins over a variable"],
