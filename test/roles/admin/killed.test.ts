@@ -170,15 +170,16 @@ describe("delete, killed", () => {
       }, 30_000);
 });
 
+const createTwo = async (at: AdminStage): Promise<void> => {
+  const text = templateText.replace("machine_count = 1", "machine_count = 2");
+  const made = await at.admin(...createWith(at.write("two.toml", text)));
+  expect([made.err, made.exitCode]).toEqual([made.err, 0]);
+};
+const tokensOf = async (at: AdminStage) =>
+  (await at.machines()).map(({ config }) => config.env["ACCESS_TOKEN"]);
+
 describe("rotate-token, killed", () => {
   const words = ["tenant", "rotate-token", "acme"];
-  const createTwo = async (at: AdminStage): Promise<void> => {
-    const text = templateText.replace("machine_count = 1", "machine_count = 2");
-    const made = await at.admin(...createWith(at.write("two.toml", text)));
-    expect([made.err, made.exitCode]).toEqual([made.err, 0]);
-  };
-  const tokensOf = async (at: AdminStage) =>
-    (await at.machines()).map(({ config }) => config.env["ACCESS_TOKEN"]);
   for (const on of ["POST /machines/*/lease", "POST /machines/*", "DELETE /machines/*/lease"])
     for (const fault of ["hang", "done-but-hang"] as const)
       test(`at ${on} (${fault}), goes on with the token that a machine has`, async () => {
