@@ -16,7 +16,7 @@ import { renderDryRun } from "./dry-run.ts";
 import { applyTemplate } from "./template-change.ts";
 import type { Settling } from "./machine-settling.ts";
 import { proxyFlags, readProxyAccess } from "./proxy-access.ts";
-import { settlingFlags, settlingOf } from "./settling-flags.ts";
+import { makingFlags, settlingOf } from "./shared-flags.ts";
 import {
   compareTenant,
   isAsWanted,
@@ -38,9 +38,7 @@ export const tenantApply = defineCommand({
     ...orderFlags,
     ...proxyFlags,
     "dry-run": { summary: "print what would be done, secrets masked, and do nothing" },
-    "new-volumes": { summary: "make volumes even where free ones of the same name are there" },
-    ...settlingFlags,
-    org: { value: "SLUG", env: "FLY_ORG", summary: "organisation to print, if not the app's own" },
+    ...makingFlags,
     json: { summary: "print the entries of new machines as JSON" },
     ...connectionFlags,
   },
