@@ -17,6 +17,7 @@ import { applyTemplate } from "./template-change.ts";
 import type { Settling } from "./machine-settling.ts";
 import { proxyFlags, readProxyAccess } from "./proxy-access.ts";
 import { makingFlags, settlingOf } from "./shared-flags.ts";
+import { checkOneToken } from "./shared-token.ts";
 import {
   compareTenant,
   isAsWanted,
@@ -83,6 +84,9 @@ export const tenantApply = defineCommand({
       const indices = new Set(comparison.missing.map(({ index }) => index));
       if (indices.size > 0 && proxy === undefined) checkNoKeys(machines);
       checkPossible(tenant, comparison);
+      // One that is chosen for all makes them alike; others would go where they may not belong.
+      const broken =
+        order.accessToken === undefined ? checkOneToken(comparison.holders) : undefined;
       const text = renderComparison(comparison);
       if (flags["dry-run"]) await context.stdout.write(text);
       else await context.stderr.write(text);
@@ -90,7 +94,8 @@ export const tenantApply = defineCommand({
         await context.stderr.write(`tenant ${tenant} is as the template wants it\n`);
       if (flags["dry-run"] || isAsWanted(comparison)) return 0;
       await changeAll(api, comparison, { tenant, settling, context });
-      const { accessToken = generateToken(context.randomBytes(32)) } = comparison;
+      const accessToken =
+        broken?.token ?? comparison.accessToken ?? generateToken(context.randomBytes(32));
       const begun = machines.filter(isUnfinished);
       if (indices.size > 0) await addMachines(order, { indices, accessToken }, begun, setup);
       return 0;

@@ -150,6 +150,7 @@ export const inputRows: readonly Row[] = [
     ["a key file on a full disk", "a key file that cannot be written anew stays as it was"],
     ["a key file that others can read", '"others can read"'],
     ["a tenant that a machine only claims", "neither gets its token nor gives it its own"],
+    ["the same, with an apply", "with a token of its own, keeps all from being changed"],
     ["a secret that others named", "a secret's file that is named wins over a variable"],
     ["a note that is damaged or old", "is not believed when it is damaged, of another version"],
     ["a state folder that cannot be written", "cannot be noted: says so, and nothing is made"],
