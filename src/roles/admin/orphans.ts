@@ -1,9 +1,10 @@
 import { defineCommand } from "../../cli/command.ts";
 import type { Context } from "../../cli/context.ts";
 import { Failure } from "../../cli/failure.ts";
+import { jsonDocument } from "../../cli/json-document.ts";
+import { canPrompt } from "../../cli/prompt.ts";
 import { UsageError } from "../../cli/usage-error.ts";
 import type { MachinesApi } from "../../fly/machines-api.ts";
-import { canAsk } from "../../cli/can-ask.ts";
 import { hasTyped } from "./confirmation.ts";
 import { connectionFlags, openConnection, runOnApi } from "./connection.ts";
 import { findOrphans, type Orphan } from "./orphan-finding.ts";
@@ -48,8 +49,7 @@ async function show(
   const { json, app, nowMs } = options;
   if (json) {
     const data = orphans.map((orphan) => orphanJson(orphan, nowMs));
-    const document = { schema: "fly-vault/orphans", version: 1, data };
-    await context.stdout.write(`${JSON.stringify(document)}\n`);
+    await context.stdout.write(jsonDocument("orphans", data));
   } else if (orphans.length === 0) await context.stderr.write(`no orphans in app "${app}"\n`);
   else await context.stdout.write(renderOrphans(orphans, nowMs));
 }
@@ -79,10 +79,10 @@ async function remove(
 
 /** Rejects with `Failure` where the app's name is not typed, or nobody can be asked. */
 async function confirm(app: string, consequence: string, context: Context): Promise<void> {
-  if (!canAsk(context))
+  if (!canPrompt(context))
     throw new Failure("FV-ADM-005", `refusing to ${consequence} without --yes`, {
       because: "there is no terminal to ask on",
     });
-  if (await hasTyped(context, `type "${app}" to ${consequence}: `, app)) return;
+  if (await hasTyped(context, `type "${app}" to ${consequence}`, app)) return;
   throw new Failure("FV-ADM-005", `"${app}" was not typed, so nothing was removed`);
 }

@@ -1,5 +1,6 @@
 import { createHmac } from "node:crypto";
 import { defineCommand } from "../../cli/command.ts";
+import { jsonDocument } from "../../cli/json-document.ts";
 import { renderTable } from "../../cli/table.ts";
 import type { ProxyMaster } from "../../quic/proxy-master.ts";
 import { keyFileFlag, readProxyMasters } from "./proxy-key-file.ts";
@@ -30,7 +31,7 @@ function renderJson(masters: readonly ProxyMaster[]): string {
     fingerprint: fingerprint(each),
     use: useOf(at),
   }));
-  return `${JSON.stringify({ schema: "fly-vault/proxy-key", version: 1, data })}\n`;
+  return jsonDocument("proxy-key", data);
 }
 
 function useOf(place: number): string {
