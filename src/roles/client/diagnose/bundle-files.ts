@@ -8,7 +8,7 @@ import { version } from "../../../cli/program.ts";
 import { readConfig, tableOf, isTable } from "../vault/config-file.ts";
 import { clientLimits } from "../limits.ts";
 import type { BundleFile } from "./bundle-archive.ts";
-import { doctorChecks, type DoctorWish } from "./doctor.ts";
+import { doctorChecks, type DoctorWish } from "./doctor-checks.ts";
 import type { Redactor } from "../../../cli/redactor.ts";
 
 /** Texts about this computer and a vault, secrets taken out. What cannot be had says why. */

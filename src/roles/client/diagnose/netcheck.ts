@@ -5,7 +5,6 @@ import type { Context } from "../../../cli/context.ts";
 import { configPath } from "../../../cli/paths.ts";
 import { existsSync } from "node:fs";
 import { readOverview, vaultOf, type VaultConfig } from "../vault/vault-config.ts";
-import { ownNetwork, pathChecks } from "./path-checks.ts";
 
 export const netcheckCommand = defineCommand({
   name: "netcheck",
@@ -18,6 +17,7 @@ export const netcheckCommand = defineCommand({
   exitStatus: "0 every vault can be reached by some way; 1 one cannot",
   seeAlso: ["fly-vault doctor", "fly-vault ping"],
   run: async ({ flags, positionals }, context) => {
+    const { ownNetwork, pathChecks } = await import("./path-checks.ts");
     const isUtf8 = isUtf8Locale(context.env);
     const checks: Check[] = [
       { name: "network", title: "this computer", run: async () => ownNetwork() },

@@ -1,7 +1,6 @@
 import { defineCommand } from "../../../cli/command.ts";
 import type { Context } from "../../../cli/context.ts";
 import { UsageError } from "../../../cli/usage-error.ts";
-import { packedSource } from "./packed-source.ts";
 import { limits } from "../../../protocol/limits.ts";
 import type { Provisioned } from "../../../protocol/message.ts";
 import { printableLine } from "../../../protocol/printable-line.ts";
@@ -41,6 +40,8 @@ export const provisionCommand = defineCommand({
     const wish = wishOf(flags);
     const { quiet } = global;
     const vault = await readVault(positionals.vault, { flags, global }, context);
+    // Packing is node:zlib and more, of which other commands know nothing.
+    const { packedSource } = await import("./packed-source.ts");
     await using packed = await packedSource(wish.from, quiet, context);
     const source = await sourceOf({ ...wish, from: packed.from }, vault.config, context);
     const work = async ({ link, config, leaving }: VaultWork): Promise<number> => {

@@ -16,7 +16,6 @@ import {
 } from "./token-store.ts";
 import { loadChosenVault } from "./vault-choice.ts";
 import type { VaultConfig } from "./vault-config.ts";
-import { askToken } from "./vault-interview.ts";
 import { vaultPositional } from "../link/vault-link.ts";
 
 export const tokenSet = defineCommand({
@@ -74,6 +73,7 @@ async function readToken(
   if (file === undefined && context.stdin.isTty) {
     if (flags["no-input"] || !canPrompt(context))
       throw new UsageError("no terminal to ask on: --token-file is missing");
+    const { askToken } = await import("./vault-interview.ts");
     return askToken(vault.name, new Prompt(context), context);
   }
   return (await readTokenFile(vault, file ?? "-", context)).token;

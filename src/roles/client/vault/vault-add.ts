@@ -19,9 +19,7 @@ import {
 } from "./token-store.ts";
 import { readOverview } from "./vault-config.ts";
 import { draftConfig, draftLines, draftProblem, type VaultDraft } from "./vault-draft.ts";
-import { interview } from "./vault-interview.ts";
 import { draftFlags, readDraft } from "./vault-words.ts";
-import { VaultProbe } from "./vault-probe.ts";
 
 export const add = defineCommand({
   name: "add",
@@ -50,7 +48,10 @@ export const add = defineCommand({
       refuseTaken(draft.name, taken);
       const checks = flags.check === false ? undefined : new CheckList(context, global.quiet);
       if (flags["no-input"] || !canPrompt(context)) refuseGaps(draft);
-      else await interview(draft, { checks, isTaken: (name) => taken.includes(name) }, context);
+      else {
+        const { interview } = await import("./vault-interview.ts");
+        await interview(draft, { checks, isTaken: (name) => taken.includes(name) }, context);
+      }
       const problem = draftProblem(draft);
       if (problem !== undefined) throw new UsageError(problem);
       // Of a vault that had this name and was taken out by hand.
@@ -99,6 +100,7 @@ function refuseGaps(draft: VaultDraft): void {
 }
 
 async function check(draft: VaultDraft, checks: CheckList, context: Context): Promise<void> {
+  const { VaultProbe } = await import("./vault-probe.ts");
   const probe = new VaultProbe(draftConfig(draft, context.env), context);
   await checks.accepted(probe, draft.access_token ?? "");
 }

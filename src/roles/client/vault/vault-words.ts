@@ -3,7 +3,6 @@ import type { Context } from "../../../cli/context.ts";
 import { Failure } from "../../../cli/failure.ts";
 import { canPrompt, Prompt } from "../../../cli/prompt.ts";
 import { UsageError } from "../../../cli/usage-error.ts";
-import { decodeInvite, InviteError } from "../../../fly/invite.ts";
 import { checkToken, readTokenFile } from "./access-token.ts";
 import { clientLimits } from "../limits.ts";
 import { answerProblem, type VaultDraft } from "./vault-draft.ts";
@@ -71,6 +70,7 @@ async function readAdmissionFile(
 }
 
 async function readInvite(path: string, context: Context): Promise<VaultDraft> {
+  const { decodeInvite, InviteError } = await import("../../../fly/invite.ts");
   const text = path === "-" ? await readTyped(context) : readInviteFile(path);
   try {
     const invite = decodeInvite(text);
