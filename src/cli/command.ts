@@ -1,3 +1,4 @@
+import { type ColourWish, colourWishes } from "./colour.ts";
 import type { Context } from "./context.ts";
 
 /**
@@ -55,6 +56,9 @@ export interface GlobalOptions {
   /** Stacks and all. */
   readonly debug: boolean;
   readonly logFile?: string | undefined;
+  /** Nobody is to be asked anything. */
+  readonly noInput?: boolean;
+  readonly colour?: ColourWish | undefined;
 }
 
 export interface Options<F extends Flags, P extends Positionals> {
@@ -117,6 +121,12 @@ export const globalFlags = {
   version: { summary: "show the version" },
   quiet: { short: "q", summary: "only errors on stderr" },
   verbose: { short: "v", repeatable: true, summary: "say more; twice for more still" },
+  "no-input": { summary: "ask nothing; what is missing is an error (FLY_VAULT_NO_INPUT, CI)" },
+  color: {
+    value: "WHEN",
+    choices: colourWishes,
+    summary: "colours on a terminal, everywhere or nowhere (default auto)",
+  },
   debug: { summary: "show stacks of unexpected errors" },
   "log-file": {
     value: "FILE",

@@ -1,7 +1,7 @@
 import { afterEach, expect, test } from "bun:test";
 import { chmodSync } from "node:fs";
 import { main } from "../../../src/roles/admin/main.ts";
-import { isUtf8Locale } from "../../../src/cli/check-table.ts";
+import { isUtf8Locale } from "../../../src/cli/symbols.ts";
 import { json, type ScriptedApi, type SeenRequest, scriptApi } from "../../fly/scripted-api.ts";
 import { memoryContext } from "../../support/memory-context.ts";
 import { type AdminStage, openAdminStage } from "./stage.ts";

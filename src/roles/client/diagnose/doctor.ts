@@ -1,6 +1,7 @@
 import { runChecks } from "../../../cli/check.ts";
-import { checkJson, isUtf8Locale, renderCheck, resultJson } from "../../../cli/check-table.ts";
+import { checkJson, renderCheck, resultJson } from "../../../cli/check-table.ts";
 import { defineCommand } from "../../../cli/command.ts";
+import { colouredMark } from "../../../cli/symbols.ts";
 import { linkFlags, vaultPositional } from "../link/vault-link.ts";
 
 export const doctorCommand = defineCommand({
@@ -16,10 +17,13 @@ export const doctorCommand = defineCommand({
   run: async ({ flags, positionals, global }, context) => {
     // What it looks at is nearly all of the client; the other commands need not load it.
     const { doctorChecks } = await import("./doctor-checks.ts");
-    const isUtf8 = isUtf8Locale(context.env);
     const checks = await doctorChecks({ said: positionals.vault, flags, global }, context);
     const reports = await runChecks(checks, context.monotonicMs, async (report) =>
-      context.stdout.write(flags.json ? checkJson(report) : renderCheck(report, isUtf8)),
+      context.stdout.write(
+        flags.json
+          ? checkJson(report)
+          : renderCheck(report, (status) => colouredMark(status, "stdout", context)),
+      ),
     );
     if (flags.json) await context.stdout.write(resultJson(reports, "doctor"));
     return reports.some(({ status }) => status === "failed") ? 1 : 0;

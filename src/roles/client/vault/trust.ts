@@ -32,7 +32,7 @@ export const trust = defineCommand({
 export async function trustAnew(
   vault: Vault,
   said: {
-    readonly flags: { readonly yes: boolean; readonly "no-input": boolean };
+    readonly flags: { readonly yes: boolean };
     readonly global: GlobalOptions;
   },
   context: Context,

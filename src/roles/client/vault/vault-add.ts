@@ -1,7 +1,7 @@
 import { defineCommand } from "../../../cli/command.ts";
 import type { Context } from "../../../cli/context.ts";
 import { Failure } from "../../../cli/failure.ts";
-import { canPrompt } from "../../../cli/prompt.ts";
+import { canAsk } from "../../../cli/can-ask.ts";
 import { addTable } from "../../../cli/toml-edit.ts";
 import { stateDirectory } from "../../../cli/paths.ts";
 import { UsageError } from "../../../cli/usage-error.ts";
@@ -9,7 +9,7 @@ import { systemKeychain } from "../../../system/keychain.ts";
 import { CheckList } from "./check-list.ts";
 import { editConfig } from "./config-edit.ts";
 import { KnownMachines } from "./known-machines.ts";
-import { noInputFlag, untilAborted } from "./prompting.ts";
+import { untilAborted } from "./prompting.ts";
 import {
   dropToken,
   storeToken,
@@ -29,7 +29,6 @@ export const add = defineCommand({
     ...draftFlags,
     ...tokenStoreFlag,
     check: { negatable: true, summary: "try the vault before it is saved (default: yes)" },
-    ...noInputFlag,
   },
   description:
     "Every answer has a flag; on a terminal what is missing is asked for. An invite (one line that starts with fly-vault://) answers everything at once. When a check fails, nothing is written. Comments and order of the configuration stay as they are.",
@@ -47,7 +46,7 @@ export const add = defineCommand({
       const draft = await readDraft(flags, positionals.name, context);
       refuseTaken(draft.name, taken);
       const checks = flags.check === false ? undefined : new CheckList(context, global.quiet);
-      if (flags["no-input"] || !canPrompt(context)) refuseGaps(draft);
+      if (!canAsk(context)) refuseGaps(draft);
       else {
         const { interview } = await import("./vault-interview.ts");
         await interview(draft, { checks, isTaken: (name) => taken.includes(name) }, context);

@@ -1,0 +1,82 @@
+import { styled } from "./colour.ts";
+import type { Command, Program } from "./command.ts";
+import { BrokenPipe, type Context } from "./context.ts";
+import { Failure, renderFailure, renderFailureJson } from "./failure.ts";
+import { usageLine } from "./help.ts";
+import type { Invocation } from "./parse.ts";
+import { UsageError } from "./usage-error.ts";
+
+export interface Reported {
+  readonly program: Program;
+  /** As far as it came. */
+  readonly command: Command | undefined;
+  readonly invocation: Invocation | undefined;
+  readonly argv: readonly string[];
+}
+
+/** Says on stderr what went wrong, in words or as JSON, and gives the exit code. */
+export async function report(
+  error: unknown,
+  reported: Reported,
+  context: Context,
+): Promise<number> {
+  if (error instanceof BrokenPipe) return brokenPipeExitCode;
+  const failure = asFailure(error, context);
+  const isUsage = failure instanceof UsageError;
+  const words = isUsage ? usageText(failure, reported) : renderFailure(failure);
+  const text = wantsJson(reported)
+    ? renderFailureJson(isUsage ? usageFailure(failure, reported) : failure)
+    : words.replace(/^error:/, styled("red", "error:", "stderr", context));
+  try {
+    await context.stderr.write(text);
+    if (reported.invocation?.options.global.debug === true && error instanceof Error)
+      await context.stderr.write(`${error.stack ?? ""}\n`);
+  } catch {
+    // Nobody reads stderr any more; the exit code still says it.
+  }
+  return isUsage ? usageExitCode : failure.exitCode;
+}
+
+function asFailure(error: unknown, context: Context): Failure | UsageError {
+  if (error instanceof Failure || error instanceof UsageError) return error;
+  const words = error instanceof Error ? `${error.name}: ${error.message}` : String(error);
+  return new Failure("FV-INT-001", `bug: ${words}`, {
+    fix: `please report this with the output of the same command and --debug${
+      context.env["FLY_VAULT_LOG_FILE"] === undefined ? "" : ", and the log file"
+    }`,
+  });
+}
+
+function usageText(error: UsageError, reported: Reported): string {
+  return `error: ${error.message}\nusage: ${usageOf(reported)}\n`;
+}
+
+function usageFailure(error: UsageError, reported: Reported): Failure {
+  return new Failure("FV-CLI-001", error.message, { fix: usageOf(reported) });
+}
+
+function usageOf({ program, command }: Reported): string {
+  if (command === undefined) return `${program.name} COMMAND [flags]      (${program.name} --help)`;
+  const help = [program.name, command.name, "--help"].filter((word) => word !== "");
+  return `${usageLine(program, command)}      (${help.join(" ")})`;
+}
+
+/** Where the words could not be understood, by what may be a word of ours among them. */
+function wantsJson({ invocation, command, argv }: Reported): boolean {
+  if (invocation !== undefined) return invocation.options.flags["json"] === true;
+  return ownWords(argv, command).includes("--json");
+}
+
+/** Those before somebody else's command begins; a value that looks like a word ends them early. */
+function ownWords(argv: readonly string[], command: Command | undefined): readonly string[] {
+  const dashes = argv.indexOf("--");
+  const words = dashes === -1 ? argv : argv.slice(0, dashes);
+  if (command?.passthrough === undefined) return words;
+  let plainLeft = command.name.split(" ").length + Object.keys(command.positionals ?? {}).length;
+  const end = words.findIndex((word) => !word.startsWith("-") && plainLeft-- === 0);
+  return end === -1 ? words : words.slice(0, end);
+}
+
+/** Of a program whose reader went away, as the shell reports SIGPIPE. */
+const brokenPipeExitCode = 141;
+const usageExitCode = 2;
