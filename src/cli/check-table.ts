@@ -1,4 +1,5 @@
 import type { CheckReport, CheckStatus } from "./check.ts";
+import { jsonResult } from "./json-document.ts";
 import { printable } from "./printable.ts";
 
 /** A line a check, and below it what to do. `mark` begins the first; the others begin below its words. */
@@ -33,14 +34,10 @@ export function checkJson(report: CheckReport): string {
 export function resultJson(reports: readonly CheckReport[], schema: string): string {
   const count = (status: CheckStatus): number =>
     reports.filter((report) => report.status === status).length;
-  const result = {
-    type: "result",
-    schema: `fly-vault/${schema}`,
-    version: 1,
+  return jsonResult(schema, {
     ok: count("failed") === 0,
     checks: reports.length,
     failed: count("failed"),
     warnings: count("warning"),
-  };
-  return `${JSON.stringify(result)}\n`;
+  });
 }

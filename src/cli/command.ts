@@ -1,5 +1,6 @@
 import { type ColourWish, colourWishes } from "./colour.ts";
 import type { Context } from "./context.ts";
+import type { JsonOutputs } from "./json-outputs.ts";
 
 /**
  * A command is a value: what it takes, how it explains itself, and a `run`. Parsing, help, man pages
@@ -106,6 +107,8 @@ export interface Program {
   readonly commands: readonly Command[];
   /** Texts of `help TOPIC`. */
   readonly topics?: Readonly<Record<string, string>>;
+  /** What `help json NAME` explains; loaded when somebody asks. */
+  readonly jsonOutputs?: () => Promise<JsonOutputs>;
 }
 
 /** Keeps the types of `flags` and `positionals` for `run`, and gives them up for the table of commands. */

@@ -138,6 +138,8 @@ function helpChoice(program: Program, words: readonly string[]): Choice {
   if (groupNames(program).includes(name))
     return { kind: "text", render: (columns) => renderProgramHelp(program, columns, name) };
   if (name === "flags") return { kind: "text", render: renderGlobalFlags };
+  if (words[0] === "json" && program.jsonOutputs !== undefined && words.length <= 2)
+    return { kind: "text", render: async () => jsonHelp(program, words[1]) };
   const topics = program.topics ?? {};
   const topic = Object.hasOwn(topics, name) ? topics[name] : undefined;
   if (topic !== undefined) return { kind: "text", render: () => `${topic.trimEnd()}\n` };
@@ -145,6 +147,14 @@ function helpChoice(program: Program, words: readonly string[]): Choice {
     ...commandWords(program),
     ...Object.keys(topics),
   ]);
+}
+
+async function jsonHelp(program: Program, name: string | undefined): Promise<string> {
+  const outputs = (await program.jsonOutputs?.()) ?? {};
+  const { renderOutputNames, renderSchema } = await import("./json-help.ts");
+  if (name !== undefined) return renderSchema(outputs, name, program.name);
+  const topic = program.topics?.["json"] ?? "JSON\n";
+  return `${topic.trimEnd()}\n\n${renderOutputNames(outputs, program.name)}`;
 }
 
 function groupChoice(program: Program, group: string, second: string | undefined): Choice {

@@ -42,6 +42,7 @@ export const program: Program = {
     proxyKeyDerive,
     proxyKeyOpen,
   ],
+  jsonOutputs: async () => (await import("./json-outputs.ts")).jsonOutputs,
 };
 
 export async function main(argv: readonly string[], context: Context): Promise<number> {

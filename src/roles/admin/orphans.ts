@@ -1,3 +1,4 @@
+import { jsonDocument } from "../../cli/json-document.ts";
 import { defineCommand } from "../../cli/command.ts";
 import type { Context } from "../../cli/context.ts";
 import { Failure } from "../../cli/failure.ts";
@@ -48,8 +49,7 @@ async function show(
   const { json, app, nowMs } = options;
   if (json) {
     const data = orphans.map((orphan) => orphanJson(orphan, nowMs));
-    const document = { schema: "fly-vault/orphans", version: 1, data };
-    await context.stdout.write(`${JSON.stringify(document)}\n`);
+    await context.stdout.write(jsonDocument("orphans", data));
   } else if (orphans.length === 0) await context.stderr.write(`no orphans in app "${app}"\n`);
   else await context.stdout.write(renderOrphans(orphans, nowMs));
 }

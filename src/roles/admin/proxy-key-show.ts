@@ -1,4 +1,5 @@
 import { createHmac } from "node:crypto";
+import { jsonDocument } from "../../cli/json-document.ts";
 import { defineCommand } from "../../cli/command.ts";
 import { renderTable } from "../../cli/table.ts";
 import type { ProxyMaster } from "../../quic/proxy-master.ts";
@@ -30,7 +31,7 @@ function renderJson(masters: readonly ProxyMaster[]): string {
     fingerprint: fingerprint(each),
     use: useOf(at),
   }));
-  return `${JSON.stringify({ schema: "fly-vault/proxy-key", version: 1, data })}\n`;
+  return jsonDocument("proxy-key", data);
 }
 
 function useOf(place: number): string {

@@ -1,3 +1,4 @@
+import { jsonDocument } from "../../cli/json-document.ts";
 import { defineCommand } from "../../cli/command.ts";
 import { Failure } from "../../cli/failure.ts";
 import { connectionFlags, openConnection, runOnApi } from "./connection.ts";
@@ -38,9 +39,7 @@ export const tenantDiff = defineCommand({
       }
       const comparison = compareTenant(order, machines, await api.listVolumes());
       const data = comparisonJson(comparison);
-      const text = flags.json
-        ? `${JSON.stringify({ schema: "fly-vault/tenant-diff", version: 1, data })}\n`
-        : renderComparison(comparison);
+      const text = flags.json ? jsonDocument("tenant-diff", data) : renderComparison(comparison);
       await context.stdout.write(text);
       if (!isAsWanted(comparison)) return 1;
       await context.stderr.write(`tenant ${order.tenant} is as the template wants it\n`);

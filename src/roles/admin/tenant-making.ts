@@ -1,3 +1,4 @@
+import { jsonDocument } from "../../cli/json-document.ts";
 import type { Context } from "../../cli/context.ts";
 import { Failure } from "../../cli/failure.ts";
 import { MachinesApiError } from "../../fly/api-error.ts";
@@ -105,7 +106,7 @@ function entriesOf(machines: readonly MadeMachine[], making: Making): VaultEntry
 function renderMade(entries: readonly VaultEntry[], json: boolean): string {
   if (!json) return entries.map(renderVaultBlock).join("\n");
   const data = entries.map(vaultJson);
-  return `${JSON.stringify({ schema: "fly-vault/tenant-create", version: 1, data })}\n`;
+  return jsonDocument("tenant-create", data);
 }
 
 function somethingLeft(error: unknown, left: readonly string[], tenant: string): Failure {

@@ -1,3 +1,4 @@
+import { jsonDocument } from "../../cli/json-document.ts";
 import { defineCommand } from "../../cli/command.ts";
 import { UsageError } from "../../cli/usage-error.ts";
 import type { FlyMachine } from "../../fly/machine-shape.ts";
@@ -93,5 +94,5 @@ async function machinesOf(api: MachinesApi, tenant: string | undefined): Promise
 
 function renderJson(entries: readonly VaultEntry[]): string {
   const data = entries.map(vaultJson);
-  return `${JSON.stringify({ schema: "fly-vault/tenant-rekey", version: 1, data })}\n`;
+  return jsonDocument("tenant-rekey", data);
 }

@@ -1,3 +1,4 @@
+import { jsonDocument } from "../../cli/json-document.ts";
 import { defineCommand } from "../../cli/command.ts";
 import { generateToken } from "../../fly/token.ts";
 import { admissionKeyVariable } from "./admission-keys.ts";
@@ -97,7 +98,7 @@ export const tenantRotateToken = defineCommand({
 
 function renderJson(entries: readonly VaultEntry[]): string {
   const data = entries.map(vaultJson);
-  return `${JSON.stringify({ schema: "fly-vault/tenant-rotate-token", version: 1, data })}\n`;
+  return jsonDocument("tenant-rotate-token", data);
 }
 
 const outcomes = {

@@ -99,6 +99,7 @@ export const program: Program = {
     linkServe,
   ],
   topics,
+  jsonOutputs: async () => (await import("./json-outputs.ts")).jsonOutputs,
 };
 
 export async function main(argv: readonly string[], context: Context): Promise<number> {

@@ -128,19 +128,14 @@ export const topics = {
   is one line on stderr:
     {"error":{"code","message","cause","fix","exit"}}
 
-  How a session ended (END below), all null while it runs:
+  How a session ended (sessions, wait, exit-status), all null while it runs:
     exit_code   0 to 255, as wait returns it
     ended_by    "exit", "signal", "timeout" or "out-of-memory"
     signal      "SIGTERM", or null where it was none
 
-  sessions      an array of: session_id, name, generation, argv, context, user,
-                cwd, tty, state ("running", "ended"), pid, attached, clients,
-                stdout_bytes, stderr_bytes, started_at, ended_at, END
-  run           session_id, name, generation
-  wait          session_id, END
-  status        what --status-fd N of connect, exec and attach writes there when
-                it is over: session_id, status (our exit status), left (the
-                session goes on without us), error (as above), END
+  --status-fd N of connect, exec and attach writes exit-status when it is over;
+  left says that the session goes on without us. Commands that take long print a
+  line for each event, and {"type":"result",...} as the last one.
 
   list-exec prints a bare array, without a schema: fly-vault list-exec --help.
 `,

@@ -1,5 +1,6 @@
 import { defineCommand } from "../../../cli/command.ts";
 import type { Context } from "../../../cli/context.ts";
+import { jsonResult } from "../../../cli/json-document.ts";
 import { UsageError } from "../../../cli/usage-error.ts";
 import { limits } from "../../../protocol/limits.ts";
 import type { Provisioned } from "../../../protocol/message.ts";
@@ -47,7 +48,7 @@ export const provisionCommand = defineCommand({
     const work = async ({ link, config, leaving }: VaultWork): Promise<number> => {
       if (!quiet) await warnOfRollback(link, config.name, context);
       const done = await provision(link, { vault: config.name, source, quiet, leaving }, context);
-      if (flags.json) await context.stdout.write(`${resultJson(done)}\n`);
+      if (flags.json) await context.stdout.write(jsonResult("provision", resultData(done)));
       else if (!quiet) await context.stderr.write(leftOut(done));
       return 0;
     };
@@ -80,8 +81,8 @@ async function sourceOf(wish: Wish, config: VaultConfig, context: Context): Prom
   return wish.sha256 === undefined ? source : { ...source, sha256: wish.sha256 };
 }
 
-function resultJson({ sha256, entries, written_bytes, skipped }: Provisioned): string {
-  return JSON.stringify({ sha256: sha256 ?? null, entries, written_bytes, skipped });
+function resultData({ sha256, entries, written_bytes, skipped }: Provisioned) {
+  return { sha256: sha256 ?? null, entries, written_bytes, skipped };
 }
 
 /** Names in an archive are anybody's choice. */
