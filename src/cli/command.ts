@@ -105,6 +105,8 @@ export interface Program {
   readonly name: string;
   readonly summary: string;
   readonly commands: readonly Command[];
+  /** Of the list of commands: under each its commands, or the first words of several. */
+  readonly headings?: Readonly<Record<string, readonly string[]>>;
   /** Texts of `help TOPIC`. */
   readonly topics?: Readonly<Record<string, string>>;
   /** What `help json NAME` explains; loaded when somebody asks. */

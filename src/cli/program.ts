@@ -8,7 +8,7 @@ import { didYouMean } from "./nearest.ts";
 import { type Invocation, parseWords } from "./parse.ts";
 import { report } from "./report.ts";
 import { type NoteFields, openRunLog } from "./run-log.ts";
-import { UsageError } from "./usage-error.ts";
+import { MissingCommand, UsageError } from "./usage-error.ts";
 
 export const version: string = packageJson.version;
 
@@ -105,7 +105,7 @@ function choose(program: Program, argv: readonly string[]): Choice {
   if (root !== undefined) return asCommand(root, argv);
   const group = groupNames(program).find((name) => name === first);
   if (group !== undefined) return groupChoice(program, group, second);
-  if (first === undefined) throw new UsageError(`a command is missing (${program.name} --help)`);
+  if (first === undefined) throw new MissingCommand("a command is missing");
   throw unknownWord(program, "command", first, commandWords(program));
 }
 

@@ -2,9 +2,9 @@ import { styled } from "./colour.ts";
 import type { Command, Program } from "./command.ts";
 import { BrokenPipe, type Context } from "./context.ts";
 import { Failure, renderFailure, renderFailureJson } from "./failure.ts";
-import { usageLine } from "./help.ts";
+import { renderShortHelp, usageLine } from "./help.ts";
 import type { Invocation } from "./parse.ts";
-import { UsageError } from "./usage-error.ts";
+import { MissingCommand, UsageError } from "./usage-error.ts";
 
 export interface Reported {
   readonly program: Program;
@@ -23,7 +23,9 @@ export async function report(
   if (error instanceof BrokenPipe) return brokenPipeExitCode;
   const failure = asFailure(error, context);
   const isUsage = failure instanceof UsageError;
-  const words = isUsage ? usageText(failure, reported) : renderFailure(failure);
+  const words = isUsage
+    ? usageText(failure, reported, context.stderr.columns)
+    : renderFailure(failure);
   const text = wantsJson(reported)
     ? renderFailureJson(isUsage ? usageFailure(failure, reported) : failure)
     : words.replace(/^error:/, styled("red", "error:", "stderr", context));
@@ -47,8 +49,10 @@ function asFailure(error: unknown, context: Context): Failure | UsageError {
   });
 }
 
-function usageText(error: UsageError, reported: Reported): string {
-  return `error: ${error.message}\nusage: ${usageOf(reported)}\n`;
+function usageText(error: UsageError, reported: Reported, columns: number): string {
+  const lines = `error: ${error.message}\nusage: ${usageOf(reported)}\n`;
+  const isBare = error instanceof MissingCommand;
+  return isBare ? `${lines}${renderShortHelp(reported.program, columns)}` : lines;
 }
 
 function usageFailure(error: UsageError, reported: Reported): Failure {

@@ -172,7 +172,6 @@ test.each([
   [["secrt"], 'unknown command "secrt" (fly-vault help)'],
   [["tenant", "crate"], 'unknown command "tenant" "crate" (did you mean create?)'],
   [["tenant"], '"tenant" needs one of create'],
-  [[], "a command is missing"],
   [["exec", "usage", "x"], "-t and -T exclude each other"],
 ])("%j is refused with exit 2: %s", async (words, message) => {
   const { code, out, err } = await run(words);
