@@ -26,7 +26,7 @@ describe.each([client, admin])("$name", (program: Program) => {
     if (!plain.has(command.name)) expect(command.examples ?? []).not.toEqual([]);
     expect(strangers.exec(text)?.[0]).toBeUndefined();
     for (const flag of Object.values(command.flags ?? {}))
-      expect(flag.summary).toMatch(/^(?:[^A-Z]|[A-Z]{2}|Fly\b)/);
+      expect(flag.summary).toMatch(/^(?:[^A-Z]|[A-Z]{2}|(?:Fly|Machines API)\b)/);
   });
 
   test("no command takes a global flag for its own", () => {

@@ -125,13 +125,13 @@ export const forwardRm = defineCommand({
 
 const removedSchema = v.object({ line: v.string() });
 
-interface RunningForwards {
+export interface RunningForwards {
   readonly process: RegisteredForwards;
   readonly forwards: readonly ControlForward[];
 }
 
 /** Of those that answer. */
-async function runningForwards(
+export async function runningForwards(
   vault: string | undefined,
   { env }: Pick<Context, "env">,
 ): Promise<RunningForwards[]> {
