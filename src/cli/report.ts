@@ -1,9 +1,11 @@
 import { styled } from "./colour.ts";
 import type { Command, Program } from "./command.ts";
 import { BrokenPipe, type Context } from "./context.ts";
-import { Failure, renderFailure, renderFailureJson } from "./failure.ts";
+import { type Checklist, Failure, renderFailure, renderFailureJson } from "./failure.ts";
 import { renderShortHelp, usageLine } from "./help.ts";
 import type { Invocation } from "./parse.ts";
+import { printable } from "./printable.ts";
+import { colouredMark } from "./symbols.ts";
 import { MissingCommand, UsageError } from "./usage-error.ts";
 
 export interface Reported {
@@ -28,7 +30,11 @@ export async function report(
     : renderFailure(failure);
   const text = wantsJson(reported)
     ? renderFailureJson(isUsage ? usageFailure(failure, reported) : failure)
-    : words.replace(/^error:/, styled("red", "error:", "stderr", context));
+    : withChecklist(words.replace(/^error:/, styled("red", "error:", "stderr", context)), {
+        checklist: isUsage ? undefined : failure.checklist,
+        reported,
+        context,
+      });
   try {
     await context.stderr.write(text);
     if (reported.invocation?.options.global.debug === true && error instanceof Error)
@@ -39,13 +45,32 @@ export async function report(
   return isUsage ? usageExitCode : failure.exitCode;
 }
 
+/** Around the words of the error, for those who watch: on a terminal, or with -v. */
+function withChecklist(
+  words: string,
+  given: {
+    readonly checklist: Checklist | undefined;
+    readonly reported: Reported;
+    readonly context: Context;
+  },
+): string {
+  const { checklist, reported, context } = given;
+  const { quiet = false, verbose = 0 } = reported.invocation?.options.global ?? {};
+  if (checklist === undefined || quiet || !(context.stderr.isTty || verbose > 0)) return words;
+  const lines = checklist.steps.map(({ passed, text }) => {
+    const mark = colouredMark(passed ? "ok" : "failed", "stderr", context);
+    return `${mark} ${printable(text)}\n`;
+  });
+  return `${lines.join("")}${words}  more:  ${printable(checklist.next)}\n`;
+}
+
 function asFailure(error: unknown, context: Context): Failure | UsageError {
   if (error instanceof Failure || error instanceof UsageError) return error;
   const words = error instanceof Error ? `${error.name}: ${error.message}` : String(error);
   return new Failure("FV-INT-001", `bug: ${words}`, {
-    fix: `please report this with the output of the same command and --debug${
+    fix: `report it with what the same command says with --debug${
       context.env["FLY_VAULT_LOG_FILE"] === undefined ? "" : ", and the log file"
-    }`,
+    }, and the output of  fly-vault bundle`,
   });
 }
 
