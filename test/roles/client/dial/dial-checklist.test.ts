@@ -17,19 +17,24 @@ function shown(seen: {
   readonly told?: HintState;
   readonly answered?: readonly Transport[];
   readonly hasKey?: boolean;
+  readonly errors?: readonly unknown[];
 }): string[] {
   const told = seen.told && { state: seen.told, timeS: 0, tagStart: new Uint8Array(8) };
   const race = {
     places: new Map(seen.places ?? places),
     told,
     answered: new Set(seen.answered ?? []),
+    errors: [...(seen.errors ?? [])],
   };
   const { steps } = dialChecklist("dev", race, seen.hasKey ?? true);
   return steps.map(({ passed, text }) => `${passed ? "+" : "-"} ${text}`);
 }
 
 test.each([
-  [{ places: new Map() }, ["- dns: the name of the address has no address"]],
+  [
+    { places: new Map(), errors: [new Failure("FV-NET-001", "no")] },
+    ["- dns: the name of the address has no address"],
+  ],
   [{}, ["+ dns: 192.0.2.1:443", "- neither proxy nor machine answered"]],
   [{ hasKey: false }, ["+ dns: 192.0.2.1:443", "- machine did not answer"]],
   [
@@ -54,7 +59,11 @@ test("whatever a proxy says has its line", () => {
 });
 
 test("it is shown to who watches, around the error", async () => {
-  const checklist = dialChecklist("dev", { places, told: undefined, answered: new Set() }, true);
+  const checklist = dialChecklist(
+    "dev",
+    { places, told: undefined, answered: new Set(), errors: [] },
+    true,
+  );
   const program = {
     name: "tool",
     summary: "A tool",
