@@ -8,7 +8,7 @@ export function renderCheck(report: CheckReport, mark: (status: CheckStatus) => 
   const symbol = mark(status);
   const time = durationMs < 1_000 ? `${durationMs} ms` : `${(durationMs / 1_000).toFixed(1)} s`;
   const indent = " ".repeat(Bun.stringWidth(symbol) + 1);
-  const [first = "", ...others] = [
+  const [first, ...others] = [
     `${title}: ${detail} (${time})`,
     ...more.map((line) => `${indent}${line}`),
     ...(fix === undefined ? [] : [`${indent}fix: ${fix}`]),

@@ -1,8 +1,5 @@
+import type { ColourWish } from "./colour-wish.ts";
 import type { Context, OutputStream } from "./context.ts";
-
-/** `--color`. */
-export const colourWishes = ["auto", "always", "never"] as const;
-export type ColourWish = (typeof colourWishes)[number];
 
 export type Style = "dim" | "red" | "yellow" | "green";
 

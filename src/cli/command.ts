@@ -1,4 +1,4 @@
-import { type ColourWish, colourWishes } from "./colour.ts";
+import { type ColourWish, colourWishes } from "./colour-wish.ts";
 import type { Context } from "./context.ts";
 import type { JsonOutputs } from "./json-outputs.ts";
 

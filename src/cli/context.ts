@@ -1,4 +1,4 @@
-import type { ColourWish } from "./colour.ts";
+import type { ColourWish } from "./colour-wish.ts";
 import type { RunLog } from "./run-log.ts";
 
 /** Everything a command may touch, handed in: a test is this value with buffers in it. */

@@ -1,5 +1,5 @@
 import { parseArgs } from "citty";
-import { colourWishes } from "./colour.ts";
+import { colourWishes } from "./colour-wish.ts";
 import type { Command, Flag, Flags, GlobalOptions, ParsedOptions } from "./command.ts";
 import { globalFlags } from "./command.ts";
 import { checkChoice, singlePrefix, splitWords } from "./split-words.ts";

@@ -1,6 +1,7 @@
 import { describe, expect, test } from "bun:test";
 import { canAsk } from "../../src/cli/can-ask.ts";
-import { type ColourWish, styled, usesColour } from "../../src/cli/colour.ts";
+import type { ColourWish } from "../../src/cli/colour-wish.ts";
+import { styled, usesColour } from "../../src/cli/colour.ts";
 import { defineCommand, type Program } from "../../src/cli/command.ts";
 import type { Context } from "../../src/cli/context.ts";
 import { runProgram } from "../../src/cli/program.ts";

@@ -75,9 +75,9 @@ async function say(
     killSignal: "SIGKILL",
   });
   const leaks = new Set<string>();
-  let isOver = false;
+  const over = new AbortController();
   const watching = (async () => {
-    while (!isOver) {
+    while (!over.signal.aborted) {
       for (const leak of processLeaks(child.pid)) leaks.add(leak);
       await Bun.sleep(5);
     }
@@ -87,7 +87,7 @@ async function say(
     child.stderr.text(),
     child.exited,
   ]);
-  isOver = true;
+  over.abort();
   await watching;
   for (const leak of tracesIn(Buffer.from(out + err))) leaks.add(`output: ${leak}`);
   return { code, leaks: [...leaks], text: out + err };
@@ -102,7 +102,7 @@ function processLeaks(ownPid: number): string[] {
         if (file === "environ" && Number(pid) === ownPid) return [];
         const bytes = bytesOf(`/proc/${pid}/${file}`);
         return tracesIn(bytes).map(
-          (trace) => `${file} of ${bytesOf(`/proc/${pid}/cmdline`)}: ${trace}`,
+          (trace) => `${file} of ${bytesOf(`/proc/${pid}/cmdline`).toString()}: ${trace}`,
         );
       }),
     );
@@ -226,6 +226,8 @@ test("whatever is run with the token in a variable, none of it comes out or goes
 test("an admission key and an API token are shown by nobody either", async () => {
   await configureToken(`access_token = "${token}"`, {
     admission_key: admissionKey,
+    address: "nowhere.invalid:1",
+    transport: "quic",
     machine_id: undefined,
   });
   for (const argv of [

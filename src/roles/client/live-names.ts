@@ -15,10 +15,10 @@ import { readOverview } from "./vault/vault-config.ts";
  */
 export function liveNames(context: Context): LiveNames {
   const silent: Context = { ...context, stderr: { ...context.stderr, write: async () => {} } };
-  const names = (ask: () => Promise<readonly Candidate[]>) => () => atOnce(ask);
   return {
-    VAULT: names(async () => vaultNames(silent)),
-    "SRC… DST": names(async () => vaultNames(silent).map(({ word }) => ({ word: `${word}:` }))),
+    VAULT: async () => atOnce(async () => vaultNames(silent)),
+    "SRC… DST": async () =>
+      atOnce(async () => vaultNames(silent).map(({ word }) => ({ word: `${word}:` }))),
     CODE: () => Object.entries(failureCodes).map(([word, { title }]) => ({ word, summary: title })),
     SESSION: async (vault) => atOnce(async () => sessionNames(vault, silent)),
     LISTEN: async (vault) => atOnce(async () => listeners(vault, silent)),

@@ -44,7 +44,7 @@ export const topics = {
   FLY_VAULT_CONFIG      configuration file
   FLY_VAULT_HOME        one folder for configuration, state and cache
   FLY_VAULT_VAULT       the vault that is meant when none is named
-  FLY_VAULT_NO_INPUT    ask nothing; so does CI
+  FLY_VAULT_NO_INPUT    ask nothing, as --no-input; so does CI
   FLY_VAULT_TOKEN_FILE  file with the access token
   FLY_VAULT_TOKEN       the access token; taken out before anything is started
   FLY_VAULT_NO_LINK     no background link (fly-vault help link)
@@ -56,7 +56,9 @@ export const topics = {
                         where a description of the terminal is looked for, which
                         travels where the vault has none
   CI, TERM=dumb         no redrawn progress
-  NO_COLOR, CLICOLOR=0  no dim words
+  NO_COLOR, CLICOLOR=0  no colours on a terminal
+  FORCE_COLOR, CLICOLOR_FORCE
+                        colours everywhere; --color says it for one command
   CI                    no background link either, unless --link asks for one
   No .env or bunfig.toml of the current folder is ever read.
 `,

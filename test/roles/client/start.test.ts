@@ -36,5 +36,11 @@ for (const root of ["src/roles/client/main.ts", "src/main.ts"])
     const quic = [...imports.files.keys()]
       .filter((file) => file.startsWith("src/quic/") && !lightQuic.has(file))
       .map((file) => wayTo(imports, file));
-    expect([...packages, ...quic]).toEqual([]);
+    const late = [...imports.files.keys()]
+      .filter(
+        (file) =>
+          /^src\/system\/copy\/(?!copy-peer)/.test(file) || file.includes("/explanations.ts"),
+      )
+      .map((file) => wayTo(imports, file));
+    expect([...packages, ...quic, ...late]).toEqual([]);
   });

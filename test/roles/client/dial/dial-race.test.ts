@@ -198,7 +198,7 @@ test("a name that is not found is told, unless the other route leads there", asy
   expect(dialFailure("dev", runs, true)).toMatchObject({
     code: failure.code,
     message: failure.message,
-    checklist: { steps: [{ passed: false }] },
+    checklist: { steps: [{ passed: false }, { passed: false }] },
   });
 });
 
