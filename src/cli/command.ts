@@ -1,4 +1,6 @@
+import { type ColourWish, colourWishes } from "./colour-wish.ts";
 import type { Context } from "./context.ts";
+import type { JsonOutputs } from "./json-outputs.ts";
 
 /**
  * A command is a value: what it takes, how it explains itself, and a `run`. Parsing, help, man pages
@@ -55,6 +57,9 @@ export interface GlobalOptions {
   /** Stacks and all. */
   readonly debug: boolean;
   readonly logFile?: string | undefined;
+  /** Nobody is to be asked anything. */
+  readonly noInput?: boolean;
+  readonly colour?: ColourWish | undefined;
 }
 
 export interface Options<F extends Flags, P extends Positionals> {
@@ -100,8 +105,12 @@ export interface Program {
   readonly name: string;
   readonly summary: string;
   readonly commands: readonly Command[];
+  /** Of the list of commands: under each its commands, or the first words of several. */
+  readonly headings?: Readonly<Record<string, readonly string[]>>;
   /** Texts of `help TOPIC`. */
   readonly topics?: Readonly<Record<string, string>>;
+  /** What `help json NAME` explains; loaded when somebody asks. */
+  readonly jsonOutputs?: () => Promise<JsonOutputs>;
 }
 
 /** Keeps the types of `flags` and `positionals` for `run`, and gives them up for the table of commands. */
@@ -117,6 +126,12 @@ export const globalFlags = {
   version: { summary: "show the version" },
   quiet: { short: "q", summary: "only errors on stderr" },
   verbose: { short: "v", repeatable: true, summary: "say more; twice for more still" },
+  "no-input": { summary: "ask nothing; what is missing is an error (FLY_VAULT_NO_INPUT, CI)" },
+  color: {
+    value: "WHEN",
+    choices: colourWishes,
+    summary: "colours on a terminal, everywhere or nowhere (default auto)",
+  },
   debug: { summary: "show stacks of unexpected errors" },
   "log-file": {
     value: "FILE",

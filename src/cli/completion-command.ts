@@ -36,7 +36,10 @@ export function completionCommands(
       hidden: true,
       passthrough: { name: "WORD…", optional: true },
       run: async ({ rest }, context) => {
-        const { candidates, files } = await complete(program(), rest, live(context));
+        const { candidates, files } = await complete(program(), rest, live(context)).catch(() => ({
+          candidates: [],
+          files: false,
+        }));
         const lines = candidates.map(
           ({ word, summary = "" }) => `${printable(word)}\t${printable(summary)}\n`,
         );

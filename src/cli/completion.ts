@@ -47,7 +47,7 @@ async function offer(
   live: LiveNames,
 ): Promise<Completion> {
   const command = commandOf(program, before);
-  if (command === undefined) return commandWords(program, before);
+  if (command === undefined) return commandWords(program, before, await documents(program, before));
   const rest = before.slice(command.name.split(" ").length);
   const place = placeOf(command, rest);
   switch (place.kind) {
@@ -57,11 +57,32 @@ async function offer(
       return { candidates: [], files: true };
     case "word": {
       if (typed.startsWith("-")) return { candidates: flagWords(command), files: false };
-      const positional = Object.values(command.positionals ?? {}).at(place.index);
-      if (positional === undefined) return none;
-      return named(positional.name, live, place.first);
+      return positionalNames(command, place, live, typed);
     }
   }
+}
+
+/** One that may be left out gives its place to the next. */
+async function positionalNames(
+  command: Command,
+  { index, first }: Extract<Place, { kind: "word" }>,
+  live: LiveNames,
+  typed: string,
+): Promise<Completion> {
+  const declared = Object.values(command.positionals ?? {});
+  const [positional, next] = [declared.at(index), declared.at(index + 1)];
+  if (positional === undefined) return none;
+  const own = await named(positional.name, live, first);
+  // What has a colon is elsewhere.
+  const files = own.files && !typed.includes(":");
+  if (positional.optional !== true || next === undefined) return { ...own, files };
+  const others = await named(next.name, live, undefined);
+  return { candidates: [...own.candidates, ...others.candidates], files: files || others.files };
+}
+
+async function documents(program: Program, before: readonly string[]): Promise<readonly string[]> {
+  if (before.join(" ") !== "help json") return [];
+  return Object.keys((await program.jsonOutputs?.()) ?? {});
 }
 
 function commandOf(program: Program, before: readonly string[]): Command | undefined {
@@ -71,13 +92,18 @@ function commandOf(program: Program, before: readonly string[]): Command | undef
   return find(`${first} ${second}`) ?? find(first);
 }
 
-/** Commands, verbs of a group, or topics behind `help`. */
-function commandWords(program: Program, before: readonly string[]): Completion {
+/** Commands, verbs of a group, topics behind `help`, or `outputs` behind `help json`. */
+function commandWords(
+  program: Program,
+  before: readonly string[],
+  outputs: readonly string[],
+): Completion {
+  if (outputs.length > 0) return { candidates: outputs.map((word) => ({ word })), files: false };
   const [group] = before;
   const shown = program.commands.filter(({ hidden, name }) => hidden !== true && name !== "");
   if (group === undefined) return { candidates: firstWords(program, shown), files: false };
   if (group === "help" && before.length === 1) {
-    const topics = Object.keys(program.topics ?? {}).map((word) => ({ word }));
+    const topics = ["flags", ...Object.keys(program.topics ?? {})].map((word) => ({ word }));
     return { candidates: [...firstWords(program, shown), ...topics], files: false };
   }
   if (before.length > 1) return none;
@@ -153,8 +179,8 @@ async function named(
   vault: string | undefined,
 ): Promise<Completion> {
   const names = Object.hasOwn(live, name) ? live[name] : undefined;
-  if (names !== undefined) return { candidates: await names(vault), files: false };
-  return { candidates: [], files: /FILE|DIR|PATH|SRC|DST/.test(name) };
+  const candidates = names === undefined ? [] : await names(vault);
+  return { candidates, files: /FILE|DIR|PATH|SRC|DST/.test(name) };
 }
 
 function flagWords(command: Command): Candidate[] {

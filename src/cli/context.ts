@@ -1,3 +1,4 @@
+import type { ColourWish } from "./colour-wish.ts";
 import type { RunLog } from "./run-log.ts";
 
 /** Everything a command may touch, handed in: a test is this value with buffers in it. */
@@ -18,6 +19,10 @@ export interface Context {
   readonly sleep?: (ms: number, signal: AbortSignal | undefined) => Promise<void>;
   /** Of this run, where one is kept. */
   readonly log?: RunLog;
+  /** `--no-input`, or `--json`: nobody is asked anything. */
+  readonly noInput?: boolean;
+  /** `--color`; absent: by what the output and the environment say. */
+  readonly colour?: ColourWish;
   readonly randomBytes: (length: number) => Uint8Array;
   /** Runs when the user asks to stop (SIGINT, SIGTERM, SIGHUP); returns the way to unsubscribe. */
   readonly onStop: (listener: (signal: "SIGINT" | "SIGTERM" | "SIGHUP") => void) => () => void;

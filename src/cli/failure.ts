@@ -2,6 +2,13 @@ import type { FailureCode } from "./failure-codes.ts";
 import { failureCodes } from "./failure-codes.ts";
 import { printable } from "./printable.ts";
 
+/** For people who watch: which steps passed, and which did not. */
+export interface Checklist {
+  readonly steps: readonly { readonly passed: boolean; readonly text: string }[];
+  /** The command that looks closer. */
+  readonly next: string;
+}
+
 /**
  * What a person sees when something did not work. Every other error class is turned into one of
  * these where a command knows what the user wanted; what is left over is a bug and says so.
@@ -13,16 +20,19 @@ export class Failure extends Error {
   readonly because: string | undefined;
   /** At most two commands or facts. */
   readonly fix: string | undefined;
+  /** How far it came, where there are steps. */
+  readonly checklist: Checklist | undefined;
 
   constructor(
     code: FailureCode,
     message: string,
-    details: { because?: string; fix?: string } = {},
+    details: { because?: string; fix?: string; checklist?: Checklist } = {},
   ) {
     super(message);
     this.code = code;
     this.because = details.because;
     this.fix = details.fix;
+    this.checklist = details.checklist;
   }
 
   get exitCode(): number {

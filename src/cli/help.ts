@@ -35,7 +35,7 @@ export function renderCommandHelp(program: Program, command: Command, columns: n
   if (flags.length > 0) parts.push(`FLAGS\n${columnsOf(flags, width)}`);
   parts.push(`GLOBAL FLAGS\n${indent}${program.name} help flags`);
   if (command.examples !== undefined)
-    parts.push(`EXAMPLES\n${command.examples.map((example) => indent + example).join("\n")}`);
+    parts.push(`EXAMPLES\n${command.examples.map((each) => exampleLines(each, width)).join("\n")}`);
   if (command.exitStatus !== undefined)
     parts.push(`EXIT STATUS\n${wrap(command.exitStatus, width, indent)}`);
   if (command.seeAlso !== undefined)
@@ -45,22 +45,66 @@ export function renderCommandHelp(program: Program, command: Command, columns: n
 
 export function renderProgramHelp(program: Program, columns: number, group = ""): string {
   const width = widthFor(columns);
-  const shown = program.commands.filter(
-    (command) =>
-      command.hidden !== true &&
-      command.name !== "" &&
-      (group === "" || command.name.startsWith(`${group} `)),
-  );
   const prefix = group === "" ? program.name : `${program.name} ${group}`;
-  const rows = shown.map((command) => [command.name, command.summary] as const);
   const parts = [wrap(`${program.summary}.`, width, "")];
   parts.push(`USAGE\n${indent}${prefix} COMMAND [flags]`);
-  if (rows.length > 0) parts.push(`COMMANDS\n${columnsOf(rows, width)}`);
-  const topics = ["flags", ...Object.keys(program.topics ?? {})];
-  const more = [`${program.name} COMMAND --help`];
-  more.push(`${program.name} help ${topics.join("|")}`);
-  parts.push(`MORE\n${more.map((line) => indent + line).join("\n")}`);
+  const shown = shownCommands(program).filter(
+    ({ name }) => group === "" || name.startsWith(`${group} `),
+  );
+  const headWidth = Math.max(...shown.map(({ name }) => name.length));
+  const sections = group === "" ? sectionsOf(program, shown) : [["COMMANDS", shown] as const];
+  for (const [heading, commands] of sections)
+    if (commands.length > 0)
+      parts.push(`${heading}\n${columnsOf(summaries(commands), width, headWidth)}`);
+  parts.push(`MORE\n${more(program, width)}`);
   return `${parts.join("\n\n")}\n`;
+}
+
+/** What somebody is told who said nothing at all: where most people begin. */
+export function renderShortHelp(program: Program, columns: number): string {
+  const width = widthFor(columns);
+  const [first = shownCommands(program)] = sectionsOf(program, shownCommands(program)).map(
+    ([, commands]) => commands,
+  );
+  return `\n${columnsOf(summaries(first), width)}\n\n${more(program, width)}\n`;
+}
+
+/** Under the headings of the program; what is under none comes last. */
+function sectionsOf(
+  program: Program,
+  shown: readonly Command[],
+): (readonly [string, readonly Command[]])[] {
+  const { headings } = program;
+  if (headings === undefined) return [["COMMANDS", shown]];
+  const headingOf = ({ name }: Command): string | undefined => {
+    const words = [name, name.split(" ")[0] ?? ""];
+    return words
+      .map((word) => Object.keys(headings).find((heading) => headings[heading]?.includes(word)))
+      .find((heading) => heading !== undefined);
+  };
+  const under = (heading: string | undefined): readonly Command[] =>
+    shown.filter((command) => headingOf(command) === heading);
+  return [
+    ...Object.keys(headings).map((heading) => [heading, under(heading)] as const),
+    ["OTHER COMMANDS", under(undefined)],
+  ];
+}
+
+function shownCommands({ commands }: Program): readonly Command[] {
+  return commands.filter(({ hidden, name }) => hidden !== true && name !== "");
+}
+
+function summaries(commands: readonly Command[]): (readonly [string, string])[] {
+  return commands.map(({ name, summary }) => [name, summary] as const);
+}
+
+function more(program: Program, width: number): string {
+  const topics = ["flags", ...Object.keys(program.topics ?? {})];
+  return [
+    `${indent}${program.name} COMMAND --help`,
+    `${indent}${program.name} help TOPIC`,
+    wrap(topics.join(", "), width, indent + indent),
+  ].join("\n");
 }
 
 /** The text of `help flags`. */
@@ -95,8 +139,11 @@ function widthFor(columns: number): number {
 }
 
 /** Two columns; a long head gets a line of its own. */
-function columnsOf(rows: readonly (readonly [string, string])[], width: number): string {
-  const widest = Math.max(...rows.map(([head]) => head.length));
+function columnsOf(
+  rows: readonly (readonly [string, string])[],
+  width: number,
+  widest = Math.max(...rows.map(([head]) => head.length)),
+): string {
   const headWidth = Math.min(widest, 28);
   const hanging = " ".repeat(indent.length + headWidth + 2);
   return rows
@@ -125,6 +172,22 @@ function wrap(text: string, width: number, prefix: string): string {
       line = prefix;
     }
     line += line === prefix ? word : ` ${word}`;
+  }
+  return [...lines, line].join("\n");
+}
+
+/** One that is too long goes on in the next line, as a shell lets it. */
+function exampleLines(example: string, width: number): string {
+  const lines: string[] = [];
+  let line = indent;
+  // Words in quotes stay whole, and so do lines that the example breaks itself.
+  for (const word of example.match(/(?:"[^"]*"|'[^']*'|\n\s*|[^\s"'])+|\n\s*/gu) ?? []) {
+    const room = width - line.length - " \\".length;
+    if (line.trim() !== "" && word.length + 1 > room) {
+      lines.push(`${line} \\`);
+      line = indent + indent;
+    }
+    line += line.trim() === "" ? word : ` ${word}`;
   }
   return [...lines, line].join("\n");
 }

@@ -1,4 +1,5 @@
 import { parseArgs } from "citty";
+import { colourWishes } from "./colour-wish.ts";
 import type { Command, Flag, Flags, GlobalOptions, ParsedOptions } from "./command.ts";
 import { globalFlags } from "./command.ts";
 import { checkChoice, singlePrefix, splitWords } from "./split-words.ts";
@@ -35,6 +36,8 @@ export function parseWords(command: Command, words: readonly string[], env: Env)
     verbose: split.repeated.get("verbose")?.length ?? 0,
     debug: single[`${singlePrefix}debug`] === true,
     logFile: logFileOf(single, env),
+    noInput: single[`${singlePrefix}no-input`] === true,
+    colour: colourWishes.find((wish) => wish === single[`${singlePrefix}color`]),
   };
   // Help is answered even where the rest is incomplete.
   const asked = help || version;

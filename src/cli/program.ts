@@ -1,35 +1,35 @@
 import packageJson from "../../package.json" with { type: "json" };
-import type { Command, Program } from "./command.ts";
+import type { Command, Flag, Program } from "./command.ts";
 import { globalFlags } from "./command.ts";
-import { BrokenPipe, type Context } from "./context.ts";
-import { Failure, renderFailure, renderFailureJson } from "./failure.ts";
-import { renderCommandHelp, renderGlobalFlags, renderProgramHelp, usageLine } from "./help.ts";
+import type { Context } from "./context.ts";
+import { Failure } from "./failure.ts";
+import { renderCommandHelp, renderGlobalFlags, renderProgramHelp } from "./help.ts";
 import { didYouMean } from "./nearest.ts";
 import { type Invocation, parseWords } from "./parse.ts";
+import { report } from "./report.ts";
 import { type NoteFields, openRunLog } from "./run-log.ts";
-import { UsageError } from "./usage-error.ts";
+import { MissingCommand, UsageError } from "./usage-error.ts";
 
 export const version: string = packageJson.version;
-
-/** Exit code of a program whose reader went away, as the shell reports SIGPIPE. */
-const brokenPipeExitCode = 141;
 
 /** Finds the command, parses, runs, and turns whatever went wrong into words on stderr and an exit code. */
 export async function runProgram(
   program: Program,
   argv: readonly string[],
-  context: Context,
+  given: Context,
 ): Promise<number> {
+  let context = given;
   let command: Command | undefined;
   let invocation: Invocation | undefined;
   try {
     const chosen = choose(program, argv);
     if (chosen.kind === "text") {
-      await context.stdout.write(chosen.render(context.stdout.columns));
+      await context.stdout.write(await chosen.render(context.stdout.columns));
       return 0;
     }
     command = chosen.command;
     invocation = parseWords(command, chosen.words, context.env);
+    context = asTold(context, invocation);
     if (invocation.help) {
       await context.stdout.write(renderCommandHelp(program, command, context.stdout.columns));
       return 0;
@@ -40,8 +40,16 @@ export async function runProgram(
     }
     return await runLogged(program, { command, invocation }, context);
   } catch (error) {
-    return report(error, { program, command, invocation }, context);
+    return report(error, { program, command, invocation, argv }, context);
   }
+}
+
+/** Most commands get the context as it is: a copy would look everything up that is lazy in it. */
+function asTold(context: Context, { options }: Invocation): Context {
+  const { noInput, colour } = options.global;
+  const isUnattended = noInput === true || options.flags["json"] === true;
+  if (!isUnattended && colour === undefined) return context;
+  return { ...context, noInput: isUnattended, ...(colour === undefined ? {} : { colour }) };
 }
 
 /** With the log that `--log-file` asks for: when it began, and how it ended. */
@@ -78,7 +86,7 @@ function failureFields(error: unknown): NoteFields {
 }
 
 type Choice =
-  | { readonly kind: "text"; readonly render: (columns: number) => string }
+  | { readonly kind: "text"; readonly render: (columns: number) => string | Promise<string> }
   | { readonly kind: "command"; readonly command: Command; readonly words: readonly string[] };
 
 /** Global switches may stand before the command's name; they are parsed together with its own. */
@@ -97,7 +105,7 @@ function choose(program: Program, argv: readonly string[]): Choice {
   if (root !== undefined) return asCommand(root, argv);
   const group = groupNames(program).find((name) => name === first);
   if (group !== undefined) return groupChoice(program, group, second);
-  if (first === undefined) throw new UsageError(`a command is missing (${program.name} --help)`);
+  if (first === undefined) throw new MissingCommand("a command is missing");
   throw unknownWord(program, "command", first, commandWords(program));
 }
 
@@ -105,15 +113,18 @@ function asCommand(command: Command, words: readonly string[]): Choice {
   return { kind: "command", command, words };
 }
 
+/** With the values of those that have one. */
 function leadingSwitches(argv: readonly string[]): readonly string[] {
-  const switches = Object.entries(globalFlags).filter(([, flag]) => !("value" in flag));
-  const known = new Set(
-    switches.flatMap(([name, flag]) =>
-      "short" in flag ? [`--${name}`, `-${flag.short}`] : [`--${name}`],
-    ),
-  );
-  const end = argv.findIndex((word) => !known.has(word));
-  return end === -1 ? argv : argv.slice(0, end);
+  const flags = Object.entries<Flag>(globalFlags);
+  let end = 0;
+  for (;;) {
+    const word = argv[end] ?? "";
+    const said = flags.find(([name, { short }]) => word === `--${name}` || word === `-${short}`);
+    const isJoined = flags.some(([name, { value }]) => value && word.startsWith(`--${name}=`));
+    if (said !== undefined) end += said[1].value === undefined ? 1 : 2;
+    else if (isJoined) end += 1;
+    else return argv.slice(0, end);
+  }
 }
 
 /** `help`, `help COMMAND`, `help TOPIC`. */
@@ -127,6 +138,8 @@ function helpChoice(program: Program, words: readonly string[]): Choice {
   if (groupNames(program).includes(name))
     return { kind: "text", render: (columns) => renderProgramHelp(program, columns, name) };
   if (name === "flags") return { kind: "text", render: renderGlobalFlags };
+  if (words[0] === "json" && program.jsonOutputs !== undefined && words.length <= 2)
+    return { kind: "text", render: async () => jsonHelp(program, words[1]) };
   const topics = program.topics ?? {};
   const topic = Object.hasOwn(topics, name) ? topics[name] : undefined;
   if (topic !== undefined) return { kind: "text", render: () => `${topic.trimEnd()}\n` };
@@ -134,6 +147,14 @@ function helpChoice(program: Program, words: readonly string[]): Choice {
     ...commandWords(program),
     ...Object.keys(topics),
   ]);
+}
+
+async function jsonHelp(program: Program, name: string | undefined): Promise<string> {
+  const outputs = (await program.jsonOutputs?.()) ?? {};
+  const { renderOutputNames, renderSchema } = await import("./json-help.ts");
+  if (name !== undefined) return renderSchema(outputs, name, program.name);
+  const topic = program.topics?.["json"] ?? "JSON\n";
+  return `${topic.trimEnd()}\n\n${renderOutputNames(outputs, program.name)}`;
 }
 
 function groupChoice(program: Program, group: string, second: string | undefined): Choice {
@@ -174,54 +195,4 @@ function unknownWord(
 
 function versionLine(program: Program): string {
   return `${program.name} ${version}\n`;
-}
-
-interface Reported {
-  readonly program: Program;
-  readonly command: Command | undefined;
-  readonly invocation: Invocation | undefined;
-}
-
-async function report(error: unknown, reported: Reported, context: Context): Promise<number> {
-  if (error instanceof BrokenPipe) return brokenPipeExitCode;
-  const failure = asFailure(error, context);
-  const { text, exitCode } =
-    failure instanceof Failure
-      ? {
-          text: wantsJson(reported) ? renderFailureJson(failure) : renderFailure(failure),
-          exitCode: failure.exitCode,
-        }
-      : { text: usageText(failure, reported), exitCode: 2 };
-  try {
-    await context.stderr.write(text);
-    if (reported.invocation?.options.global.debug === true && error instanceof Error)
-      await context.stderr.write(`${error.stack ?? ""}\n`);
-  } catch {
-    // Nobody reads stderr any more; the exit code still says it.
-  }
-  return exitCode;
-}
-
-function asFailure(error: unknown, context: Context): Failure | UsageError {
-  if (error instanceof Failure || error instanceof UsageError) return error;
-  const words = error instanceof Error ? `${error.name}: ${error.message}` : String(error);
-  return new Failure("FV-INT-001", `bug: ${words}`, {
-    fix: `please report this with the output of the same command and --debug${
-      context.env["FLY_VAULT_LOG_FILE"] === undefined ? "" : ", and the log file"
-    }`,
-  });
-}
-
-function usageText(error: UsageError, { program, command }: Reported): string {
-  const usage =
-    command === undefined
-      ? `${program.name} COMMAND [flags]      (${program.name} --help)`
-      : `${usageLine(program, command)}      (${[program.name, command.name, "--help"]
-          .filter((word) => word !== "")
-          .join(" ")})`;
-  return `error: ${error.message}\nusage: ${usage}\n`;
-}
-
-function wantsJson({ invocation }: Reported): boolean {
-  return invocation?.options.flags["json"] === true;
 }

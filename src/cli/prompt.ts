@@ -1,11 +1,5 @@
 import type { Context } from "./context.ts";
 
-/** Whether there is a person to ask: at a terminal, and not told to leave them alone. */
-export function canPrompt({ env, stdin, stderr }: Context): boolean {
-  const told = [env["CI"], env["FLY_VAULT_NO_INPUT"]].some((value) => (value ?? "") !== "");
-  return stdin.isTty && stderr.isTty && !told;
-}
-
 /** Ctrl-C, or the end of the input, where an answer was wanted. */
 export class PromptAborted extends Error {
   override readonly name = "PromptAborted";

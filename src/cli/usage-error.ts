@@ -5,3 +5,6 @@
 export class UsageError extends Error {
   override readonly name = "UsageError";
 }
+
+/** Nothing was said but the program's name. */
+export class MissingCommand extends UsageError {}

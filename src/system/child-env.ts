@@ -1,7 +1,8 @@
 /**
  * The environment of a child. Bun hands its own start-up copy to a child that is given none, secrets
  * included, even after `delete process.env.X`; so every spawn names its environment, through here.
- * `BUN_*` is left out: it would make our own binary load foreign code.
+ * `BUN_*` is left out: it would make our own binary load foreign code. So is the access token, which
+ * nobody but us has a use for.
  */
 export function childEnv(
   base: Readonly<Record<string, string | undefined>>,
@@ -9,7 +10,8 @@ export function childEnv(
 ): Record<string, string> {
   const env: Record<string, string> = {};
   for (const [name, value] of Object.entries(base)) {
-    if (value !== undefined && !name.startsWith("BUN_")) env[name] = value;
+    const isOurs = name.startsWith("BUN_") || name === "FLY_VAULT_TOKEN";
+    if (value !== undefined && !isOurs) env[name] = value;
   }
   return { ...env, ...extra };
 }

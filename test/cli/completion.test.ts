@@ -57,7 +57,10 @@ test.each([
     ["my-dev", "mine"],
   ],
   [["exec", "--tr"], ["--transport"]],
-  [["exec", "--no"], ["--no-tty"]],
+  [
+    ["exec", "--no"],
+    ["--no-input", "--no-tty"],
+  ],
   [["exec", "--se"], []],
   [
     ["exec", "--transport", ""],

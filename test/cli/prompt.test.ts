@@ -1,5 +1,6 @@
 import { expect, test } from "bun:test";
-import { canPrompt, Prompt, PromptAborted } from "../../src/cli/prompt.ts";
+import { canAsk } from "../../src/cli/can-ask.ts";
+import { Prompt, PromptAborted } from "../../src/cli/prompt.ts";
 import { type MemoryContext, memoryContext } from "../support/memory-context.ts";
 import { rejection } from "../support/rejection.ts";
 
@@ -56,8 +57,8 @@ test("somebody who never ends the line is not listened to for ever", async () =>
 });
 
 test("nobody is asked without a terminal, in CI, or when told not to", () => {
-  expect(canPrompt(memoryContext({ tty: true }))).toBeTrue();
-  expect(canPrompt(memoryContext({ tty: false }))).toBeFalse();
-  expect(canPrompt(memoryContext({ tty: true, env: { CI: "true" } }))).toBeFalse();
-  expect(canPrompt(memoryContext({ tty: true, env: { FLY_VAULT_NO_INPUT: "1" } }))).toBeFalse();
+  expect(canAsk(memoryContext({ tty: true }))).toBeTrue();
+  expect(canAsk(memoryContext({ tty: false }))).toBeFalse();
+  expect(canAsk(memoryContext({ tty: true, env: { CI: "true" } }))).toBeFalse();
+  expect(canAsk(memoryContext({ tty: true, env: { FLY_VAULT_NO_INPUT: "1" } }))).toBeFalse();
 });

@@ -73,7 +73,7 @@ test("run, sessions, logs -f, attach, wait and kill, over a proxy that is killed
   expect(await attach).toEqual({ exitCode: 42, ...whole });
   expect(await wait).toMatchObject({ exitCode: 42, text: "", stderr: "" });
   expect(JSON.parse(await readFile(statusFile, "utf8"))).toMatchObject({
-    schema: "fly-vault/status",
+    schema: "fly-vault/exit-status",
     data: { session_id: id, status: 42, exit_code: 42, ended_by: "exit", error: null },
   });
 

@@ -87,6 +87,18 @@ error: what failed, in the user's words
   code:  FV-NET-002 · fly-vault explain FV-NET-002
 \`\`\`
 
+On a terminal, and with \`-v\`, a connection that failed shows how far it came:
+
+\`\`\`text
+✓ dns: 192.0.2.7:443
+✓ proxy answers
+✗ machine is being started, and was not up in time
+error: ...
+  more:  fly-vault doctor my-dev
+\`\`\`
+
+With \`--json\` an error is one line on stderr, that of wrong words too.
+
 A code never gets a second meaning. Text that came from the other side is quoted without control characters.`;
 
 function errorList(): string {

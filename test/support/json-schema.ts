@@ -40,6 +40,10 @@ const keywords: Readonly<Record<string, Check>> = {
     typeof value !== "string" || value.length >= Number(length) ? [] : ["is too short"],
   minimum: (value, least) =>
     typeof value !== "number" || value >= Number(least) ? [] : [`is ${value}`],
+  maximum: (value, most) =>
+    typeof value !== "number" || value <= Number(most) ? [] : [`is ${value}`],
+  /** Valibot's own check of the same schema is the stricter one. */
+  format: none,
   minItems: (value, least) =>
     !Array.isArray(value) || value.length >= Number(least) ? [] : ["has too few"],
   items: (value, items, _, place) =>
@@ -63,6 +67,12 @@ const keywords: Readonly<Record<string, Check>> = {
     return more.flatMap(([name, entry]) =>
       problemsOf(entry, rule as Schema, { ...place, at: `${place.at}.${name}` }),
     );
+  },
+  anyOf: (value, schemas, _, place) => {
+    const tried = (schemas as Schema[]).map((schema) => problemsOf(value, schema, place));
+    return tried.some((problems) => problems.length === 0)
+      ? []
+      : [`fits none: ${tried.flat().slice(0, 5).join("; ")}`];
   },
   oneOf: (value, schemas, _, place) => {
     const tried = (schemas as Schema[]).map((schema) => problemsOf(value, schema, place));

@@ -2,6 +2,8 @@ import { mkdirSync, readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { programEnv, run, type RunResult } from "./program.ts";
 import { TestVault } from "./test-vault.ts";
+import { jsonOutputs } from "../../src/roles/client/json-outputs.ts";
+import { checkPrintedJson } from "./printed-json.ts";
 
 export interface ListedLink {
   readonly vault: string;
@@ -48,7 +50,9 @@ export class LinkStage {
     argv: readonly string[],
     env: Readonly<Record<string, string>> = {},
   ): Promise<RunResult> {
-    return run("fly-vault", argv, { env: { ...this.env, ...env } });
+    const result = await run("fly-vault", argv, { env: { ...this.env, ...env } });
+    checkPrintedJson(jsonOutputs, argv, result.text);
+    return result;
   }
 
   async links(): Promise<readonly ListedLink[]> {

@@ -12,7 +12,7 @@ export class PtyClient {
     const decoder = new TextDecoder();
     // Made by the spawn itself: only then is it the child's controlling terminal, with SIGWINCH.
     this.child = Bun.spawn([process.execPath, program, ...argv], {
-      env: { FLY_VAULT_NO_LINK: "1", ...env },
+      env: { FLY_VAULT_NO_LINK: "1", NO_COLOR: "1", ...env },
       cwd: "/",
       terminal: {
         rows: 30,

@@ -2,6 +2,8 @@ import { main } from "../../src/roles/client/main.ts";
 import { TestMachine } from "../roles/init/machine.ts";
 import { memoryContext } from "./memory-context.ts";
 import { TestVault } from "./test-vault.ts";
+import { jsonOutputs } from "../../src/roles/client/json-outputs.ts";
+import { checkPrintedJson } from "./printed-json.ts";
 
 export interface ClientOutcome {
   readonly code: number;
@@ -39,6 +41,7 @@ export class RealVault implements AsyncDisposable {
     const bytes = new TextEncoder().encode(stdin);
     const context = memoryContext({ env: this.env, stdin: bytes.length === 0 ? [] : [bytes] });
     const code = await main(words, context);
+    checkPrintedJson(jsonOutputs, words, context.out());
     return { code, out: context.out(), err: context.err() };
   }
 

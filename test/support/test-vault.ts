@@ -41,8 +41,8 @@ import { TestSession } from "./test-session.ts";
 import { TestUpload } from "./test-upload.ts";
 
 export const testToken = "correct horse battery staple";
-const app = "dev-vaults";
-const machineId = "148e21ea7e46e8";
+export const app = "dev-vaults";
+export const machineId = "148e21ea7e46e8";
 const key = issuerKey("test-vault");
 
 /**

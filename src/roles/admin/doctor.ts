@@ -20,7 +20,8 @@ import {
 import { accountChecks } from "./doctor-account.ts";
 import { type Check, type CheckOutcome, type CheckReport, runChecks } from "../../cli/check.ts";
 import { type CallCounts, FleetChecks, limitsCheck } from "./doctor-fleet.ts";
-import { checkJson, isUtf8Locale, renderCheck, resultJson } from "../../cli/check-table.ts";
+import { checkJson, renderCheck, resultJson } from "../../cli/check-table.ts";
+import { colouredMark } from "../../cli/symbols.ts";
 import { keyFileFlag, readProxyMasters } from "./proxy-key-file.ts";
 
 export const doctorCommand = defineCommand({
@@ -37,9 +38,12 @@ export const doctorCommand = defineCommand({
   exitStatus: "0 nothing failed; 1 something did",
   run: async ({ flags }, context) =>
     runOnApi(context, async () => {
-      const isUtf8 = isUtf8Locale(context.env);
       const tell = async (report: CheckReport): Promise<void> =>
-        context.stdout.write(flags.json ? checkJson(report) : renderCheck(report, isUtf8));
+        context.stdout.write(
+          flags.json
+            ? checkJson(report)
+            : renderCheck(report, (status) => colouredMark(status, "stdout", context)),
+        );
       const checks = await checksFor(flags, context);
       const reports = await runChecks(checks, context.monotonicMs, tell);
       if (flags.json) await context.stdout.write(resultJson(reports, "doctor"));

@@ -42,6 +42,12 @@ export const program: Program = {
     proxyKeyDerive,
     proxyKeyOpen,
   ],
+  headings: {
+    TENANTS: ["tenant", "token"],
+    "THE APP": ["doctor", "orphans"],
+    PROXIES: ["proxy-key"],
+  },
+  jsonOutputs: async () => (await import("./json-outputs.ts")).jsonOutputs,
 };
 
 export async function main(argv: readonly string[], context: Context): Promise<number> {

@@ -1,8 +1,9 @@
+import { jsonDocument } from "../../cli/json-document.ts";
 import { defineCommand } from "../../cli/command.ts";
 import type { Context } from "../../cli/context.ts";
 import { Failure } from "../../cli/failure.ts";
 import { jsonDocument } from "../../cli/json-document.ts";
-import { canPrompt } from "../../cli/prompt.ts";
+import { canAsk } from "../../cli/can-ask.ts";
 import { UsageError } from "../../cli/usage-error.ts";
 import type { MachinesApi } from "../../fly/machines-api.ts";
 import { hasTyped } from "./confirmation.ts";
@@ -79,7 +80,7 @@ async function remove(
 
 /** Rejects with `Failure` where the app's name is not typed, or nobody can be asked. */
 async function confirm(app: string, consequence: string, context: Context): Promise<void> {
-  if (!canPrompt(context))
+  if (!canAsk(context))
     throw new Failure("FV-ADM-005", `refusing to ${consequence} without --yes`, {
       because: "there is no terminal to ask on",
     });

@@ -1,4 +1,5 @@
 import { createHmac } from "node:crypto";
+import { jsonDocument } from "../../cli/json-document.ts";
 import { defineCommand } from "../../cli/command.ts";
 import { jsonDocument } from "../../cli/json-document.ts";
 import { renderTable } from "../../cli/table.ts";

@@ -1,3 +1,4 @@
+import { jsonResult } from "../../cli/json-document.ts";
 import type { Context } from "../../cli/context.ts";
 import { counted } from "../../cli/counted.ts";
 import { formatDuration } from "../../cli/duration.ts";
@@ -93,7 +94,6 @@ async function conclude(
   const failure = failureOf(rollout, failureWords(tally));
   if (output.json) {
     const result = {
-      type: "result",
       rollout: state.plan.id,
       image: state.plan.image,
       took_ms: Math.round(tookMs),
@@ -103,7 +103,7 @@ async function conclude(
       sessions_cut: rollout.sessionsCut,
       exit: failure?.exitCode ?? 0,
     };
-    await context.stdout.write(`${JSON.stringify(result)}\n`);
+    await context.stdout.write(jsonResult("tenant-update-image", result));
   } else if (failure === undefined)
     await context.stdout.write(
       `done: ${tallyWords(tally)}${cutWords(rollout)} · ${formatDuration(tookMs)}\n`,

@@ -2,7 +2,7 @@ import { defineCommand } from "../../cli/command.ts";
 import type { Context } from "../../cli/context.ts";
 import { Failure } from "../../cli/failure.ts";
 import { jsonDocument } from "../../cli/json-document.ts";
-import { canPrompt } from "../../cli/prompt.ts";
+import { canAsk } from "../../cli/can-ask.ts";
 import { UsageError } from "../../cli/usage-error.ts";
 import { MachinesApiError } from "../../fly/api-error.ts";
 import type { FlyMachine } from "../../fly/machine-shape.ts";
@@ -62,7 +62,7 @@ export const tenantDelete = defineCommand({
       );
       if (flags["dry-run"]) return 0;
       const isConfirmed = flags.yes || flags.confirm !== undefined;
-      if (!isConfirmed) await confirm(doomed, !flags.json && canPrompt(context), context);
+      if (!isConfirmed) await confirm(doomed, !flags.json && canAsk(context), context);
       await forgetCreation(context, { base, app: api.app, tenant });
       await deleteAll(api, doomed, context);
       const told = flags.json ? context.stderr : context.stdout;

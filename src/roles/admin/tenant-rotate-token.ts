@@ -1,3 +1,4 @@
+import { jsonDocument } from "../../cli/json-document.ts";
 import { defineCommand } from "../../cli/command.ts";
 import { jsonDocument } from "../../cli/json-document.ts";
 import { generateToken } from "../../fly/token.ts";

@@ -1,3 +1,4 @@
+import { jsonResult } from "../../cli/json-document.ts";
 import { defineCommand } from "../../cli/command.ts";
 import type { Context } from "../../cli/context.ts";
 import { counted } from "../../cli/counted.ts";
@@ -192,7 +193,7 @@ async function nothingToDo(
       because: `their hosts do not answer: ${plan.silent.join(", ")}`,
       fix: "run the same command again when they do",
     });
-  if (output.json) await context.stdout.write(`${JSON.stringify({ type: "result", exit: 0 })}\n`);
+  if (output.json) await context.stdout.write(jsonResult("tenant-update-image", { exit: 0 }));
   else await context.stderr.write("nothing to do\n");
   return 0;
 }

@@ -1,5 +1,4 @@
 import { defineCommand } from "../../cli/command.ts";
-import { explanations } from "../../cli/explanations.ts";
 import { type FailureCode, failureCodes } from "../../cli/failure-codes.ts";
 import { didYouMean } from "../../cli/nearest.ts";
 import { renderTable } from "../../cli/table.ts";
@@ -27,6 +26,7 @@ export const explain = defineCommand({
       throw new UsageError(`there is no code "${code}"${hint}`);
     }
     const { title, exitCode } = failureCodes[wanted];
+    const { explanations } = await import("../../cli/explanations.ts");
     const { meaning, remedy } = explanations[wanted];
     await context.stdout.write(
       `${wanted}: ${title} (exit ${exitCode})\n\n${meaning}\n\nWhat to do: ${remedy}\n`,

@@ -179,4 +179,6 @@ export const clientLimits = {
   linkListMax: 256,
   /** What an address of a Unix socket has room for, without the zero at its end. */
   socketPathBytesMax: 107,
+  /** Names for completion: who pressed a key waits for them. */
+  completionMs: 50,
 } as const;

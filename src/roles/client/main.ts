@@ -100,7 +100,28 @@ export const program: Program = {
     linkStop,
     linkServe,
   ],
+  headings: {
+    "WORK IN A VAULT": ["connect", "exec", "cp", "forward", "open"],
+    SESSIONS: ["run", "sessions", "logs", "attach", "wait", "kill", "session", "list-exec"],
+    VAULTS: ["add", "vault", "token", "config", "verify", "trust"],
+    "ROOT FILESYSTEM": ["provision", "build"],
+    SSH: ["ssh-config", "ssh-proxy"],
+    "FIND OUT": [
+      "status",
+      "doctor",
+      "netcheck",
+      "ping",
+      "speedtest",
+      "bundle",
+      "explain",
+      "wake",
+      "stop",
+      "link",
+    ],
+    "THIS PROGRAM": ["completion"],
+  },
   topics,
+  jsonOutputs: async () => (await import("./json-outputs.ts")).jsonOutputs,
 };
 
 export async function main(argv: readonly string[], context: Context): Promise<number> {

@@ -46,7 +46,7 @@ export const topics = {
   FLY_VAULT_CONFIG      configuration file
   FLY_VAULT_HOME        one folder for configuration, state and cache
   FLY_VAULT_VAULT       the vault that is meant when none is named
-  FLY_VAULT_NO_INPUT    ask nothing; so does CI
+  FLY_VAULT_NO_INPUT    ask nothing, as --no-input; so does CI
   FLY_VAULT_TOKEN_FILE  file with the access token
   FLY_VAULT_TOKEN       the access token; taken out before anything is started
   FLY_VAULT_NO_LINK     no background link (fly-vault help link)
@@ -58,7 +58,9 @@ export const topics = {
                         where a description of the terminal is looked for, which
                         travels where the vault has none
   CI, TERM=dumb         no redrawn progress
-  NO_COLOR, CLICOLOR=0  no dim words
+  NO_COLOR, CLICOLOR=0  no colours on a terminal
+  FORCE_COLOR, CLICOLOR_FORCE
+                        colours everywhere; --color says it for one command
   CI                    no background link either, unless --link asks for one
   No .env or bunfig.toml of the current folder is ever read.
 `,
@@ -137,19 +139,14 @@ export const topics = {
   is one line on stderr:
     {"error":{"code","message","cause","fix","exit"}}
 
-  How a session ended (END below), all null while it runs:
+  How a session ended (sessions, wait, exit-status), all null while it runs:
     exit_code   0 to 255, as wait returns it
     ended_by    "exit", "signal", "timeout" or "out-of-memory"
     signal      "SIGTERM", or null where it was none
 
-  sessions      an array of: session_id, name, generation, argv, context, user,
-                cwd, tty, state ("running", "ended"), pid, attached, clients,
-                stdout_bytes, stderr_bytes, started_at, ended_at, END
-  run           session_id, name, generation
-  wait          session_id, END
-  status        what --status-fd N of connect, exec and attach writes there when
-                it is over: session_id, status (our exit status), left (the
-                session goes on without us), error (as above), END
+  --status-fd N of connect, exec and attach writes exit-status when it is over;
+  left says that the session goes on without us. Commands that take long print a
+  line for each event, and {"type":"result",...} as the last one.
 
   list-exec prints a bare array, without a schema: fly-vault list-exec --help.
 `,

@@ -1,10 +1,12 @@
 import { afterEach, expect, test } from "bun:test";
 import { chmodSync } from "node:fs";
 import { main } from "../../../src/roles/admin/main.ts";
-import { isUtf8Locale } from "../../../src/cli/check-table.ts";
+import { isUtf8Locale } from "../../../src/cli/symbols.ts";
 import { json, type ScriptedApi, type SeenRequest, scriptApi } from "../../fly/scripted-api.ts";
 import { memoryContext } from "../../support/memory-context.ts";
 import { type AdminStage, openAdminStage } from "./stage.ts";
+import { jsonOutputs } from "../../../src/roles/admin/json-outputs.ts";
+import { checkPrintedJson } from "../../support/printed-json.ts";
 
 const scripted: ScriptedApi[] = [];
 let stage: AdminStage | undefined;
@@ -57,6 +59,7 @@ const doctor = async (
     env: { FLY_API_BASE: script.base, FLY_API_TOKEN: token, FLY_APP: "app-a", ...env },
   });
   const exitCode = await main(["doctor", ...words], { ...context, wallMs: () => nowMs });
+  checkPrintedJson(jsonOutputs, ["doctor", ...words], context.out());
   expect(context.out() + context.err()).not.toContain("secretsecret");
   return { exitCode, out: context.out(), script };
 };

@@ -4,6 +4,8 @@ import { join } from "node:path";
 import { main } from "../../../src/roles/admin/main.ts";
 import { type LocalServer, startLocal } from "../../../src/roles/local/server.ts";
 import { type MemoryContext, memoryContext } from "../../support/memory-context.ts";
+import { jsonOutputs } from "../../../src/roles/admin/json-outputs.ts";
+import { checkPrintedJson } from "../../support/printed-json.ts";
 
 const app = "vault-tenants";
 const pinned = (digits: string): string =>
@@ -139,7 +141,9 @@ export async function openFleetStage(
     start,
     admin: async (...words) => {
       const { context, exit } = start(words);
-      return { exitCode: await exit, out: context.out(), err: context.err() };
+      const exitCode = await exit;
+      checkPrintedJson(jsonOutputs, ["tenant", "update-image", ...words], context.out());
+      return { exitCode, out: context.out(), err: context.err() };
     },
     journals,
     journal: () => {

@@ -7,6 +7,8 @@ import { runProgram } from "../../../src/cli/program.ts";
 import { memoryContext } from "../../support/memory-context.ts";
 import { json, type ScriptedApi, scriptApi } from "../../fly/scripted-api.ts";
 import { type AdminStage, app, openAdminStage } from "./stage.ts";
+import { jsonOutputs } from "../../../src/roles/admin/json-outputs.ts";
+import { checkPrintedJson } from "../../support/printed-json.ts";
 
 const nowMs = Date.parse("2026-11-20T00:00:00Z");
 const old = "2026-11-01T00:00:00Z";
@@ -196,12 +198,15 @@ const overScript = (
     stdin: [Buffer.from(options.typed ?? "")],
     columns: 200,
   });
-  const run = async (...words: readonly string[]): Promise<number> =>
-    runProgram(
+  const run = async (...words: readonly string[]): Promise<number> => {
+    const exitCode = await runProgram(
       { name: "fly-vault-admin", summary: "x", commands: [orphansCommand] },
       ["orphans", ...words],
       { ...context, wallMs: () => nowMs },
     );
+    checkPrintedJson(jsonOutputs, ["orphans", ...words], context.out());
+    return exitCode;
+  };
   const deletions = () => script.seen.filter(({ method }) => method === "DELETE").length;
   return { context, run, deletions };
 };

@@ -6,6 +6,8 @@ import { main } from "../../../src/roles/admin/main.ts";
 import { type LocalServer, startLocal } from "../../../src/roles/local/server.ts";
 import { type MemoryContext, memoryContext } from "../../support/memory-context.ts";
 import { type FaultProxy, type FaultRule, openFaultProxy } from "./fault-proxy.ts";
+import { jsonOutputs } from "../../../src/roles/admin/json-outputs.ts";
+import { checkPrintedJson } from "../../support/printed-json.ts";
 
 export const app = "vault-tenants";
 
@@ -106,7 +108,9 @@ export async function openAdminStage(
     env,
     admin: async (...words) => {
       const { context, exit } = start(...words);
-      return { exitCode: await exit, out: context.out(), err: context.err() };
+      const exitCode = await exit;
+      checkPrintedJson(jsonOutputs, words, context.out());
+      return { exitCode, out: context.out(), err: context.err() };
     },
     start,
     machines: async () => rows("machines"),

@@ -1,13 +1,5 @@
-import { stat } from "node:fs/promises";
-import { resolve } from "node:path";
 import { defineCommand } from "../../../cli/command.ts";
-import type { Context } from "../../../cli/context.ts";
-import { Failure } from "../../../cli/failure.ts";
-import { UsageError } from "../../../cli/usage-error.ts";
-import { archiveKind, writeArchive } from "./archive-writer.ts";
 import { engineNames } from "./container-engine.ts";
-import { findRecipe, imageArchive } from "./image-archive.ts";
-import { packFolder } from "./pack-folder.ts";
 
 export const build = defineCommand({
   name: "build",
@@ -47,85 +39,10 @@ export const build = defineCommand({
   exitStatus: "0 written; 1 a step failed; 3 no Containerfile or folder; 125 no engine is there",
   seeAlso: ["fly-vault provision"],
   run: async ({ flags, positionals, global }, context) => {
-    const { quiet } = global;
+    const { writeBuild } = await import("./build-run.ts");
     const { output = "rootfs.tar.zst" } = flags;
-    const kind = archiveKind(output);
-    const source =
-      flags.from === undefined
-        ? await fromRecipe({ ...flags, folder: positionals.folder ?? ".", quiet }, context)
-        : await fromFolder({ ...flags, folder: positionals.folder }, flags.from, context);
-    const sha256 = await writeArchive({ ...source, output, kind, quiet }, context);
-    await context.stdout.write(`${sha256}  ${output}\n`);
+    const said = { ...flags, folder: positionals.folder, output, quiet: global.quiet };
+    await context.stdout.write(`${await writeBuild(said, context)}  ${output}\n`);
     return 0;
   },
 });
-
-interface Source {
-  readonly archive: AsyncIterable<Uint8Array>;
-  readonly title: string;
-}
-
-async function fromRecipe(
-  said: {
-    readonly folder: string;
-    readonly file: string | undefined;
-    readonly engine: string | undefined;
-    readonly quiet: boolean;
-  },
-  context: Context,
-): Promise<Source> {
-  const folder = resolve(said.folder);
-  await checkFolder(folder);
-  const recipe = await findRecipe(folder, said.file);
-  const newestMs = sourceDateMs(context.env);
-  const archive = await imageArchive({ ...said, folder, recipe, newestMs }, context);
-  return { archive, title: `packing what ${recipe} makes` };
-}
-
-async function fromFolder(
-  said: { readonly folder: string | undefined; readonly file: string | undefined },
-  from: string,
-  context: Context,
-): Promise<Source> {
-  if (said.folder !== undefined || said.file !== undefined)
-    throw new UsageError("--from takes no DIR and no --file");
-  return {
-    archive: await folderArchive(from, "--from", context),
-    title: `packing ${from.slice("dir:".length)}`,
-  };
-}
-
-/** What `dir:PATH` packs to; `flag` is who said it. Rejects with `Failure` and `UsageError`. */
-export async function folderArchive(
-  from: string,
-  flag: string,
-  context: Context,
-): Promise<AsyncIterable<Uint8Array>> {
-  if (!from.startsWith("dir:") || from === "dir:")
-    throw new UsageError(`${flag} must be dir:PATH, not "${from}"`);
-  const folder = resolve(from.slice("dir:".length));
-  await checkFolder(folder);
-  return packFolder(folder, {
-    ownedByRoot: process.getuid?.() !== 0,
-    newestMs: sourceDateMs(context.env),
-    onSkipped: (path) => {
-      context.stderr
-        .write(`warning: left out ${path}, a socket or device\n`)
-        .catch(() => undefined);
-    },
-  });
-}
-
-async function checkFolder(folder: string): Promise<void> {
-  const found = await stat(folder).catch(() => undefined);
-  if (found?.isDirectory() === true) return;
-  throw new Failure("FV-PROV-001", `there is no folder "${folder}"`);
-}
-
-function sourceDateMs(env: Context["env"]): number | undefined {
-  const seconds = env["SOURCE_DATE_EPOCH"];
-  if (seconds === undefined || seconds === "") return undefined;
-  if (!/^\d{1,11}$/.test(seconds))
-    throw new UsageError(`SOURCE_DATE_EPOCH must be seconds since 1970, not "${seconds}"`);
-  return Number(seconds) * 1000;
-}

@@ -5,10 +5,11 @@ import { renderCheck } from "../../../cli/check-table.ts";
 import type { Context } from "../../../cli/context.ts";
 import { configPath } from "../../../cli/paths.ts";
 import { version } from "../../../cli/program.ts";
+import { mark } from "../../../cli/symbols.ts";
 import { readConfig, tableOf, isTable } from "../vault/config-file.ts";
 import { clientLimits } from "../limits.ts";
 import type { BundleFile } from "./bundle-archive.ts";
-import { doctorChecks, type DoctorWish } from "./doctor.ts";
+import { doctorChecks, type DoctorWish } from "./doctor-checks.ts";
 import type { Redactor } from "../../../cli/redactor.ts";
 
 /** Texts about this computer and a vault, secrets taken out. What cannot be had says why. */
@@ -44,7 +45,11 @@ function about({ wallMs }: Context): string {
 /** What changes how we behave; other variables are nobody's business. */
 function environment(env: Context["env"]): string {
   const names = Object.keys(env)
-    .filter((name) => /^(?:FLY_VAULT_|XDG_|LC_|LANG$|TERM$|COLORTERM$|NO_COLOR$|CI$)/.test(name))
+    .filter((name) =>
+      /^(?:FLY_VAULT_|XDG_|LC_|LANG$|TERM$|COLORTERM$|NO_COLOR$|FORCE_COLOR$|CLICOLOR|CI$)/.test(
+        name,
+      ),
+    )
     .filter((name) => name !== "FLY_VAULT_TOKEN");
   return names
     .toSorted()
@@ -69,7 +74,7 @@ async function checkUp(wish: DoctorWish, context: Context): Promise<string> {
   try {
     let text = "";
     await runChecks(await doctorChecks(wish, context), context.monotonicMs, async (report) => {
-      text += renderCheck(report, true);
+      text += renderCheck(report, (status) => mark(status, { LANG: "C.UTF-8" }));
     });
     return text;
   } catch (error) {

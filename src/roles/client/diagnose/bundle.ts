@@ -5,8 +5,6 @@ import { Failure } from "../../../cli/failure.ts";
 import { formatSize } from "../../../cli/size.ts";
 import { createPrivateFile } from "../../../system/private-file.ts";
 import { linkFlags, vaultPositional } from "../link/vault-link.ts";
-import { packBundle } from "./bundle-archive.ts";
-import { collectBundle } from "./bundle-files.ts";
 import { Redactor } from "../../../cli/redactor.ts";
 
 export const bundleCommand = defineCommand({
@@ -23,6 +21,10 @@ export const bundleCommand = defineCommand({
   seeAlso: ["fly-vault doctor"],
   run: async ({ flags, positionals, global }, context) => {
     const wish = { said: positionals.vault, flags, global };
+    const [{ collectBundle }, { packBundle }] = await Promise.all([
+      import("./bundle-files.ts"),
+      import("./bundle-archive.ts"),
+    ]);
     const redactor = new Redactor();
     const files = await collectBundle(wish, redactor, context);
     const stamp = new Date(context.wallMs()).toISOString().replaceAll(/[-:]|\.\d+/g, "");

@@ -1,14 +1,8 @@
-import { type Check, runChecks } from "../../../cli/check.ts";
-import { checkJson, isUtf8Locale, renderCheck, resultJson } from "../../../cli/check-table.ts";
-import { defineCommand, type GlobalOptions } from "../../../cli/command.ts";
-import type { Context } from "../../../cli/context.ts";
-import { Failure } from "../../../cli/failure.ts";
-import { UsageError } from "../../../cli/usage-error.ts";
-import { loadChosenVault } from "../vault/vault-choice.ts";
-import { linkFlags, type LinkFlagValues, vaultPositional } from "../link/vault-link.ts";
-import { configurationCheck, foldersCheck, type FoundVault, programCheck } from "./own-checks.ts";
-import { ownNetwork, pathChecks } from "./path-checks.ts";
-import { VaultChecks } from "./vault-checks.ts";
+import { runChecks } from "../../../cli/check.ts";
+import { checkJson, renderCheck, resultJson } from "../../../cli/check-table.ts";
+import { defineCommand } from "../../../cli/command.ts";
+import { colouredMark } from "../../../cli/symbols.ts";
+import { linkFlags, vaultPositional } from "../link/vault-link.ts";
 
 export const doctorCommand = defineCommand({
   name: "doctor",
@@ -21,42 +15,17 @@ export const doctorCommand = defineCommand({
   exitStatus: "0 nothing failed; 1 something did",
   seeAlso: ["fly-vault netcheck", "fly-vault bundle", "fly-vault explain"],
   run: async ({ flags, positionals, global }, context) => {
-    const isUtf8 = isUtf8Locale(context.env);
+    // What it looks at is nearly all of the client; the other commands need not load it.
+    const { doctorChecks } = await import("./doctor-checks.ts");
     const checks = await doctorChecks({ said: positionals.vault, flags, global }, context);
     const reports = await runChecks(checks, context.monotonicMs, async (report) =>
-      context.stdout.write(flags.json ? checkJson(report) : renderCheck(report, isUtf8)),
+      context.stdout.write(
+        flags.json
+          ? checkJson(report)
+          : renderCheck(report, (status) => colouredMark(status, "stdout", context)),
+      ),
     );
     if (flags.json) await context.stdout.write(resultJson(reports, "doctor"));
     return reports.some(({ status }) => status === "failed") ? 1 : 0;
   },
 });
-
-export interface DoctorWish {
-  readonly said: string | undefined;
-  readonly flags: LinkFlagValues;
-  readonly global: GlobalOptions;
-}
-
-/** Of the vault that is meant; without one those of this computer. */
-export async function doctorChecks(wish: DoctorWish, context: Context): Promise<Check[]> {
-  const found = await meantVault(wish, context);
-  const own: Check[] = [
-    programCheck(),
-    configurationCheck(found, context),
-    foldersCheck(context),
-    { name: "network", title: "this computer", run: async () => ownNetwork() },
-  ];
-  if (!("config" in found)) return own;
-  const vault = new VaultChecks(found.config, wish.flags, context);
-  return [...own, vault.token(), ...pathChecks(found.config, context), ...vault.rest()];
-}
-
-async function meantVault(wish: DoctorWish, context: Context): Promise<FoundVault> {
-  try {
-    const { vault, warnings } = await loadChosenVault(wish.said, wish, context);
-    return { config: vault, warnings };
-  } catch (error) {
-    if (error instanceof Failure || error instanceof UsageError) return { error };
-    throw error;
-  }
-}

@@ -1,11 +1,11 @@
 import { type Check, runChecks } from "../../../cli/check.ts";
-import { checkJson, isUtf8Locale, renderCheck, resultJson } from "../../../cli/check-table.ts";
+import { checkJson, renderCheck, resultJson } from "../../../cli/check-table.ts";
 import { defineCommand } from "../../../cli/command.ts";
 import type { Context } from "../../../cli/context.ts";
 import { configPath } from "../../../cli/paths.ts";
+import { colouredMark } from "../../../cli/symbols.ts";
 import { existsSync } from "node:fs";
 import { readOverview, vaultOf, type VaultConfig } from "../vault/vault-config.ts";
-import { ownNetwork, pathChecks } from "./path-checks.ts";
 
 export const netcheckCommand = defineCommand({
   name: "netcheck",
@@ -18,13 +18,17 @@ export const netcheckCommand = defineCommand({
   exitStatus: "0 every vault can be reached by some way; 1 one cannot",
   seeAlso: ["fly-vault doctor", "fly-vault ping"],
   run: async ({ flags, positionals }, context) => {
-    const isUtf8 = isUtf8Locale(context.env);
+    const { ownNetwork, pathChecks } = await import("./path-checks.ts");
     const checks: Check[] = [
       { name: "network", title: "this computer", run: async () => ownNetwork() },
       ...vaultsFor(positionals.vault, context).flatMap((config) => pathChecks(config, context)),
     ];
     const reports = await runChecks(checks, context.monotonicMs, async (report) =>
-      context.stdout.write(flags.json ? checkJson(report) : renderCheck(report, isUtf8)),
+      context.stdout.write(
+        flags.json
+          ? checkJson(report)
+          : renderCheck(report, (status) => colouredMark(status, "stdout", context)),
+      ),
     );
     if (flags.json) await context.stdout.write(resultJson(reports, "netcheck"));
     return reports.some(({ status }) => status === "failed") ? 1 : 0;

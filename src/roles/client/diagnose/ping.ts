@@ -1,3 +1,4 @@
+import { jsonResult } from "../../../cli/json-document.ts";
 import { defineCommand } from "../../../cli/command.ts";
 import type { Context } from "../../../cli/context.ts";
 import { parseDuration } from "../../../cli/duration.ts";
@@ -77,17 +78,14 @@ function summary(tookMs: readonly number[], link: AttestedLink, isJson: boolean)
   const { sentPackets, lostPackets } = link.connectionStats;
   if (!isJson)
     return `${tookMs.length} of ${tookMs.length} answered; least ${min.toFixed(1)}, median ${median.toFixed(1)}, most ${max.toFixed(1)} ms; ${lostPackets} of ${sentPackets} packets lost\n`;
-  return `${JSON.stringify({
-    type: "result",
-    schema: "fly-vault/ping",
-    version: 1,
+  return jsonResult("ping", {
     count: tookMs.length,
     min_ms: rounded(min),
     median_ms: rounded(median),
     max_ms: rounded(max),
     sent_packets: sentPackets,
     lost_packets: lostPackets,
-  })}\n`;
+  });
 }
 
 function wishOf(said: {

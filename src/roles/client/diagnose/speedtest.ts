@@ -1,3 +1,4 @@
+import { jsonDocument } from "../../../cli/json-document.ts";
 import { defineCommand } from "../../../cli/command.ts";
 import type { Context } from "../../../cli/context.ts";
 import { parseDuration } from "../../../cli/duration.ts";
@@ -89,7 +90,7 @@ function resultJson({ idleMs, down, up, lost, sent }: SpeedResult): string {
     sent_packets: sent,
     lost_packets: lost,
   };
-  return `${JSON.stringify({ schema: "fly-vault/speedtest", version: 1, data })}\n`;
+  return jsonDocument("speedtest", data);
 }
 
 function directionLine(name: string, { bytes, ms, medianMs }: Loaded): string {

@@ -1,17 +1,26 @@
 import { Failure } from "../../../cli/failure.ts";
 import type { AdmissionHint } from "../../../quic/admission-hint.ts";
 import { ConnectionClosed } from "../../../quic/connection.ts";
+import { dialChecklist, placesOf } from "./dial-checklist.ts";
 import type { DialRace } from "./dial-race.ts";
 import { letsUdpOut, noAnswer } from "../link/remote-failure.ts";
-import type { Transport } from "./transport.ts";
 import { WebSocketFailed } from "./web-socket-carrier.ts";
 
-/** Why a race led nowhere, for its user; a mistake of ours as it is. */
-export function dialFailure(
-  vault: string,
-  race: Pick<DialRace, "errors" | "places" | "told" | "elapsedMs">,
-  hasKey: boolean,
-): unknown {
+type LostRace = Pick<DialRace, "errors" | "places" | "told" | "elapsedMs" | "answered">;
+
+/** Why a race led nowhere, for its user, with how far it came; a mistake of ours as it is. */
+export function dialFailure(vault: string, race: LostRace, hasKey: boolean): unknown {
+  const reason = reasonOf(vault, race, hasKey);
+  if (!(reason instanceof Failure)) return reason;
+  const { code, message, because, fix } = reason;
+  return new Failure(code, message, {
+    ...(because === undefined ? {} : { because }),
+    ...(fix === undefined ? {} : { fix }),
+    checklist: dialChecklist(vault, race, hasKey),
+  });
+}
+
+function reasonOf(vault: string, race: LostRace, hasKey: boolean): unknown {
   const { errors } = race;
   const bug = errors.find((error) => !isExpected(error));
   if (bug !== undefined) return bug;
@@ -36,10 +45,6 @@ export function dialFailure(
     ...(udp === "" ? [] : [letsUdpOut]),
     hasKey ? refusesKey : wantsKey,
   ]);
-}
-
-function placesOf(places: ReadonlyMap<string, Transport>, transport: Transport): string {
-  return [...places.keys()].filter((where) => places.get(where) === transport).join(", ");
 }
 
 /** What the proxy said of the machine; undefined where it is nothing against trying. */

@@ -1,3 +1,4 @@
+import { jsonResult } from "../../../cli/json-document.ts";
 import type { Context } from "../../../cli/context.ts";
 import { counted } from "../../../cli/counted.ts";
 import { formatDuration } from "../../../cli/duration.ts";
@@ -113,7 +114,7 @@ export class CopyReport implements CopyEvents {
   /** The last line. */
   async finish(): Promise<void> {
     const { elapsedMs } = this.#progress;
-    this.#event({ type: "result", ...this.#result(elapsedMs) });
+    if (this.#options.json) this.#say(jsonResult("cp", this.#result(elapsedMs)));
     await this.#output;
     if (this.#options.dryRun) await this.#progress.abandon();
     else await this.#progress.end(this.#summary(elapsedMs));

@@ -10,7 +10,7 @@ import type { Leaving } from "../link/stop-before.ts";
 import { askForEach, mustBeAbleToAsk, thereAlready } from "./cp-questions.ts";
 import { copyFailure } from "./cp-failure.ts";
 import { CopyReport } from "./cp-report.ts";
-import { type CopyPlan, runCopy } from "./cp-run.ts";
+import type { CopyPlan } from "./cp-run.ts";
 import { overVault } from "../link/over-vault.ts";
 import { linkFlags, readVault } from "../link/vault-link.ts";
 
@@ -63,6 +63,8 @@ export const cp = defineCommand({
       exclude: flags.exclude,
       user: flags.user,
     };
+    // Both halves of a copy; nobody else needs them.
+    const { runCopy } = await import("./cp-run.ts");
     const ask = async (
       link: AttestedLink,
       plan: CopyPlan,

@@ -1,4 +1,5 @@
 import * as v from "valibot";
+import { jsonDocument } from "../../../cli/json-document.ts";
 import { defineCommand } from "../../../cli/command.ts";
 import type { Context } from "../../../cli/context.ts";
 import { Failure } from "../../../cli/failure.ts";
@@ -34,8 +35,7 @@ export const forwardLs = defineCommand({
         const { line: _, ...rest } = forward;
         return { vault, ...rest, pid, command };
       });
-      const document = { schema: "fly-vault/forward-list", version: 1, data };
-      await context.stdout.write(`${JSON.stringify(document)}\n`);
+      await context.stdout.write(jsonDocument("forward-list", data));
       return 0;
     }
     if (all.length === 0) {
@@ -125,13 +125,13 @@ export const forwardRm = defineCommand({
 
 const removedSchema = v.object({ line: v.string() });
 
-interface RunningForwards {
+export interface RunningForwards {
   readonly process: RegisteredForwards;
   readonly forwards: readonly ControlForward[];
 }
 
 /** Of those that answer. */
-async function runningForwards(
+export async function runningForwards(
   vault: string | undefined,
   { env }: Pick<Context, "env">,
 ): Promise<RunningForwards[]> {

@@ -3,7 +3,7 @@ import { join } from "node:path";
 import type { Context } from "../../../cli/context.ts";
 import { cacheDirectory } from "../../../cli/paths.ts";
 import { writeArchive } from "../build/archive-writer.ts";
-import { folderArchive } from "../build/build.ts";
+import { folderArchive } from "../build/build-run.ts";
 import { randomName } from "../session/session-request.ts";
 
 /** What `--from` says, a folder packed first; disposing of it removes what was packed. */

@@ -1,7 +1,7 @@
 import { defineCommand } from "../../../cli/command.ts";
 import type { Context } from "../../../cli/context.ts";
+import { jsonResult } from "../../../cli/json-document.ts";
 import { UsageError } from "../../../cli/usage-error.ts";
-import { packedSource } from "./packed-source.ts";
 import { limits } from "../../../protocol/limits.ts";
 import type { Provisioned } from "../../../protocol/message.ts";
 import { printableLine } from "../../../protocol/printable-line.ts";
@@ -41,12 +41,14 @@ export const provisionCommand = defineCommand({
     const wish = wishOf(flags);
     const { quiet } = global;
     const vault = await readVault(positionals.vault, { flags, global }, context);
+    // Packing is node:zlib and more, of which other commands know nothing.
+    const { packedSource } = await import("./packed-source.ts");
     await using packed = await packedSource(wish.from, quiet, context);
     const source = await sourceOf({ ...wish, from: packed.from }, vault.config, context);
     const work = async ({ link, config, leaving }: VaultWork): Promise<number> => {
       if (!quiet) await warnOfRollback(link, config.name, context);
       const done = await provision(link, { vault: config.name, source, quiet, leaving }, context);
-      if (flags.json) await context.stdout.write(`${resultJson(done)}\n`);
+      if (flags.json) await context.stdout.write(jsonResult("provision", resultData(done)));
       else if (!quiet) await context.stderr.write(leftOut(done));
       return 0;
     };
@@ -79,8 +81,8 @@ async function sourceOf(wish: Wish, config: VaultConfig, context: Context): Prom
   return wish.sha256 === undefined ? source : { ...source, sha256: wish.sha256 };
 }
 
-function resultJson({ sha256, entries, written_bytes, skipped }: Provisioned): string {
-  return JSON.stringify({ sha256: sha256 ?? null, entries, written_bytes, skipped });
+function resultData({ sha256, entries, written_bytes, skipped }: Provisioned) {
+  return { sha256: sha256 ?? null, entries, written_bytes, skipped };
 }
 
 /** Names in an archive are anybody's choice. */

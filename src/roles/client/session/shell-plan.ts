@@ -1,5 +1,5 @@
 import type { Context } from "../../../cli/context.ts";
-import { canPrompt } from "../../../cli/prompt.ts";
+import { canAsk } from "../../../cli/can-ask.ts";
 import { UsageError } from "../../../cli/usage-error.ts";
 import type { Request } from "../../../protocol/message.ts";
 import type { SessionOpenRequest } from "../../../protocol/session-message.ts";
@@ -54,7 +54,7 @@ export function shellPlan(
   { env, terminfo }: Pick<VaultConfig, "env" | "terminfo">,
   context: Context,
 ): SessionPlan {
-  const { name, sharing = canPrompt(context) ? undefined : "take-over" } = wish;
+  const { name, sharing = canAsk(context) ? undefined : "take-over" } = wish;
   const client = randomName(context);
   const label = clientLabel(context);
   const size = terminalSize(context);

@@ -32,7 +32,7 @@ export async function withStatus(
 /** What an exit status alone cannot tell: whose it is, the command's or ours. */
 function statusLine({ session, exit }: SessionReport, status: number, error?: Failure): string {
   const isGone = error?.code === "FV-SES-003";
-  return sessionDocument("status", {
+  return sessionDocument("exit-status", {
     session_id: session ?? null,
     status,
     left: session !== undefined && exit === undefined && !isGone,

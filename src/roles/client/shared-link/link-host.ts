@@ -291,7 +291,7 @@ function asNews(error: unknown): LinkFailed {
     error instanceof Failure
       ? error
       : new Failure("FV-INT-001", `bug: ${error instanceof Error ? error.message : String(error)}`);
-  const { code, message, because, fix } = failure;
+  const { code, message, because, fix, checklist } = failure;
   const retryable = mayRetry(error);
-  return { type: "failed", code, message, because, fix, retryable };
+  return { type: "failed", code, message, because, fix, checklist, retryable };
 }

@@ -68,6 +68,12 @@ export const linkNewsSchema = v.variant("type", [
     code: v.picklist(Object.keys(failureCodes) as (keyof typeof failureCodes)[]),
     message: v.string(),
     because: optionalText,
+    checklist: v.optional(
+      v.object({
+        steps: v.pipe(v.array(v.object({ passed: v.boolean(), text: v.string() })), v.readonly()),
+        next: v.string(),
+      }),
+    ),
     fix: optionalText,
     retryable: v.boolean(),
   }),

@@ -282,10 +282,11 @@ class SharedConnection implements LinkConnection {
   }
 }
 
-function asFailure({ code, message, because, fix, retryable }: LinkFailed): Failure {
+function asFailure({ code, message, because, fix, checklist, retryable }: LinkFailed): Failure {
   const details = {
     ...(because === undefined ? {} : { because }),
     ...(fix === undefined ? {} : { fix }),
+    ...(checklist === undefined ? {} : { checklist }),
   };
   return retryable
     ? new LoginFailure(code, message, { ...details, retryable })

@@ -120,7 +120,7 @@ function vaultNames({ env }: Context): readonly string[] {
 async function carryOut(
   changes: readonly Change[],
   said: {
-    readonly flags: { readonly yes: boolean; readonly "no-input": boolean };
+    readonly flags: { readonly yes: boolean };
     readonly quiet: boolean;
     readonly what: string;
   },

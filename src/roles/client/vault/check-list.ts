@@ -1,6 +1,6 @@
 import type { Context } from "../../../cli/context.ts";
 import { printable } from "../../../cli/printable.ts";
-import { symbols } from "../../../cli/symbols.ts";
+import { colouredMark } from "../../../cli/symbols.ts";
 import type { AttestedMachine } from "../../../fly/attestation.ts";
 import type { VaultProbe } from "./vault-probe.ts";
 
@@ -50,7 +50,7 @@ export class CheckList {
   #tell(step: string, words: string): void {
     if (this.#isQuiet || this.#told.has(step)) return;
     this.#told.add(step);
-    const { stderr, env } = this.#context;
-    stderr.write(`${symbols(env).ok} ${words}\n`).catch(() => undefined);
+    const ok = colouredMark("ok", "stderr", this.#context);
+    this.#context.stderr.write(`${ok} ${words}\n`).catch(() => undefined);
   }
 }

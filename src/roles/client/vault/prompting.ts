@@ -1,12 +1,9 @@
 import type { Context } from "../../../cli/context.ts";
-import { canPrompt, Prompt, PromptAborted } from "../../../cli/prompt.ts";
+import { canAsk } from "../../../cli/can-ask.ts";
+import { Prompt, PromptAborted } from "../../../cli/prompt.ts";
 import { UsageError } from "../../../cli/usage-error.ts";
 import { signalNumbers } from "../session/exit-status.ts";
 import { stopBefore } from "../link/stop-before.ts";
-
-export const noInputFlag = {
-  "no-input": { summary: "ask nothing; what is missing is an error" },
-} as const;
 
 /** Runs what may ask a person: Ctrl-C ends it with 130, whichever way the terminal tells of it. */
 export async function untilAborted(context: Context, work: () => Promise<number>): Promise<number> {
@@ -20,21 +17,20 @@ export async function untilAborted(context: Context, work: () => Promise<number>
 
 export const confirmFlags = {
   yes: { short: "y", summary: "do it without asking" },
-  ...noInputFlag,
 } as const;
 
 /** Asks unless `--yes` was said; without a terminal to ask on that flag is needed. */
 export async function confirmed(
   question: string,
   said: {
-    readonly flags: { readonly yes: boolean; readonly "no-input": boolean };
+    readonly flags: { readonly yes: boolean };
     /** "take x out": after "refusing to". */
     readonly what: string;
   },
   context: Context,
 ): Promise<boolean> {
   if (said.flags.yes) return true;
-  if (said.flags["no-input"] || !canPrompt(context))
+  if (!canAsk(context))
     throw new UsageError(`refusing to ${said.what} without --yes (no terminal to ask on)`);
   return new Prompt(context).confirm(question);
 }

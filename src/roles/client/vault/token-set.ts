@@ -1,12 +1,13 @@
 import { defineCommand } from "../../../cli/command.ts";
 import type { Context } from "../../../cli/context.ts";
-import { canPrompt, Prompt } from "../../../cli/prompt.ts";
+import { canAsk } from "../../../cli/can-ask.ts";
+import { Prompt } from "../../../cli/prompt.ts";
 import { removeKey, setKey, type TomlEdit } from "../../../cli/toml-edit.ts";
 import { UsageError } from "../../../cli/usage-error.ts";
 import { systemKeychain } from "../../../system/keychain.ts";
 import { readTokenFile } from "./access-token.ts";
 import { editConfig } from "./config-edit.ts";
-import { confirmFlags, confirmed, noInputFlag, untilAborted } from "./prompting.ts";
+import { confirmFlags, confirmed, untilAborted } from "./prompting.ts";
 import {
   dropToken,
   type StoredToken,
@@ -16,7 +17,6 @@ import {
 } from "./token-store.ts";
 import { loadChosenVault } from "./vault-choice.ts";
 import type { VaultConfig } from "./vault-config.ts";
-import { askToken } from "./vault-interview.ts";
 import { vaultPositional } from "../link/vault-link.ts";
 
 export const tokenSet = defineCommand({
@@ -26,7 +26,6 @@ export const tokenSet = defineCommand({
   flags: {
     "token-file": { value: "FILE", summary: 'read it from here ("-": standard input)' },
     ...tokenStoreFlag,
-    ...noInputFlag,
   },
   description:
     "Asks for it on a terminal, without showing it; else reads one line of standard input. It goes to the keychain of the desktop, or where there is none into a file that you alone can read.",
@@ -67,13 +66,13 @@ export const tokenRm = defineCommand({
 
 async function readToken(
   vault: VaultConfig,
-  flags: { readonly "token-file": string | undefined; readonly "no-input": boolean },
+  flags: { readonly "token-file": string | undefined },
   context: Context,
 ): Promise<string> {
   const file = flags["token-file"];
   if (file === undefined && context.stdin.isTty) {
-    if (flags["no-input"] || !canPrompt(context))
-      throw new UsageError("no terminal to ask on: --token-file is missing");
+    if (!canAsk(context)) throw new UsageError("no terminal to ask on: --token-file is missing");
+    const { askToken } = await import("./vault-interview.ts");
     return askToken(vault.name, new Prompt(context), context);
   }
   return (await readTokenFile(vault, file ?? "-", context)).token;

@@ -7,7 +7,7 @@ import { type KnownMachine, KnownMachineError } from "./known-machines.ts";
 import { confirmFlags, confirmed, untilAborted } from "./prompting.ts";
 import type { Vault } from "../link/vault-link.ts";
 import { linkFlags, readVault, vaultPositional } from "../link/vault-link.ts";
-import { VaultProbe } from "./vault-probe.ts";
+import type { VaultProbe } from "./vault-probe.ts";
 
 export const trust = defineCommand({
   name: "trust",
@@ -32,12 +32,13 @@ export const trust = defineCommand({
 export async function trustAnew(
   vault: Vault,
   said: {
-    readonly flags: { readonly yes: boolean; readonly "no-input": boolean };
+    readonly flags: { readonly yes: boolean };
     readonly global: GlobalOptions;
   },
   context: Context,
 ): Promise<number> {
   const { name } = vault.config;
+  const { VaultProbe } = await import("./vault-probe.ts");
   const probe = new VaultProbe(vault.config, context);
   const known = await recordOf(probe, name);
   const token = await vault.accessToken();

@@ -1,7 +1,7 @@
 import { defineCommand } from "../../../cli/command.ts";
 import type { Context } from "../../../cli/context.ts";
 import { Failure } from "../../../cli/failure.ts";
-import { canPrompt } from "../../../cli/prompt.ts";
+import { canAsk } from "../../../cli/can-ask.ts";
 import { addTable } from "../../../cli/toml-edit.ts";
 import { stateDirectory } from "../../../cli/paths.ts";
 import { UsageError } from "../../../cli/usage-error.ts";
@@ -9,7 +9,7 @@ import { systemKeychain } from "../../../system/keychain.ts";
 import { CheckList } from "./check-list.ts";
 import { editConfig } from "./config-edit.ts";
 import { KnownMachines } from "./known-machines.ts";
-import { noInputFlag, untilAborted } from "./prompting.ts";
+import { untilAborted } from "./prompting.ts";
 import {
   dropToken,
   storeToken,
@@ -19,9 +19,7 @@ import {
 } from "./token-store.ts";
 import { readOverview } from "./vault-config.ts";
 import { draftConfig, draftLines, draftProblem, type VaultDraft } from "./vault-draft.ts";
-import { interview } from "./vault-interview.ts";
 import { draftFlags, readDraft } from "./vault-words.ts";
-import { VaultProbe } from "./vault-probe.ts";
 
 export const add = defineCommand({
   name: "add",
@@ -31,7 +29,6 @@ export const add = defineCommand({
     ...draftFlags,
     ...tokenStoreFlag,
     check: { negatable: true, summary: "try the vault before it is saved (default: yes)" },
-    ...noInputFlag,
   },
   description:
     "Every answer has a flag; on a terminal what is missing is asked for. An invite (one line that starts with fly-vault://) answers everything at once. When a check fails, nothing is written. Comments and order of the configuration stay as they are.",
@@ -49,8 +46,11 @@ export const add = defineCommand({
       const draft = await readDraft(flags, positionals.name, context);
       refuseTaken(draft.name, taken);
       const checks = flags.check === false ? undefined : new CheckList(context, global.quiet);
-      if (flags["no-input"] || !canPrompt(context)) refuseGaps(draft);
-      else await interview(draft, { checks, isTaken: (name) => taken.includes(name) }, context);
+      if (!canAsk(context)) refuseGaps(draft);
+      else {
+        const { interview } = await import("./vault-interview.ts");
+        await interview(draft, { checks, isTaken: (name) => taken.includes(name) }, context);
+      }
       const problem = draftProblem(draft);
       if (problem !== undefined) throw new UsageError(problem);
       // Of a vault that had this name and was taken out by hand.
@@ -99,6 +99,7 @@ function refuseGaps(draft: VaultDraft): void {
 }
 
 async function check(draft: VaultDraft, checks: CheckList, context: Context): Promise<void> {
+  const { VaultProbe } = await import("./vault-probe.ts");
   const probe = new VaultProbe(draftConfig(draft, context.env), context);
   await checks.accepted(probe, draft.access_token ?? "");
 }

@@ -1,7 +1,7 @@
 import { cwd } from "node:process";
 import type { GlobalOptions } from "../../../cli/command.ts";
 import type { Context } from "../../../cli/context.ts";
-import { dim } from "../../../cli/dim.ts";
+import { styled } from "../../../cli/colour.ts";
 import { Failure } from "../../../cli/failure.ts";
 import { UsageError } from "../../../cli/usage-error.ts";
 import { clientLimits } from "../limits.ts";
@@ -30,7 +30,7 @@ export async function loadChosenVault(
   const isJson = "json" in flags && flags.json === true;
   if (choice.origin !== undefined && context.stderr.isTty && !global.quiet && !isJson) {
     const line = `vault ${vault.name} (${choice.origin})`;
-    await context.stderr.write(`${dim(line, context.stderr, context.env)}\n`);
+    await context.stderr.write(`${styled("dim", line, "stderr", context)}\n`);
   }
   return { vault: withProject(vault, found.project), warnings: [...found.warnings, ...warnings] };
 }

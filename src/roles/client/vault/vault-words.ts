@@ -1,9 +1,9 @@
 import { readFileSync, statSync } from "node:fs";
 import type { Context } from "../../../cli/context.ts";
 import { Failure } from "../../../cli/failure.ts";
-import { canPrompt, Prompt } from "../../../cli/prompt.ts";
+import { canAsk } from "../../../cli/can-ask.ts";
+import { Prompt } from "../../../cli/prompt.ts";
 import { UsageError } from "../../../cli/usage-error.ts";
-import { decodeInvite, InviteError } from "../../../fly/invite.ts";
 import { checkToken, readTokenFile } from "./access-token.ts";
 import { clientLimits } from "../limits.ts";
 import { answerProblem, type VaultDraft } from "./vault-draft.ts";
@@ -71,6 +71,7 @@ async function readAdmissionFile(
 }
 
 async function readInvite(path: string, context: Context): Promise<VaultDraft> {
+  const { decodeInvite, InviteError } = await import("../../../fly/invite.ts");
   const text = path === "-" ? await readTyped(context) : readInviteFile(path);
   try {
     const invite = decodeInvite(text);
@@ -92,7 +93,7 @@ async function readInvite(path: string, context: Context): Promise<VaultDraft> {
 
 /** A line pasted at a terminal is not shown: it has the token in it. */
 async function readTyped(context: Context): Promise<string> {
-  if (canPrompt(context)) return new Prompt(context).hidden("invite");
+  if (canAsk(context)) return new Prompt(context).hidden("invite");
   const chunks: Uint8Array[] = [];
   let length = 0;
   for await (const chunk of context.stdin.read()) {

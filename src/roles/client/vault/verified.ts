@@ -1,7 +1,7 @@
 import type { Context } from "../../../cli/context.ts";
 import { counted } from "../../../cli/counted.ts";
 import { printable } from "../../../cli/printable.ts";
-import { symbols } from "../../../cli/symbols.ts";
+import { mark } from "../../../cli/symbols.ts";
 import type { AttestedMachine } from "../../../fly/attestation.ts";
 import type { Status } from "../../../protocol/message.ts";
 import { attestPolicy } from "./attest-policy.ts";
@@ -90,7 +90,7 @@ function skewMs(issuedMs: number, startedMs: number, nowMs: number): number {
 }
 
 export function renderVerified(facts: Verified, env: Context["env"]): string {
-  const { ok } = symbols(env);
+  const ok = mark("ok", env).trimEnd();
   const standing = ({ standing: how }: Fact, detail = ""): string =>
     how === "not pinned" ? how : `${ok} ${how}${detail}`;
   const policy =

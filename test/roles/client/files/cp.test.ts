@@ -19,6 +19,8 @@ import { clientLimits } from "../../../../src/roles/client/limits.ts";
 import { main } from "../../../../src/roles/client/main.ts";
 import { memoryContext, type MemoryContext } from "../../../support/memory-context.ts";
 import { TestVault } from "../../../support/test-vault.ts";
+import { jsonOutputs } from "../../../../src/roles/client/json-outputs.ts";
+import { checkPrintedJson } from "../../../support/printed-json.ts";
 
 setDefaultTimeout(60_000);
 
@@ -47,6 +49,7 @@ interface Done {
 async function cp(words: readonly string[], stdin: readonly Uint8Array[] = []): Promise<Done> {
   const context = memoryContext({ env: vault.env, columns: 100, stdin });
   const code = await main(["cp", ...words], context);
+  checkPrintedJson(jsonOutputs, ["cp", ...words], context.out());
   return { code, context, out: context.out(), err: context.err() };
 }
 

@@ -9,6 +9,8 @@ import {
   connectUnix,
 } from "../../../../src/system/tcp-stream.ts";
 import { memoryContext, type MemoryContext } from "../../../support/memory-context.ts";
+import { jsonOutputs } from "../../../../src/roles/client/json-outputs.ts";
+import { checkPrintedJson } from "../../../support/printed-json.ts";
 
 /** Answers only after the question has ended, with its length and digest: proof of half-close. */
 export class DigestServer {
@@ -89,6 +91,7 @@ export async function run(
 ): Promise<Running> {
   const context = memoryContext({ env });
   const code = await main(words, context);
+  checkPrintedJson(jsonOutputs, words, context.out());
   return { code, err: context.err(), out: context.out() };
 }
 

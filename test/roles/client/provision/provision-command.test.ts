@@ -5,6 +5,8 @@ import { RemoteError } from "../../../../src/protocol/errors.ts";
 import { main } from "../../../../src/roles/client/main.ts";
 import { memoryContext } from "../../../support/memory-context.ts";
 import { TestVault } from "../../../support/test-vault.ts";
+import { jsonOutputs } from "../../../../src/roles/client/json-outputs.ts";
+import { checkPrintedJson } from "../../../support/printed-json.ts";
 
 let vault: TestVault;
 let path: string;
@@ -23,6 +25,7 @@ afterEach(async () => {
 async function client(words: readonly string[], options: { tty?: boolean } = {}) {
   const context = memoryContext({ env: vault.env, columns: 100, ...options });
   const code = await main(words, context);
+  checkPrintedJson(jsonOutputs, words, context.out());
   return { code, out: context.out(), err: context.err() };
 }
 
@@ -70,6 +73,9 @@ test("--json is one line on stdout for programs, and errors too", async () => {
   const done = await client(["provision", "dev", "--from", path, "--json", "-q"]);
   expect(done).toMatchObject({ code: 0, err: "" });
   expect(JSON.parse(done.out)).toEqual({
+    type: "result",
+    schema: "fly-vault/provision",
+    version: 1,
     sha256: digest,
     entries: 3,
     written_bytes: 300_000,

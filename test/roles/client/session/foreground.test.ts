@@ -180,6 +180,6 @@ async function statusOf(words: readonly string[]): Promise<{ code: number; data:
   });
   const code = await child.exited;
   const document = JSON.parse(readFileSync(file, "utf8")) as Record<string, unknown>;
-  expect([document["schema"], document["version"]]).toEqual(["fly-vault/status", 1]);
+  expect([document["schema"], document["version"]]).toEqual(["fly-vault/exit-status", 1]);
   return { code, data: document["data"] };
 }

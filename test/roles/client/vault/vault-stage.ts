@@ -2,6 +2,8 @@ import { readFile, writeFile } from "node:fs/promises";
 import { main } from "../../../../src/roles/client/main.ts";
 import { type MemoryContext, memoryContext } from "../../../support/memory-context.ts";
 import type { TestVault } from "../../../support/test-vault.ts";
+import { jsonOutputs } from "../../../../src/roles/client/json-outputs.ts";
+import { checkPrintedJson } from "../../../support/printed-json.ts";
 
 export interface Said {
   readonly code: number;
@@ -25,6 +27,7 @@ export async function say(
   const env = { ...vault.env, LANG: "C.UTF-8", ...options.env };
   const context = { ...memoryContext({ env, stdin: [Buffer.from(stdin)], tty }), cwd };
   const code = await main(argv, context);
+  checkPrintedJson(jsonOutputs, argv, context.out());
   return { code, out: context.out(), err: context.err(), context };
 }
 

@@ -1,0 +1,46 @@
+import { expect, test } from "bun:test";
+import { staticImports, wayTo } from "../../support/static-imports.ts";
+
+/** Each costs milliseconds of every `exec`; the commands that need one load it when they run. */
+const heavy: ReadonlySet<string> = new Set([
+  "@matrixai/quic/native/quiche.js",
+  "@valibot/to-json-schema",
+  "jose",
+  "node:child_process",
+  "node:crypto",
+  "node:dgram",
+  "node:http",
+  "node:https",
+  "node:stream",
+  "node:tls",
+  "node:worker_threads",
+  "node:zlib",
+  "ssh2",
+  "tar-stream",
+]);
+
+/** An interface with two small classes, keys as text, numbers. */
+const lightQuic: ReadonlySet<string> = new Set([
+  "src/quic/connection.ts",
+  "src/quic/admission-key.ts",
+  "src/quic/limits.ts",
+]);
+
+for (const root of ["src/roles/client/main.ts", "src/main.ts"])
+  test(`the start of ${root} loads no cryptography, compression, HTTP, SSH or QUIC`, async () => {
+    const imports = await staticImports(root);
+    expect(imports.files.size).toBeGreaterThan(3);
+    const packages = [...imports.packages]
+      .filter(([name]) => heavy.has(name))
+      .map(([name, file]) => `${name} < ${wayTo(imports, file)}`);
+    const quic = [...imports.files.keys()]
+      .filter((file) => file.startsWith("src/quic/") && !lightQuic.has(file))
+      .map((file) => wayTo(imports, file));
+    const late = [...imports.files.keys()]
+      .filter(
+        (file) =>
+          /^src\/system\/copy\/(?!copy-peer)/.test(file) || file.includes("/explanations.ts"),
+      )
+      .map((file) => wayTo(imports, file));
+    expect([...packages, ...quic, ...late]).toEqual([]);
+  });
