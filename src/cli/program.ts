@@ -1,7 +1,7 @@
 import packageJson from "../../package.json" with { type: "json" };
 import type { Command, Program } from "./command.ts";
 import { globalFlags } from "./command.ts";
-import { BrokenPipe, type Context } from "./context.ts";
+import { BrokenPipe, brokenPipeExitCode, type Context } from "./context.ts";
 import { Failure, renderFailure, renderFailureJson } from "./failure.ts";
 import { renderCommandHelp, renderGlobalFlags, renderProgramHelp, usageLine } from "./help.ts";
 import { didYouMean } from "./nearest.ts";
@@ -12,7 +12,6 @@ import { UsageError } from "./usage-error.ts";
 export const version: string = packageJson.version;
 
 /** Exit code of a program whose reader went away, as the shell reports SIGPIPE. */
-const brokenPipeExitCode = 141;
 
 /** Finds the command, parses, runs, and turns whatever went wrong into words on stderr and an exit code. */
 export async function runProgram(

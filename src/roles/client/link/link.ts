@@ -89,6 +89,10 @@ export class Link implements AttestedLink {
     return this.#opened.connection.stats();
   }
 
+  async freshStats(): Promise<ReturnType<Connection["stats"]>> {
+    return this.connectionStats;
+  }
+
   /** The connection, waiting for it while the link is down. Rejects with the `Failure` that ended it. */
   async connection(): Promise<Connection> {
     if (this.#closed) throw new Failure("FV-NET-003", "the link was closed");

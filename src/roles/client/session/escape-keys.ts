@@ -87,6 +87,13 @@ export class EscapeKeys {
     return outputs;
   }
 
+  /** The key that was held back, if one is: nothing is an escape any more. */
+  release(): Uint8Array {
+    const held = this.#pending ? Uint8Array.of(this.#key) : new Uint8Array(0);
+    this.#pending = false;
+    return held;
+  }
+
   /** What was typed last was not for the session, and the cursor stands on a new line. */
   beginLine(): void {
     this.#lineStart = true;

@@ -72,7 +72,8 @@ export const exec = defineCommand({
         return foreground.show(link, session);
       };
       // A person at a terminal decides for themselves when it is enough.
-      const onTerminal = (fields.tty || rest.length === 0) && context.stdin.isTty;
+      const mayHaveTerminal = fields.tty || rest.length === 0;
+      const onTerminal = mayHaveTerminal && context.stdin.isTty;
       const wish = {
         flags,
         global,
@@ -80,7 +81,7 @@ export const exec = defineCommand({
         ready: {},
         onState: foreground.linkState,
       };
-      if (!fields.tty) return overVault(vault, wish, context, work);
+      if (!mayHaveTerminal) return overVault(vault, wish, context, work);
       return foreground.onKeys(vault, async (watched, keys) =>
         overVault(watched, wish, keys, work),
       );

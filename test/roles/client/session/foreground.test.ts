@@ -66,7 +66,7 @@ describe("-t", () => {
   test("without a terminal here the command has one all the same, and its end", async () => {
     const shown = await vault.run(["exec", "-t", "dev", ...shell("tty; cat; exit 3")], "typed\n");
     expect(shown.code).toBe(3);
-    expect(shown.out).toMatch(/^\/dev\/pts\/\d+\r\n/);
+    expect(shown.out).toMatch(/^(typed\r\n)?\/dev\/pts\/\d+\r\n/);
     expect(shown.out).toContain("typed\r\n");
     const none = await vault.run(["exec", "-t", "-T", "dev", ...shell("tty")]);
     expect([none.code, none.out]).toEqual([1, "not a tty\n"]);
@@ -107,6 +107,33 @@ describe("-t", () => {
     const typed = await vault.run(["attach", "dev", "shell"], "exit 8\n");
     expect(typed.code).toBe(8);
   });
+});
+
+test("attach joins pipes from a terminal, where lines are edited, ~ is a letter and Ctrl-D the end", async () => {
+  const child = spawnClient(["exec", "--session", "piped", "dev", ...shell("echo up; cat")], vault.env);
+  await child.stdout.getReader().read();
+  const client = new PtyClient(["attach", "dev", "piped"], vault.env);
+  try {
+    expect(await child.exited).toBe(7);
+    client.type("~.ab\u007fc\r");
+    await client.shows(/\n~\.ac\r\n/);
+    expect(client.raw).toBeFalse();
+    client.type("\u0004");
+    expect(await client.exited()).toBe(0);
+  } finally {
+    client.close();
+  }
+});
+
+test("run --attach leaves a session that was there its terminal: no Ctrl-D at the end of our input", async () => {
+  await vault.run(["run", "-t", "--name", "theirs", "dev", "--", "sh"]);
+  const joined = spawnClient(["run", "--attach", "--name", "theirs", "dev", "true"], vault.env);
+  await joined.stdin.end();
+  await Bun.sleep(300);
+  expect((await vault.run(["sessions", "dev"])).out).toMatch(/\ntheirs .* running /);
+  await joined.stdout.cancel();
+  await vault.run(["kill", "-s", "HUP", "dev", "theirs"]);
+  expect(await joined.exited).toBeGreaterThan(0);
 });
 
 describe("--status-fd", () => {
@@ -183,3 +210,65 @@ async function statusOf(words: readonly string[]): Promise<{ code: number; data:
   expect([document["schema"], document["version"]]).toEqual(["fly-vault/status", 1]);
   return { code, data: document["data"] };
 }
+
+describe("what does not fit", () => {
+  const long = "x".repeat(100_000);
+
+  test("is told as a mistake in the words, with the way round, and on --status-fd", async () => {
+    const env = ["A", "B", "C"].flatMap((name) => ["-e", `${name}=${long}`]);
+    const large = await vault.run(["exec", ...env, "dev", "true"]);
+    expect(large.code).toBe(2);
+    expect(large.err).toMatch(/COMMAND and its variables are 293\.\d KiB, at most 256(\.0)? KiB/);
+    const many = await vault.run(["run", "dev", "--", ...Array.from({ length: 5000 }, String)]);
+    expect(many.code).toBe(2);
+    expect(many.err).toContain("COMMAND has more than 4096 words");
+    const told = await statusOf(["exec", "--status-fd", "3", ...env, "dev", "true"]);
+    expect(told).toMatchObject({ code: 2, data: { status: 2, error: { code: "FV-CLI-001" } } });
+  });
+
+  test("of languages is left behind, and any number of them leaves LANG and TERM their place", async () => {
+    const many = Object.fromEntries(Array.from({ length: 50 }, (_, n) => [`LC_${n}`, "C"]));
+    const env = { ...many, LC_LONG: long, LC_LONGER: long + long, LANG: "C.UTF-8", LC_ALL: "C" };
+    const { out } = await vault.run(
+      ["exec", "-t", "dev", ...shell("echo $LANG $LC_ALL $TERM [$LC_LONG]")],
+      "",
+      env,
+    );
+    expect(out).toBe("C.UTF-8 C xterm-256color []\r\n");
+  });
+});
+
+test("a word that is no UTF-8 is refused, not changed; its sign of replacement is a letter", async () => {
+  const run = async (word: string) => {
+    const words = ["sh", "-c", `exec "$0" "$@" -- printf %s ${word}`, process.execPath];
+    const child = Bun.spawn([...words, main, "exec", "-q", "dev"], {
+      env: { ...vault.env },
+      cwd: "/",
+      stdin: "ignore",
+      stdout: "pipe",
+      stderr: "pipe",
+    });
+    return [await child.exited, await child.stdout.text(), await child.stderr.text()] as const;
+  };
+  const [code, out, err] = await run(`"$(printf 'a\\377b')"`);
+  expect([code, out]).toEqual([2, ""]);
+  expect(err).toContain("is not UTF-8");
+  expect((await run("a\u{FFFD}b")).slice(0, 2)).toEqual([0, "a\u{FFFD}b"]);
+});
+
+test("--status-fd tells of a reader that went away", async () => {
+  const script = `"$0" "$@" 3>${vault.machine.folder}/gone | head -c 1`;
+  const words = ["exec", "-q", "--status-fd", "3", "dev", "yes"];
+  const child = Bun.spawn(["sh", "-c", script, process.execPath, main, ...words], {
+    env: { ...vault.env },
+    cwd: "/",
+    stdin: "ignore",
+    stdout: "pipe",
+  });
+  expect(await child.stdout.text()).toBe("y");
+  const file = Bun.file(`${vault.machine.folder}/gone`);
+  for (let tries = 0; tries < 300 && !(await file.text()).endsWith("\n"); tries += 1)
+    await Bun.sleep(10);
+  const { data } = (await file.json()) as { data: unknown };
+  expect(data).toMatchObject({ status: 141, left: false, exit_code: 141, error: null });
+});
