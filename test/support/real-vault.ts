@@ -41,7 +41,10 @@ export class RealVault implements AsyncDisposable {
     env: Readonly<Record<string, string>> = {},
   ): Promise<ClientOutcome> {
     const bytes = new TextEncoder().encode(stdin);
-    const context = memoryContext({ env: { ...this.env, ...env }, stdin: bytes.length === 0 ? [] : [bytes] });
+    const context = memoryContext({
+      env: { ...this.env, ...env },
+      stdin: bytes.length === 0 ? [] : [bytes],
+    });
     const code = await main(words, context);
     return { code, out: context.out(), err: context.err() };
   }

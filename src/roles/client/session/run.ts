@@ -67,9 +67,7 @@ export const run = defineCommand({
     const onState = foreground.linkState;
     const asked = { flags, global, reconnectMs, ready: {}, onState };
     if (!flags.attach || !fields.tty) return overVault(vault, asked, context, work);
-    return foreground.onKeys(vault, async (watched, keys) =>
-      overVault(watched, asked, keys, work),
-    );
+    return foreground.onKeys(vault, async (watched, keys) => overVault(watched, asked, keys, work));
   },
 });
 

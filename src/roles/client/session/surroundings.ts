@@ -20,7 +20,8 @@ export function surroundings(
   names.push(...Object.keys(env).filter((name) => name.startsWith("LC_") && !names.includes(name)));
   for (const name of names) {
     const value = env[name];
-    if (value === undefined || value === "" || value.length > clientLimits.ambientCharsMax) continue;
+    if (value === undefined || value === "" || value.length > clientLimits.ambientCharsMax)
+      continue;
     if (Object.keys(ambient).length < limits.ambientItemsMax) ambient[name] = value;
   }
   const term = ambient["TERM"];

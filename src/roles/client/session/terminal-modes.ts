@@ -144,7 +144,8 @@ export class TerminalModes {
 
 /** Cursor keys, reversed screen, mouse of all kinds, focus, alternate screens, paste marks, synchronised output, word of new colours and sizes. */
 const undone: ReadonlySet<number> = new Set([
-  1, 5, 9, 47, 1000, 1001, 1002, 1003, 1004, 1005, 1006, 1015, 1016, 1047, 1049, 2004, 2026, 2031, 2048,
+  1, 5, 9, 47, 1000, 1001, 1002, 1003, 1004, 1005, 1006, 1015, 1016, 1047, 1049, 2004, 2026, 2031,
+  2048,
 ]);
 const escape = 0x1b;
 const longestBytes = 64;

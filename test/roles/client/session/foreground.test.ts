@@ -110,7 +110,10 @@ describe("-t", () => {
 });
 
 test("attach joins pipes from a terminal, where lines are edited, ~ is a letter and Ctrl-D the end", async () => {
-  const child = spawnClient(["exec", "--session", "piped", "dev", ...shell("echo up; cat")], vault.env);
+  const child = spawnClient(
+    ["exec", "--session", "piped", "dev", ...shell("echo up; cat")],
+    vault.env,
+  );
   await child.stdout.getReader().read();
   const client = new PtyClient(["attach", "dev", "piped"], vault.env);
   try {
