@@ -1,4 +1,4 @@
-import { afterAll, afterEach, beforeAll, expect, setDefaultTimeout, test } from "bun:test";
+import { expect, setDefaultTimeout, test } from "bun:test";
 import { spawnClient } from "../../../support/client-process.ts";
 import { LinkStage, until } from "../../../support/link-stage.ts";
 import { PtyClient } from "../../../support/pty-client.ts";
@@ -7,32 +7,34 @@ setDefaultTimeout(20_000);
 
 /** Sessions over a link that a background process holds: what a person sees and types is as over one's own. */
 
-let stage: LinkStage;
-let client: PtyClient | undefined;
-beforeAll(async () => {
-  stage = await LinkStage.open();
-});
-afterEach(async () => {
-  client?.close();
-  client = undefined;
-  await stage.stop();
-  for (const session of stage.vault.sessions.values()) session.kill();
-  stage.vault.sessions.clear();
-  await stage.vault.configure({});
-});
-afterAll(async () => {
-  await stage.close();
-});
+class Desk implements AsyncDisposable {
+  readonly stage: LinkStage;
+  readonly terminal: PtyClient;
 
-function start(...words: string[]): PtyClient {
-  client = new PtyClient(words, stage.env);
-  return client;
-}
+  private constructor(stage: LinkStage, terminal: PtyClient) {
+    this.stage = stage;
+    this.terminal = terminal;
+  }
 
-async function connected(): Promise<PtyClient> {
-  const terminal = start("connect", "-q", "dev");
-  await terminal.shows(/[$#>] /);
-  return terminal;
+  static async open(
+    words: readonly string[],
+    keys: Readonly<Record<string, unknown>> = {},
+  ): Promise<Desk> {
+    const stage = await LinkStage.open();
+    await stage.vault.configure(keys);
+    return new Desk(stage, new PtyClient(words, stage.env));
+  }
+
+  static async connected(): Promise<Desk> {
+    const desk = await Desk.open(["connect", "-q", "dev"]);
+    await desk.terminal.shows(/[$#>] /);
+    return desk;
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.terminal.close();
+    await this.stage.close();
+  }
 }
 
 /** As `~s` says. */
@@ -43,8 +45,9 @@ async function sentPackets(terminal: PtyClient): Promise<number> {
   return Number(/of (\d+) packets/.exec(terminal.text.slice(from))?.[1]);
 }
 
-test("~s says how the link is now, also over the next background process", async () => {
-  const terminal = await connected();
+test.concurrent("~s says how the link is now, also over the next background process", async () => {
+  await using desk = await Desk.connected();
+  const { terminal, stage } = desk;
   const before = await sentPackets(terminal);
   for (let line = 0; line < 30; line += 1) {
     terminal.type(`: ${line}\r`);
@@ -67,36 +70,44 @@ test("~s says how the link is now, also over the next background process", async
   expect(await sentPackets(terminal)).toBeGreaterThan(next);
 });
 
-test("a link that is down is shown, with its attempts, and left by ~. at once", async () => {
-  const terminal = await connected();
-  const from = terminal.text.length;
-  const restarting = stage.vault.restartLink(1200);
-  await terminal.shows(/link down 00:0\d · retrying \(1\) · ~\. leaves, session stays/, from);
-  terminal.type("\r~s");
-  await terminal.shows(/link down for 00:0\d, attempt \d/, from);
-  terminal.type("~recho on-$((40+2))\r");
-  await restarting;
-  await terminal.shows(/on-42/, from);
-  const leaving = stage.vault.restartLink(700);
-  await terminal.shows(/link down/, terminal.text.length);
-  const leftMs = performance.now();
-  terminal.type("\r~.");
-  expect(await terminal.child.exited).toBe(0);
-  expect(performance.now() - leftMs).toBeLessThan(250);
-  await leaving;
-});
+test.concurrent(
+  "a link that is down is shown, with its attempts, and left by ~. at once",
+  async () => {
+    await using desk = await Desk.connected();
+    const { terminal, stage } = desk;
+    const from = terminal.text.length;
+    const restarting = stage.vault.restartLink(1200);
+    await terminal.shows(/link down 00:0\d · retrying \(1\) · ~\. leaves, session stays/, from);
+    terminal.type("\r~s");
+    await terminal.shows(/link down for 00:0\d, attempt \d/, from);
+    terminal.type("~recho on-$((40+2))\r");
+    await restarting;
+    await terminal.shows(/on-42/, from);
+    const leaving = stage.vault.restartLink(700);
+    await terminal.shows(/link down/, terminal.text.length);
+    const leftMs = performance.now();
+    terminal.type("\r~.");
+    expect(await terminal.child.exited).toBe(0);
+    expect(performance.now() - leftMs).toBeLessThan(250);
+    await leaving;
+  },
+);
 
-test("a command that comes while the link is down does not wait for it without end", async () => {
-  const terminal = await connected();
-  const restarting = stage.vault.restartLink(9000);
-  await terminal.shows(/link down/);
-  const child = spawnClient(["exec", "--reconnect", "1s", "dev", "--", "true"], stage.env);
-  const startedMs = performance.now();
-  expect(await child.exited).toBe(6);
-  expect(performance.now() - startedMs).toBeLessThan(8000);
-  expect(await child.stderr.text()).toContain("FV-NET-002");
-  await restarting;
-});
+test.concurrent(
+  "a command that comes while the link is down does not wait for it without end",
+  async () => {
+    await using desk = await Desk.connected();
+    const { terminal, stage } = desk;
+    const restarting = stage.vault.restartLink(9000);
+    await terminal.shows(/link down/);
+    const child = spawnClient(["exec", "--reconnect", "1s", "dev", "--", "true"], stage.env);
+    const startedMs = performance.now();
+    expect(await child.exited).toBe(6);
+    expect(performance.now() - startedMs).toBeLessThan(8000);
+    expect(await child.stderr.text()).toContain("FV-NET-002");
+    await restarting;
+  },
+);
 
 const onKeys: readonly (readonly string[])[] = [
   ["connect", "-q", "dev"],
@@ -108,8 +119,8 @@ const onKeys: readonly (readonly string[])[] = [
 
 for (const words of onKeys)
   test(`~. ends ${words.join(" ")} while the background process dials`, async () => {
-    await stage.vault.configure({ address: "127.0.0.1:9" });
-    const terminal = start(...words);
+    await using desk = await Desk.open(words, { address: "127.0.0.1:9" });
+    const { terminal, stage } = desk;
     await until(() => terminal.raw && stage.processes().length > 0);
     const startedMs = performance.now();
     terminal.type("\r~.");
