@@ -1,4 +1,4 @@
-import type { Context } from "../../../cli/context.ts";
+import { BrokenPipe, type Context } from "../../../cli/context.ts";
 import { Failure } from "../../../cli/failure.ts";
 import type { FailureCode } from "../../../cli/failure-codes.ts";
 import { emptyReplySchema } from "../../../protocol/message.ts";
@@ -81,7 +81,14 @@ export class Foreground {
   }
 
   async #onTerminal(link: AttestedLink, wish: ForegroundSession): Promise<number> {
-    const end = await this.#interactive.run(link, this.#reported(wish.plan));
+    const end = await this.#interactive
+      .run(link, this.#reported(wish.plan))
+      .catch(async (error: unknown) => {
+        // Nobody sees it any more: for the command a terminal that is closed.
+        if (error instanceof BrokenPipe && !this.#isGuest(wish))
+          await passOn(link, wish.session, "SIGHUP");
+        throw error;
+      });
     switch (end.kind) {
       case "exit":
         return finishedStatus(end.exit, this.#context);

@@ -18,6 +18,8 @@ afterAll(async () => {
 });
 
 const main = fileURLToPath(new URL("../../../../src/main.ts", import.meta.url));
+/** Writes without end, and without a flood. */
+const drip = "while :; do echo y; sleep 0.02; done";
 const shell = (script: string) => ["--", "sh", "-c", script];
 
 /** Once it has written something. */
@@ -79,6 +81,18 @@ describe("-t", () => {
       expect([none.code, none.out]).toEqual([1, "not a tty\n"]);
     },
   );
+
+  test.concurrent("whose output has no reader any more hangs its command up", async () => {
+    const words = ["exec", "-t", "--session", "unseen", "dev", ...shell(drip)];
+    const script = `${process.execPath} ${main} "$@" | head -c 1`;
+    const child = Bun.spawn(["sh", "-c", script, "sh", ...words], {
+      env: { ...vault.env },
+      cwd: "/",
+      terminal: { rows: 30, cols: 100 },
+    });
+    await child.exited;
+    expect((await vault.run(["wait", "dev", "unseen"])).code).toBe(129);
+  });
 
   test.concurrent("resizes, and a SIGTERM to the client is one to the command", async () => {
     const script =
@@ -145,6 +159,7 @@ test.concurrent(
     await vault.run(["run", "-t", "--name", "theirs", "dev", "--", "sh"]);
     const joined = spawnClient(["run", "--attach", "--name", "theirs", "dev", "true"], vault.env);
     await joined.stdin.end();
+    while (!/\ntheirs .* running +1 /.test((await vault.run(["sessions", "dev"])).out));
     await Bun.sleep(300);
     expect((await vault.run(["sessions", "dev"])).out).toMatch(/\ntheirs .* running /);
     await joined.stdout.cancel();
@@ -284,7 +299,7 @@ test.concurrent(
 
 test.concurrent("--status-fd tells of a reader that went away", async () => {
   const script = `"$0" "$@" 3>${vault.machine.folder}/gone | head -c 1`;
-  const words = ["exec", "-q", "--status-fd", "3", "dev", "yes"];
+  const words = ["exec", "-q", "--status-fd", "3", "dev", ...shell(drip)];
   const child = Bun.spawn(["sh", "-c", script, process.execPath, main, ...words], {
     env: { ...vault.env },
     cwd: "/",
@@ -296,5 +311,5 @@ test.concurrent("--status-fd tells of a reader that went away", async () => {
   for (let tries = 0; tries < 300 && !(await file.text()).endsWith("\n"); tries += 1)
     await Bun.sleep(10);
   const { data } = (await file.json()) as { data: unknown };
-  expect(data).toMatchObject({ status: 141, left: false, exit_code: 141, error: null });
+  expect(data).toMatchObject({ status: 141, ended_by: "signal", exit_code: 141, error: null });
 });
