@@ -13,7 +13,7 @@ import type {
 } from "../link/attested-link.ts";
 import { backoffMs } from "../dial/backoff.ts";
 import { clientLimits } from "../limits.ts";
-import { givenUp, mayRetry } from "./link-loss.ts";
+import { givenUp, mayRetry, pauseBetween } from "./link-loss.ts";
 import {
   decodeMessage,
   encodeMessage,
@@ -134,7 +134,7 @@ export class SharedLink implements AttestedLink {
   }
 
   async pause(attempt: number): Promise<void> {
-    await Bun.sleep(backoffMs(attempt + 1, Math.random()));
+    await pauseBetween(attempt, this.#options.vault, this.#options.reconnectMs);
   }
 
   retryNow(): void {

@@ -128,6 +128,18 @@ test("a wrong token is told apart from no answer, and the token stays here", asy
   expect(context.env["FLY_VAULT_TOKEN"]).toBeUndefined();
 });
 
+test("a machine that breaks off every stream is not asked for longer than --reconnect", async () => {
+  vault.keeper = () => Promise.reject(new Error("It is stuck"));
+  try {
+    const { code, err } = await exec(["-q", "--reconnect", "600ms", "dev", "true"]);
+    expect(code).toBe(255);
+    expect(err).toContain('"dev" breaks off whatever is asked of it');
+    expect(err).toContain("FV-NET-003");
+  } finally {
+    vault.keeper = undefined;
+  }
+});
+
 test("--session names a session; without a command it attaches and shows what it missed", async () => {
   const first = await exec(["-q", "--session", "job", "dev", "--", "sh", "-c", "echo all; exit 3"]);
   expect(first).toMatchObject({ code: 3, out: "all\n" });

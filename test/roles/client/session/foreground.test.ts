@@ -279,21 +279,10 @@ describe("what does not fit", () => {
 test.concurrent(
   "a word that is no UTF-8 is refused, not changed; its sign of replacement is a letter",
   async () => {
-    const run = async (word: string) => {
-      const words = ["sh", "-c", `exec "$0" "$@" -- printf %s ${word}`, process.execPath];
-      const child = Bun.spawn([...words, main, "exec", "-q", "dev"], {
-        env: { ...vault.env },
-        cwd: "/",
-        stdin: "ignore",
-        stdout: "pipe",
-        stderr: "pipe",
-      });
-      return [await child.exited, await child.stdout.text(), await child.stderr.text()] as const;
-    };
-    const [code, out, err] = await run(`"$(printf 'a\\377b')"`);
+    const [code, out, err] = await printed(`"$(printf 'a\\377b')"`);
     expect([code, out]).toEqual([2, ""]);
     expect(err).toContain("is not UTF-8");
-    expect((await run("a\u{FFFD}b")).slice(0, 2)).toEqual([0, "a\u{FFFD}b"]);
+    expect((await printed("a\u{FFFD}b")).slice(0, 2)).toEqual([0, "a\u{FFFD}b"]);
   },
 );
 
@@ -313,3 +302,16 @@ test.concurrent("--status-fd tells of a reader that went away", async () => {
   const { data } = (await file.json()) as { data: unknown };
   expect(data).toMatchObject({ status: 141, ended_by: "signal", exit_code: 141, error: null });
 });
+
+/** What a shell that runs `printf %s` with that word makes of it. */
+async function printed(word: string) {
+  const words = ["sh", "-c", `exec "$0" "$@" -- printf %s ${word}`, process.execPath];
+  const child = Bun.spawn([...words, main, "exec", "-q", "dev"], {
+    env: { ...vault.env },
+    cwd: "/",
+    stdin: "ignore",
+    stdout: "pipe",
+    stderr: "pipe",
+  });
+  return [await child.exited, await child.stdout.text(), await child.stderr.text()] as const;
+}

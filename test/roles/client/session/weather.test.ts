@@ -1,4 +1,6 @@
 import { expect, setDefaultTimeout, test } from "bun:test";
+import { truncate, writeFile } from "node:fs/promises";
+import { join } from "node:path";
 import { machineGate } from "../../../../src/quic/admission-gate.ts";
 import { deriveAdmissionKey, formatAdmissionKey } from "../../../../src/quic/admission-key.ts";
 import { main } from "../../../../src/roles/client/main.ts";
@@ -266,3 +268,28 @@ test.concurrent(
     expect(refused.err).not.toContain(formatAdmissionKey(other).slice(-20));
   },
 );
+
+for (const key of ["~.", "\u0003"])
+  test.concurrent(
+    `${JSON.stringify(key)} while a cold machine is provisioned stops it there, and connects nowhere`,
+    async () => {
+      await using weather = await Weather.open();
+      const { vault } = weather;
+      vault.vmState = "cold";
+      const rootfs = join(vault.folder, "rootfs.tar");
+      await writeFile(rootfs, "");
+      await truncate(rootfs, 2 ** 32);
+      await vault.configure({ rootfs });
+      const terminal = weather.start("connect", "dev");
+      while (vault.uploaded === 0) await Bun.sleep(5);
+      expect(terminal.raw).toBeTrue();
+      const startedMs = performance.now();
+      terminal.type(`\r${key}`);
+      expect(await terminal.exited()).toBe(130);
+      expect(performance.now() - startedMs).toBeLessThan(1500);
+      expect(terminal.raw).toBeFalse();
+      expect(terminal.text).toContain('cancelled; "dev" is as it was');
+      expect(vault.requests.map(({ type }) => type)).toEqual(["provision", "provision-cancel"]);
+      expect(vault.sessions.size).toBe(0);
+    },
+  );
