@@ -52,8 +52,7 @@ export class FileReceiver {
   *prepare(): Preparing {
     const there = this.#folder.look(this.#name);
     this.#there = there;
-    if (there?.kind === "folder")
-      throw new CopyTrouble("is-folder", "a folder of that name is there");
+    mustBeReplaceable(there);
     if (there !== undefined && this.#wishes.existing === "keep") return "kept";
     if (there?.kind === "file") {
       if (this.#isSameSmall(there)) {
@@ -301,6 +300,14 @@ export class FileReceiver {
     closeSync(this.#part.fd);
     this.#part = undefined;
   }
+}
+
+/** Whoever names /dev/null as the destination does not want a file there. */
+export function mustBeReplaceable(there: FileLook | undefined): void {
+  if (there?.kind === "folder")
+    throw new CopyTrouble("is-folder", "a folder of that name is there");
+  if (there?.kind === "other")
+    throw new CopyTrouble("in-the-way", "a device, pipe or socket of that name is there");
 }
 
 /** By it a later copy finds what this one could not finish. */

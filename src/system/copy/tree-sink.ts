@@ -5,7 +5,7 @@ import { copyLimits } from "./copy-limits.ts";
 import { type CopyObserver, type CopyPeer, nobody } from "./copy-peer.ts";
 import { CopyTrouble, troubleOf } from "./copy-trouble.ts";
 import { type Destination, openDestination } from "./destination.ts";
-import { FileReceiver } from "./file-receiver.ts";
+import { FileReceiver, mustBeReplaceable } from "./file-receiver.ts";
 import { FolderNode, finishFolder } from "./folder-node.ts";
 import { pathText } from "./path-bytes.ts";
 import { timeOf, type Wishes } from "./sink-wishes.ts";
@@ -116,10 +116,12 @@ export class TreeSink implements CopyPeer {
   }
 
   close(): void {
-    this.#preparing?.task.receiver?.close();
-    for (const { receiver } of this.#wished.values()) receiver?.close();
-    this.#wished.clear();
-    this.#top.folder?.close();
+    const begun = this.#preparing === undefined ? [] : [this.#preparing.task];
+    const tasks = [...begun, ...this.#wished.values(), ...this.#waiting];
+    for (const { receiver } of tasks) receiver?.close();
+    for (const { node } of tasks) node.abandon();
+    for (const node of this.#open.values()) node.abandon();
+    this.#top.abandon();
   }
 
   #announced(entry: FileEntry): void {
@@ -231,8 +233,7 @@ export class TreeSink implements CopyPeer {
     const { existing, dry_run, preserve } = this.#options;
     if (folder === undefined) return "written";
     const there = folder.look(name);
-    if (there?.kind === "folder")
-      throw new CopyTrouble("is-folder", "a folder of that name is there");
+    mustBeReplaceable(there);
     if (there !== undefined && existing === "keep") return "kept";
     if (dry_run) return "written";
     const moment = Buffer.from(`.${crypto.randomUUID().slice(0, 8)}.part`);

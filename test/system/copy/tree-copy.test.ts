@@ -143,6 +143,47 @@ test("pipes and sockets are passed over, links are not followed", () => {
   expect(readFileSync(join(stage.to, "x"), "utf8")).toBe("x");
 });
 
+test("a device or a pipe that is there is not replaced by a file or a link", () => {
+  using stage = new CopyStage();
+  mkdirSync(stage.from);
+  mkdirSync(stage.to);
+  writeFileSync(join(stage.from, "file"), "content");
+  symlinkSync("nowhere", join(stage.from, "link"));
+  for (const name of ["file", "link"]) Bun.spawnSync(["mkfifo", join(stage.to, name)]);
+  runPair(stage.source({ sources: [Buffer.from(`${stage.from}/.`)] }), stage.sink());
+  expect(stage.failed).toEqual(
+    ["file", "link"].map(
+      (name) => `in-the-way ${stage.to}/${name}: a device, pipe or socket of that name is there`,
+    ),
+  );
+  expect(["file", "link"].map((name) => lstatSync(join(stage.to, name)).isFIFO())).toEqual([
+    true,
+    true,
+  ]);
+});
+
+test("a copy that is broken off, and closed twice, holds no descriptor and closes no other", () => {
+  using stage = new CopyStage();
+  const sink = stage.sink();
+  const before = descriptors();
+  const broken = stage.sink();
+  broken.receive(folder(1, 0, "a"));
+  broken.receive(folder(2, 1, "b"));
+  broken.receive(folder(3, 2, "c"));
+  broken.receive(file(4, 3, "wished"));
+  drain(broken);
+  broken.receive({ type: "leave", id: 3 });
+  expect(descriptors()).toBeGreaterThan(before);
+  broken.close();
+  expect(descriptors()).toBe(before);
+  broken.close();
+  sink.close();
+});
+
+function descriptors(): number {
+  return readdirSync("/proc/self/fd").length;
+}
+
 /** What a machine says that means harm. */
 const folder = (id: number, parent: number, name: string): FileMessage =>
   entry(id, parent, name, "folder");
