@@ -1,4 +1,4 @@
-import { mkdtempSync, rmSync } from "node:fs";
+import { mkdtempSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import {
@@ -49,7 +49,8 @@ export class CopyStage implements Disposable {
   }
 
   [Symbol.dispose](): void {
-    rmSync(this.folder, { recursive: true, force: true });
+    // By descriptors: rmSync takes seconds for a thousand folders in folders.
+    Bun.spawnSync(["rm", "-rf", this.folder]);
   }
 }
 
