@@ -8,6 +8,7 @@ import { type CopyObserver, type CopyPeer, nobody } from "./copy-peer.ts";
 import { CopyTrouble, troubleOf } from "./copy-trouble.ts";
 import { digestOf, readSmall, sendFile, type FileWish } from "./file-sender.ts";
 import { pathText } from "./path-bytes.ts";
+import type { SourceTree } from "./source-tree.ts";
 import { walkTree, type WalkOptions, type WalkStep } from "./tree-walk.ts";
 
 export interface TreeSourceOptions extends WalkOptions {
@@ -19,7 +20,7 @@ export interface TreeSourceOptions extends WalkOptions {
 /** Announced, and neither done nor given up. */
 interface Announced {
   readonly path: Buffer;
-  readonly follow: boolean;
+  readonly tree: SourceTree;
   readonly entry: FileEntry;
   readonly content: Uint8Array | undefined;
   chunks: ChunkPlaces | undefined;
@@ -93,6 +94,14 @@ export class TreeSource implements CopyPeer {
   }
 
   close(): void {
+    this.#stopSending();
+    this.#counting?.return();
+    this.#walk.return();
+    for (const { tree } of this.#announced.values()) tree.release();
+    this.#announced.clear();
+  }
+
+  #stopSending(): void {
     this.#sending?.messages.return();
     this.#sending = undefined;
   }
@@ -138,16 +147,17 @@ export class TreeSource implements CopyPeer {
     return { type: "entry", entry: this.#remember(value) };
   }
 
-  #remember({ entry, path, follow }: Extract<WalkStep, { kind: "entry" }>): FileEntry {
+  #remember({ entry, path, tree }: Extract<WalkStep, { kind: "entry" }>): FileEntry {
     if (entry.kind === "folder") return entry;
     const isSmall = entry.kind === "file" && entry.size <= copyLimits.smallFileBytesMax;
-    const content = isSmall ? readSmall(path, follow, entry.size) : undefined;
+    const content = isSmall ? readSmall(tree, path, entry.size) : undefined;
     const digest = content === undefined ? undefined : digestOf(content);
     const isKept = this.#keptBytes + entry.size <= copyLimits.keptBytesMax;
     if (content !== undefined && isKept) this.#keptBytes += content.length;
     const kept = isKept ? content : undefined;
     const said = { ...entry, digest };
-    this.#announced.set(entry.id, { path, follow, entry: said, content: kept, chunks: undefined });
+    tree.hold();
+    this.#announced.set(entry.id, { path, tree, entry: said, content: kept, chunks: undefined });
     return said;
   }
 
@@ -175,8 +185,8 @@ export class TreeSource implements CopyPeer {
     const wish = this.#wishes.shift();
     const announced = wish === undefined ? undefined : this.#announced.get(wish.id);
     if (wish === undefined || announced === undefined) return undefined;
-    const { path, content, follow } = announced;
-    const file = { path, content, follow };
+    const { path, content, tree } = announced;
+    const file = { path, content, tree };
     return { id: wish.id, messages: sendFile(file, wish) };
   }
 
@@ -222,7 +232,7 @@ export class TreeSource implements CopyPeer {
     const waiting = this.#wishes.findIndex((wish) => wish.id === id);
     if (waiting >= 0) this.#wishes.splice(waiting, 1);
     const isUnderWay = this.#sending?.id === id;
-    if (isUnderWay) this.close();
+    if (isUnderWay) this.#stopSending();
     if (isUnderWay || waiting >= 0) this.#queue.push({ type: "failed", id, code, message: "" });
   }
 
@@ -236,6 +246,7 @@ export class TreeSource implements CopyPeer {
   #settle(id: number): Announced | undefined {
     const announced = this.#announced.get(id);
     this.#announced.delete(id);
+    announced?.tree.release();
     this.#keptBytes -= announced?.content?.length ?? 0;
     return announced;
   }

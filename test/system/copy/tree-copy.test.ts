@@ -7,6 +7,7 @@ import {
   mkdirSync,
   readdirSync,
   readFileSync,
+  renameSync,
   statSync,
   symlinkSync,
   writeFileSync,
@@ -178,11 +179,48 @@ test("a copy that is broken off, and closed twice, holds no descriptor and close
   expect(descriptors()).toBe(before);
   broken.close();
   sink.close();
+  mkdirSync(join(stage.from, "a/b"), { recursive: true });
+  for (const name of ["x", "a/y", "a/b/z"]) writeFileSync(join(stage.from, name), bytes(200_000));
+  for (const messages of [1, 3, 5, 7, 9, Infinity]) {
+    const [source, other] = [stage.source(), stage.sink({ destination: Buffer.from(stage.folder) })];
+    let count = 0;
+    runPair(source, other, () => (count += 1) > messages);
+    for (const peer of [source, other, source, other]) peer.close();
+  }
+  expect(descriptors()).toBe(before - 1);
+  expect(stage.failed).toEqual([]);
 });
 
 function descriptors(): number {
   return readdirSync("/proc/self/fd").length;
 }
+
+test("a folder that becomes a link while it is read leads nowhere", () => {
+  for (const moment of ["entry", "start"] as const)
+    for (const size of [10, 200_000]) {
+      using stage = new CopyStage();
+      const [inside, secrets] = [join(stage.from, "a/b"), join(stage.folder, "secrets")];
+      mkdirSync(inside, { recursive: true });
+      mkdirSync(secrets);
+      writeFileSync(join(inside, "f"), bytes(size));
+      writeFileSync(join(inside, "g"), bytes(size));
+      for (const name of ["f", "g"]) writeFileSync(join(secrets, name), bytes(size, 2));
+      let entries = 0;
+      runPair(stage.source(), stage.sink(), (message) => {
+        if (message.type === "entry") entries += 1;
+        // The third is "b", of which the names have been read.
+        if (message.type !== moment || entries < 3 || existsSync(`${inside}-away`)) return false;
+        renameSync(inside, `${inside}-away`);
+        symlinkSync(secrets, inside);
+        return false;
+      });
+      for (const name of ["f", "g"]) {
+        const copied = join(stage.to, "a/b", name);
+        if (existsSync(copied)) expect(readFileSync(copied).equals(bytes(size))).toBe(true);
+      }
+      expect(existsSync(`${inside}-away`)).toBe(true);
+    }
+});
 
 /** What a machine says that means harm. */
 const folder = (id: number, parent: number, name: string): FileMessage =>
