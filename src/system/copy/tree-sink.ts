@@ -214,10 +214,12 @@ export class TreeSink implements CopyPeer {
     try {
       const outcome = (): FileOutcome => (isDeclined ? "kept" : this.#placeOther(task));
       const step = steps?.next() ?? { done: true, value: outcome() };
+      const isWish = step.done !== true && step.value !== "working" && step.value.type === "want";
+      if (step.done === true || isWish) this.#preparing = undefined;
+      // The answer may be here before anybody asks for more.
+      if (isWish) this.#wished.set(task.entry.id, task);
       if (step.done !== true) return step.value;
-      this.#preparing = undefined;
-      if (step.value === undefined) this.#wished.set(task.entry.id, task);
-      else this.#settle(task, step.value, undefined);
+      if (step.value !== undefined) this.#settle(task, step.value, undefined);
     } catch (error) {
       this.#preparing = undefined;
       this.#giveUp(task, error);
@@ -254,7 +256,10 @@ export class TreeSink implements CopyPeer {
       this.#giveUp(task, error);
       return;
     }
-    this.#observe(task, message);
+    if (task.receiver?.isDifferent === true) {
+      this.#wished.delete(message.id);
+      this.#waiting.unshift(task);
+    } else this.#observe(task, message);
   }
 
   #observe(

@@ -1,5 +1,10 @@
 import { ProtocolError } from "../../protocol/errors.ts";
-import type { FileEntry, FileFailure, FileMessage } from "../../protocol/file-frame.ts";
+import {
+  type FileEntry,
+  type FileFailure,
+  type FileMessage,
+  onlyIfSame,
+} from "../../protocol/file-frame.ts";
 import { averageBitsMax, averageBitsMin } from "../../protocol/content-chunks.ts";
 import { limits } from "../../protocol/limits.ts";
 import { ChunkPlaces } from "./chunk-places.ts";
@@ -40,7 +45,7 @@ export class TreeSource implements CopyPeer {
   #counting: Generator<"working", void, undefined> | undefined;
   #walk: Generator<WalkStep, void, undefined>;
   #walked = false;
-  #sending: { readonly id: number; readonly messages: ReturnType<typeof sendFile> } | undefined;
+  #sending: Sending | undefined;
   #digests = new Map<number, string>();
   #over = false;
 
@@ -163,8 +168,8 @@ export class TreeSource implements CopyPeer {
 
   #content(): FileMessage | "working" | undefined {
     this.#sending ??= this.#nextSending();
-    const { id, messages } = this.#sending ?? {};
-    if (messages === undefined || id === undefined) return undefined;
+    if (this.#sending === undefined) return undefined;
+    const { wish, messages } = this.#sending;
     try {
       const step = messages.next();
       if (step.done === true) {
@@ -172,22 +177,23 @@ export class TreeSource implements CopyPeer {
         return this.next() ?? "working";
       }
       this.#observe(step.value);
+      // The next wish for it may come before anybody asks for more.
+      if (isNo(step.value, wish)) this.#stopSending();
       return step.value;
     } catch (error) {
       this.#sending = undefined;
-      const path = pathText(this.#announced.get(id)?.path ?? Buffer.alloc(0));
-      return this.#giveUp(id, troubleOf(error, path));
+      const path = pathText(this.#announced.get(wish.id)?.path ?? Buffer.alloc(0));
+      return this.#giveUp(wish.id, troubleOf(error, path));
     }
   }
 
-  #nextSending():
-    { readonly id: number; readonly messages: ReturnType<typeof sendFile> } | undefined {
+  #nextSending(): Sending | undefined {
     const wish = this.#wishes.shift();
     const announced = wish === undefined ? undefined : this.#announced.get(wish.id);
     if (wish === undefined || announced === undefined) return undefined;
     const { path, content, tree } = announced;
     const file = { path, content, tree };
-    return { id: wish.id, messages: sendFile(file, wish) };
+    return { wish, messages: sendFile(file, wish) };
   }
 
   #observe(message: FileMessage | "working"): void {
@@ -216,10 +222,12 @@ export class TreeSource implements CopyPeer {
 
   #takeWish({ id, offset, sha256, averageBits }: Extract<FileMessage, { type: "want" }>): void {
     const announced = this.#announced.get(id);
-    const isNew = !this.#wishes.some((wish) => wish.id === id) && this.#sending?.id !== id;
+    const isNew = !this.#wishes.some((wish) => wish.id === id) && this.#sending?.wish.id !== id;
     if (announced?.entry.kind !== "file" || !isNew)
       throw new ProtocolError("A wish for a file that is not there to be had");
     const { chunks } = announced;
+    if (averageBits === onlyIfSame && chunks !== undefined)
+      throw new ProtocolError("A question about the whole after its chunks");
     if (chunks !== undefined && (averageBits < averageBitsMin || averageBits > averageBitsMax))
       throw new ProtocolError(`Chunks of 2^${averageBits} bytes`);
     this.#wishes.push({ id, offset, sha256, averageBits, chunks });
@@ -231,7 +239,7 @@ export class TreeSource implements CopyPeer {
     this.#observer.failed(announced === undefined ? "" : pathText(announced.path), code, message);
     const waiting = this.#wishes.findIndex((wish) => wish.id === id);
     if (waiting >= 0) this.#wishes.splice(waiting, 1);
-    const isUnderWay = this.#sending?.id === id;
+    const isUnderWay = this.#sending?.wish.id === id;
     if (isUnderWay) this.#stopSending();
     if (isUnderWay || waiting >= 0) this.#queue.push({ type: "failed", id, code, message: "" });
   }
@@ -250,6 +258,17 @@ export class TreeSource implements CopyPeer {
     this.#keptBytes -= announced?.content?.length ?? 0;
     return announced;
   }
+}
+
+interface Sending {
+  readonly wish: FileWish;
+  readonly messages: ReturnType<typeof sendFile>;
+}
+
+/** The answer to a question about the whole file. */
+function isNo(message: FileMessage | "working", wish: FileWish): boolean {
+  if (message === "working" || wish.averageBits !== onlyIfSame) return false;
+  return message.type === "start" && message.offset !== wish.offset;
 }
 
 const stepsAtOnce = 2000;

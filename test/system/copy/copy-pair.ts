@@ -54,11 +54,12 @@ export class CopyStage implements Disposable {
   }
 }
 
-/** Until both are over, or `until` says so; each message goes through its bytes. */
+/** Until both are over, or `until` says so; each message goes through its bytes. Each side has so many turns in a row. */
 export function runPair(
   source: CopyPeer,
   sink: CopyPeer,
   until: (said: FileMessage) => boolean = () => false,
+  turns = 40,
 ): void {
   for (let idle = 0; !(source.over && sink.over) && idle < 3;) {
     idle += 1;
@@ -66,7 +67,7 @@ export function runPair(
       [source, sink],
       [sink, source],
     ] as const) {
-      for (let turn = 0; turn < 40; turn++) {
+      for (let turn = 0; turn < turns; turn++) {
         const message = peer.next();
         if (message === undefined) break;
         idle = 0;
