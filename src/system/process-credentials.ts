@@ -42,10 +42,7 @@ export function becomeUser({ uid, gid, groups }: Credentials): void {
 }
 
 /** The calling thread stays root, with these capabilities alone; all others become nobody, with none. */
-export function stayRootAlone(
-  { gid, groups }: Credentials,
-  capabilities: readonly number[],
-): void {
+export function stayRootAlone({ gid, groups }: Credentials, capabilities: readonly number[]): void {
   check("prctl", () => libc().prctl(setKeepCapabilities, 1n, 0n, 0n, 0n));
   becomeUser({ uid: nobody, gid: nobody, groups: [] });
   check("prctl", () => libc().prctl(setKeepCapabilities, 0n, 0n, 0n, 0n));

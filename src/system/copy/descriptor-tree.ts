@@ -1,11 +1,5 @@
 import { type BigIntStats, closeSync, fstatSync } from "node:fs";
-import {
-  currentFolder,
-  openat2,
-  openFlags,
-  readlinkat,
-  resolveFlags,
-} from "../filesystem.ts";
+import { currentFolder, openat2, openFlags, readlinkat, resolveFlags } from "../filesystem.ts";
 import { listFolder } from "../folder-listing.ts";
 import { copyLimits } from "./copy-limits.ts";
 import type { SourceTree } from "./source-tree.ts";

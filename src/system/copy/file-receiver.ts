@@ -19,7 +19,7 @@ import {
 import { startWriting } from "../filesystem.ts";
 import { tryLock } from "../file-lock.ts";
 import { copyLimits } from "./copy-limits.ts";
-import { CopyTrouble, troubleOf } from "./copy-trouble.ts";
+import { CopyTrouble, specialIsThere, troubleOf } from "./copy-trouble.ts";
 import { listChunks } from "./chunk-list.ts";
 import { digestOf } from "./file-sender.ts";
 import type { FileLook, Folder } from "./folder.ts";
@@ -341,12 +341,10 @@ export class FileReceiver {
   }
 }
 
-/** Whoever names /dev/null as the destination does not want a file there. */
 export function mustBeReplaceable(there: FileLook | undefined): void {
   if (there?.kind === "folder")
-    throw new CopyTrouble("is-folder", "a folder of that name is there");
-  if (there?.kind === "other")
-    throw new CopyTrouble("in-the-way", "a device, pipe or socket of that name is there");
+    throw new CopyTrouble("in-the-way", "a folder of that name is there");
+  if (there?.kind === "other") throw new CopyTrouble("in-the-way", specialIsThere);
 }
 
 /** By it a later copy finds what this one could not finish. */

@@ -331,9 +331,9 @@ export class TreeSink implements CopyPeer {
 
   #say(id: number, trouble: CopyTrouble, path: Buffer): void {
     const text = pathText(path);
-    const message = trouble.message.includes(text)
-      ? trouble.message
-      : `${text}: ${trouble.message}`;
+    // What is wrong with the destination is not about a name in it.
+    const isWhole = trouble === this.#destination || trouble.message.includes(text);
+    const message = isWhole ? trouble.message : `${text}: ${trouble.message}`;
     this.#queue.push({ type: "failed", id, code: trouble.code, message });
     this.#observer.failed(text, trouble.code, message);
   }

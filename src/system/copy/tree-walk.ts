@@ -115,10 +115,7 @@ class Walk {
     const [stats, trouble] = look(path, named);
     if (stats === undefined) return [undefined, trouble];
     if (stats.isDirectory() && !this.#options.recursive)
-      return [
-        undefined,
-        new CopyTrouble("is-folder", `${pathText(path)}: is a folder (-r copies folders)`),
-      ];
+      return [undefined, new CopyTrouble("is-folder", `${pathText(path)}: is a folder`)];
     return [stats, undefined];
   }
 

@@ -220,7 +220,10 @@ test("a copy that is broken off, and closed twice, holds no descriptor and close
   mkdirSync(join(stage.from, "a/b"), { recursive: true });
   for (const name of ["x", "a/y", "a/b/z"]) writeFileSync(join(stage.from, name), bytes(200_000));
   for (const messages of [1, 3, 5, 7, 9, Infinity]) {
-    const [source, other] = [stage.source(), stage.sink({ destination: Buffer.from(stage.folder) })];
+    const [source, other] = [
+      stage.source(),
+      stage.sink({ destination: Buffer.from(stage.folder) }),
+    ];
     let count = 0;
     runPair(source, other, () => (count += 1) > messages);
     for (const peer of [source, other, source, other]) peer.close();

@@ -3,6 +3,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { defineCommand } from "../../../cli/command.ts";
 import type { Context } from "../../../cli/context.ts";
+import { printable } from "../../../cli/printable.ts";
 import { UsageError } from "../../../cli/usage-error.ts";
 import { parseOperands, type CopyOperands } from "./cp-operands.ts";
 import type { AttestedLink } from "../link/attested-link.ts";
@@ -137,7 +138,7 @@ async function copyOut(context: Context, path: string): Promise<void> {
 
 function titleOf({ direction, sources, destination }: CopyOperands, vault: string): string {
   const what = sources.length === 1 ? sources[0] : `${sources.length} sources`;
-  return direction === "upload"
-    ? `copying ${what} to ${vault}:${destination}`
-    : `copying ${vault}:${what} to ${destination}`;
+  const [from, to] =
+    direction === "upload" ? [what, `${vault}:${destination}`] : [`${vault}:${what}`, destination];
+  return printable(`copying ${from} to ${to}`);
 }

@@ -132,7 +132,9 @@ test("the process has no capability that files do not need, no network, and is o
   expect(status).toContain("NoNewPrivs:\t1");
   expect(status).toContain("Uid:\t0\t0\t0\t0");
   const threads = readdirSync(`/proc/${pid}/task`).filter((thread) => thread !== String(pid));
-  const outside = threads.map((thread) => readFileSync(`/proc/${pid}/task/${thread}/status`, "utf8"));
+  const outside = threads.map((thread) =>
+    readFileSync(`/proc/${pid}/task/${thread}/status`, "utf8"),
+  );
   expect(outside.length).toBeGreaterThan(0);
   // Those are still in our own root: they must be able to do nothing there.
   for (const thread of outside) {
