@@ -5,7 +5,8 @@ import type { Context } from "../../../cli/context.ts";
 import { configPath } from "../../../cli/paths.ts";
 import { existsSync } from "node:fs";
 import { readOverview, vaultOf, type VaultConfig } from "../vault/vault-config.ts";
-import { ownNetwork, pathChecks } from "./path-checks.ts";
+import { ownNetwork } from "./own-network.ts";
+import { pathChecks } from "./path-checks.ts";
 
 export const netcheckCommand = defineCommand({
   name: "netcheck",
