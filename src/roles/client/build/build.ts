@@ -8,6 +8,7 @@ import { archiveKind, writeArchive } from "./archive-writer.ts";
 import { engineNames } from "./container-engine.ts";
 import { findRecipe, imageArchive } from "./image-archive.ts";
 import { packFolder } from "./pack-folder.ts";
+import { untilStopped } from "./until-stopped.ts";
 
 export const build = defineCommand({
   name: "build",
@@ -50,13 +51,16 @@ export const build = defineCommand({
     const { quiet } = global;
     const { output = "rootfs.tar.zst" } = flags;
     const kind = archiveKind(output);
-    const source =
-      flags.from === undefined
-        ? await fromRecipe({ ...flags, folder: positionals.folder ?? ".", quiet }, context)
-        : await fromFolder({ ...flags, folder: positionals.folder }, flags.from, context);
-    const sha256 = await writeArchive({ ...source, output, kind, quiet }, context);
-    await context.stdout.write(`${sha256}  ${output}\n`);
-    return 0;
+    const folder = positionals.folder ?? ".";
+    return untilStopped(context, async (signal) => {
+      const source =
+        flags.from === undefined
+          ? await fromRecipe({ ...flags, folder, quiet, signal }, context)
+          : await fromFolder({ ...flags, folder: positionals.folder }, flags.from, context);
+      const sha256 = await writeArchive({ ...source, output, kind, quiet, signal }, context);
+      await context.stdout.write(`${sha256}  ${output}\n`);
+      return 0;
+    });
   },
 });
 
@@ -71,6 +75,7 @@ async function fromRecipe(
     readonly file: string | undefined;
     readonly engine: string | undefined;
     readonly quiet: boolean;
+    readonly signal: AbortSignal;
   },
   context: Context,
 ): Promise<Source> {

@@ -1,7 +1,7 @@
 import { defineCommand } from "../../../cli/command.ts";
 import type { Context } from "../../../cli/context.ts";
 import { UsageError } from "../../../cli/usage-error.ts";
-import { packedSource } from "./packed-source.ts";
+import { type PackedSource, packedSource } from "./packed-source.ts";
 import { limits } from "../../../protocol/limits.ts";
 import type { Provisioned } from "../../../protocol/message.ts";
 import { printableLine } from "../../../protocol/printable-line.ts";
@@ -11,6 +11,7 @@ import { provision } from "./provision.ts";
 import { warnOfRollback } from "./rollback-warning.ts";
 import { configuredSource, namedSource, type RootfsSource } from "./rootfs-source.ts";
 import type { VaultConfig } from "../vault/vault-config.ts";
+import { untilStopped } from "../build/until-stopped.ts";
 import { linkFlags, readVault, vaultPositional } from "../link/vault-link.ts";
 
 export const provisionCommand = defineCommand({
@@ -41,7 +42,13 @@ export const provisionCommand = defineCommand({
     const wish = wishOf(flags);
     const { quiet } = global;
     const vault = await readVault(positionals.vault, { flags, global }, context);
-    await using packed = await packedSource(wish.from, quiet, context);
+    let made: PackedSource | undefined;
+    const stopped = await untilStopped(context, async (signal) => {
+      made = await packedSource(wish.from, { quiet, signal }, context);
+      return 0;
+    });
+    if (made === undefined) return stopped;
+    await using packed = made;
     const source = await sourceOf({ ...wish, from: packed.from }, vault.config, context);
     const work = async ({ link, config, leaving }: VaultWork): Promise<number> => {
       if (!quiet) await warnOfRollback(link, config.name, context);
