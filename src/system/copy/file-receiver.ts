@@ -59,15 +59,8 @@ export class FileReceiver {
   *prepare(): Preparing {
     const there = this.#folder.look(this.#name);
     this.#there = there;
-    mustBeReplaceable(there);
-    if (there !== undefined && this.#wishes.existing === "keep") return "kept";
-    if (there?.kind === "file") {
-      if (this.#isSameSmall(there)) {
-        if (!this.#wishes.dry_run) this.#touch();
-        return "same";
-      }
-    }
-    if (this.#wishes.dry_run) return "written";
+    const outcome = this.#outcomeAtOnce(there);
+    if (outcome !== undefined) return outcome;
     if (this.entry.size >= copyLimits.resumeBytesMin) yield* this.#goOn();
     const averageBits = averageBitsFor(there?.size ?? 0);
     const isLarge = this.#wantsChunks(there);
@@ -88,6 +81,17 @@ export class FileReceiver {
       averageBits: this.hasChunks ? averageBits : 0,
     };
     return undefined;
+  }
+
+  /** Where no content is needed to know it. */
+  #outcomeAtOnce(there: FileLook | undefined): FileOutcome | undefined {
+    mustBeReplaceable(there);
+    if (there !== undefined && this.#wishes.existing === "keep") return "kept";
+    if (there?.kind === "file" && this.#isSameSmall(there)) {
+      if (!this.#wishes.dry_run) this.#touch();
+      return "same";
+    }
+    return this.#wishes.dry_run ? "written" : undefined;
   }
 
   /** Throws; a disk that is full is not left full of what is of no use. */

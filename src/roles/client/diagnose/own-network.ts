@@ -46,9 +46,7 @@ export function tooNarrow(all: readonly Interface[]): string[] {
 export function unreachable(addresses: readonly string[], own: OwnAddresses): string | undefined {
   // Of this computer itself, or of one without any network.
   if (own.IPv4 + own.IPv6 === 0) return undefined;
-  const families = new Set(
-    addresses.map((address) => (address.includes(":") ? "IPv6" : "IPv4") as keyof OwnAddresses),
-  );
+  const families = new Set(addresses.map((address) => (address.includes(":") ? "IPv6" : "IPv4")));
   const [family, another] = families;
   if (family === undefined || another !== undefined || own[family] > 0) return undefined;
   return `it has only ${family} addresses, and this computer has none`;

@@ -19,8 +19,9 @@ test("what comes must be what was asked for, by name and kind", () => {
   expect(topNames(["logs"], true)(folder("."))).toBe(false);
 });
 
+const takes = (pattern: string, name: string): boolean => topNames([pattern], false)(file(name));
+
 test("a pattern is a shell's: hidden names only where it says so, no braces, nothing turned round", () => {
-  const takes = (pattern: string, name: string): boolean => topNames([pattern], false)(file(name));
   expect(takes("*", ".bashrc")).toBe(false);
   expect(takes("?bashrc", ".bashrc")).toBe(false);
   expect(takes("work/[.]*", ".bashrc")).toBe(false);
