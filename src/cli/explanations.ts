@@ -128,6 +128,12 @@ export const explanations: Readonly<Record<FailureCode, Explanation>> = {
     remedy:
       "If it was replaced, ask for the vault's new entry: machine_id, admission_key and perhaps the token.",
   },
+  "FV-VM-007": {
+    meaning:
+      "The machine said that it would go down, and its link did not end in two minutes: a service that does not stop, or a machine that went without a word.",
+    remedy:
+      "`fly-vault status` says whether it is there. Fly stops it for good: `fly machine stop ID`.",
+  },
   "FV-EXE-001": {
     meaning: "The link is fine, but the command could not be started: user, folder or a limit.",
     remedy: "Check --user and --workdir; the cause says which.",

@@ -42,6 +42,7 @@ export const failureCodes = {
   "FV-VM-004": { exitCode: 6, title: "the machine could not be started" },
   "FV-VM-005": { exitCode: 6, title: "the machine is not started again for now" },
   "FV-VM-006": { exitCode: 3, title: "there is no such machine any more" },
+  "FV-VM-007": { exitCode: 6, title: "the machine is still up" },
   "FV-EXE-001": { exitCode: 125, title: "the command could not be started" },
   "FV-EXE-002": { exitCode: 126, title: "the command is not executable" },
   "FV-EXE-003": { exitCode: 127, title: "the command was not found" },

@@ -53,6 +53,15 @@ export class JwksCache {
     return find(fetched, kid) ?? unknownKey(kid);
   }
 
+  /** What is kept of an issuer, for who looks for trouble; nobody is asked. */
+  async kept(
+    issuer: string,
+  ): Promise<{ readonly keys: number; readonly ageMs: number } | undefined> {
+    const known = await this.#known(issuer);
+    if (known === undefined) return undefined;
+    return { keys: known.keys.length, ageMs: this.#options.wallMs() - known.fetchedMs };
+  }
+
   /** While old keys are in force, an issuer that just failed is left alone: nobody waits for it twice. */
   async #fetchUnlessFailed(issuer: string, known: KeySet | undefined): Promise<KeySet> {
     if (known === undefined) return this.#fetch(issuer, 0);

@@ -12,11 +12,11 @@ export class ChunkCutter {
 
   /** Chunks of 2^averageBits bytes on average, a quarter of that at least and four times that at most. */
   constructor(averageBits: number) {
-    const averageBytes = 2 ** averageBits;
-    this.#minBytes = averageBytes / 4;
-    this.#maxBytes = averageBytes * 4;
+    // By shifts: as results of ** and / they would make the search count in floating point, five times slower.
+    this.#minBytes = 1 << (averageBits - 2);
+    this.#maxBytes = 1 << (averageBits + 2);
     // The high bits depend on all of the last 32 bytes.
-    this.#mask = ((2 ** averageBits - 1) << (32 - averageBits)) | 0;
+    this.#mask = -1 << (32 - averageBits);
   }
 
   /** The index after the chunk that began before or at `start`, or -1 when it goes on beyond `bytes`. */

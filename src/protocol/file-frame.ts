@@ -18,7 +18,8 @@ import { Reader, Writer } from "./wire.ts";
  *   end       id u32 | size u64 | SHA-256
  *   failed    id u32 | code length u8 | code | message
  *   chunks    id u32 | (length u32 | first 16 bytes of SHA-256)…
- *   want      id u32 | offset u64 | SHA-256 of what is before it | average bits u8 (0: no chunks)
+ *   want      id u32 | offset u64 | SHA-256 of what is before it | average bits u8 (0: no chunks,
+ *             255: only whether all before the offset is the same)
  *   done      id u32 | outcome u8
  *
  * Ids count from 1 in the order of entries; parent 0 is the destination.
@@ -120,6 +121,9 @@ export type FileMessage =
     }
   | { readonly type: "done"; readonly id: number; readonly outcome: FileOutcome }
   | { readonly type: "finished" };
+
+/** In place of average bits: the sink has a file of that size and digest, and asks again if that is not the one. */
+export const onlyIfSame = 255;
 
 /** The whole frame, header included. */
 export function encodeFileMessage(message: FileMessage): Uint8Array<ArrayBuffer> {

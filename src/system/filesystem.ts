@@ -101,6 +101,14 @@ export function renameat2(
   );
 }
 
+/** Where the link leads that `fd` is (opened with `path` and `noFollow`). */
+export function readlinkat(fd: number): Buffer {
+  const here = cString("");
+  const target = cStruct(4096);
+  const length = check("readlinkat", () => libc().readlinkat(fd, here, target, target.length));
+  return Buffer.from(target.subarray(0, length));
+}
+
 /** Owner of the link itself where `name` is one. */
 export function lchownat(folder: number, name: FileName, uid: number, gid: number): void {
   const path = cString(name);
@@ -233,6 +241,7 @@ function openSymbols() {
     mkdirat: { args: ["i32", "ptr", "u32"], returns: "i32" },
     mknodat: { args: ["i32", "ptr", "u32", "u64"], returns: "i32" },
     symlinkat: { args: ["ptr", "i32", "ptr"], returns: "i32" },
+    readlinkat: { args: ["i32", "ptr", "ptr", "u64"], returns: "i64" },
     linkat: { args: ["i32", "ptr", "i32", "ptr", "i32"], returns: "i32" },
     unlinkat: { args: ["i32", "ptr", "i32"], returns: "i32" },
     renameat2: { args: ["i32", "ptr", "i32", "ptr", "u32"], returns: "i32" },

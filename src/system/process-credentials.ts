@@ -1,5 +1,6 @@
 import { ptr } from "bun:ffi";
 import { check, openLibc } from "./libc.ts";
+import { keepCapabilities } from "./process.ts";
 
 export interface Credentials {
   readonly uid: number;
@@ -40,6 +41,19 @@ export function becomeUser({ uid, gid, groups }: Credentials): void {
   check("setresuid", () => libc().setresuid(uid, uid, uid));
 }
 
+/** The calling thread stays root, with these capabilities alone; all others become nobody, with none. */
+export function stayRootAlone({ gid, groups }: Credentials, capabilities: readonly number[]): void {
+  check("prctl", () => libc().prctl(setKeepCapabilities, 1n, 0n, 0n, 0n));
+  becomeUser({ uid: nobody, gid: nobody, groups: [] });
+  check("prctl", () => libc().prctl(setKeepCapabilities, 0n, 0n, 0n, 0n));
+  // Permitted to this thread still, and not in effect until they are taken up again.
+  keepCapabilities([...capabilities, ...changeUser]);
+  call("setresgid", gid, gid, gid);
+  setGroups(groups);
+  call("setresuid", 0, 0, 0);
+  keepCapabilities(capabilities);
+}
+
 /** The saved user stays root until the new program runs, whose saved user is the effective one. */
 function setUser(uid: number): void {
   call("setresuid", uid, uid, 0);
@@ -70,6 +84,11 @@ function call(
   check(name, () => libc().syscall(number, BigInt(real), BigInt(effective), BigInt(saved)));
 }
 
+const nobody = 65_534;
+const setKeepCapabilities = 8;
+/** CAP_SETGID and CAP_SETUID. */
+const changeUser = [6, 7];
+
 function callNumbers(): { setresuid: number; setresgid: number; setgroups: number } {
   return process.arch === "arm64"
     ? { setresuid: 147, setresgid: 149, setgroups: 159 }
@@ -86,6 +105,7 @@ function libc(): ReturnType<typeof openSyscall> {
 function openSyscall() {
   return openLibc({
     syscall: { args: ["i64", "i64", "i64", "i64"], returns: "i64" },
+    prctl: { args: ["i32", "u64", "u64", "u64", "u64"], returns: "i32" },
     setgroups: { args: ["u64", "ptr"], returns: "i32" },
     setresgid: { args: ["u32", "u32", "u32"], returns: "i32" },
     setresuid: { args: ["u32", "u32", "u32"], returns: "i32" },

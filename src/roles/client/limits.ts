@@ -180,6 +180,10 @@ export const clientLimits = {
   /** Of what is told to a command: what waits for one that does not listen. */
   linkNoticesMax: 100,
   linkListMax: 256,
+  /** A build that was stopped: its engine removes what it made. */
+  buildEndMs: 20_000,
+  /** `stop --wait`: services have their time to end in. */
+  stopWaitMs: 120_000,
   /** What an address of a Unix socket has room for, without the zero at its end. */
   socketPathBytesMax: 107,
   /** Names for completion: who pressed a key waits for them. */

@@ -1,7 +1,7 @@
 import { closeSync, writeSync } from "node:fs";
 import * as v from "valibot";
 import { dieWithParent, forbidInspection, keepCapabilities } from "../../system/process.ts";
-import { becomeUser } from "../../system/process-credentials.ts";
+import { becomeUser, stayRootAlone } from "../../system/process-credentials.ts";
 import { moveIn } from "../../system/process-namespace.ts";
 
 const id = v.pipe(v.number(), v.safeInteger(), v.minValue(0));
@@ -23,15 +23,18 @@ export type GuestPlan = v.InferOutput<typeof guestPlanSchema>;
  * Moves this process into the guest for good, as the user of the plan. Its `/` is the guest's from
  * here on, so no name and no link in there leads outside; it has no network and no way back. That
  * holds for the thread that runs JavaScript: synchronous file system calls only, and nothing that is
- * loaded later. Started by `startGuestProcess`, with the guest's descriptors as 3 and 4.
+ * loaded later. Bun's other threads stay outside, and lose all rights there. Started by `startGuestProcess`, with the guest's descriptors as 3 and 4.
  */
 export function enterGuest(plan: string): GuestPlan {
   const parsed = v.parse(guestPlanSchema, JSON.parse(plan));
   const { account } = parsed;
   const keeperPid = process.ppid;
   moveIn({ mountFd: 3, rootFd: 4 });
-  becomeUser(account);
-  keepCapabilities(account.uid === 0 ? fileCapabilities : []);
+  if (account.uid === 0) stayRootAlone(account, fileCapabilities);
+  else {
+    becomeUser(account);
+    keepCapabilities([]);
+  }
   forbidInspection();
   // After the change of user, which would undo it.
   if (!dieWithParent(keeperPid)) throw new Error("The keeper is gone");

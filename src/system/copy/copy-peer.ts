@@ -9,6 +9,8 @@ export interface CopyPeer {
   receive(message: FileMessage): void;
   /** The next message, "working" when it should be asked again soon, undefined until something is received. */
   next(): FileMessage | "working" | undefined;
+  /** Where what was received goes on to somebody slow: no more is read before. Rejects when they are gone. */
+  drained?(): Promise<void>;
   /** Nothing is left to say or to hear. */
   readonly over: boolean;
   /** Lets go of all it has open. What can be gone on with stays. */

@@ -11,6 +11,9 @@ export class CopyTrouble extends Error {
   }
 }
 
+/** Whoever names /dev/null as the destination does not want a file there. */
+export const specialIsThere = "a device, pipe or socket of that name is there";
+
 /** What the system said about a path, in the terms of a copy. What is no error of the system is thrown on. */
 export function troubleOf(error: unknown, path: string): CopyTrouble {
   if (error instanceof CopyTrouble) return error;

@@ -1,6 +1,6 @@
 import { realpathSync, statSync } from "node:fs";
 import { hasCode } from "../filesystem.ts";
-import { CopyTrouble } from "./copy-trouble.ts";
+import { CopyTrouble, specialIsThere } from "./copy-trouble.ts";
 import { DescriptorFolder } from "./descriptor-folder.ts";
 import type { Folder } from "./folder.ts";
 import { basenameOf, dirnameOf, pathText } from "./path-bytes.ts";
@@ -17,6 +17,8 @@ export interface Destination {
 /** Follows links, as every path that a person names. Throws `CopyTrouble`, or what the system says. */
 export function openDestination(path: Buffer, intoFolder: boolean): Destination {
   const there = kindOf(path);
+  if (there === "special")
+    throw new CopyTrouble("in-the-way", `${pathText(path)}: ${specialIsThere}`);
   if (there === "folder") return { folder: openFolder(path), path, name: undefined };
   if (intoFolder)
     throw there === "missing"
@@ -33,9 +35,11 @@ function openFolder(path: Buffer): Folder {
   return process.platform === "linux" ? DescriptorFolder.open(path) : PathFolder.open(path);
 }
 
-function kindOf(path: Buffer): "folder" | "missing" | "other" {
+function kindOf(path: Buffer): "folder" | "file" | "missing" | "special" {
   try {
-    return statSync(path).isDirectory() ? "folder" : "other";
+    const stats = statSync(path);
+    if (stats.isDirectory()) return "folder";
+    return stats.isFile() ? "file" : "special";
   } catch (error) {
     if (hasCode(error, "ENOENT")) return "missing";
     throw error;

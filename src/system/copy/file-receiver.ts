@@ -10,11 +10,16 @@ import {
 } from "node:fs";
 import { ProtocolError } from "../../protocol/errors.ts";
 import { averageBitsFor } from "../../protocol/content-chunks.ts";
-import type { FileEntry, FileMessage, FileOutcome } from "../../protocol/file-frame.ts";
+import {
+  type FileEntry,
+  type FileMessage,
+  type FileOutcome,
+  onlyIfSame,
+} from "../../protocol/file-frame.ts";
 import { startWriting } from "../filesystem.ts";
 import { tryLock } from "../file-lock.ts";
 import { copyLimits } from "./copy-limits.ts";
-import { CopyTrouble, troubleOf } from "./copy-trouble.ts";
+import { CopyTrouble, specialIsThere, troubleOf } from "./copy-trouble.ts";
 import { listChunks } from "./chunk-list.ts";
 import { digestOf } from "./file-sender.ts";
 import type { FileLook, Folder } from "./folder.ts";
@@ -39,6 +44,8 @@ export class FileReceiver {
   #offset = 0;
   #started = false;
   #unsyncedBytes = 0;
+  /** Whether what is there is the same as a whole: not asked, asked or answered. */
+  #whole: "unknown" | "asked" | "same" | "different" = "unknown";
   hasChunks = false;
 
   constructor(place: { folder: Folder; name: Uint8Array }, entry: FileEntry, wishes: Wishes) {
@@ -52,19 +59,16 @@ export class FileReceiver {
   *prepare(): Preparing {
     const there = this.#folder.look(this.#name);
     this.#there = there;
-    if (there?.kind === "folder")
-      throw new CopyTrouble("is-folder", "a folder of that name is there");
-    if (there !== undefined && this.#wishes.existing === "keep") return "kept";
-    if (there?.kind === "file") {
-      if (this.#isSameSmall(there)) {
-        if (!this.#wishes.dry_run) this.#touch();
-        return "same";
-      }
-    }
-    if (this.#wishes.dry_run) return "written";
+    const outcome = this.#outcomeAtOnce(there);
+    if (outcome !== undefined) return outcome;
     if (this.entry.size >= copyLimits.resumeBytesMin) yield* this.#goOn();
     const averageBits = averageBitsFor(there?.size ?? 0);
-    if (this.#wantsChunks(there)) {
+    const isLarge = this.#wantsChunks(there);
+    if (isLarge && this.#whole === "unknown" && there?.size === this.entry.size) {
+      yield* this.#askAboutWhole();
+      return undefined;
+    }
+    if (isLarge) {
       this.#baseFd = this.#folder.open(this.#name);
       this.hasChunks = true;
       yield* listChunks(this.#baseFd, this.entry.id, averageBits);
@@ -77,6 +81,17 @@ export class FileReceiver {
       averageBits: this.hasChunks ? averageBits : 0,
     };
     return undefined;
+  }
+
+  /** Where no content is needed to know it. */
+  #outcomeAtOnce(there: FileLook | undefined): FileOutcome | undefined {
+    mustBeReplaceable(there);
+    if (there !== undefined && this.#wishes.existing === "keep") return "kept";
+    if (there?.kind === "file" && this.#isSameSmall(there)) {
+      if (!this.#wishes.dry_run) this.#touch();
+      return "same";
+    }
+    return this.#wishes.dry_run ? "written" : undefined;
   }
 
   /** Throws; a disk that is full is not left full of what is of no use. */
@@ -108,7 +123,8 @@ export class FileReceiver {
         "what arrived is not what was sent: the file there changed meanwhile",
       );
     }
-    if (this.#part === undefined && this.#baseFd !== undefined && size === this.#there?.size) {
+    const isCompared = this.#whole === "same" || this.#baseFd !== undefined;
+    if (this.#part === undefined && isCompared && size === this.#there?.size) {
       this.#touch();
       return "same";
     }
@@ -145,6 +161,11 @@ export class FileReceiver {
     if (this.#folder.look(name) === undefined) return;
     const fd = yield* this.#takeOver(name);
     this.#part = { fd, name, stays: true };
+    yield* this.#hashOn(fd);
+  }
+
+  /** Up to its end. */
+  *#hashOn(fd: number): Generator<"working", void, undefined> {
     const bytes = Buffer.allocUnsafe(copyLimits.hashStepBytes);
     for (;;) {
       const count = readSync(fd, bytes, 0, bytes.length, this.#offset);
@@ -180,6 +201,24 @@ export class FileReceiver {
       : new CopyTrouble("in-the-way", "what an earlier copy left is no file any more");
   }
 
+  /** Most files that are copied again have not changed, and cutting costs far more than one digest. */
+  *#askAboutWhole(): Generator<FileMessage | "working", void, undefined> {
+    this.#whole = "asked";
+    const fd = this.#folder.open(this.#name);
+    try {
+      yield* this.#hashOn(fd);
+    } finally {
+      closeSync(fd);
+    }
+    const [offset, sha256] = [this.#offset, this.#hash.copy().digest()];
+    yield { type: "want", id: this.entry.id, offset, sha256, averageBits: onlyIfSame };
+  }
+
+  /** The answer was no: it has to be prepared once more. */
+  get isDifferent(): boolean {
+    return this.#whole === "different" && !this.#started && !this.hasChunks;
+  }
+
   #wantsChunks(there: FileLook | undefined): boolean {
     const { size } = this.entry;
     const isLarge =
@@ -191,7 +230,9 @@ export class FileReceiver {
     if (this.#started) throw new ProtocolError("A second start of one file");
     if (offset !== 0 && offset !== this.#offset)
       throw new ProtocolError("A start where none was wished");
-    this.#started = true;
+    const isDifferent = this.#whole === "asked" && offset !== this.#offset;
+    if (this.#whole === "asked") this.#whole = isDifferent ? "different" : "same";
+    this.#started = !isDifferent;
     if (offset === this.#offset) return;
     this.#offset = 0;
     this.#hash = new Bun.CryptoHasher("sha256");
@@ -262,6 +303,7 @@ export class FileReceiver {
     if (stays) ftruncateSync(fd, 0);
     const { length, hash } = { length: this.#offset, hash: this.#hash };
     if (length > 0) {
+      this.#baseFd ??= this.#folder.open(this.#name);
       this.#offset = 0;
       this.#hash = new Bun.CryptoHasher("sha256");
       this.#copyFromBase(0, length, fd);
@@ -301,6 +343,12 @@ export class FileReceiver {
     closeSync(this.#part.fd);
     this.#part = undefined;
   }
+}
+
+export function mustBeReplaceable(there: FileLook | undefined): void {
+  if (there?.kind === "folder")
+    throw new CopyTrouble("in-the-way", "a folder of that name is there");
+  if (there?.kind === "other") throw new CopyTrouble("in-the-way", specialIsThere);
 }
 
 /** By it a later copy finds what this one could not finish. */

@@ -1,4 +1,4 @@
-import { type BigIntStats, closeSync, constants, fstatSync, openSync, readSync } from "node:fs";
+import { type BigIntStats, closeSync, fstatSync, readSync } from "node:fs";
 import { ChunkCutter } from "../../protocol/content-chunks.ts";
 import type { FileMessage } from "../../protocol/file-frame.ts";
 import { limits } from "../../protocol/limits.ts";
@@ -6,6 +6,7 @@ import { type ChunkPlaces, chunkDigest } from "./chunk-places.ts";
 import { copyLimits } from "./copy-limits.ts";
 import { CopyTrouble } from "./copy-trouble.ts";
 import { pathText } from "./path-bytes.ts";
+import type { SourceTree } from "./source-tree.ts";
 
 /** What the other side wants of a file: from where on, and what it has of the one before. */
 export interface FileWish {
@@ -19,7 +20,7 @@ export interface FileWish {
 
 export interface SentFile {
   readonly path: Buffer;
-  readonly follow: boolean;
+  readonly tree: SourceTree;
   /** Read when it was announced, where it is small. */
   readonly content: Uint8Array | undefined;
 }
@@ -27,7 +28,7 @@ export interface SentFile {
 type Sending = Generator<FileMessage | "working", void, undefined>;
 
 /** One file as messages, from `start` to `end`. Throws `CopyTrouble` or what the system says; the file is closed then. */
-export function* sendFile({ path, follow, content }: SentFile, wish: FileWish): Sending {
+export function* sendFile({ path, tree, content }: SentFile, wish: FileWish): Sending {
   const { id } = wish;
   if (content !== undefined) {
     yield { type: "start", id, offset: 0 };
@@ -35,7 +36,7 @@ export function* sendFile({ path, follow, content }: SentFile, wish: FileWish): 
     yield { type: "end", id, size: content.length, sha256: digestOf(content) };
     return;
   }
-  const fd = openFile(path, follow);
+  const fd = tree.open(path);
   try {
     const before = fstatSync(fd, { bigint: true });
     if (!before.isFile()) throw changed(path);
@@ -143,17 +144,11 @@ class ContentReader {
   }
 }
 
-/** Nobody waits at a pipe that was put in the place of the file. */
-function openFile(path: Buffer, follow: boolean): number {
-  const { O_RDONLY, O_NOFOLLOW, O_NONBLOCK } = constants;
-  return openSync(path, O_RDONLY | O_NONBLOCK | (follow ? 0 : O_NOFOLLOW));
-}
-
 /** Of a small file: undefined where it is not small any more, or cannot be read, which is told when it is wanted. */
-export function readSmall(path: Buffer, follow: boolean, size: number): Uint8Array | undefined {
+export function readSmall(tree: SourceTree, path: Buffer, size: number): Uint8Array | undefined {
   let fd: number | undefined;
   try {
-    fd = openFile(path, follow);
+    fd = tree.open(path);
     const bytes = Buffer.allocUnsafe(size + 1);
     const count = fstatSync(fd).isFile() ? readSync(fd, bytes, 0, bytes.length, 0) : -1;
     return count === size ? bytes.subarray(0, count) : undefined;

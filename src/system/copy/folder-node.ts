@@ -15,6 +15,7 @@ export class FolderNode {
   readonly isRefused: boolean;
   #finish: (() => void) | undefined;
   #pending = 0;
+  #closed = false;
   #left = false;
 
   constructor(options: {
@@ -53,12 +54,23 @@ export class FolderNode {
     this.#endIfDone();
   }
 
+  /** What is still to come never comes: it and those it is in are let go of as they are. */
+  abandon(): void {
+    this.#close();
+    this.parent?.abandon();
+  }
+
+  #close(): void {
+    if (!this.#closed) this.folder?.close();
+    this.#closed = true;
+  }
+
   #endIfDone(): void {
     if (!this.#left || this.#pending > 0) return;
     try {
       this.#finish?.();
     } finally {
-      this.folder?.close();
+      this.#close();
       this.parent?.release();
     }
   }

@@ -26,7 +26,7 @@ export function sourceRoot(path: Buffer, recursive: boolean): SourceRoot {
  */
 export function expandGlob(path: Buffer): Buffer[] {
   const text = path.toString("utf8");
-  if (!/[*?[]/.test(text) || exists(path)) return [path];
+  if (!isPattern(text) || exists(path)) return [path];
   const slash = text.endsWith("/") ? "/" : "";
   let found = [text.startsWith("/") ? "/" : ""];
   for (const part of text.split("/").filter((word) => word !== ""))
@@ -39,13 +39,23 @@ export function expandGlob(path: Buffer): Buffer[] {
   return found.toSorted().map((match) => Buffer.from(match + slash));
 }
 
+export function isPattern(text: string): boolean {
+  return /[*?[]/.test(text);
+}
+
+/** By the rules of a shell: hidden names only for a pattern that begins with a dot; `{`, `}` and a `!` in front mean themselves. */
+export function nameMatcher(pattern: string): (name: string) => boolean {
+  const glob = new Bun.Glob(pattern.replaceAll(/^!|[{}]/g, "\\$&"));
+  const takesHidden = pattern.startsWith(".");
+  return (name) => glob.match(name) && (takesHidden || !name.startsWith("."));
+}
+
 function matching(folder: string, part: string): string[] {
   const at = (name: string): string => pathText(joinPath(Buffer.from(folder), Buffer.from(name)));
-  if (!/[*?[]/.test(part)) return exists(Buffer.from(at(part))) ? [at(part)] : [];
-  const glob = new Bun.Glob(part);
+  if (!isPattern(part)) return exists(Buffer.from(at(part))) ? [at(part)] : [];
   try {
     return readdirSync(folder === "" ? "." : folder)
-      .filter((name) => glob.match(name) && (!name.startsWith(".") || part.startsWith(".")))
+      .filter(nameMatcher(part))
       .map(at);
   } catch {
     return [];

@@ -5,7 +5,7 @@ import { copyLimits } from "./copy-limits.ts";
 import { type CopyObserver, type CopyPeer, nobody } from "./copy-peer.ts";
 import { CopyTrouble, troubleOf } from "./copy-trouble.ts";
 import { type Destination, openDestination } from "./destination.ts";
-import { FileReceiver } from "./file-receiver.ts";
+import { FileReceiver, mustBeReplaceable } from "./file-receiver.ts";
 import { FolderNode, finishFolder } from "./folder-node.ts";
 import { pathText } from "./path-bytes.ts";
 import { timeOf, type Wishes } from "./sink-wishes.ts";
@@ -116,10 +116,12 @@ export class TreeSink implements CopyPeer {
   }
 
   close(): void {
-    this.#preparing?.task.receiver?.close();
-    for (const { receiver } of this.#wished.values()) receiver?.close();
-    this.#wished.clear();
-    this.#top.folder?.close();
+    const begun = this.#preparing === undefined ? [] : [this.#preparing.task];
+    const tasks = [...begun, ...this.#wished.values(), ...this.#waiting];
+    for (const { receiver } of tasks) receiver?.close();
+    for (const { node } of tasks) node.abandon();
+    for (const node of this.#open.values()) node.abandon();
+    this.#top.abandon();
   }
 
   #announced(entry: FileEntry): void {
@@ -212,10 +214,12 @@ export class TreeSink implements CopyPeer {
     try {
       const outcome = (): FileOutcome => (isDeclined ? "kept" : this.#placeOther(task));
       const step = steps?.next() ?? { done: true, value: outcome() };
+      const isWish = step.done !== true && step.value !== "working" && step.value.type === "want";
+      if (step.done === true || isWish) this.#preparing = undefined;
+      // The answer may be here before anybody asks for more.
+      if (isWish) this.#wished.set(task.entry.id, task);
       if (step.done !== true) return step.value;
-      this.#preparing = undefined;
-      if (step.value === undefined) this.#wished.set(task.entry.id, task);
-      else this.#settle(task, step.value, undefined);
+      if (step.value !== undefined) this.#settle(task, step.value, undefined);
     } catch (error) {
       this.#preparing = undefined;
       this.#giveUp(task, error);
@@ -231,8 +235,7 @@ export class TreeSink implements CopyPeer {
     const { existing, dry_run, preserve } = this.#options;
     if (folder === undefined) return "written";
     const there = folder.look(name);
-    if (there?.kind === "folder")
-      throw new CopyTrouble("is-folder", "a folder of that name is there");
+    mustBeReplaceable(there);
     if (there !== undefined && existing === "keep") return "kept";
     if (dry_run) return "written";
     const moment = Buffer.from(`.${crypto.randomUUID().slice(0, 8)}.part`);
@@ -253,7 +256,10 @@ export class TreeSink implements CopyPeer {
       this.#giveUp(task, error);
       return;
     }
-    this.#observe(task, message);
+    if (task.receiver?.isDifferent === true) {
+      this.#wished.delete(message.id);
+      this.#waiting.unshift(task);
+    } else this.#observe(task, message);
   }
 
   #observe(
@@ -325,9 +331,9 @@ export class TreeSink implements CopyPeer {
 
   #say(id: number, trouble: CopyTrouble, path: Buffer): void {
     const text = pathText(path);
-    const message = trouble.message.includes(text)
-      ? trouble.message
-      : `${text}: ${trouble.message}`;
+    // What is wrong with the destination is not about a name in it.
+    const isWhole = trouble === this.#destination || trouble.message.includes(text);
+    const message = isWhole ? trouble.message : `${text}: ${trouble.message}`;
     this.#queue.push({ type: "failed", id, code: trouble.code, message });
     this.#observer.failed(text, trouble.code, message);
   }

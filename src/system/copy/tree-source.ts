@@ -1,5 +1,10 @@
 import { ProtocolError } from "../../protocol/errors.ts";
-import type { FileEntry, FileFailure, FileMessage } from "../../protocol/file-frame.ts";
+import {
+  type FileEntry,
+  type FileFailure,
+  type FileMessage,
+  onlyIfSame,
+} from "../../protocol/file-frame.ts";
 import { averageBitsMax, averageBitsMin } from "../../protocol/content-chunks.ts";
 import { limits } from "../../protocol/limits.ts";
 import { ChunkPlaces } from "./chunk-places.ts";
@@ -8,6 +13,7 @@ import { type CopyObserver, type CopyPeer, nobody } from "./copy-peer.ts";
 import { CopyTrouble, troubleOf } from "./copy-trouble.ts";
 import { digestOf, readSmall, sendFile, type FileWish } from "./file-sender.ts";
 import { pathText } from "./path-bytes.ts";
+import type { SourceTree } from "./source-tree.ts";
 import { walkTree, type WalkOptions, type WalkStep } from "./tree-walk.ts";
 
 export interface TreeSourceOptions extends WalkOptions {
@@ -19,7 +25,7 @@ export interface TreeSourceOptions extends WalkOptions {
 /** Announced, and neither done nor given up. */
 interface Announced {
   readonly path: Buffer;
-  readonly follow: boolean;
+  readonly tree: SourceTree;
   readonly entry: FileEntry;
   readonly content: Uint8Array | undefined;
   chunks: ChunkPlaces | undefined;
@@ -39,7 +45,7 @@ export class TreeSource implements CopyPeer {
   #counting: Generator<"working", void, undefined> | undefined;
   #walk: Generator<WalkStep, void, undefined>;
   #walked = false;
-  #sending: { readonly id: number; readonly messages: ReturnType<typeof sendFile> } | undefined;
+  #sending: Sending | undefined;
   #digests = new Map<number, string>();
   #over = false;
 
@@ -93,6 +99,14 @@ export class TreeSource implements CopyPeer {
   }
 
   close(): void {
+    this.#stopSending();
+    this.#counting?.return();
+    this.#walk.return();
+    for (const { tree } of this.#announced.values()) tree.release();
+    this.#announced.clear();
+  }
+
+  #stopSending(): void {
     this.#sending?.messages.return();
     this.#sending = undefined;
   }
@@ -138,23 +152,24 @@ export class TreeSource implements CopyPeer {
     return { type: "entry", entry: this.#remember(value) };
   }
 
-  #remember({ entry, path, follow }: Extract<WalkStep, { kind: "entry" }>): FileEntry {
+  #remember({ entry, path, tree }: Extract<WalkStep, { kind: "entry" }>): FileEntry {
     if (entry.kind === "folder") return entry;
     const isSmall = entry.kind === "file" && entry.size <= copyLimits.smallFileBytesMax;
-    const content = isSmall ? readSmall(path, follow, entry.size) : undefined;
+    const content = isSmall ? readSmall(tree, path, entry.size) : undefined;
     const digest = content === undefined ? undefined : digestOf(content);
     const isKept = this.#keptBytes + entry.size <= copyLimits.keptBytesMax;
     if (content !== undefined && isKept) this.#keptBytes += content.length;
     const kept = isKept ? content : undefined;
     const said = { ...entry, digest };
-    this.#announced.set(entry.id, { path, follow, entry: said, content: kept, chunks: undefined });
+    tree.hold();
+    this.#announced.set(entry.id, { path, tree, entry: said, content: kept, chunks: undefined });
     return said;
   }
 
   #content(): FileMessage | "working" | undefined {
     this.#sending ??= this.#nextSending();
-    const { id, messages } = this.#sending ?? {};
-    if (messages === undefined || id === undefined) return undefined;
+    if (this.#sending === undefined) return undefined;
+    const { wish, messages } = this.#sending;
     try {
       const step = messages.next();
       if (step.done === true) {
@@ -162,22 +177,23 @@ export class TreeSource implements CopyPeer {
         return this.next() ?? "working";
       }
       this.#observe(step.value);
+      // The next wish for it may come before anybody asks for more.
+      if (isNo(step.value, wish)) this.#stopSending();
       return step.value;
     } catch (error) {
       this.#sending = undefined;
-      const path = pathText(this.#announced.get(id)?.path ?? Buffer.alloc(0));
-      return this.#giveUp(id, troubleOf(error, path));
+      const path = pathText(this.#announced.get(wish.id)?.path ?? Buffer.alloc(0));
+      return this.#giveUp(wish.id, troubleOf(error, path));
     }
   }
 
-  #nextSending():
-    { readonly id: number; readonly messages: ReturnType<typeof sendFile> } | undefined {
+  #nextSending(): Sending | undefined {
     const wish = this.#wishes.shift();
     const announced = wish === undefined ? undefined : this.#announced.get(wish.id);
     if (wish === undefined || announced === undefined) return undefined;
-    const { path, content, follow } = announced;
-    const file = { path, content, follow };
-    return { id: wish.id, messages: sendFile(file, wish) };
+    const { path, content, tree } = announced;
+    const file = { path, content, tree };
+    return { wish, messages: sendFile(file, wish) };
   }
 
   #observe(message: FileMessage | "working"): void {
@@ -206,10 +222,12 @@ export class TreeSource implements CopyPeer {
 
   #takeWish({ id, offset, sha256, averageBits }: Extract<FileMessage, { type: "want" }>): void {
     const announced = this.#announced.get(id);
-    const isNew = !this.#wishes.some((wish) => wish.id === id) && this.#sending?.id !== id;
+    const isNew = !this.#wishes.some((wish) => wish.id === id) && this.#sending?.wish.id !== id;
     if (announced?.entry.kind !== "file" || !isNew)
       throw new ProtocolError("A wish for a file that is not there to be had");
     const { chunks } = announced;
+    if (averageBits === onlyIfSame && chunks !== undefined)
+      throw new ProtocolError("A question about the whole after its chunks");
     if (chunks !== undefined && (averageBits < averageBitsMin || averageBits > averageBitsMax))
       throw new ProtocolError(`Chunks of 2^${averageBits} bytes`);
     this.#wishes.push({ id, offset, sha256, averageBits, chunks });
@@ -221,8 +239,8 @@ export class TreeSource implements CopyPeer {
     this.#observer.failed(announced === undefined ? "" : pathText(announced.path), code, message);
     const waiting = this.#wishes.findIndex((wish) => wish.id === id);
     if (waiting >= 0) this.#wishes.splice(waiting, 1);
-    const isUnderWay = this.#sending?.id === id;
-    if (isUnderWay) this.close();
+    const isUnderWay = this.#sending?.wish.id === id;
+    if (isUnderWay) this.#stopSending();
     if (isUnderWay || waiting >= 0) this.#queue.push({ type: "failed", id, code, message: "" });
   }
 
@@ -236,9 +254,21 @@ export class TreeSource implements CopyPeer {
   #settle(id: number): Announced | undefined {
     const announced = this.#announced.get(id);
     this.#announced.delete(id);
+    announced?.tree.release();
     this.#keptBytes -= announced?.content?.length ?? 0;
     return announced;
   }
+}
+
+interface Sending {
+  readonly wish: FileWish;
+  readonly messages: ReturnType<typeof sendFile>;
+}
+
+/** The answer to a question about the whole file. */
+function isNo(message: FileMessage | "working", wish: FileWish): boolean {
+  if (message === "working" || wish.averageBits !== onlyIfSame) return false;
+  return message.type === "start" && message.offset !== wish.offset;
 }
 
 const stepsAtOnce = 2000;

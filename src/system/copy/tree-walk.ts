@@ -1,18 +1,20 @@
-import { type BigIntStats, lstatSync, readdirSync, readlinkSync, statSync } from "node:fs";
+import type { BigIntStats } from "node:fs";
 import type { FileEntry, FileKind } from "../../protocol/file-frame.ts";
 import { copyLimits } from "./copy-limits.ts";
 import { CopyTrouble, troubleOf } from "./copy-trouble.ts";
 import { Exclusion } from "./exclusion.ts";
 import { joinPath, pathText } from "./path-bytes.ts";
+import { NamedSource, openTree } from "./named-source.ts";
 import { expandGlob, sourceRoot, type SourceRoot } from "./source-root.ts";
+import type { SourceTree } from "./source-tree.ts";
 
 export type WalkStep =
   | {
       readonly kind: "entry";
       readonly entry: FileEntry;
       readonly path: Buffer;
-      /** It was named, and is what its link leads to. */
-      readonly follow: boolean;
+      /** By which it is read. */
+      readonly tree: SourceTree;
     }
   | { readonly kind: "leave"; readonly id: number }
   | { readonly kind: "trouble"; readonly path: string; readonly trouble: CopyTrouble };
@@ -29,6 +31,7 @@ export interface WalkOptions {
 interface OpenFolder {
   readonly id: number;
   readonly path: Buffer;
+  readonly tree: SourceTree;
   readonly names: readonly string[];
   readonly children: Buffer[];
 }
@@ -63,13 +66,34 @@ class Walk {
   }
 
   *#root({ path, name, follow }: SourceRoot): Generator<WalkStep, void, undefined> {
-    const [top, trouble] = this.#top(path, follow);
+    const named = new NamedSource({ follow });
+    const [top, trouble] = this.#top(path, named);
     if (top === undefined) {
       yield { kind: "trouble", path: pathText(path), trouble };
       return;
     }
+    const place = { path, name, parent: 0, names: [] };
+    if (!top.isDirectory()) {
+      yield* this.#visit({ ...place, tree: named }, top, []);
+      return;
+    }
+    let tree: SourceTree;
+    try {
+      tree = openTree(path, follow);
+    } catch (error) {
+      yield { kind: "trouble", path: pathText(path), trouble: troubleOf(error, pathText(path)) };
+      return;
+    }
+    try {
+      yield* this.#below({ ...place, tree }, top);
+    } finally {
+      tree.release();
+    }
+  }
+
+  *#below(root: Place, top: BigIntStats): Generator<WalkStep, void, undefined> {
     const stack: OpenFolder[] = [];
-    yield* this.#visit({ path, name, follow, parent: 0, names: [] }, top, stack);
+    yield* this.#visit(root, top, stack);
     for (let folder = stack.at(-1); folder !== undefined; folder = stack.at(-1)) {
       const child = folder.children.pop();
       if (child === undefined) {
@@ -77,36 +101,27 @@ class Walk {
         yield { kind: "leave", id: folder.id };
         continue;
       }
-      const { id: parent, names } = folder;
-      const place = {
-        path: joinPath(folder.path, child),
-        name: child,
-        follow: false,
-        parent,
-        names: [...names, pathText(child)],
-      };
-      const [stats, broken] = look(place.path, false);
-      if (stats === undefined)
-        yield { kind: "trouble", path: pathText(place.path), trouble: broken };
+      const { id: parent, names, tree } = folder;
+      const path = joinPath(folder.path, child);
+      const place = { path, tree, name: child, parent, names: [...names, pathText(child)] };
+      const [stats, broken] = look(path, tree);
+      if (stats === undefined) yield { kind: "trouble", path: pathText(path), trouble: broken };
       else if (!this.#exclusion.excludes(place.names, stats.isDirectory()))
         yield* this.#visit(place, stats, stack);
     }
   }
 
-  #top(path: Buffer, follow: boolean): Look {
-    const [stats, trouble] = look(path, follow);
+  #top(path: Buffer, named: SourceTree): Look {
+    const [stats, trouble] = look(path, named);
     if (stats === undefined) return [undefined, trouble];
     if (stats.isDirectory() && !this.#options.recursive)
-      return [
-        undefined,
-        new CopyTrouble("is-folder", `${pathText(path)}: is a folder (-r copies folders)`),
-      ];
+      return [undefined, new CopyTrouble("is-folder", `${pathText(path)}: is a folder`)];
     return [stats, undefined];
   }
 
   /** Its entry; a folder is opened for what is in it. */
   *#visit(
-    { path, name, follow, parent, names }: Place,
+    { path, tree, name, parent, names }: Place,
     stats: BigIntStats,
     stack: OpenFolder[],
   ): Generator<WalkStep, void, undefined> {
@@ -114,12 +129,12 @@ class Walk {
       const kind = kindOf(stats, path);
       if (stack.length >= copyLimits.foldersOpenMax)
         throw new CopyTrouble("refused", `${pathText(path)}: too many folders in folders`);
-      const target = kind === "link" ? readlinkSync(path, { encoding: "buffer" }) : none;
-      const children = kind === "folder" ? childrenOf(path) : [];
+      const target = kind === "link" ? tree.target(path) : none;
+      const children = kind === "folder" ? childrenOf(path, tree) : [];
       const id = (this.#lastId += 1);
       const entry = { id, parent, kind, name, target, digest: undefined, ...factsOf(stats, kind) };
-      yield { kind: "entry", entry, path, follow };
-      if (kind === "folder") stack.push({ id, path, names, children });
+      yield { kind: "entry", entry, path, tree };
+      if (kind === "folder") stack.push({ id, path, tree, names, children });
     } catch (error) {
       yield { kind: "trouble", path: pathText(path), trouble: troubleOf(error, pathText(path)) };
     }
@@ -128,18 +143,17 @@ class Walk {
 
 interface Place {
   readonly path: Buffer;
+  readonly tree: SourceTree;
   readonly name: Buffer;
-  readonly follow: boolean;
   readonly parent: number;
   readonly names: readonly string[];
 }
 
 type Look = readonly [BigIntStats, undefined] | readonly [undefined, CopyTrouble];
 
-function look(path: Buffer, follow: boolean): Look {
+function look(path: Buffer, tree: SourceTree): Look {
   try {
-    const bigint = true;
-    return [follow ? statSync(path, { bigint }) : lstatSync(path, { bigint }), undefined];
+    return [tree.look(path), undefined];
   } catch (error) {
     return [undefined, troubleOf(error, pathText(path))];
   }
@@ -153,8 +167,8 @@ function kindOf(stats: BigIntStats, path: Buffer): FileKind {
 }
 
 /** Last name first. */
-function childrenOf(path: Buffer): Buffer[] {
-  const children = readdirSync(path, { encoding: "buffer" });
+function childrenOf(path: Buffer, tree: SourceTree): Buffer[] {
+  const children = tree.names(path);
   if (children.length > copyLimits.folderEntriesMax)
     throw new CopyTrouble(
       "too-many",

@@ -1,23 +1,16 @@
 import { expect, setDefaultTimeout, test } from "bun:test";
 import {
   appendFileSync,
-  existsSync,
-  linkSync,
   lstatSync,
   mkdirSync,
   readdirSync,
   readFileSync,
-  statSync,
   symlinkSync,
   writeFileSync,
 } from "node:fs";
 import { join } from "node:path";
 import fc from "fast-check";
-import { ProtocolError } from "../../../src/protocol/errors.ts";
-import type { FileEntry, FileMessage } from "../../../src/protocol/file-frame.ts";
-import { limits } from "../../../src/protocol/limits.ts";
-import { copyLimits } from "../../../src/system/copy/copy-limits.ts";
-import type { TreeSink } from "../../../src/system/copy/tree-sink.ts";
+import type { FileMessage } from "../../../src/protocol/file-frame.ts";
 import { mount, mountFlags, unmountLazily } from "../../../src/system/mount.ts";
 import { randomBytes, seeded, seededRandom } from "../../support/seed.ts";
 import { CopyStage, runPair } from "./copy-pair.ts";
@@ -50,16 +43,53 @@ test("any change of a file arrives, and what stays costs little", () => {
   expect(stage.failed).toEqual([]);
 });
 
+test("a large file that is there already is compared by one digest, and cut only if it differs", () => {
+  const before = bytes(400_000);
+  const other = Buffer.from(before).fill("changed", 200_000, 200_100);
+  const grown = Buffer.concat([before, bytes(70_000, 2)]);
+  const messagesFor = (now: Buffer, then: Buffer = now, turns?: number): string[] => {
+    using stage = new CopyStage();
+    writeFileSync(stage.from, now);
+    writeFileSync(stage.to, before);
+    const seen: string[] = [];
+    const see = ({ type }: FileMessage): boolean => {
+      if (type === "entry") writeFileSync(stage.from, then);
+      if (seen.at(-1) !== type) seen.push(type);
+      return false;
+    };
+    runPair(stage.source(), stage.sink(), see, turns);
+    expect(stage.failed).toEqual([]);
+    expect(readFileSync(stage.to).equals(then)).toBe(true);
+    expect(stage.sentBytes).toBeLessThan(200_000);
+    return seen;
+  };
+  const same = ["want", "start", "end", "done", "finished"];
+  expect(messagesFor(before).filter((type) => same.includes(type) || type === "chunks")).toEqual(
+    same,
+  );
+  expect(messagesFor(other).filter((type) => ["want", "start", "chunks"].includes(type))).toEqual([
+    "want",
+    "start",
+    "chunks",
+    "want",
+    "start",
+  ]);
+  expect(messagesFor(other, other, 1)).toContain("chunks");
+  // It may grow in between, and shrink.
+  expect(messagesFor(before, grown)).toContain("content");
+  messagesFor(before, before.subarray(0, 300_000));
+});
+
 test("broken off anywhere, the next copy goes on and the file is whole", () => {
   fc.assert(
-    fc.property(fc.integer({ min: 0, max: 120 }), fc.boolean(), (messages, isThere) => {
+    fc.property(fc.nat(60), fc.boolean(), fc.constantFrom(1, 2, 40), (messages, isThere, turns) => {
       using stage = new CopyStage();
-      const content = bytes(3_000_000);
+      const content = bytes(1_500_000);
       writeFileSync(stage.from, content);
-      if (isThere) writeFileSync(stage.to, bytes(2_000_000, 2));
+      if (isThere) writeFileSync(stage.to, bytes(1_000_000, 2));
       const [source, sink] = [stage.source(), stage.sink()];
       let count = 0;
-      runPair(source, sink, () => (count += 1) > messages);
+      runPair(source, sink, () => (count += 1) > messages, turns);
       source.close();
       sink.close();
       const before = stage.sentBytes;
@@ -141,127 +171,6 @@ test("pipes and sockets are passed over, links are not followed", () => {
   expect(stage.failed.filter((line) => line.startsWith("special"))).not.toEqual([]);
   expect(lstatSync(join(stage.to, "link")).isSymbolicLink()).toBe(true);
   expect(readFileSync(join(stage.to, "x"), "utf8")).toBe("x");
-});
-
-/** What a machine says that means harm. */
-const folder = (id: number, parent: number, name: string): FileMessage =>
-  entry(id, parent, name, "folder");
-const file = (id: number, parent: number, name: string): FileMessage =>
-  entry(id, parent, name, "file");
-
-function entry(id: number, parent: number, name: string, kind: FileEntry["kind"]): FileMessage {
-  const facts = { mode: 0o6755, seconds: 0, nanoseconds: 0, size: 0, digest: undefined };
-  const target = Buffer.from(kind === "link" ? "/tmp" : "");
-  return { type: "entry", entry: { id, parent, kind, name: Buffer.from(name), target, ...facts } };
-}
-
-function drain(sink: TreeSink): FileMessage[] {
-  const said: FileMessage[] = [];
-  for (let message = sink.next(); message !== undefined; message = sink.next())
-    if (message !== "working") said.push(message);
-  return said;
-}
-
-test("a link that is planted first is not gone through", () => {
-  using stage = new CopyStage();
-  mkdirSync(stage.to);
-  const sink = stage.sink();
-  sink.receive(entry(1, 0, "tree", "link"));
-  drain(sink);
-  sink.receive(folder(2, 0, "tree"));
-  sink.receive(file(3, 2, "planted"));
-  const said = drain(sink);
-  expect(said).toContainEqual(
-    expect.objectContaining({ type: "failed", id: 2, code: "in-the-way" }),
-  );
-  expect(said).toContainEqual({ type: "done", id: 3, outcome: "skipped" });
-  expect(existsSync("/tmp/planted")).toBe(false);
-  sink.close();
-});
-
-test("what was left by an earlier copy must be a file of its own", () => {
-  using stage = new CopyStage();
-  mkdirSync(stage.to);
-  const precious = join(stage.folder, "precious");
-  writeFileSync(precious, bytes(2_000_000));
-  symlinkSync(precious, join(stage.to, ".big.part"));
-  linkSync(precious, join(stage.to, ".second.part"));
-  mkdirSync(stage.from);
-  for (const name of ["big", "second"]) writeFileSync(join(stage.from, name), bytes(3_000_000, 3));
-  runPair(stage.source({ sources: [Buffer.from(`${stage.from}/.`)] }), stage.sink());
-  expect(stage.failed).toHaveLength(2);
-  expect(readFileSync(precious).equals(bytes(2_000_000))).toBe(true);
-});
-
-test("a machine cannot choose what is written, set a user's id, or say things out of turn", () => {
-  using stage = new CopyStage();
-  mkdirSync(stage.to);
-  const wrongs: readonly (readonly FileMessage[])[] = [
-    [file(1, 0, ".bashrc")],
-    [file(1, 9, "asked")],
-    [file(2, 0, "asked"), file(1, 0, "asked")],
-    [file(1, 0, "asked"), { type: "content", id: 1, offset: 0, bytes: Buffer.from("abc") }],
-    [{ type: "end", id: 1, size: 0, sha256: Buffer.alloc(32) }],
-    [folder(1, 0, "asked"), { type: "all" }],
-    [{ type: "leave", id: 5 }],
-    [{ type: "finished" }],
-  ];
-  for (const messages of wrongs) {
-    const sink = stage.sink({
-      isAskedFor: ({ name }) => Buffer.from(name).equals(Buffer.from("asked")),
-    });
-    expect(() => messages.forEach((message) => sink.receive(message))).toThrow(ProtocolError);
-    sink.close();
-  }
-  const sink = stage.sink({ preserve: true });
-  sink.receive(file(1, 0, "tool"));
-  expect(drain(sink).at(-1)).toMatchObject({ type: "want", id: 1, offset: 0 });
-  sink.receive({ type: "start", id: 1, offset: 0 });
-  sink.receive({ type: "end", id: 1, size: 0, sha256: new Bun.CryptoHasher("sha256").digest() });
-  expect(statSync(join(stage.to, "tool")).mode & 0o7777).toBe(0o755);
-});
-
-test("what is announced, wished for and held open has an end", () => {
-  using stage = new CopyStage();
-  mkdirSync(stage.to);
-  const names = stage.sink();
-  expect(() => {
-    for (let id = 1; id <= limits.fileWindow + 2; id++) names.receive(file(id, 0, `f${id}`));
-  }).toThrow("More names at once");
-  names.close();
-  const folders = stage.sink();
-  expect(() => {
-    for (let id = 1; id <= copyLimits.foldersOpenMax + 1; id++)
-      folders.receive(folder(id, id - 1, "d"));
-  }).toThrow("Too many folders");
-  folders.close();
-  writeFileSync(stage.from, bytes(200_000));
-  const source = stage.source();
-  while (source.next() !== undefined);
-  const chunks = Array.from({ length: limits.fileChunksPerFrameMax }, () => ({
-    length: 1,
-    digest: Buffer.alloc(16),
-  }));
-  expect(() => {
-    for (let sent = 0; sent <= limits.fileChunksMax; sent += chunks.length)
-      source.receive({ type: "chunks", id: 1, chunks });
-  }).toThrow("More chunks");
-  source.close();
-});
-
-test("content that is not what its digest says is thrown away", () => {
-  using stage = new CopyStage();
-  writeFileSync(stage.to, "before");
-  const sink = stage.sink();
-  sink.receive(file(1, 0, "from"));
-  drain(sink);
-  sink.receive({ type: "start", id: 1, offset: 0 });
-  sink.receive({ type: "content", id: 1, offset: 0, bytes: Buffer.from("abc") });
-  sink.receive({ type: "end", id: 1, size: 3, sha256: Buffer.alloc(32) });
-  expect(drain(sink)).toContainEqual(expect.objectContaining({ type: "failed", code: "corrupt" }));
-  expect(readFileSync(stage.to, "utf8")).toBe("before");
-  expect(readdirSync(stage.folder)).toEqual(["to"]);
-  sink.close();
 });
 
 test("a copy that another is still at is waited for, and then taken over", () => {

@@ -1,4 +1,5 @@
 import { createHash } from "node:crypto";
+import { constants } from "node:fs";
 import { type FileHandle, open, rename, rm } from "node:fs/promises";
 import { Readable } from "node:stream";
 import { createGzip, createZstdCompress } from "node:zlib";
@@ -26,6 +27,7 @@ export interface ArchiveJob {
   readonly output: string;
   readonly kind: ArchiveKind;
   readonly quiet: boolean;
+  readonly signal: AbortSignal;
 }
 
 /**
@@ -35,8 +37,10 @@ export interface ArchiveJob {
 export async function writeArchive(job: ArchiveJob, context: Context): Promise<string> {
   const temporary = `${job.output}.part`;
   const progress = new Progress(context, job.title, { quiet: job.quiet });
-  const file = await open(temporary, "w").catch((error: unknown) =>
-    Promise.reject(cannotWrite(job.output, error)),
+  const { O_WRONLY, O_CREAT, O_TRUNC, O_NOFOLLOW } = constants;
+  // In a folder of everybody somebody may have put a link there.
+  const file = await open(temporary, O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW).catch(
+    (error: unknown) => Promise.reject(cannotWrite(job.output, error)),
   );
   try {
     const sha256 = await copyInto(file, job, progress);
@@ -58,6 +62,7 @@ async function copyInto(file: FileHandle, job: ArchiveJob, progress: Progress): 
   for await (const chunk of compressed(counted(job.archive, counts), job.kind)) {
     hash.update(chunk);
     await writeWhole(file, chunk);
+    job.signal.throwIfAborted();
     counts.written += chunk.length;
     progress.update(() => `packed ${formatSize(counts.bytes)} into ${formatSize(counts.written)}`);
   }
@@ -75,16 +80,26 @@ async function* counted(
   }
 }
 
-function compressed(
+/** Whoever stops in the middle stops what the archive comes from, too, and waits for its end. */
+async function* compressed(
   archive: AsyncIterable<Uint8Array>,
   kind: ArchiveKind,
-): AsyncIterable<Uint8Array> {
-  if (kind === "tar") return archive;
+): AsyncGenerator<Uint8Array> {
+  if (kind === "tar") {
+    yield* archive;
+    return;
+  }
   // Neither writes a name or a time into its header.
   const compressor = kind === "gzip" ? createGzip() : createZstdCompress();
-  return Readable.from(archive)
-    .on("error", (error) => compressor.destroy(error))
-    .pipe(compressor);
+  const source = Readable.from(archive);
+  const closed = new Promise<void>((resolve) => source.once("close", resolve));
+  source.on("error", (error) => compressor.destroy(error)).pipe(compressor);
+  try {
+    yield* compressor;
+  } finally {
+    source.destroy();
+    await closed;
+  }
 }
 
 async function writeWhole(file: FileHandle, bytes: Uint8Array): Promise<void> {

@@ -14,17 +14,18 @@ export interface BuildWish {
   readonly engine: string | undefined;
   readonly output: string;
   readonly quiet: boolean;
+  readonly signal: AbortSignal;
 }
 
 /** Writes the archive, and gives its SHA-256. Rejects with `Failure` and `UsageError`. */
 export async function writeBuild(wish: BuildWish, context: Context): Promise<string> {
-  const { from, output, quiet } = wish;
+  const { from, output, quiet, signal } = wish;
   const kind = archiveKind(output);
   const source =
     from === undefined
       ? await fromRecipe({ ...wish, folder: wish.folder ?? "." }, context)
       : await fromFolder(wish, from, context);
-  return writeArchive({ ...source, output, kind, quiet }, context);
+  return writeArchive({ ...source, output, kind, quiet, signal }, context);
 }
 
 interface Source {
@@ -38,6 +39,7 @@ async function fromRecipe(
     readonly file: string | undefined;
     readonly engine: string | undefined;
     readonly quiet: boolean;
+    readonly signal: AbortSignal;
   },
   context: Context,
 ): Promise<Source> {

@@ -1,5 +1,6 @@
 import { defineCommand } from "../../../cli/command.ts";
 import { engineNames } from "./container-engine.ts";
+import { untilStopped } from "./until-stopped.ts";
 
 export const build = defineCommand({
   name: "build",
@@ -42,7 +43,10 @@ export const build = defineCommand({
     const { writeBuild } = await import("./build-run.ts");
     const { output = "rootfs.tar.zst" } = flags;
     const said = { ...flags, folder: positionals.folder, output, quiet: global.quiet };
-    await context.stdout.write(`${await writeBuild(said, context)}  ${output}\n`);
-    return 0;
+    return untilStopped(context, async (signal) => {
+      const sha256 = await writeBuild({ ...said, signal }, context);
+      await context.stdout.write(`${sha256}  ${output}\n`);
+      return 0;
+    });
   },
 });

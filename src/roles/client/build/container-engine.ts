@@ -21,7 +21,7 @@ export function findEngine(said: string | undefined, { env }: Context): EngineNa
 /** Runs the engine; its words go to our stderr. Rejects with `Failure` when it fails. */
 export async function runEngine(
   argv: readonly string[],
-  options: { readonly what: string; readonly quiet: boolean },
+  options: { readonly what: string; readonly quiet: boolean; readonly signal?: AbortSignal },
   { env }: Context,
 ): Promise<string> {
   const child = Bun.spawn([...argv], {
@@ -29,6 +29,7 @@ export async function runEngine(
     stdin: "ignore",
     stdout: "pipe",
     stderr: options.quiet ? "ignore" : "inherit",
+    ...(options.signal === undefined ? {} : { signal: options.signal }),
   });
   const [text, code] = await Promise.all([child.stdout.text(), child.exited]);
   if (code === 0) return text;
@@ -38,7 +39,7 @@ export async function runEngine(
 /** What the engine writes to stdout, as it comes. Rejects with `Failure` when it fails in the end. */
 export async function* engineOutput(
   argv: readonly string[],
-  what: string,
+  options: { readonly what: string; readonly signal: AbortSignal },
   { env }: Context,
 ): AsyncGenerator<Uint8Array> {
   const child = Bun.spawn([...argv], {
@@ -46,11 +47,12 @@ export async function* engineOutput(
     stdin: "ignore",
     stdout: "pipe",
     stderr: "inherit",
+    signal: options.signal,
   });
   try {
     yield* child.stdout;
     const code = await child.exited;
-    if (code !== 0) throw engineFailure(argv, what, code);
+    if (code !== 0) throw engineFailure(argv, options.what, code);
   } finally {
     // Where the reader stopped in the middle.
     child.kill();
@@ -60,7 +62,7 @@ export async function* engineOutput(
 
 /** Steps of a build are somebody's programs: none of our secrets is theirs. */
 function engineEnv(env: Context["env"]): Record<string, string> {
-  const ours = /^(?:FLY_VAULT_TOKEN|FLY_API_TOKEN|ACCESS_TOKEN)/;
+  const ours = /^(?:FLY_VAULT_|FLY_API_TOKEN|ACCESS_TOKEN)/;
   return childEnv(Object.fromEntries(Object.entries(env).filter(([name]) => !ours.test(name))));
 }
 

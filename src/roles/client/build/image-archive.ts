@@ -14,6 +14,8 @@ export interface ImageJob {
   /** SOURCE_DATE_EPOCH. */
   readonly newestMs: number | undefined;
   readonly quiet: boolean;
+  /** The user wants no more of it; containers are removed all the same. */
+  readonly signal: AbortSignal;
 }
 
 /** The Containerfile: named, else that of the folder. Rejects with `Failure`. */
@@ -40,9 +42,10 @@ export async function imageArchive(
   const engine = findEngine(job.engine, context);
   const image = await buildImage(engine, job, context);
   const newestMs = job.newestMs ?? (await newestIn(job.folder, job.recipe));
+  const { signal } = job;
   return engine === "docker"
-    ? clampTimes(exported(image, context), newestMs)
-    : mounted(engine, image, { newestMs }, context);
+    ? clampTimes(exported(image, signal, context), newestMs)
+    : mounted(engine, image, { newestMs, signal }, context);
 }
 
 async function buildImage(engine: EngineName, job: ImageJob, context: Context): Promise<string> {
@@ -50,7 +53,8 @@ async function buildImage(engine: EngineName, job: ImageJob, context: Context): 
   try {
     const idFile = join(folder, "id");
     const argv = [engine, "build", "--file", job.recipe, "--iidfile", idFile, job.folder];
-    await runEngine(argv, { what: "building the image", quiet: job.quiet }, context);
+    const { quiet, signal } = job;
+    await runEngine(argv, { what: "building the image", quiet, signal }, context);
     return (await readFile(idFile, "utf8")).trim();
   } finally {
     await rm(folder, { recursive: true, force: true });
@@ -64,7 +68,7 @@ async function buildImage(engine: EngineName, job: ImageJob, context: Context): 
 async function* mounted(
   engine: "buildah" | "podman",
   image: string,
-  { newestMs }: { readonly newestMs: number },
+  { newestMs, signal }: { readonly newestMs: number; readonly signal: AbortSignal },
   context: Context,
 ): AsyncGenerator<Uint8Array> {
   const shell = [
@@ -76,24 +80,31 @@ async function* mounted(
     String(Math.floor(newestMs / 1000)),
   ];
   const argv = process.getuid?.() === 0 ? shell : [engine, "unshare", ...shell];
-  yield* engineOutput(argv, "reading the image", context);
+  yield* engineOutput(argv, { what: "reading the image", signal }, context);
 }
 
 const tarCommand =
   'tar -C "$dir" --sort=name --numeric-owner --format=posix --pax-option=exthdr.name=%d/PaxHeaders/%f,delete=atime,delete=ctime --xattrs --xattrs-include="*" --xattrs-exclude="user.overlay.*" --xattrs-exclude="trusted.*" --mtime="@$2" --clamp-mtime -c .';
 
+/** A shell that dies of a signal runs nothing at its exit. */
+const onSignal = "trap 'exit 143' TERM INT HUP";
+
 const mountScripts = {
-  buildah: `set -e; c=$(buildah from --pull-never "$1"); trap 'buildah rm "$c" >/dev/null' EXIT; dir=$(buildah mount "$c"); ${tarCommand}`,
-  podman: `set -e; dir=$(podman image mount "$1"); trap 'podman image unmount "$1" >/dev/null' EXIT; ${tarCommand}`,
+  buildah: `set -e; c=; trap '[ -z "$c" ] || buildah rm "$c" >/dev/null' EXIT; ${onSignal}; c=$(buildah from --pull-never "$1"); dir=$(buildah mount "$c"); ${tarCommand}`,
+  podman: `set -e; dir=; trap '[ -z "$dir" ] || podman image unmount "$1" >/dev/null' EXIT; ${onSignal}; dir=$(podman image mount "$1"); ${tarCommand}`,
 } as const;
 
 /** Docker shows no folder: a container that never runs is exported. */
-async function* exported(image: string, context: Context): AsyncGenerator<Uint8Array> {
+async function* exported(
+  image: string,
+  signal: AbortSignal,
+  context: Context,
+): AsyncGenerator<Uint8Array> {
   const what = "reading the image";
   const argv = ["docker", "create", "--network", "none", image, "/never-run"];
   const container = (await runEngine(argv, { what, quiet: true }, context)).trim();
   try {
-    yield* engineOutput(["docker", "export", container], what, context);
+    yield* engineOutput(["docker", "export", container], { what, signal }, context);
   } finally {
     await runEngine(["docker", "rm", container], { what, quiet: true }, context);
   }

@@ -1,7 +1,8 @@
-import { type Stats } from "node:fs";
-import { lstat, open, readdir, readlink } from "node:fs/promises";
+import { constants, type Stats } from "node:fs";
+import { type FileHandle, lstat, open, readdir, readlink } from "node:fs/promises";
 import { join } from "node:path";
 import { pack, type Pack } from "tar-stream";
+import { Failure } from "../../../cli/failure.ts";
 
 export interface PackOptions {
   /** Files are named as the owner sees them; a folder that is not root's becomes root's. */
@@ -16,14 +17,22 @@ export interface PackOptions {
  * A tar archive of a folder: entries sorted by name, nothing in it that the folder does not say, so
  * the same folder always gives the same bytes. Extended attributes are not kept.
  */
-export function packFolder(folder: string, options: PackOptions): AsyncIterable<Uint8Array> {
+export async function* packFolder(
+  folder: string,
+  options: PackOptions,
+): AsyncGenerator<Uint8Array> {
   const archive = pack();
   const packer = new FolderPacker(folder, archive, options);
-  packer.run().then(
+  const packing = packer.run().then(
     () => archive.finalize(),
     (error: unknown) => archive.destroy(error instanceof Error ? error : new Error(String(error))),
   );
-  return archive;
+  try {
+    yield* archive;
+  } finally {
+    archive.destroy();
+    await packing;
+  }
 }
 
 class FolderPacker {
@@ -44,10 +53,15 @@ class FolderPacker {
   }
 
   async #addFolder(name: string): Promise<void> {
-    const children = await readdir(join(this.#root, name));
+    const folder = join(this.#root, name);
+    const children = await readdir(folder).catch((error: unknown) =>
+      Promise.reject(unreadable(folder, error)),
+    );
     for (const child of children.toSorted(byBytes)) {
       const path = name === "" ? child : `${name}/${child}`;
-      const stat = await lstat(join(this.#root, path));
+      const stat = await lstat(join(this.#root, path)).catch((error: unknown) =>
+        Promise.reject(unreadable(join(this.#root, path), error)),
+      );
       await this.#add(path, stat);
       if (stat.isDirectory()) await this.#addFolder(path);
     }
@@ -94,16 +108,22 @@ class FolderPacker {
       if (error == null) resolve();
       else reject(error);
     });
-    const file = await open(path);
+    // They reject what awaits them as well; an event without a listener would end the program.
+    entry.on("error", () => undefined);
+    promise.catch(() => undefined);
+    const file = await openSame(path, stat);
     try {
       // Exactly so much as the header says, even if the file is written to meanwhile.
       for (let left = stat.size; left > 0;) {
         const buffer = new Uint8Array(Math.min(left, chunkBytes));
         const { bytesRead } = await file.read(buffer, 0, buffer.length);
-        if (bytesRead === 0) throw new RangeError(`${path} became shorter while it was read`);
+        if (bytesRead === 0) throw changed(path);
         left -= bytesRead;
         if (!entry.write(buffer.subarray(0, bytesRead)))
-          await new Promise<void>((drained) => entry.once("drain", drained));
+          await Promise.race([
+            promise,
+            new Promise<void>((drained) => entry.once("drain", drained)),
+          ]);
       }
       entry.end();
     } finally {
@@ -121,6 +141,32 @@ class FolderPacker {
       mtime: new Date(Math.min(Math.floor(stat.mtimeMs / 1000) * 1000, newestMs)),
     };
   }
+}
+
+/** Not what was put in its place meanwhile: a link to a file of somebody else's, a pipe that nobody writes to. */
+async function openSame(path: string, before: Stats): Promise<FileHandle> {
+  const { O_RDONLY, O_NOFOLLOW, O_NONBLOCK } = constants;
+  const file = await open(path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK).catch((error: unknown) =>
+    Promise.reject(unreadable(path, error)),
+  );
+  const now = await file.stat();
+  if (identity(now) === identity(before)) return file;
+  await file.close();
+  throw changed(path);
+}
+
+function unreadable(path: string, error: unknown): unknown {
+  if (!(error instanceof Error && "code" in error)) return error;
+  if (error.code === "ENOENT" || error.code === "ELOOP") return changed(path);
+  const because = String(error.code);
+  return new Failure("FV-PROV-001", `"${path}" cannot be packed`, { because });
+}
+
+function changed(path: string): Failure {
+  return new Failure("FV-PROV-001", `"${path}" changed while it was packed`, {
+    because: "it is not what it was a moment before, or its name is not UTF-8",
+    fix: "pack a folder that nobody writes to: a copy, or a snapshot",
+  });
 }
 
 function identity(stat: Stats): string {

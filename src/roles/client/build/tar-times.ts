@@ -5,22 +5,27 @@ import { extract, type Extracted, type Headers, pack, type Pack } from "tar-stre
  * The same archive, in which nothing is younger than `newestMs` and owners have no names. For what an
  * engine on this computer wrote; archives of others are read by the machine alone.
  */
-export function clampTimes(
+export async function* clampTimes(
   archive: AsyncIterable<Uint8Array>,
   newestMs: number,
-): AsyncIterable<Uint8Array> {
+): AsyncGenerator<Uint8Array> {
   const reader = extract();
   const writer = pack();
   copyEntries(reader, writer, newestMs).then(
     () => writer.finalize(),
     (error: unknown) => writer.destroy(error instanceof Error ? error : new Error(String(error))),
   );
-  Readable.from(archive)
-    .on("error", (error) => reader.destroy(error))
-    .pipe(reader);
+  const source = Readable.from(archive);
+  const closed = new Promise<void>((resolve) => source.once("close", resolve));
+  source.on("error", (error) => reader.destroy(error)).pipe(reader);
   // They reject what awaits them as well; an event without a listener would end the program.
   reader.on("error", ignore);
-  return writer;
+  try {
+    yield* writer;
+  } finally {
+    source.destroy();
+    await closed;
+  }
 }
 
 async function copyEntries(

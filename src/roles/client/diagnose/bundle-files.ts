@@ -19,7 +19,7 @@ export async function collectBundle(
   context: Context,
 ): Promise<BundleFile[]> {
   const { env } = context;
-  redactor.add(env["FLY_VAULT_TOKEN"]);
+  for (const name of Object.keys(env)) if (isSecret(name)) redactor.add(env[name]);
   const config = attempt(() => configuration(redactor, env));
   const texts: Readonly<Record<string, string>> = {
     "about.txt": about(context),
@@ -44,17 +44,20 @@ function about({ wallMs }: Context): string {
 
 /** What changes how we behave; other variables are nobody's business. */
 function environment(env: Context["env"]): string {
-  const names = Object.keys(env)
-    .filter((name) =>
-      /^(?:FLY_VAULT_|XDG_|LC_|LANG$|TERM$|COLORTERM$|NO_COLOR$|FORCE_COLOR$|CLICOLOR|CI$)/.test(
-        name,
-      ),
-    )
-    .filter((name) => name !== "FLY_VAULT_TOKEN");
+  const names = Object.keys(env).filter((name) =>
+    /^(?:FLY_VAULT_|XDG_|LC_|LANG$|TERM$|COLORTERM$|NO_COLOR$|FORCE_COLOR$|CLICOLOR|CI$)/.test(
+      name,
+    ),
+  );
   return names
     .toSorted()
-    .map((name) => `${name}=${env[name] ?? ""}\n`)
+    .map((name) => `${name}=${isSecret(name) ? "[set]" : (env[name] ?? "")}\n`)
     .join("");
+}
+
+/** Those of our other programs, too, which may be started from the same shell. */
+function isSecret(name: string): boolean {
+  return /(?:TOKEN|KEYS?|SECRET|PASSWORD|INVITE)$/.test(name);
 }
 
 /** As it stands, comments and all. Tokens that do not look like ours are told to the redactor first. */

@@ -6,7 +6,8 @@ import { UsageError } from "../../../cli/usage-error.ts";
 import { loadChosenVault } from "../vault/vault-choice.ts";
 import type { LinkFlagValues } from "../link/vault-link.ts";
 import { configurationCheck, foldersCheck, type FoundVault, programCheck } from "./own-checks.ts";
-import { ownNetwork, pathChecks } from "./path-checks.ts";
+import { ownNetwork } from "./own-network.ts";
+import { pathChecks } from "./path-checks.ts";
 import { VaultChecks } from "./vault-checks.ts";
 
 export interface DoctorWish {

@@ -18,7 +18,8 @@ export const netcheckCommand = defineCommand({
   exitStatus: "0 every vault can be reached by some way; 1 one cannot",
   seeAlso: ["fly-vault doctor", "fly-vault ping"],
   run: async ({ flags, positionals }, context) => {
-    const { ownNetwork, pathChecks } = await import("./path-checks.ts");
+    const { ownNetwork } = await import("./own-network.ts");
+    const { pathChecks } = await import("./path-checks.ts");
     const checks: Check[] = [
       { name: "network", title: "this computer", run: async () => ownNetwork() },
       ...vaultsFor(positionals.vault, context).flatMap((config) => pathChecks(config, context)),

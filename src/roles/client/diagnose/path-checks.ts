@@ -1,8 +1,6 @@
 import { lookup } from "node:dns/promises";
-import { networkInterfaces } from "node:os";
 import type { Check, CheckOutcome } from "../../../cli/check.ts";
 import type { Context } from "../../../cli/context.ts";
-import { quicLimits } from "../../../quic/limits.ts";
 import { late, within } from "../../../system/within.ts";
 import { parseAddress } from "../vault/address.ts";
 import { clientLimits } from "../limits.ts";
@@ -10,6 +8,7 @@ import { defaultWebAddress, type Transport } from "../dial/transport.ts";
 import type { VaultConfig } from "../vault/vault-config.ts";
 import { VaultDialler } from "../dial/vault-dialler.ts";
 import { outcomeOf } from "./failure-outcome.ts";
+import { ownAddresses, unreachable } from "./own-network.ts";
 
 /** The way to a vault, without its token: names, addresses, UDP and TCP. */
 export function pathChecks(config: VaultConfig, context: Context): Check[] {
@@ -36,19 +35,6 @@ function hasWebAddress({ address, web_address: web }: VaultConfig): boolean {
   return web !== undefined || (parsed !== undefined && defaultWebAddress(parsed) !== undefined);
 }
 
-/** What this computer has to send with. */
-export function ownNetwork(): CheckOutcome {
-  const addresses = Object.values(networkInterfaces())
-    .flatMap((each) => each ?? [])
-    .filter(({ internal, address }) => !internal && !address.startsWith("fe80:"));
-  const count = (family: "IPv4" | "IPv6"): number =>
-    addresses.filter((each) => each.family === family).length;
-  const [v4, v6] = [count("IPv4"), count("IPv6")];
-  const detail = `IPv4 addresses: ${v4}, IPv6: ${v6}; QUIC sends datagrams of ${quicLimits.datagramBytesDefault} bytes, which every path must carry`;
-  if (v4 + v6 > 0) return { status: "ok", detail };
-  return { status: "warning", detail, fix: "connect this computer to a network" };
-}
-
 async function resolve({ name, address }: VaultConfig): Promise<CheckOutcome> {
   const host = parseAddress(address)?.host ?? address;
   const fix = `check the name in  address  of [vault.${name}], and that this network resolves names`;
@@ -57,7 +43,10 @@ async function resolve({ name, address }: VaultConfig): Promise<CheckOutcome> {
     const found = await within(looking, clientLimits.dialMs);
     if (found === late) return { status: "failed", detail: `${host}: no answer in 5 s`, fix };
     const shown = found.slice(0, clientLimits.addressesMax).map((each) => each.address);
-    return { status: "ok", detail: `${host} is ${shown.join(", ")}` };
+    const detail = `${host} is ${shown.join(", ")}`;
+    const why = unreachable(shown, ownAddresses());
+    if (why === undefined) return { status: "ok", detail };
+    return { status: "warning", detail: `${detail}; ${why}`, fix: "use a network that has both" };
   } catch (error) {
     const code = error instanceof Error && "code" in error ? String(error.code) : "unknown";
     return { status: "failed", detail: `${host}: ${code}`, fix };

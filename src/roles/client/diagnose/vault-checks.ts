@@ -1,9 +1,16 @@
 import type { Check, CheckOutcome } from "../../../cli/check.ts";
 import type { Context } from "../../../cli/context.ts";
 import { formatDuration } from "../../../cli/duration.ts";
+import { cacheDirectory } from "../../../cli/paths.ts";
+import { counted } from "../../../cli/counted.ts";
 import { version } from "../../../cli/program.ts";
 import { RemoteError } from "../../../protocol/errors.ts";
 import type { Report } from "../../../protocol/message.ts";
+import { JwksCache } from "../../../fly/jwks.ts";
+import { flyLimits } from "../../../fly/limits.ts";
+import { LinkFolderError } from "../shared-link/link-place.ts";
+import { listLinks } from "../shared-link/link-list.ts";
+import { isAtLeast } from "../vault/version-order.ts";
 import { readAccessToken } from "../vault/access-token.ts";
 import type { AttestedLink } from "../link/attested-link.ts";
 import { asFailure } from "../link/remote-failure.ts";
@@ -21,6 +28,7 @@ export class VaultChecks {
   #accessToken: string | undefined;
   #login: AttestedLink["login"] | undefined;
   #report: Report | undefined;
+  #issuer: string | undefined;
   #roundTripMs = 0;
 
   constructor(config: VaultConfig, flags: LinkFlagValues, context: Context) {
@@ -49,7 +57,9 @@ export class VaultChecks {
       this.#check("attestation", "attestation", [`udp:${this.#config.name}`], async () =>
         this.#attest(),
       ),
+      this.#check("signing-keys", "signing keys", ["attestation"], async () => this.#keys()),
       this.#check("login", "login", ["token", "attestation"], async () => this.#logIn()),
+      this.#check("background-link", "background link", [], async () => this.#background()),
       this.#check("clock", "clocks", up, async () => this.#clock()),
       this.#check("version", "versions", up, async () => this.#version()),
       this.#check("rootfs", "root filesystem", up, async () => this.#rootfs()),
@@ -63,12 +73,51 @@ export class VaultChecks {
   }
 
   async #attest(): Promise<CheckOutcome> {
-    const machine = await new VaultProbe(this.#config, this.#context).attest();
+    const transport = transportOf(this.#flags.transport);
+    const machine = await new VaultProbe(this.#config, this.#context, transport).attest();
+    this.#issuer = machine.issuer;
     const { appName, machineId, region, issuedAtMs } = machine;
     const ageS = Math.round((this.#context.wallMs() - issuedAtMs) / 1000);
     const where = region === undefined ? "" : ` in ${region}`;
     const detail = `app ${appName}, machine ${machineId}${where}, bound to this channel; evidence ${ageS} s old`;
     return { status: "ok", detail };
+  }
+
+  /** Too old ones keep nobody out before a day has gone by, and say that the issuer cannot be asked. */
+  async #keys(): Promise<CheckOutcome> {
+    const { env, wallMs } = this.#context;
+    const cache = new JwksCache({ cacheDir: cacheDirectory(env), wallMs });
+    const kept = await cache.kept(this.#issuer ?? "");
+    if (kept === undefined)
+      return {
+        status: "warning",
+        detail: "not kept, so they are asked for each time",
+        fix: `look at the rights of ${cacheDirectory(env)}`,
+      };
+    const detail = `of ${this.#issuer}, ${kept.keys} known, asked for ${formatDuration(kept.ageMs)} ago`;
+    if (kept.ageMs < flyLimits.jwksFreshMs) return { status: "ok", detail };
+    const fix = "it does not answer: check HTTPS_PROXY, or https://status.flyio.net";
+    return { status: "warning", detail, fix };
+  }
+
+  /** A check-up makes connections of its own; other commands may ride on this one. */
+  async #background(): Promise<CheckOutcome> {
+    const links = await listLinks(this.#context.env).catch((error: unknown) => {
+      if (error instanceof LinkFolderError) return error;
+      throw error;
+    });
+    if (links instanceof LinkFolderError)
+      return { status: "warning", detail: links.message, fix: "or work without:  --no-link" };
+    const ours = links.filter(({ vault }) => vault === this.#config.name);
+    const fix = `fly-vault link stop ${this.#config.name}`;
+    if (ours.length === 0) return { status: "skipped", detail: "none" };
+    const more = ours.map((link) => {
+      const age = formatDuration(Math.max(0, this.#context.wallMs() - link.since_ms));
+      return `process ${link.pid}, ${link.state} since ${age}, ${counted(link.clients, "command")}, version ${link.version}`;
+    });
+    const detail = `${counted(ours.length, "link")} that commands ride on`;
+    const isOdd = ours.some((link) => link.state !== "up" || link.version !== version);
+    return isOdd ? { status: "warning", detail, more, fix } : { status: "ok", detail, more };
   }
 
   async #logIn(): Promise<CheckOutcome> {
@@ -117,7 +166,14 @@ export class VaultChecks {
     const { init_version: init, protocol_oldest: oldest, protocol_newest: newest } = status;
     const detail = `client ${version}, init ${init} (protocol ${oldest} to ${newest}, using ${this.#login?.version})`;
     if (init === version) return { status: "ok", detail };
-    return { status: "warning", detail, fix: "update the older of the two, to have all features" };
+    const words = isAtLeast(version, init)
+      ? "the machine is older: whoever runs it updates it (fly-vault-admin tenant update-image)"
+      : "this program is older: install the version of the machine or a newer one";
+    return {
+      status: "warning",
+      detail,
+      fix: `${words}; until then what only one side knows is refused`,
+    };
   }
 
   #rootfs(): CheckOutcome {

@@ -39,7 +39,10 @@ const kinds: Readonly<Record<FileTrouble, { readonly code: FailureCode; readonly
     },
     "is-folder": { code: "FV-CP-004", fix: "-r copies folders" },
     "not-folder": { code: "FV-CP-004", fix: "name a folder, or leave the slash at the end away" },
-    "in-the-way": { code: "FV-CP-004", fix: "move what is there out of the way" },
+    "in-the-way": {
+      code: "FV-CP-004",
+      fix: "name another destination, or move what is there out of the way",
+    },
     special: { code: "FV-CP-005", fix: "leave it out with --exclude" },
     changed: { code: "FV-CP-006", fix: "run it again when nobody writes to the file" },
     corrupt: { code: "FV-CP-006", fix: "run it again" },

@@ -54,10 +54,12 @@ export class CopyReport implements CopyEvents {
   }
 
   began(path: string, size: number, offset: number): void {
+    // All of it may be there, which is no resuming.
+    const isResumed = offset > 0 && offset < size;
     if (path === this.#file.path) this.#resentBytes += Math.max(0, this.#file.offset - offset);
-    else if (offset > 0)
+    else if (isResumed)
       this.#progress.step(() => `${this.#label(path)}  resuming at ${formatSize(offset)}`);
-    if (offset > 0) this.#event({ type: "resuming", path, offset_bytes: offset });
+    if (isResumed) this.#event({ type: "resuming", path, offset_bytes: offset });
     this.#foundBytes += offset;
     this.#file = { path, size, offset };
     this.#doneBytes += offset;

@@ -9,6 +9,7 @@ import type { CopyOperands } from "./cp-operands.ts";
 import { clientLimits } from "../limits.ts";
 import { topNames } from "./cp-top-names.ts";
 import { copyOver } from "./cp-stream.ts";
+import { type StreamedSoFar, StreamSink } from "./stream-sink.ts";
 import type { Leaving } from "../link/stop-before.ts";
 import { overLink } from "../link/over-link.ts";
 
@@ -26,6 +27,8 @@ export interface CopyPlan {
   readonly wishes: CopyWishes;
   /** Content of ours in place of files with the names of the operands: standard input, spooled. */
   readonly spool?: string;
+  /** The file goes out there instead of to a destination. */
+  readonly output?: StreamedSoFar;
   /** Paths on our side that are to stay as they are there. */
   readonly declined?: ReadonlySet<string>;
 }
@@ -102,9 +105,10 @@ function jobOf({ operands, wishes }: CopyPlan): FileJob {
 }
 
 function ownSide(
-  { operands, wishes, spool, declined = none }: CopyPlan,
+  { operands, wishes, spool, output, declined = none }: CopyPlan,
   observer: CopyObserver,
 ): CopyPeer {
+  if (output !== undefined && !wishes.dryRun) return new StreamSink(output, observer);
   const { direction, sources, destination } = operands;
   const { recursive, exclude } = wishes;
   if (direction === "upload") {

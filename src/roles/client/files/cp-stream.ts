@@ -70,6 +70,7 @@ class CopyTalk {
       if (frame === null) throw new StreamError("connection-lost", "The copy broke off");
       this.#receive(frame);
       this.#notify();
+      await this.#peer.drained?.();
       // Disk work for a whole burst of frames must not keep the link from its packets.
       if (performance.now() - sinceMs < turnMs) continue;
       await breath();

@@ -1,8 +1,6 @@
-import { mkdtemp, rm } from "node:fs/promises";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
 import { defineCommand } from "../../../cli/command.ts";
 import type { Context } from "../../../cli/context.ts";
+import { printable } from "../../../cli/printable.ts";
 import { UsageError } from "../../../cli/usage-error.ts";
 import { parseOperands, type CopyOperands } from "./cp-operands.ts";
 import type { AttestedLink } from "../link/attested-link.ts";
@@ -12,6 +10,8 @@ import { copyFailure } from "./cp-failure.ts";
 import { CopyReport } from "./cp-report.ts";
 import type { CopyPlan } from "./cp-run.ts";
 import { overVault } from "../link/over-vault.ts";
+import { withSpooledInput } from "./spooled-input.ts";
+import { StreamedSoFar } from "./stream-sink.ts";
 import { linkFlags, readVault } from "../link/vault-link.ts";
 
 export const cp = defineCommand({
@@ -53,6 +53,8 @@ export const cp = defineCommand({
     if (flags.interactive && flags["no-clobber"])
       throw new UsageError("-i and -n exclude each other");
     if (operands.standard && flags.recursive) throw new UsageError('"-" is one file, not a folder');
+    if (operands.standard && operands.direction === "download" && flags.json)
+      throw new UsageError("--json and the file cannot both go to standard output");
     if (flags.interactive) mustBeAbleToAsk(context);
     const vault = await readVault(operands.vault, { flags, global }, context);
     const wishes = {
@@ -104,42 +106,18 @@ async function withStandard(
   context: Context,
   work: (plan: CopyPlan) => Promise<number>,
 ): Promise<number> {
-  const { operands } = plan;
-  if (!operands.standard) return work(plan);
-  const folder = await mkdtemp(join(tmpdir(), "fly-vault-"));
-  // Where the destination turns out to be a folder, this is the name in it.
-  const spool = join(folder, "stdin");
-  try {
-    if (operands.direction === "upload") {
-      await spoolInput(context, spool);
-      return await work({ ...plan, spool });
-    }
-    const status = await work({ ...plan, operands: { ...operands, destination: spool } });
-    await copyOut(context, spool);
-    return status;
-  } finally {
-    await rm(folder, { recursive: true, force: true });
+  const { standard, direction } = plan.operands;
+  if (!standard) return work(plan);
+  if (direction === "download") {
+    const output = new StreamedSoFar(async (bytes) => context.stdout.write(bytes));
+    return work({ ...plan, output });
   }
-}
-
-async function spoolInput(context: Context, path: string): Promise<void> {
-  const writer = Bun.file(path).writer();
-  for await (const bytes of context.stdin.read()) {
-    await writer.write(bytes);
-    await writer.flush();
-  }
-  await writer.end();
-}
-
-async function copyOut(context: Context, path: string): Promise<void> {
-  const file = Bun.file(path);
-  if (!(await file.exists())) return;
-  for await (const bytes of file.stream()) await context.stdout.write(bytes);
+  return withSpooledInput(context, async (spool) => work({ ...plan, spool }));
 }
 
 function titleOf({ direction, sources, destination }: CopyOperands, vault: string): string {
   const what = sources.length === 1 ? sources[0] : `${sources.length} sources`;
-  return direction === "upload"
-    ? `copying ${what} to ${vault}:${destination}`
-    : `copying ${vault}:${what} to ${destination}`;
+  const [from, to] =
+    direction === "upload" ? [what, `${vault}:${destination}`] : [`${vault}:${what}`, destination];
+  return printable(`copying ${from} to ${to}`);
 }

@@ -14,7 +14,7 @@ export interface PackedSource extends AsyncDisposable {
 /** Into a file of its own: an upload may have to go on in the middle, which a stream cannot. */
 export async function packedSource(
   from: string | undefined,
-  quiet: boolean,
+  { quiet, signal }: { readonly quiet: boolean; readonly signal: AbortSignal },
   context: Context,
 ): Promise<PackedSource> {
   if (from?.startsWith("dir:") !== true) return { from, [Symbol.asyncDispose]: async () => {} };
@@ -23,6 +23,6 @@ export async function packedSource(
   await mkdir(folder, { recursive: true, mode: 0o700 });
   const output = join(folder, `rootfs-${randomName(context)}.tar.zst`);
   const title = `packing ${from.slice("dir:".length)}`;
-  await writeArchive({ archive, title, output, kind: "zstd", quiet }, context);
+  await writeArchive({ archive, title, output, kind: "zstd", quiet, signal }, context);
   return { from: output, [Symbol.asyncDispose]: async () => rm(output, { force: true }) };
 }

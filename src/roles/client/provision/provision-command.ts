@@ -2,6 +2,7 @@ import { defineCommand } from "../../../cli/command.ts";
 import type { Context } from "../../../cli/context.ts";
 import { jsonResult } from "../../../cli/json-document.ts";
 import { UsageError } from "../../../cli/usage-error.ts";
+import type { PackedSource } from "./packed-source.ts";
 import { limits } from "../../../protocol/limits.ts";
 import type { Provisioned } from "../../../protocol/message.ts";
 import { printableLine } from "../../../protocol/printable-line.ts";
@@ -11,6 +12,7 @@ import { provision } from "./provision.ts";
 import { warnOfRollback } from "./rollback-warning.ts";
 import { configuredSource, namedSource, type RootfsSource } from "./rootfs-source.ts";
 import type { VaultConfig } from "../vault/vault-config.ts";
+import { untilStopped } from "../build/until-stopped.ts";
 import { linkFlags, readVault, vaultPositional } from "../link/vault-link.ts";
 
 export const provisionCommand = defineCommand({
@@ -41,9 +43,15 @@ export const provisionCommand = defineCommand({
     const wish = wishOf(flags);
     const { quiet } = global;
     const vault = await readVault(positionals.vault, { flags, global }, context);
-    // Packing is node:zlib and more, of which other commands know nothing.
-    const { packedSource } = await import("./packed-source.ts");
-    await using packed = await packedSource(wish.from, quiet, context);
+    let made: PackedSource | undefined;
+    const stopped = await untilStopped(context, async (signal) => {
+      // Packing is node:zlib and more, of which other commands know nothing.
+      const { packedSource } = await import("./packed-source.ts");
+      made = await packedSource(wish.from, { quiet, signal }, context);
+      return 0;
+    });
+    if (made === undefined) return stopped;
+    await using packed = made;
     const source = await sourceOf({ ...wish, from: packed.from }, vault.config, context);
     const work = async ({ link, config, leaving }: VaultWork): Promise<number> => {
       if (!quiet) await warnOfRollback(link, config.name, context);

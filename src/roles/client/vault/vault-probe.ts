@@ -15,6 +15,7 @@ import {
 } from "../dial/login.ts";
 import { asFailure } from "../link/remote-failure.ts";
 import type { VaultConfig } from "./vault-config.ts";
+import type { TransportWish } from "../dial/transport.ts";
 import { VaultDialler } from "../dial/vault-dialler.ts";
 
 /** Looks at a vault one step at a time, each over a connection of its own. Rejects with `Failure`. */
@@ -24,10 +25,10 @@ export class VaultProbe {
   readonly #dialler: VaultDialler;
   readonly knownMachines: KnownMachines;
 
-  constructor(config: VaultConfig, context: Context) {
+  constructor(config: VaultConfig, context: Context, transport?: TransportWish) {
     this.#config = config;
     this.#context = context;
-    const options = { transport: undefined, verbose: 0, quiet: false };
+    const options = { transport, verbose: 0, quiet: false };
     this.#dialler = new VaultDialler(config, options, context);
     this.knownMachines = new KnownMachines(stateDirectory(context.env));
   }

@@ -1,5 +1,6 @@
 import { afterEach, beforeEach, expect, test } from "bun:test";
 import {
+  lstat,
   mkdir,
   mkdtemp,
   readdir,
@@ -12,6 +13,7 @@ import {
 } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { packFolder } from "../../../../src/roles/client/build/pack-folder.ts";
 import { main } from "../../../../src/roles/client/main.ts";
 import { memoryContext } from "../../../support/memory-context.ts";
 
@@ -85,6 +87,30 @@ test.each([
   const result = await build(words);
   expect(result.code).toBe(code);
   expect(result.err).toContain(message);
+});
+
+test("a folder that changes while it is packed is named, and leads nowhere else", async () => {
+  const root = await tree("tree", ["a", "etc/b", "m"]);
+  const secret = join(folder, "secret");
+  await writeFile(secret, "secret");
+  const packing = packFolder(root, { ownedByRoot: true, onSkipped: () => undefined });
+  await packing.next();
+  // All of "large" is still before it.
+  await rm(join(root, "m"));
+  await symlink(secret, join(root, "m"));
+  const before = await lstat(join(root, "m"));
+  let text = "";
+  const rest = async (): Promise<void> => {
+    for await (const bytes of packing) text += new TextDecoder().decode(bytes);
+  };
+  await rest().catch((error: unknown) => expect(String(error)).toContain("changed while"));
+  expect(before.isSymbolicLink()).toBe(true);
+  expect(text).not.toContain("\0secret\0");
+  const odd = Buffer.concat([Buffer.from(`${root}/`), Buffer.from([0xff])]);
+  await writeFile(odd, "odd");
+  const { code, err } = await build(["--from", `dir:${root}`, "-o", join(folder, "out.tar")]);
+  expect([code, err.includes("FV-PROV-001")]).toEqual([3, true]);
+  expect(err).toContain("not UTF-8");
 });
 
 test("what cannot be packed is named, and a failure leaves no half archive", async () => {

@@ -2,6 +2,7 @@ import { afterAll, beforeAll, beforeEach, expect, test } from "bun:test";
 import { readdir, rm, stat } from "node:fs/promises";
 import { join } from "node:path";
 import * as v from "valibot";
+import { tooNarrow, unreachable } from "../../../../src/roles/client/diagnose/own-network.ts";
 import { vaultStatusSchema } from "../../../../src/roles/client/diagnose/status-json.ts";
 import { RemoteError } from "../../../../src/protocol/errors.ts";
 import { testToken, TestVault } from "../../../support/test-vault.ts";
@@ -98,6 +99,22 @@ test("stop switches off, and asks first where sessions run", async () => {
   expect(vault.poweredOff).toBe(true);
 });
 
+test("stop --wait is over once the link has ended, and does not dial again", async () => {
+  vault.poweredOff = false;
+  vault.forgetConnections();
+  const stopping = say(vault, ["stop", "--wait"]);
+  while (!vault.poweredOff) await Bun.sleep(5);
+  await Bun.sleep(50);
+  const logins = vault.remotePorts.length;
+  expect(logins).toBe(1);
+  await vault.restartLink();
+  const { code, err } = await stopping;
+  expect(code).toBe(0);
+  expect(err).toContain('"dev" is going down\n"dev" is down\n');
+  await Bun.sleep(100);
+  expect(vault.remotePorts).toEqual([]);
+});
+
 test("wake is over once the machine answers", async () => {
   const { code, err } = await say(vault, ["wake"]);
   expect(code).toBe(0);
@@ -118,7 +135,9 @@ test("doctor finds nothing wrong where nothing is", async () => {
     "dns:dev",
     "udp:dev",
     "attestation",
+    "signing-keys",
     "login",
+    "background-link",
     "clock",
     "version",
     "rootfs",
@@ -159,6 +178,35 @@ test("doctor tells of a clock that is off, a disk that is full and a way back", 
   expect(out).toMatch(/^! root filesystem: went back by itself: its init ended/m);
 });
 
+test("doctor says which side is older, how old the keys are, and what runs in the background", async () => {
+  await say(vault, ["verify"]);
+  const { out } = await say(vault, ["doctor"]);
+  expect(out).toMatch(/^✓ signing keys: of http\S+, \d+ known, asked for [\d.]+ m?s ago/m);
+  expect(out).toMatch(/^- background link: none/m);
+  const { initVersion } = vault;
+  vault.initVersion = "0.0.1";
+  const older = await say(vault, ["doctor"]);
+  vault.initVersion = "99.0.0";
+  const newer = await say(vault, ["doctor"]);
+  vault.initVersion = initVersion;
+  expect(older.out).toMatch(/^! versions: .*\n {2}fix: the machine is older/m);
+  expect(newer.out).toMatch(/^! versions: .*\n {2}fix: this program is older/m);
+});
+
+test("addresses that this computer cannot send to, and interfaces that carry too little, are told", () => {
+  expect(unreachable(["192.0.2.1"], { IPv4: 0, IPv6: 1 })).toContain("only IPv4");
+  expect(unreachable(["2001:db8::1"], { IPv4: 1, IPv6: 0 })).toContain("only IPv6");
+  expect(unreachable(["2001:db8::1", "192.0.2.1"], { IPv4: 1, IPv6: 0 })).toBeUndefined();
+  expect(unreachable(["127.0.0.1"], { IPv4: 0, IPv6: 0 })).toBeUndefined();
+  expect(
+    tooNarrow([
+      { name: "wg0", mtu: 1200 },
+      { name: "eth0", mtu: 1500 },
+    ]),
+  ).toEqual(["wg0 (1200)"]);
+  expect(tooNarrow([{ name: "wg0", mtu: 1280 }])).toEqual([]);
+});
+
 test("doctor and netcheck help before there is any configuration", async () => {
   const env = { FLY_VAULT_CONFIG: join(vault.folder, "none.toml") };
   const doctor = await say(vault, ["doctor"], { env });
@@ -176,6 +224,25 @@ test("netcheck needs no token, and says what follows", async () => {
   expect(out).toMatch(/over UDP: answered in \d+ ms, so commands go over it/);
 });
 
+test("a bundle has no secret of the environment, nor of a configuration that is broken", async () => {
+  const whole = await config(vault);
+  const path = join(vault.folder, "c.tar.zst");
+  const secrets = ["bearer-secret", "proxy-secret", "short-secret"];
+  const env = {
+    FLY_VAULT_BEARER_TOKEN: "bearer-secret",
+    FLY_VAULT_PROXY_KEY: "proxy-secret",
+    FLY_VAULT_TOKEN_FILE: "/some/where",
+  };
+  await writeConfig(vault, `${whole}\n"access_token" = "short-secret" broken\n`);
+  await say(vault, ["bundle", "-o", path], { env });
+  await writeConfig(vault, whole);
+  const text = textOf(await Bun.file(path).bytes());
+  await rm(path);
+  for (const secret of secrets) expect(text).not.toContain(secret);
+  expect(text).toContain("FLY_VAULT_PROXY_KEY=[set]");
+  expect(text).toContain("FLY_VAULT_TOKEN_FILE=/some/where");
+});
+
 test("a bundle has what helps and no secret; nothing is overwritten", async () => {
   await writeConfig(vault, `# seen by me\n${await config(vault)}`);
   const path = join(vault.folder, "b.tar.zst");
@@ -184,7 +251,7 @@ test("a bundle has what helps and no secret; nothing is overwritten", async () =
   expect(out).toBe(`${path}\n`);
   expect(err).toMatch(/config\.toml .*\n[\s\S]*1 secret taken out/);
   expect((await stat(path)).mode & 0o777).toBe(0o600);
-  const text = new TextDecoder().decode(Bun.zstdDecompressSync(await Bun.file(path).bytes()));
+  const text = textOf(await Bun.file(path).bytes());
   expect(text).not.toContain(testToken);
   expect(text).toContain("# seen by me");
   expect(text).toContain("✓ login");
@@ -192,3 +259,8 @@ test("a bundle has what helps and no secret; nothing is overwritten", async () =
   await rm(path);
   expect((await readdir(vault.folder)).filter((name) => name.endsWith(".tmp"))).toEqual([]);
 });
+
+/** Without the zeros between the files. */
+function textOf(archive: Uint8Array): string {
+  return new TextDecoder().decode(Bun.zstdDecompressSync(archive)).replaceAll(/\0+/g, "\n");
+}

@@ -18,3 +18,17 @@ test("what comes must be what was asked for, by name and kind", () => {
   expect(topNames(["."], true)(folder("."))).toBe(true);
   expect(topNames(["logs"], true)(folder("."))).toBe(false);
 });
+
+const takes = (pattern: string, name: string): boolean => topNames([pattern], false)(file(name));
+
+test("a pattern is a shell's: hidden names only where it says so, no braces, nothing turned round", () => {
+  expect(takes("*", ".bashrc")).toBe(false);
+  expect(takes("?bashrc", ".bashrc")).toBe(false);
+  expect(takes("work/[.]*", ".bashrc")).toBe(false);
+  expect(takes(".b*", ".bashrc")).toBe(true);
+  expect(takes("!a*", "anything")).toBe(false);
+  expect(takes("!a*", "!ab")).toBe(true);
+  expect(takes("{a*,b}", "b")).toBe(false);
+  expect(takes("{a*,b}", "{ax,b}")).toBe(true);
+  expect(takes("[!a]*", "b")).toBe(true);
+});

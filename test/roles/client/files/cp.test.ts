@@ -131,6 +131,49 @@ test("where things go is as with cp", async () => {
   expect((await cp(["-r", join(here, "d"), "dev:into/f"])).err).toContain("FV-CP-004");
 });
 
+/** Words in a hurry, the exit code, and what is said or there after. "f" and "d/x" are here, "rf" and "rd/y" there. */
+const hurried: readonly (readonly [readonly string[], number, RegExp | string])[] = [
+  [["f", "dev:~/"], 0, "f"],
+  [["f", "dev:~/rd/"], 0, "rd/f"],
+  [["f", "dev:~"], 0, "f"],
+  [["f", "dev:rf/"], 1, /rf\/: not a folder$/m],
+  [["f", "dev:rd/no/"], 3, /^error: \S+rd\/no\/?: there is no such folder$/m],
+  [["dev:rf", "no/such"], 3, /^error: \S+here\/no: there is no such folder$/m],
+  [["d", "dev:"], 1, /^error: \S+here\/d: is a folder\n {2}fix: {3}-r copies folders$/m],
+  [["dev:", "."], 1, /: is a folder\n/],
+  [["f", "dev:rd"], 0, "rd/f"],
+  [["-r", "d", "dev:nd/"], 0, "nd/x"],
+  [["-r", "d/", "dev:rd"], 0, "rd/d/x"],
+  [["f", "dev:rd/y/z"], 1, /rd\/y\/z: not a folder$/m],
+  [["dev:rf", "/dev/null"], 1, /^error: \/dev\/null: a device/m],
+  [["dev:rf", "../to-pipe"], 1, /^error: \S+to-pipe: a device.*\n {2}fix: {3}name another/m],
+  [["f", "dev:/dev/null"], 1, /^error: \/dev\/null: a device/m],
+  [["f", "dev"], 2, /NAME:PATH/],
+  [["a\u001b[31m\nb", "dev:"], 3, /^copying a \[31m b to dev:\.\n/],
+];
+
+test.each(hurried)("cp %p ends with %i", async (words, code, then) => {
+  writeFileSync(join(here, "f"), "f");
+  writeFileSync(join(there, "rf"), "rf");
+  for (const path of [join(here, "d"), join(there, "rd")]) mkdirSync(path);
+  writeFileSync(join(here, "d/x"), "x");
+  writeFileSync(join(there, "rd/y"), "y");
+  Bun.spawnSync(["mkfifo", join(there, "pipe")]);
+  // As /dev/stdout is one.
+  symlinkSync("pipe", join(there, "to-pipe"));
+  const before = process.cwd();
+  process.chdir(here);
+  try {
+    const done = await cp(words);
+    expect([done.code, done.err]).toEqual([code, done.err]);
+    if (typeof then === "string") expect(existsSync(join(there, then))).toBe(true);
+    else expect(done.err).toMatch(then);
+    expect(readdirSync(here).toSorted()).toEqual(["d", "f"]);
+  } finally {
+    process.chdir(before);
+  }
+});
+
 test("of a changed file only what changed is sent, put in or taken out", async () => {
   const bytes = randomBytes(8_000_000);
   const changed = Buffer.concat([
@@ -201,13 +244,6 @@ test("holes stay holes", async () => {
   expect(blocks * 512).toBeLessThan(1_000_000);
   expect((await cp(["dev:sparse", join(here, "back")])).code).toBe(0);
   expect(statSync(join(here, "back")).blocks * 512).toBeLessThan(1_000_000);
-});
-
-test("standard input and output, and what is left of them", async () => {
-  expect((await cp(["-", "dev:in"], [Buffer.from("one "), Buffer.from("two")])).code).toBe(0);
-  expect(content(join(there, "in"))).toBe("one two");
-  const down = await cp(["dev:in", "-"]);
-  expect(down.out).toBe("one two");
 });
 
 test("what is wrong with one file does not stop the others", async () => {

@@ -130,6 +130,18 @@ test("the process has no capability that files do not need, no network, and is o
   expect(status).toContain("CapEff:\t000000000000001b");
   expect(status).toContain("CapPrm:\t000000000000001b");
   expect(status).toContain("NoNewPrivs:\t1");
+  expect(status).toContain("Uid:\t0\t0\t0\t0");
+  const threads = readdirSync(`/proc/${pid}/task`).filter((thread) => thread !== String(pid));
+  const outside = threads.map((thread) =>
+    readFileSync(`/proc/${pid}/task/${thread}/status`, "utf8"),
+  );
+  expect(outside.length).toBeGreaterThan(0);
+  // Those are still in our own root: they must be able to do nothing there.
+  for (const thread of outside) {
+    expect(thread).toMatch(/^CapPrm:\t0{16}$/m);
+    expect(thread).toMatch(/^Uid:\t65534\t65534\t65534\t65534$/m);
+    expect(thread).toMatch(/^Groups:\t *$/m);
+  }
   expect(readFileSync(`/proc/${pid}/net/dev`, "utf8").trim().split("\n")).toHaveLength(3);
   expect(readFileSync(`/proc/${pid}/oom_score_adj`, "utf8").trim()).toBe("0");
   const dump = readFileSync(`/proc/${pid}/cmdline`, "utf8");

@@ -1,0 +1,52 @@
+import {
+  type BigIntStats,
+  constants,
+  lstatSync,
+  openSync,
+  readdirSync,
+  readlinkSync,
+  statSync,
+} from "node:fs";
+import { DescriptorTree } from "./descriptor-tree.ts";
+import type { SourceTree } from "./source-tree.ts";
+
+/** Held already. Nothing below the folder is a link that leads somewhere, whoever puts one in the way meanwhile. */
+export function openTree(path: Buffer, follow: boolean): SourceTree {
+  return process.platform === "linux"
+    ? DescriptorTree.open(path, follow)
+    : new NamedSource({ follow: false });
+}
+
+/** By paths: for what a person named, and where there are no calls by descriptor (macOS). */
+export class NamedSource implements SourceTree {
+  readonly #follow: boolean;
+
+  constructor({ follow }: { readonly follow: boolean }) {
+    this.#follow = follow;
+  }
+
+  look(path: Buffer): BigIntStats {
+    return (this.#follow ? statSync : lstatSync)(path, { bigint: true });
+  }
+
+  names(path: Buffer): Buffer[] {
+    return readdirSync(path, { encoding: "buffer" });
+  }
+
+  target(path: Buffer): Buffer {
+    return readlinkSync(path, { encoding: "buffer" });
+  }
+
+  open(path: Buffer): number {
+    const { O_RDONLY, O_NOFOLLOW, O_NONBLOCK } = constants;
+    return openSync(path, O_RDONLY | O_NONBLOCK | (this.#follow ? 0 : O_NOFOLLOW));
+  }
+
+  hold(): void {
+    // It holds nothing.
+  }
+
+  release(): void {
+    // It holds nothing.
+  }
+}

@@ -1,0 +1,236 @@
+import { expect, setDefaultTimeout, test } from "bun:test";
+import {
+  existsSync,
+  linkSync,
+  lstatSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  readlinkSync,
+  renameSync,
+  statSync,
+  symlinkSync,
+  writeFileSync,
+} from "node:fs";
+import { join } from "node:path";
+import type { FileEntry, FileMessage } from "../../../src/protocol/file-frame.ts";
+import { ProtocolError } from "../../../src/protocol/errors.ts";
+import { limits } from "../../../src/protocol/limits.ts";
+import { copyLimits } from "../../../src/system/copy/copy-limits.ts";
+import type { TreeSink } from "../../../src/system/copy/tree-sink.ts";
+import { randomBytes, seededRandom } from "../../support/seed.ts";
+import { CopyStage, runPair } from "./copy-pair.ts";
+
+setDefaultTimeout(30_000);
+
+const bytes = (length: number, seed = 1): Buffer =>
+  Buffer.from(randomBytes(seededRandom(seed), length));
+
+test("a device or a pipe that is there is not replaced by a file or a link", () => {
+  using stage = new CopyStage();
+  mkdirSync(stage.from);
+  mkdirSync(stage.to);
+  writeFileSync(join(stage.from, "file"), "content");
+  symlinkSync("nowhere", join(stage.from, "link"));
+  for (const name of ["file", "link"]) Bun.spawnSync(["mkfifo", join(stage.to, name)]);
+  runPair(stage.source({ sources: [Buffer.from(`${stage.from}/.`)] }), stage.sink());
+  expect(stage.failed).toEqual(
+    ["file", "link"].map(
+      (name) => `in-the-way ${stage.to}/${name}: a device, pipe or socket of that name is there`,
+    ),
+  );
+  expect(["file", "link"].map((name) => lstatSync(join(stage.to, name)).isFIFO())).toEqual([
+    true,
+    true,
+  ]);
+});
+
+test("a copy that is broken off, and closed twice, holds no descriptor and closes no other", () => {
+  using stage = new CopyStage();
+  const sink = stage.sink();
+  const before = descriptorsIn(stage.folder);
+  const broken = stage.sink();
+  broken.receive(folder(1, 0, "a"));
+  broken.receive(folder(2, 1, "b"));
+  broken.receive(folder(3, 2, "c"));
+  broken.receive(file(4, 3, "wished"));
+  drain(broken);
+  broken.receive({ type: "leave", id: 3 });
+  expect(descriptorsIn(stage.folder)).toBeGreaterThan(before);
+  broken.close();
+  expect(descriptorsIn(stage.folder)).toBe(before);
+  broken.close();
+  sink.close();
+  mkdirSync(join(stage.from, "a/b"), { recursive: true });
+  for (const name of ["x", "a/y", "a/b/z"]) writeFileSync(join(stage.from, name), bytes(200_000));
+  for (const messages of [1, 3, 5, 7, 9, Infinity]) {
+    const [source, other] = [
+      stage.source(),
+      stage.sink({ destination: Buffer.from(stage.folder) }),
+    ];
+    let count = 0;
+    runPair(source, other, () => (count += 1) > messages);
+    for (const peer of [source, other, source, other]) peer.close();
+  }
+  expect(descriptorsIn(stage.folder)).toBe(before - 1);
+  expect(stage.failed).toEqual([]);
+});
+
+function descriptorsIn(path: string): number {
+  const leadIn = (fd: string): boolean => {
+    try {
+      return readlinkSync(`/proc/self/fd/${fd}`).startsWith(path);
+    } catch {
+      return false;
+    }
+  };
+  return readdirSync("/proc/self/fd").filter(leadIn).length;
+}
+
+test("a folder that becomes a link while it is read leads nowhere", () => {
+  for (const moment of ["entry", "start"] as const)
+    for (const size of [10, 200_000]) {
+      using stage = new CopyStage();
+      const [inside, secrets] = [join(stage.from, "a/b"), join(stage.folder, "secrets")];
+      mkdirSync(inside, { recursive: true });
+      mkdirSync(secrets);
+      writeFileSync(join(inside, "f"), bytes(size));
+      writeFileSync(join(inside, "g"), bytes(size));
+      for (const name of ["f", "g"]) writeFileSync(join(secrets, name), bytes(size, 2));
+      let entries = 0;
+      runPair(stage.source(), stage.sink(), (message) => {
+        if (message.type === "entry") entries += 1;
+        // The third is "b", of which the names have been read.
+        if (message.type !== moment || entries < 3 || existsSync(`${inside}-away`)) return false;
+        renameSync(inside, `${inside}-away`);
+        symlinkSync(secrets, inside);
+        return false;
+      });
+      for (const name of ["f", "g"]) {
+        const copied = join(stage.to, "a/b", name);
+        if (existsSync(copied)) expect(readFileSync(copied).equals(bytes(size))).toBe(true);
+      }
+      expect(existsSync(`${inside}-away`)).toBe(true);
+    }
+});
+
+/** What a machine says that means harm. */
+const folder = (id: number, parent: number, name: string): FileMessage =>
+  entry(id, parent, name, "folder");
+const file = (id: number, parent: number, name: string): FileMessage =>
+  entry(id, parent, name, "file");
+
+function entry(id: number, parent: number, name: string, kind: FileEntry["kind"]): FileMessage {
+  const facts = { mode: 0o6755, seconds: 0, nanoseconds: 0, size: 0, digest: undefined };
+  const target = Buffer.from(kind === "link" ? "/tmp" : "");
+  return { type: "entry", entry: { id, parent, kind, name: Buffer.from(name), target, ...facts } };
+}
+
+function drain(sink: TreeSink): FileMessage[] {
+  const said: FileMessage[] = [];
+  for (let message = sink.next(); message !== undefined; message = sink.next())
+    if (message !== "working") said.push(message);
+  return said;
+}
+
+test("a link that is planted first is not gone through", () => {
+  using stage = new CopyStage();
+  mkdirSync(stage.to);
+  const sink = stage.sink();
+  sink.receive(entry(1, 0, "tree", "link"));
+  drain(sink);
+  sink.receive(folder(2, 0, "tree"));
+  sink.receive(file(3, 2, "planted"));
+  const said = drain(sink);
+  expect(said).toContainEqual(
+    expect.objectContaining({ type: "failed", id: 2, code: "in-the-way" }),
+  );
+  expect(said).toContainEqual({ type: "done", id: 3, outcome: "skipped" });
+  expect(existsSync("/tmp/planted")).toBe(false);
+  sink.close();
+});
+
+test("what was left by an earlier copy must be a file of its own", () => {
+  using stage = new CopyStage();
+  mkdirSync(stage.to);
+  const precious = join(stage.folder, "precious");
+  writeFileSync(precious, bytes(2_000_000));
+  symlinkSync(precious, join(stage.to, ".big.part"));
+  linkSync(precious, join(stage.to, ".second.part"));
+  mkdirSync(stage.from);
+  for (const name of ["big", "second"]) writeFileSync(join(stage.from, name), bytes(3_000_000, 3));
+  runPair(stage.source({ sources: [Buffer.from(`${stage.from}/.`)] }), stage.sink());
+  expect(stage.failed).toHaveLength(2);
+  expect(readFileSync(precious).equals(bytes(2_000_000))).toBe(true);
+});
+
+test("a machine cannot choose what is written, set a user's id, or say things out of turn", () => {
+  using stage = new CopyStage();
+  mkdirSync(stage.to);
+  const wrongs: readonly (readonly FileMessage[])[] = [
+    [file(1, 0, ".bashrc")],
+    [file(1, 9, "asked")],
+    [file(2, 0, "asked"), file(1, 0, "asked")],
+    [file(1, 0, "asked"), { type: "content", id: 1, offset: 0, bytes: Buffer.from("abc") }],
+    [{ type: "end", id: 1, size: 0, sha256: Buffer.alloc(32) }],
+    [folder(1, 0, "asked"), { type: "all" }],
+    [{ type: "leave", id: 5 }],
+    [{ type: "finished" }],
+  ];
+  for (const messages of wrongs) {
+    const sink = stage.sink({
+      isAskedFor: ({ name }) => Buffer.from(name).equals(Buffer.from("asked")),
+    });
+    expect(() => messages.forEach((message) => sink.receive(message))).toThrow(ProtocolError);
+    sink.close();
+  }
+  const sink = stage.sink({ preserve: true });
+  sink.receive(file(1, 0, "tool"));
+  expect(drain(sink).at(-1)).toMatchObject({ type: "want", id: 1, offset: 0 });
+  sink.receive({ type: "start", id: 1, offset: 0 });
+  sink.receive({ type: "end", id: 1, size: 0, sha256: new Bun.CryptoHasher("sha256").digest() });
+  expect(statSync(join(stage.to, "tool")).mode & 0o7777).toBe(0o755);
+});
+
+test("what is announced, wished for and held open has an end", () => {
+  using stage = new CopyStage();
+  mkdirSync(stage.to);
+  const names = stage.sink();
+  expect(() => {
+    for (let id = 1; id <= limits.fileWindow + 2; id++) names.receive(file(id, 0, `f${id}`));
+  }).toThrow("More names at once");
+  names.close();
+  const folders = stage.sink();
+  expect(() => {
+    for (let id = 1; id <= copyLimits.foldersOpenMax + 1; id++)
+      folders.receive(folder(id, id - 1, "d"));
+  }).toThrow("Too many folders");
+  folders.close();
+  writeFileSync(stage.from, bytes(200_000));
+  const source = stage.source();
+  while (source.next() !== undefined);
+  const chunks = Array.from({ length: limits.fileChunksPerFrameMax }, () => ({
+    length: 1,
+    digest: Buffer.alloc(16),
+  }));
+  expect(() => {
+    for (let sent = 0; sent <= limits.fileChunksMax; sent += chunks.length)
+      source.receive({ type: "chunks", id: 1, chunks });
+  }).toThrow("More chunks");
+  source.close();
+});
+
+test("content that is not what its digest says is thrown away", () => {
+  using stage = new CopyStage();
+  writeFileSync(stage.to, "before");
+  const sink = stage.sink();
+  sink.receive(file(1, 0, "from"));
+  drain(sink);
+  sink.receive({ type: "start", id: 1, offset: 0 });
+  sink.receive({ type: "content", id: 1, offset: 0, bytes: Buffer.from("abc") });
+  sink.receive({ type: "end", id: 1, size: 3, sha256: Buffer.alloc(32) });
+  expect(drain(sink)).toContainEqual(expect.objectContaining({ type: "failed", code: "corrupt" }));
+  expect(readFileSync(stage.to, "utf8")).toBe("before");
+  expect(readdirSync(stage.folder)).toEqual(["to"]);
+  sink.close();
+});
