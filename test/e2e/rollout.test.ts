@@ -93,7 +93,7 @@ test("the compiled admin: plan, a bad image goes back, a good one stays, killed 
   expect(one.stderr).toContain(
     `machine ${late.id} (${tenantOf(late)}, ord) failed: did not become`,
   );
-  expect(one.stderr).toContain("1 failed, 11 rolled back");
+  expect(one.stderr).toContain("1 could not be rolled back, 11 rolled back");
   // Its way back failed, too; once it is itself again, the resume gets it there.
   await setBehaviour(late.id, null);
   expect((await updateImage("--resume", newestId())).exitCode).toBe(8);
