@@ -253,6 +253,8 @@ test("a link that is lost again and again costs no byte, either way", async () =
   const input = new Uint8Array(size);
   for (let i = 0; i < size; i++) input[i] = (i * 7 + (i >> 11)) & 0xff;
   const running = runClient(["exec", ...quiet, "cat"], vault.env, input);
+  while (vault.requests.every((one) => one.type !== "session-open" || one.argv?.[0] !== "cat"))
+    await Bun.sleep(10);
   for (let i = 0; i < 4; i++) {
     await Bun.sleep(400);
     await vault.restartLink(30);
