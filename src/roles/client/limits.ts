@@ -95,6 +95,8 @@ export const clientLimits = {
   /** What a SOCKS client may take to say where it wants to go. */
   socksMs: 10_000,
   socksBytesMax: 1024,
+  /** One message to or from an ssh-agent, as OpenSSH has it. */
+  agentMessageBytesMax: 256 * 1024,
   /** Body of a request of the control socket. */
   controlBodyBytesMax: 1024 * 1024,
   /** From a question to another process of ours to its answer. */
