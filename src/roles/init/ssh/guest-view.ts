@@ -2,13 +2,12 @@ import { chownSync, lstatSync, mkdirSync, unlinkSync } from "node:fs";
 import { dirname } from "node:path";
 import type { ByteStream } from "../../../protocol/byte-stream.ts";
 import { RemoteError } from "../../../protocol/errors.ts";
-import { FrameStream } from "../../../protocol/frame.ts";
-import { request } from "../../../protocol/message.ts";
 import { workloadReplySchema } from "../../../protocol/ssh-message.ts";
 import { asUser } from "../../../system/process-credentials.ts";
 import { Namespaces } from "../../../system/process-namespace.ts";
 import { connectUnix, type Listening, listenUnix } from "../../../system/tcp-stream.ts";
 import { type Account, findAccount } from "../account.ts";
+import { askKeeper } from "../ask-keeper.ts";
 import { initLimits } from "../limits.ts";
 import { sshLimits } from "./limits.ts";
 
@@ -102,13 +101,11 @@ export class GuestView {
   }
 
   async #workloadPid(): Promise<number> {
-    const stream = await connectUnix(this.#keeperSocket, initLimits.keeperConnectMs);
-    const { pid } = await request(
-      new FrameStream(stream),
+    const { pid } = await askKeeper(
+      this.#keeperSocket,
       { type: "workload" },
       workloadReplySchema,
     );
-    await stream.end();
     if (pid === null)
       throw new RemoteError("not-ready", "Nothing runs on the machine yet, or not any more");
     return pid;
