@@ -187,6 +187,7 @@ function superviseSsh(
   };
   const ssh = new SshSupervisor(plan, log);
   guest.workload.onStopping(() => ssh.workloadStops());
+  guest.workload.onEnded(() => ssh.workloadStops());
   return ssh;
 }
 

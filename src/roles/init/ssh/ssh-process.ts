@@ -41,7 +41,10 @@ export async function runSsh(
   const server = new SshServer({ privateKey, keeperSocket: plan.keeperSocket, guest, agents, log });
   const connections = new SshConnections(publicKey, (transport) => server.serve(transport));
   // The keeper says so when what runs there is about to be replaced.
-  context.onStop(() => guest.forget());
+  context.onStop(() => {
+    guest.forget();
+    agents.workloadGone();
+  });
   rmSync(plan.sshSocket, { force: true });
   const listening = listenUnix(plan.sshSocket, {
     connectionsMax: 2 * sshLimits.connectionsMax,
