@@ -5,12 +5,7 @@ import { StreamError } from "../../protocol/byte-stream.ts";
 import { RemoteError, WireError } from "../../protocol/errors.ts";
 import { isForwardRequest } from "../../protocol/forward-message.ts";
 import { encodeFrame, type Frame, FrameStream, frameTypes } from "../../protocol/frame.ts";
-import {
-  decodeRequest,
-  encodeJson,
-  type Request,
-  sendError,
-} from "../../protocol/message.ts";
+import { decodeRequest, encodeJson, type Request, sendError } from "../../protocol/message.ts";
 import type { Connection } from "../../quic/connection.ts";
 import type { Log } from "../../system/log.ts";
 import { splice } from "../../system/splice.ts";

@@ -18,10 +18,7 @@ export class AgentSockets {
   readonly #openMs: number;
   readonly #users = new Map<number, UserAgent>();
 
-  constructor(
-    guest: Pick<GuestView, "listenInRun">,
-    openMs: number = sshLimits.agentOpenMs,
-  ) {
+  constructor(guest: Pick<GuestView, "listenInRun">, openMs: number = sshLimits.agentOpenMs) {
     this.#guest = guest;
     this.#openMs = openMs;
   }
