@@ -1,6 +1,6 @@
 import { afterAll, afterEach, beforeAll, describe, expect, test } from "bun:test";
 import { createHash, randomBytes } from "node:crypto";
-import { existsSync } from "node:fs";
+import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import {
   residentBytes,
@@ -156,6 +156,38 @@ describe("forwards", () => {
     });
   });
 
+  test("connect -A lends it to list and to sign, and to the user it is lent to", async () => {
+    await withAgent(async (env, key) => {
+      const connect = async (script: string): Promise<string> => {
+        const child = Bun.spawn(
+          [join(import.meta.dir, "../../dist/fly-vault"), "connect", "-A", "dev"],
+          {
+            env: { ...stage.vault.env, ...env, PATH: process.env["PATH"] ?? "" },
+            stdin: new TextEncoder().encode(script),
+            stdout: "pipe",
+            stderr: "inherit",
+          },
+        );
+        return child.stdout.text();
+      };
+      // What would take its keys, or lock it, fails; the agent has them all the same.
+      const misuse = "ssh-add -D 2>&1; ssh-add -d 2>&1; ssh-add -s /usr/lib/x.so </dev/null 2>&1";
+      const said = await connect(`${misuse}; echo then; ssh-add -L\n`);
+      expect(said).toMatch(/then\nssh-ed25519 /);
+      expect(said).toContain(key);
+      expect(said.split("then")[0]).not.toContain("All identities removed");
+      const socket = "SSH_AUTH_SOCK=/run/fly-vault/agent.sock";
+      const [, stranger] = await Promise.all([
+        connect("sleep 3\n"),
+        ssh([
+          `dev@${host}`,
+          `sleep 1; test -S /run/fly-vault/agent.sock && ${socket} ssh-add -L 2>&1`,
+        ]),
+      ]);
+      expect(stranger.text).toContain("Permission denied");
+    });
+  });
+
   test("X11 is refused", async () => {
     const done = await stage.run(["ssh", "-X", host, "echo [$DISPLAY]"], {
       env: { DISPLAY: ":0" },
@@ -197,6 +229,17 @@ describe("the connection", () => {
     const copied = await copying;
     expect(sha256(copied.out)).toBe(sha256(bytes));
     expect([copied.code, copied.err]).toEqual([0, ""]);
+  });
+
+  test("does not notice that the background link is killed under it", async () => {
+    const script = "for i in 1 2 3 4 5 6 7; do echo $i; sleep 0.3; done; exit 5";
+    const counting = alone([host, script]);
+    await Bun.sleep(1000);
+    const links = backgroundLinks();
+    expect(links.length).toBeGreaterThan(0);
+    for (const pid of links) process.kill(pid, "SIGKILL");
+    const counted = await counting;
+    expect([counted.text, counted.code]).toEqual(["1\n2\n3\n4\n5\n6\n7\n", 5]);
   });
 
   test("that nobody reads, or whose program reads nothing, costs the machine no memory", async () => {
@@ -265,6 +308,22 @@ async function alone(
 
 function killAll(words: string): void {
   for (const pid of stage.processes(words)) if (pid > 1) process.kill(pid, "SIGKILL");
+}
+
+/** Of this stage alone: by their environment. */
+function backgroundLinks(): number[] {
+  return readdirSync("/proc")
+    .filter((name) => /^\d+$/.test(name))
+    .map(Number)
+    .filter((pid) => {
+      try {
+        const words = readFileSync(`/proc/${pid}/cmdline`, "utf8");
+        const environment = readFileSync(`/proc/${pid}/environ`, "utf8");
+        return pid > 1 && words.includes("link\0serve") && environment.includes(stage.vault.home);
+      } catch {
+        return false;
+      }
+    });
 }
 
 /** An agent with one key, for as long as `body` runs. */

@@ -28,7 +28,12 @@ test("a client that is gone before its yes leaves no connection to the target", 
   cleanups.push(() => target.stop(true));
   const streams = new LinkStreams("/nowhere", () => {});
   const { near, far } = memoryPair();
-  await near.write(encodeFrame(frameTypes.request, encodeJson({ type: "forward", host: "127.0.0.1", port: target.port })));
+  await near.write(
+    encodeFrame(
+      frameTypes.request,
+      encodeJson({ type: "forward", host: "127.0.0.1", port: target.port }),
+    ),
+  );
   await streams.serveAll(connectionOf(deaf(far)));
   await closed.promise;
 });

@@ -92,7 +92,7 @@ async function untilDelivered(link: AttestedLink): Promise<void> {
   const { rttMs, sentPackets } = link.connectionStats;
   const quietMs = Math.min(Math.max(4 * rttMs, 50), clientLimits.stdioSilentMs);
   const untilMs = performance.now() + clientLimits.stdioDeliveryMs;
-  for (let sent = sentPackets; performance.now() < untilMs; ) {
+  for (let sent = sentPackets; performance.now() < untilMs;) {
     await Bun.sleep(quietMs);
     const now = link.connectionStats.sentPackets;
     if (now === sent) return;

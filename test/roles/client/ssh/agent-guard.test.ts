@@ -39,22 +39,25 @@ describe("an agent that is lent", () => {
 
   test("is asked one thing after the other, however the bytes are cut", async () => {
     await fc.assert(
-      fc.asyncProperty(fc.array(fc.integer({ min: 1, max: 9 }), { maxLength: 20 }), async (cuts) => {
-        const stage = startAgent();
-        const all = Buffer.concat([identities, message(17, 9), sign, identities]);
-        let from = 0;
-        for (const cut of cuts) {
-          if (from >= all.length) break;
-          await stage.program.write(all.subarray(from, from + cut));
-          from += cut;
-        }
-        if (from < all.length) await stage.program.write(all.subarray(from));
-        await stage.program.end();
-        const wanted = [message(12, 11), Buffer.from(failure, "hex"), message(12, 13)];
-        const text = await readAll(stage.program);
-        expect(text).toBe(hex(Buffer.concat([...wanted, message(12, 11)])));
-        await stage.guarding;
-      }),
+      fc.asyncProperty(
+        fc.array(fc.integer({ min: 1, max: 9 }), { maxLength: 20 }),
+        async (cuts) => {
+          const stage = startAgent();
+          const all = Buffer.concat([identities, message(17, 9), sign, identities]);
+          let from = 0;
+          for (const cut of cuts) {
+            if (from >= all.length) break;
+            await stage.program.write(all.subarray(from, from + cut));
+            from += cut;
+          }
+          if (from < all.length) await stage.program.write(all.subarray(from));
+          await stage.program.end();
+          const wanted = [message(12, 11), Buffer.from(failure, "hex"), message(12, 13)];
+          const text = await readAll(stage.program);
+          expect(text).toBe(hex(Buffer.concat([...wanted, message(12, 11)])));
+          await stage.guarding;
+        },
+      ),
       seeded(50),
     );
   });
@@ -113,7 +116,11 @@ async function readAll(stream: ByteStream): Promise<string> {
 }
 
 function message(type: number, ...body: readonly number[]): Uint8Array {
-  return new Writer().u32(1 + body.length).u8(type).bytes(Uint8Array.from(body)).finish();
+  return new Writer()
+    .u32(1 + body.length)
+    .u8(type)
+    .bytes(Uint8Array.from(body))
+    .finish();
 }
 
 function extensionCalled(name: string): Uint8Array {
