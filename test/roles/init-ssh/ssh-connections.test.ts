@@ -72,6 +72,24 @@ test("of too many the one longest away gives way; with all of them here there is
   expect((await clients[2]?.come(connections))?.reply.created).toBe(false);
 });
 
+test("a client that stays away loses it after so long, and not while it is here", async () => {
+  const connections = echoing(100);
+  const client = new Client("one");
+  const first = await client.come(connections);
+  first.cut();
+  await first.serving;
+  await Bun.sleep(50);
+  const second = await client.come(connections);
+  expect(second.reply.created).toBe(false);
+  await Bun.sleep(150);
+  expect(connections.size).toBe(1);
+  second.cut();
+  await second.serving;
+  await Bun.sleep(150);
+  expect(connections.size).toBe(0);
+  expect(transports.at(-1)?.destroyed).toBe(true);
+});
+
 test("a channel that writes waits while nothing of it is taken", async () => {
   const connections = new SshConnections("ssh-ed25519 AAAA", (transport) => {
     transports.push(transport);
@@ -95,11 +113,12 @@ test("a channel that writes waits while nothing of it is taken", async () => {
   await writing;
 });
 
-function echoing(): SshConnections {
-  return new SshConnections("ssh-ed25519 AAAA", (transport) => {
+function echoing(awayMs?: number): SshConnections {
+  const begin = (transport: SshTransport): void => {
     transports.push(transport);
     transport.pipe(transport);
-  });
+  };
+  return new SshConnections("ssh-ed25519 AAAA", begin, awayMs);
 }
 
 /** The other end, over as many streams as the test likes. */

@@ -9,10 +9,16 @@ import type { SshTransport } from "./ssh-transport.ts";
 export class SshConnections {
   readonly #hostKey: string;
   readonly #begin: (transport: SshTransport) => void;
+  readonly #awayMs: number;
   readonly #byId = new Map<string, SshConnection>();
 
-  constructor(hostKey: string, begin: (transport: SshTransport) => void) {
+  constructor(
+    hostKey: string,
+    begin: (transport: SshTransport) => void,
+    awayMs: number = sshLimits.awayMs,
+  ) {
     this.#hostKey = hostKey;
+    this.#awayMs = awayMs;
     this.#begin = begin;
   }
 
@@ -63,6 +69,6 @@ export class SshConnections {
       if (connection.awaySinceMs !== leftMs || this.#byId.get(id) !== connection) return;
       connection.close();
       this.#byId.delete(id);
-    }, sshLimits.awayMs).unref();
+    }, this.#awayMs).unref();
   }
 }
