@@ -3,9 +3,11 @@ import { randomBytes } from "node:crypto";
 import { once } from "node:events";
 import { connect, createServer, type Socket } from "node:net";
 import type { Duplex } from "node:stream";
+import fc from "fast-check";
 import ssh2 from "ssh2";
 import { sshLimits } from "../../../src/roles/init/ssh/limits.ts";
 import { SshServer } from "../../../src/roles/init/ssh/ssh-server.ts";
+import { seeded } from "../../support/seed.ts";
 import { listenTcp } from "../../../src/system/tcp-stream.ts";
 
 /** The server with a client of the same library, over memory. */
@@ -73,6 +75,76 @@ test("no bytes before the login harm more than their own connection", async () =
   await Bun.sleep(100);
   await login((await start()).client);
 });
+
+test("no packet of a user who is in harms more than their own connection", async () => {
+  await fc.assert(
+    fc.asyncProperty(
+      fc.array(
+        fc.tuple(fc.constantFrom(...messageTypes), fc.constantFrom(...words), fc.uint8Array()),
+        {
+          minLength: 1,
+          maxLength: 12,
+        },
+      ),
+      async (messages) => {
+        const client = await login((await start()).client);
+        for (const [type, word, rest] of messages) sendRaw(client, messageOf(type, word, rest));
+        await Bun.sleep(5);
+        client.destroy();
+      },
+    ),
+    seeded(25),
+  );
+  await login((await start()).client);
+});
+
+/** After the login: global requests and their answers, channels and all that is said on one. */
+const messageTypes = [
+  1, 2, 3, 4, 5, 6, 7, 20, 21, 30, 50, 52, 53, 80, 81, 82, 90, 91, 92, 93, 94, 95, 96, 97, 98, 99,
+  100, 200,
+];
+const words = [
+  "",
+  "session",
+  "direct-tcpip",
+  "direct-streamlocal@openssh.com",
+  "tcpip-forward",
+  "pty-req",
+  "env",
+  "exec",
+  "shell",
+  "subsystem",
+  "window-change",
+  "signal",
+  "x11-req",
+];
+
+function messageOf(type: number, word: string, rest: Uint8Array): Uint8Array {
+  const length = Buffer.alloc(4);
+  length.writeUInt32BE(word.length);
+  const channel = type >= 91 && type <= 100 ? Buffer.alloc(4) : Buffer.alloc(0);
+  return Buffer.concat([Buffer.from([type]), channel, length, Buffer.from(word), rest]);
+}
+
+/** Past all that the library makes of it. */
+function sendRaw(client: ssh2.Client, payload: Uint8Array): void {
+  const { _protocol: protocol } = client as unknown as { readonly _protocol: RawProtocol };
+  const { write } = protocol._packetRW;
+  const bytes = write.alloc(payload.length);
+  bytes.set(payload, write.allocStart);
+  protocol._cipher.encrypt(write.finalize(bytes));
+}
+
+interface RawProtocol {
+  readonly _cipher: { encrypt(packet: Uint8Array): void };
+  readonly _packetRW: {
+    readonly write: {
+      readonly allocStart: number;
+      alloc(length: number): Uint8Array;
+      finalize(packet: Uint8Array): Uint8Array;
+    };
+  };
+}
 
 function packet(payload: Uint8Array): Buffer {
   const padding = 8 + ((8 - ((5 + payload.length + 8) % 8)) % 8);
