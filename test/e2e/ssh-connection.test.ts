@@ -242,6 +242,20 @@ describe("the connection", () => {
     expect([counted.text, counted.code]).toEqual(["1\n2\n3\n4\n5\n6\n7\n", 5]);
   });
 
+  test("of a client that was killed ends with the next one of that computer, its port too", async () => {
+    const port = freePort();
+    const flags = ["-o", "ExitOnForwardFailure=yes", "-R", `${port}:127.0.0.1:1`];
+    const first = start(["ssh", "-N", ...flags, host]);
+    await until(async () => connects(port));
+    // Neither says a word.
+    for (const pid of proxies()) process.kill(pid, "SIGKILL");
+    first.kill("SIGKILL");
+    await first.exited;
+    expect(await connects(port)).toBe(true);
+    expect((await alone([host, "true"])).code).toBe(0);
+    expect((await alone([...flags, host, "true"])).code).toBe(0);
+  });
+
   test("that nobody reads, or whose program reads nothing, costs the machine no memory", async () => {
     await ssh([host, "true"]);
     const [pid = -1] = stage.processes("init ssh");
@@ -310,8 +324,16 @@ function killAll(words: string): void {
   for (const pid of stage.processes(words)) if (pid > 1) process.kill(pid, "SIGKILL");
 }
 
-/** Of this stage alone: by their environment. */
 function backgroundLinks(): number[] {
+  return clientProcesses("link\0serve");
+}
+
+function proxies(): number[] {
+  return clientProcesses("\0ssh-proxy\0");
+}
+
+/** Of this stage alone: by their environment. */
+function clientProcesses(argv: string): number[] {
   return readdirSync("/proc")
     .filter((name) => /^\d+$/.test(name))
     .map(Number)
@@ -319,7 +341,7 @@ function backgroundLinks(): number[] {
       try {
         const words = readFileSync(`/proc/${pid}/cmdline`, "utf8");
         const environment = readFileSync(`/proc/${pid}/environ`, "utf8");
-        return pid > 1 && words.includes("link\0serve") && environment.includes(stage.vault.home);
+        return pid > 1 && words.includes(argv) && environment.includes(stage.vault.home);
       } catch {
         return false;
       }
