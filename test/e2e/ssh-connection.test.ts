@@ -1,7 +1,8 @@
 import { afterAll, afterEach, beforeAll, describe, expect, test } from "bun:test";
 import { createHash, randomBytes } from "node:crypto";
-import { existsSync, readdirSync, readFileSync } from "node:fs";
+import { existsSync } from "node:fs";
 import { join } from "node:path";
+import { clientProcesses, until, withAgent } from "../support/ssh-laptop.ts";
 import {
   residentBytes,
   type SshChild,
@@ -111,7 +112,7 @@ describe("forwards", () => {
   });
 
   test("-A lends the agent, by one path, to the user alone, and only while it is there", async () => {
-    await withAgent(async (env, key) => {
+    await withAgent(stage, async (env, key) => {
       const list = "echo $SSH_AUTH_SOCK; ls -l $SSH_AUTH_SOCK; ssh-add -L";
       const done = await stage.run(["ssh", "-A", host, list], { env, alone: true });
       expect(done.text).toStartWith("/run/fly-vault/agent.sock\nsrw-------");
@@ -125,7 +126,7 @@ describe("forwards", () => {
   });
 
   test("exec -A lends it as well, over a lost link, to a shell that was there before", async () => {
-    await withAgent(async (env, key) => {
+    await withAgent(stage, async (env, key) => {
       const script = "ssh-add -L; echo first; read word; ssh-add -L";
       const child = Bun.spawn(
         [join(import.meta.dir, "../../dist/fly-vault"), "exec", "-A", "dev", "sh", "-c", script],
@@ -157,7 +158,7 @@ describe("forwards", () => {
   });
 
   test("connect -A lends it to list and to sign, and to the user it is lent to", async () => {
-    await withAgent(async (env, key) => {
+    await withAgent(stage, async (env, key) => {
       const connect = async (script: string): Promise<string> => {
         const child = Bun.spawn(
           [join(import.meta.dir, "../../dist/fly-vault"), "connect", "-A", "dev"],
@@ -325,55 +326,11 @@ function killAll(words: string): void {
 }
 
 function backgroundLinks(): number[] {
-  return clientProcesses("link\0serve");
+  return clientProcesses(stage, "link\0serve");
 }
 
 function proxies(): number[] {
-  return clientProcesses("\0ssh-proxy\0");
-}
-
-/** Of this stage alone: by their environment. */
-function clientProcesses(argv: string): number[] {
-  return readdirSync("/proc")
-    .filter((name) => /^\d+$/.test(name))
-    .map(Number)
-    .filter((pid) => {
-      try {
-        const words = readFileSync(`/proc/${pid}/cmdline`, "utf8");
-        const environment = readFileSync(`/proc/${pid}/environ`, "utf8");
-        return pid > 1 && words.includes(argv) && environment.includes(stage.vault.home);
-      } catch {
-        return false;
-      }
-    });
-}
-
-/** An agent with one key, for as long as `body` runs. */
-async function withAgent(
-  body: (env: Readonly<Record<string, string>>, publicKey: string) => Promise<void>,
-): Promise<void> {
-  const socket = join(stage.folder, `agent-${crypto.randomUUID().slice(0, 8)}.sock`);
-  const key = join(stage.folder, `key-${crypto.randomUUID()}`);
-  const agent = Bun.spawn(["ssh-agent", "-D", "-a", socket], { stdout: "ignore", env: {} });
-  try {
-    await until(async () => existsSync(socket));
-    const env = { SSH_AUTH_SOCK: socket };
-    await stage.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", key]);
-    await stage.run(["ssh-add", "-q", key], { env });
-    const [, publicKey = ""] = (await Bun.file(`${key}.pub`).text()).split(" ");
-    await body(env, publicKey);
-  } finally {
-    agent.kill();
-    await agent.exited;
-  }
-}
-
-async function until(holds: () => Promise<boolean>): Promise<void> {
-  for (let look = 0; look < 200; look++) {
-    if (await holds()) return;
-    await Bun.sleep(50);
-  }
-  throw new Error("It never came");
+  return clientProcesses(stage, "\0ssh-proxy\0");
 }
 
 async function untilAnswered(url: string): Promise<Response> {

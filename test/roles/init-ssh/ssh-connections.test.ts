@@ -130,11 +130,12 @@ test("a channel that writes waits while nothing of it is taken", async () => {
 });
 
 function echoing(awayMs?: number): SshConnections {
-  const begin = (transport: SshTransport): void => {
-    transports.push(transport);
-    transport.pipe(transport);
-  };
-  return new SshConnections("ssh-ed25519 AAAA", begin, awayMs);
+  return new SshConnections("ssh-ed25519 AAAA", echo, awayMs);
+}
+
+function echo(transport: SshTransport): void {
+  transports.push(transport);
+  transport.pipe(transport);
 }
 
 /** The other end, over as many streams as the test likes. */

@@ -102,24 +102,6 @@ test("one connection listens on so many ports and no more", () => {
 });
 
 describe("sockets that one connection listens on in the guest", () => {
-  /** Each is there when the test says so. */
-  function slowGuest() {
-    const turn = Promise.withResolvers<void>();
-    let open = 0;
-    const listen = async () => {
-      await turn.promise;
-      open += 1;
-      return { port: 0, close: () => void (open -= 1) };
-    };
-    const forwards = new SshForwards({
-      client: {} as never,
-      transport: {} as never,
-      guest: { listen } as never,
-      account: { name: "root", uid: 0, gid: 0, groups: [], home: "/", shell: "/bin/sh" },
-    });
-    return { forwards, ready: () => turn.resolve(), open: () => open };
-  }
-
   test("count before they are there", async () => {
     const { forwards, ready, open } = slowGuest();
     const asked = Array.from({ length: sshLimits.listenersMax + 5 }, (_, at) =>
@@ -175,6 +157,24 @@ test("programs of the guest open no more channels of a client than it may itself
     forwards.closeAll();
   }
 });
+
+/** Each is there when the test says so. */
+function slowGuest() {
+  const turn = Promise.withResolvers<void>();
+  let open = 0;
+  const listen = async () => {
+    await turn.promise;
+    open += 1;
+    return { port: 0, close: () => void (open -= 1) };
+  };
+  const forwards = new SshForwards({
+    client: {} as never,
+    transport: {} as never,
+    guest: { listen } as never,
+    account: { name: "root", uid: 0, gid: 0, groups: [], home: "/", shell: "/bin/sh" },
+  });
+  return { forwards, ready: () => turn.resolve(), open: () => open };
+}
 
 function terminalRequest(modes: Uint8Array): Uint8Array {
   const type = new TextEncoder().encode("pty-req");

@@ -1,3 +1,4 @@
+/* oxlint-disable no-underscore-dangle -- they are ssh2's own names */
 import { afterEach, expect, test } from "bun:test";
 import { randomBytes } from "node:crypto";
 import { once } from "node:events";
@@ -185,7 +186,7 @@ async function start(loginMs?: number): Promise<{ client: Duplex; server: Duplex
 async function login(sock: Duplex): Promise<ssh2.Client> {
   const client = new ssh2.Client();
   client.on("error", () => undefined);
-  client.connect({ sock: sock as never, username: "root" });
+  client.connect({ sock, username: "root" });
   await once(client, "ready");
   cleanups.push(() => client.destroy());
   return client;

@@ -61,10 +61,9 @@ const inlineEnd = "# END fly-vault";
 /** Takes out what `install` put there: whole lines of ours, wherever they stand by now, and however an editor ends lines. */
 export function withoutOurs(text: string, include: string): string {
   const lines = text.split(/(?<=\n)/);
-  const isLine = (wanted: string) => (line: string) => line.trimEnd() === wanted;
-  const begin = lines.findIndex(isLine(inlineBegin));
+  const begin = lines.findIndex((line) => line.trimEnd() === inlineBegin);
   const end =
-    begin === -1 ? -1 : lines.findIndex((line, at) => at > begin && isLine(inlineEnd)(line));
+    begin === -1 ? -1 : lines.findIndex((line, at) => at > begin && line.trimEnd() === inlineEnd);
   if (end !== -1) lines.splice(begin, end - begin + 1);
   const own = include.trimEnd();
   return lines.filter((line) => line.trimEnd() !== own).join("");

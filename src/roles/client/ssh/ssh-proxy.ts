@@ -69,9 +69,11 @@ async function carry(
   started();
   const off = context.onStop(() => stopped.resolve());
   let isOver = false;
-  const running = tunnel.run().then(() => {
+  const carryAll = async (): Promise<void> => {
+    await tunnel.run();
     isOver = true;
-  });
+  };
+  const running = carryAll();
   try {
     const parting = stopped.promise.then(() => within(running, clientLimits.farewellMs));
     await Promise.race([running, parting]);

@@ -118,17 +118,17 @@ async function firstAgent(
 ): Promise<ByteStream | undefined> {
   const found = Promise.withResolvers<ByteStream>();
   let isFound = false;
-  const all = openers.values().map((open) =>
-    open().then((agent) => {
-      if (isFound) agent?.abort(0);
-      else if (agent !== undefined) {
-        isFound = true;
-        found.resolve(agent);
-      }
-    }),
-  );
+  const ask = async (open: AgentOpener): Promise<void> => {
+    const agent = await open();
+    if (isFound) agent?.abort(0);
+    else if (agent !== undefined) {
+      isFound = true;
+      found.resolve(agent);
+    }
+  };
   const asked: Promise<void>[] = [];
-  for (const opening of all) {
+  for (const open of openers) {
+    const opening = ask(open);
     asked.push(opening);
     await within(Promise.race([found.promise, opening]), openMs);
     if (isFound) break;

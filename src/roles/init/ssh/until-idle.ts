@@ -3,9 +3,9 @@ import { sshLimits } from "./limits.ts";
 /** Resolves once nothing was busy for `idleMs`, by looking every `lookMs`. */
 export async function untilIdle(
   isBusy: () => boolean,
-  { idleMs, lookMs } = {
-    idleMs: sshLimits.idleMs as number,
-    lookMs: sshLimits.idleLookMs as number,
+  { idleMs, lookMs }: { readonly idleMs: number; readonly lookMs: number } = {
+    idleMs: sshLimits.idleMs,
+    lookMs: sshLimits.idleLookMs,
   },
 ): Promise<void> {
   let idleSinceMs = performance.now();

@@ -47,7 +47,9 @@ test("a target that says its last word first still gets all that it is sent", as
     port: 0,
     allowHalfOpen: true,
     socket: {
-      open: (socket) => void socket.shutdown(),
+      open: (socket) => {
+        socket.shutdown();
+      },
       data: (_socket, bytes) => void (count += bytes.length),
       end: () => received.resolve(count),
       close: () => received.resolve(count),
