@@ -228,8 +228,8 @@ describe("the connection", () => {
     const counted = await counting;
     expect([counted.text, counted.code]).toEqual(["1\n2\n3\n4\n5\n6\n7\n8\n9\n", 5]);
     const copied = await copying;
-    expect(sha256(copied.out)).toBe(sha256(bytes));
     expect([copied.code, copied.err]).toEqual([0, ""]);
+    expect(sha256(copied.out)).toBe(sha256(bytes));
   });
 
   test("does not notice that the background link is killed under it", async () => {
