@@ -71,6 +71,8 @@ export const limits = {
   /** A resumable stream: sent but not yet taken by the other end, which is what each end keeps for resending. */
   resumableWindowBytes: 2 * 1024 * 1024,
   resumableAckBytes: 256 * 1024,
+  /** SSH connections that a client may say to be over, with the request for one. */
+  sshEndedMax: 64,
   /** An agent that is offered: connections to it at once, and what waits to be read of one. */
   agentConnectionsMax: 32,
   agentQueueBytesMax: 512 * 1024,

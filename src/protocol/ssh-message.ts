@@ -10,6 +10,8 @@ export const ssh = v.object({
   id: name,
   /** What this client has of the server's bytes; above 0 only for a connection that was there before. */
   received: offset,
+  /** Connections of this client's computer that nobody comes back for: they end, unless somebody is there. */
+  ended: v.optional(v.pipe(v.array(name), v.maxLength(limits.sshEndedMax))),
 });
 
 /** The client offers its ssh-agent to one user of the guest, root where absent, until the stream ends. */

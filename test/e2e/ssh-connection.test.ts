@@ -2,6 +2,7 @@ import { afterAll, afterEach, beforeAll, describe, expect, test } from "bun:test
 import { createHash, randomBytes } from "node:crypto";
 import { existsSync } from "node:fs";
 import { join } from "node:path";
+import { clientProcesses, until, withAgent } from "../support/ssh-laptop.ts";
 import {
   residentBytes,
   type SshChild,
@@ -111,7 +112,7 @@ describe("forwards", () => {
   });
 
   test("-A lends the agent, by one path, to the user alone, and only while it is there", async () => {
-    await withAgent(async (env, key) => {
+    await withAgent(stage, async (env, key) => {
       const list = "echo $SSH_AUTH_SOCK; ls -l $SSH_AUTH_SOCK; ssh-add -L";
       const done = await stage.run(["ssh", "-A", host, list], { env, alone: true });
       expect(done.text).toStartWith("/run/fly-vault/agent.sock\nsrw-------");
@@ -125,7 +126,7 @@ describe("forwards", () => {
   });
 
   test("exec -A lends it as well, over a lost link, to a shell that was there before", async () => {
-    await withAgent(async (env, key) => {
+    await withAgent(stage, async (env, key) => {
       const script = "ssh-add -L; echo first; read word; ssh-add -L";
       const child = Bun.spawn(
         [join(import.meta.dir, "../../dist/fly-vault"), "exec", "-A", "dev", "sh", "-c", script],
@@ -153,6 +154,38 @@ describe("forwards", () => {
       await readUntil("never said");
       expect(text.split(key)).toHaveLength(3);
       expect(await child.exited).toBe(0);
+    });
+  });
+
+  test("connect -A lends it to list and to sign, and to the user it is lent to", async () => {
+    await withAgent(stage, async (env, key) => {
+      const connect = async (script: string): Promise<string> => {
+        const child = Bun.spawn(
+          [join(import.meta.dir, "../../dist/fly-vault"), "connect", "-A", "dev"],
+          {
+            env: { ...stage.vault.env, ...env, PATH: process.env["PATH"] ?? "" },
+            stdin: new TextEncoder().encode(script),
+            stdout: "pipe",
+            stderr: "inherit",
+          },
+        );
+        return child.stdout.text();
+      };
+      // What would take its keys, or lock it, fails; the agent has them all the same.
+      const misuse = "ssh-add -D 2>&1; ssh-add -d 2>&1; ssh-add -s /usr/lib/x.so </dev/null 2>&1";
+      const said = await connect(`${misuse}; echo then; ssh-add -L\n`);
+      expect(said).toMatch(/then\nssh-ed25519 /);
+      expect(said).toContain(key);
+      expect(said.split("then")[0]).not.toContain("All identities removed");
+      const socket = "SSH_AUTH_SOCK=/run/fly-vault/agent.sock";
+      const [, stranger] = await Promise.all([
+        connect("sleep 3\n"),
+        ssh([
+          `dev@${host}`,
+          `sleep 1; test -S /run/fly-vault/agent.sock && ${socket} ssh-add -L 2>&1`,
+        ]),
+      ]);
+      expect(stranger.text).toContain("Permission denied");
     });
   });
 
@@ -197,6 +230,31 @@ describe("the connection", () => {
     const copied = await copying;
     expect([copied.code, copied.err]).toEqual([0, ""]);
     expect(sha256(copied.out)).toBe(sha256(bytes));
+  });
+
+  test("does not notice that the background link is killed under it", async () => {
+    const script = "for i in 1 2 3 4 5 6 7; do echo $i; sleep 0.3; done; exit 5";
+    const counting = alone([host, script]);
+    await Bun.sleep(1000);
+    const links = backgroundLinks();
+    expect(links.length).toBeGreaterThan(0);
+    for (const pid of links) process.kill(pid, "SIGKILL");
+    const counted = await counting;
+    expect([counted.text, counted.code]).toEqual(["1\n2\n3\n4\n5\n6\n7\n", 5]);
+  });
+
+  test("of a client that was killed ends with the next one of that computer, its port too", async () => {
+    const port = freePort();
+    const flags = ["-o", "ExitOnForwardFailure=yes", "-R", `${port}:127.0.0.1:1`];
+    const first = start(["ssh", "-N", ...flags, host]);
+    await until(async () => connects(port));
+    // Neither says a word.
+    for (const pid of proxies()) process.kill(pid, "SIGKILL");
+    first.kill("SIGKILL");
+    await first.exited;
+    expect(await connects(port)).toBe(true);
+    expect((await alone([host, "true"])).code).toBe(0);
+    expect((await alone([...flags, host, "true"])).code).toBe(0);
   });
 
   test("that nobody reads, or whose program reads nothing, costs the machine no memory", async () => {
@@ -267,32 +325,12 @@ function killAll(words: string): void {
   for (const pid of stage.processes(words)) if (pid > 1) process.kill(pid, "SIGKILL");
 }
 
-/** An agent with one key, for as long as `body` runs. */
-async function withAgent(
-  body: (env: Readonly<Record<string, string>>, publicKey: string) => Promise<void>,
-): Promise<void> {
-  const socket = join(stage.folder, `agent-${crypto.randomUUID().slice(0, 8)}.sock`);
-  const key = join(stage.folder, `key-${crypto.randomUUID()}`);
-  const agent = Bun.spawn(["ssh-agent", "-D", "-a", socket], { stdout: "ignore", env: {} });
-  try {
-    await until(async () => existsSync(socket));
-    const env = { SSH_AUTH_SOCK: socket };
-    await stage.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", key]);
-    await stage.run(["ssh-add", "-q", key], { env });
-    const [, publicKey = ""] = (await Bun.file(`${key}.pub`).text()).split(" ");
-    await body(env, publicKey);
-  } finally {
-    agent.kill();
-    await agent.exited;
-  }
+function backgroundLinks(): number[] {
+  return clientProcesses(stage, "link\0serve");
 }
 
-async function until(holds: () => Promise<boolean>): Promise<void> {
-  for (let look = 0; look < 200; look++) {
-    if (await holds()) return;
-    await Bun.sleep(50);
-  }
-  throw new Error("It never came");
+function proxies(): number[] {
+  return clientProcesses(stage, "\0ssh-proxy\0");
 }
 
 async function untilAnswered(url: string): Promise<Response> {

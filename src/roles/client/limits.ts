@@ -98,9 +98,15 @@ export const clientLimits = {
   /** One line about the same trouble in so much time, and troubles that are told apart. */
   noteEveryMs: 5000,
   notesMax: 64,
+  /** `-W`: the target has ended, and standard input has said nothing for so long. */
+  stdioSilentMs: 1000,
+  /** And what is on its way to it is waited for at most so long. */
+  stdioDeliveryMs: 10_000,
   /** What a SOCKS client may take to say where it wants to go. */
   socksMs: 10_000,
   socksBytesMax: 1024,
+  /** One message to or from an ssh-agent, as OpenSSH has it. */
+  agentMessageBytesMax: 256 * 1024,
   /** Body of a request of the control socket. */
   controlBodyBytesMax: 1024 * 1024,
   /** From a question to another process of ours to its answer. */

@@ -22,6 +22,29 @@ export function findAccount(user: string): Account {
   return { ...account, groups };
 }
 
+/** Whose a number is, for people to read. */
+export interface OwnerNames {
+  readonly users: ReadonlyMap<number, string>;
+  readonly groups: ReadonlyMap<number, string>;
+}
+
+/** Of the root it is called in. */
+export function ownerNames(): OwnerNames {
+  return {
+    users: namesByNumber(readAccountFile("/etc/passwd")),
+    groups: namesByNumber(readAccountFile("/etc/group")),
+  };
+}
+
+/** The first line with a number counts; names that could disturb a listing are none. */
+export function namesByNumber(text: string): ReadonlyMap<number, string> {
+  const names = new Map<number, string>();
+  for (const [name = "", , id = ""] of accountLines(text))
+    if (isId(id) && !names.has(Number(id)) && /^[\w.$-]{1,32}$/.test(name))
+      names.set(Number(id), name);
+  return names;
+}
+
 /** By name or number. Lines that are not seven fields with two numbers are passed over. */
 export function parsePasswd(text: string, user: string): Omit<Account, "groups"> | undefined {
   for (const fields of accountLines(text)) {

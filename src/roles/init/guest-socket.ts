@@ -1,7 +1,8 @@
-import { closeSync, lstatSync, unlinkSync } from "node:fs";
+import { closeSync, unlinkSync } from "node:fs";
 import { RemoteError } from "../../protocol/errors.ts";
 import type { ByteStream } from "../../protocol/byte-stream.ts";
 import { hasCode, openat2, openFlags, resolveFlags } from "../../system/filesystem.ts";
+import { madePrivately, nameKept } from "../../system/private-socket.ts";
 import {
   connectUnix,
   type Listening,
@@ -53,10 +54,10 @@ export function listenGuestSocket(
   );
   const place = `/proc/self/fd/${folder}/${name}`;
   try {
-    const listening = listenPrivately(place, options);
-    const { dev, ino } = lstatSync(place);
+    const listening = madePrivately(() => listenUnix(place, options));
+    const isOurs = nameKept(place);
     const close = (): void => {
-      if (isFile(place, { dev, ino })) unlinkSync(place);
+      if (isOurs()) unlinkSync(place);
       // Bun would take away whatever has the name by now: without the folder it finds nothing.
       closeSync(folder);
       listening.close();
@@ -72,24 +73,6 @@ export function listenGuestSocket(
         : `cannot listen on ${path}: ${error.code}`,
     );
   }
-}
-
-/** For its owner alone, from the first moment. */
-function listenPrivately(path: string, options: ListenOptions): Listening {
-  const before = process.umask(0o177);
-  try {
-    return listenUnix(path, options);
-  } finally {
-    process.umask(before);
-  }
-}
-
-function isFile(
-  path: string,
-  { dev, ino }: { readonly dev: number; readonly ino: number },
-): boolean {
-  const found = lstatSync(path, { throwIfNoEntry: false });
-  return found?.dev === dev && found.ino === ino;
 }
 
 function openInside(rootFolder: number, path: string, flags: number): number {

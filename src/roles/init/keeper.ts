@@ -202,6 +202,7 @@ function superviseSsh(
   };
   const ssh = new SshSupervisor(plan, log);
   guest.workload.onStopping(() => ssh.workloadStops());
+  guest.workload.onEnded(() => ssh.workloadStops());
   return ssh;
 }
 

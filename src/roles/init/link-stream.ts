@@ -5,18 +5,13 @@ import { StreamError } from "../../protocol/byte-stream.ts";
 import { RemoteError, WireError } from "../../protocol/errors.ts";
 import { isForwardRequest } from "../../protocol/forward-message.ts";
 import { encodeFrame, type Frame, FrameStream, frameTypes } from "../../protocol/frame.ts";
-import {
-  decodeRequest,
-  encodeJson,
-  request as ask,
-  type Request,
-  sendError,
-} from "../../protocol/message.ts";
+import { decodeRequest, encodeJson, type Request, sendError } from "../../protocol/message.ts";
 import type { Connection } from "../../quic/connection.ts";
 import type { Log } from "../../system/log.ts";
 import { splice } from "../../system/splice.ts";
 import { connectTcp, connectUnix, SocketError, tellResets } from "../../system/tcp-stream.ts";
 import { late, within } from "../../system/within.ts";
+import { askKeeper } from "./ask-keeper.ts";
 import { MeteredStream, TrafficMark, trafficFileIn } from "./idle/traffic-mark.ts";
 import { initLimits } from "./limits.ts";
 import { serveSpeed } from "./speed.ts";
@@ -122,9 +117,7 @@ export class LinkStreams {
 
   /** The keeper starts that process when it is needed; its bytes do not go through the keeper. */
   async #passToSsh(frames: FrameStream, first: Frame): Promise<void> {
-    const asking = await connectUnix(this.#keeperSocket, initLimits.keeperConnectMs);
-    await ask(new FrameStream(asking), decodeRequest(first), v.object({}));
-    await asking.end();
+    await askKeeper(this.#keeperSocket, decodeRequest(first), v.object({}));
     await this.#passOn(frames, first, { socket: sshSocketIn(dirname(this.#keeperSocket)) });
   }
 
@@ -134,7 +127,12 @@ export class LinkStreams {
     this.#forwards += 1;
     try {
       const connection = await connectTarget(target);
-      await frames.write(frameTypes.ok, encodeJson({}));
+      try {
+        await frames.write(frameTypes.ok, encodeJson({}));
+      } catch (error) {
+        connection.abort(0);
+        throw error;
+      }
       await splice(frames.release(), connection);
     } finally {
       this.#forwards -= 1;

@@ -18,12 +18,14 @@ import { Wake } from "./wake.ts";
  */
 export class RemoteListeners {
   readonly #rootFolder: () => number;
+  readonly #keptMs: number;
   readonly #kept = new Map<string, Kept>();
   #waitingConnections = 0;
 
   /** `rootFolder` of the workload; throws `RemoteError` where none runs. */
-  constructor(rootFolder: () => number) {
+  constructor(rootFolder: () => number, keptMs: number = initLimits.listenerKeptMs) {
     this.#rootFolder = rootFolder;
+    this.#keptMs = keptMs;
   }
 
   /** Serves the stream of a `forward-listen`, reply included, until its client leaves it. */
@@ -100,7 +102,7 @@ export class RemoteListeners {
     kept.visit = undefined;
     if (endedBy === "client" || endedBy === "violation") this.#drop(id, kept);
     else if (this.#kept.get(id) === kept)
-      kept.timer = setTimeout(() => this.#drop(id, kept), initLimits.listenerKeptMs);
+      kept.timer = setTimeout(() => this.#drop(id, kept), this.#keptMs);
   }
 
   #drop(id: string, kept: Kept): void {

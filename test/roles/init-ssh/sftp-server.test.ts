@@ -6,6 +6,7 @@ import {
   mkdtempSync,
   readFileSync,
   rmSync,
+  type Stats,
   statSync,
   symlinkSync,
   writeFileSync,
@@ -15,7 +16,9 @@ import { join } from "node:path";
 import fc from "fast-check";
 import { WireError } from "../../../src/protocol/errors.ts";
 import { Reader, Writer } from "../../../src/protocol/wire.ts";
+import { namesByNumber } from "../../../src/roles/init/account.ts";
 import { sftpLimits } from "../../../src/roles/init/sftp/limits.ts";
+import { longName } from "../../../src/roles/init/sftp/sftp-listing.ts";
 import { SftpPackets } from "../../../src/roles/init/sftp/sftp-packets.ts";
 import { SftpServer } from "../../../src/roles/init/sftp/sftp-server.ts";
 import {
@@ -121,6 +124,26 @@ test("lists a folder in parts until there is no more", () => {
     }
   }
   expect(listed.toSorted()).toEqual([".", "..", ...names].toSorted());
+});
+
+test("a listing names owners as the guest knows them, by number where it does not", () => {
+  const owners = {
+    users: namesByNumber("root:x:0:0::/:\nme:x:4242:1::/:\nagain:x:4242:1::/:\n"),
+    groups: namesByNumber("bad\u001bname:x:0:\n: :1\nus:x:4243:\nno:x:-1:\n"),
+  };
+  const lines = [
+    [4242, 4243],
+    [0, 0],
+    [7, 7],
+  ].map(([uid = 0, gid = 0]) => {
+    const stats = { mode: 0o100640, nlink: 1, uid, gid, size: 5, mtimeMs: 0 } as Stats;
+    return longName(Buffer.from("file"), stats, owners).toString();
+  });
+  expect(lines).toEqual([
+    "-rw-r-----    1 me       us              5 Jan  1 00:00 file",
+    "-rw-r-----    1 root     0               5 Jan  1 00:00 file",
+    "-rw-r-----    1 7        7               5 Jan  1 00:00 file",
+  ]);
 });
 
 test("finds out where a name leads as the system does", () => {

@@ -72,6 +72,40 @@ test("of too many the one longest away gives way; with all of them here there is
   expect((await clients[2]?.come(connections))?.reply.created).toBe(false);
 });
 
+test("a client that stays away loses it after so long, and not while it is here", async () => {
+  const connections = echoing(100);
+  const client = new Client("one");
+  const first = await client.come(connections);
+  first.cut();
+  await first.serving;
+  await Bun.sleep(50);
+  const second = await client.come(connections);
+  expect(second.reply.created).toBe(false);
+  await Bun.sleep(150);
+  expect(connections.size).toBe(1);
+  second.cut();
+  await second.serving;
+  await Bun.sleep(150);
+  expect(connections.size).toBe(0);
+  expect(transports.at(-1)?.destroyed).toBe(true);
+});
+
+test("what its computer says to be over ends, but never what somebody is at", async () => {
+  const connections = echoing();
+  const [killed, alive] = [new Client("killed"), new Client("alive")];
+  const first = await killed.come(connections);
+  await alive.come(connections);
+  first.cut();
+  await first.serving;
+  const next = new Client("next");
+  next.ended = ["killed", "alive", "unknown", "next"];
+  await next.come(connections);
+  expect(connections.size).toBe(2);
+  await alive.say("here");
+  expect(await alive.hear(4)).toBe("here");
+  expect((await new Client("killed").come(connections)).reply.created).toBe(true);
+});
+
 test("a channel that writes waits while nothing of it is taken", async () => {
   const connections = new SshConnections("ssh-ed25519 AAAA", (transport) => {
     transports.push(transport);
@@ -95,11 +129,13 @@ test("a channel that writes waits while nothing of it is taken", async () => {
   await writing;
 });
 
-function echoing(): SshConnections {
-  return new SshConnections("ssh-ed25519 AAAA", (transport) => {
-    transports.push(transport);
-    transport.pipe(transport);
-  });
+function echoing(awayMs?: number): SshConnections {
+  return new SshConnections("ssh-ed25519 AAAA", echo, awayMs);
+}
+
+function echo(transport: SshTransport): void {
+  transports.push(transport);
+  transport.pipe(transport);
 }
 
 /** The other end, over as many streams as the test likes. */
@@ -108,6 +144,7 @@ class Client {
   readonly #stream = new ResumableStream();
   #frames: FrameStream | undefined;
   #heard = "";
+  ended: string[] = [];
 
   constructor(id: string) {
     this.#id = id;
@@ -118,7 +155,7 @@ class Client {
     received: number = this.#stream.receivedOffset,
   ): Promise<{ reply: SshReply; serving: Promise<void>; cut: MemoryPair["cut"] }> {
     const { near, far, cut } = memoryPair();
-    const wish = { type: "ssh", id: this.#id, received } as const;
+    const wish = { type: "ssh", id: this.#id, received, ended: this.ended } as const;
     const frames = new FrameStream(near);
     const server = new FrameStream(far);
     const asking = request(frames, wish, sshReplySchema);

@@ -10,6 +10,8 @@ import { mayBeSet, SshEnvironment } from "../../../src/roles/init/ssh/ssh-enviro
 import { SshForwards } from "../../../src/roles/init/ssh/ssh-forwards.ts";
 import { signalName, signalNumber } from "../../../src/roles/init/ssh/ssh-signals.ts";
 import { modesOf } from "../../../src/roles/init/ssh/ssh2-terminal-modes.ts";
+import { connectTcp } from "../../../src/system/tcp-stream.ts";
+import { rejection } from "../../support/rejection.ts";
 import { seeded } from "../../support/seed.ts";
 
 describe("the environment of a session", () => {
@@ -98,6 +100,81 @@ test("one connection listens on so many ports and no more", () => {
   expect(forwards.closePort("localhost", port)).toBe(true);
   expect(forwards.closePort("localhost", port)).toBe(false);
 });
+
+describe("sockets that one connection listens on in the guest", () => {
+  test("count before they are there", async () => {
+    const { forwards, ready, open } = slowGuest();
+    const asked = Array.from({ length: sshLimits.listenersMax + 5 }, (_, at) =>
+      forwards.listenOnSocket(`/${at}`).then(
+        () => "yes",
+        () => "no",
+      ),
+    );
+    ready();
+    const answers = await Promise.all(asked);
+    expect(answers.filter((answer) => answer === "no")).toHaveLength(5);
+    expect(open()).toBe(sshLimits.listenersMax);
+    forwards.closeAll();
+    expect(open()).toBe(0);
+  });
+
+  test("do not outlive a connection that ended meanwhile", async () => {
+    const { forwards, ready, open } = slowGuest();
+    const asked = forwards.listenOnSocket("/one");
+    forwards.closeAll();
+    ready();
+    await asked;
+    expect(open()).toBe(0);
+  });
+});
+
+test("programs of the guest open no more channels of a client than it may itself", async () => {
+  let count: number = sshLimits.channelsMax - 1;
+  const client = {
+    _chanMgr: {
+      get _count() {
+        return count;
+      },
+    },
+    forwardOut: () => {
+      count += 1;
+    },
+  };
+  const forwards = new SshForwards({
+    client: client as never,
+    transport: {} as never,
+    guest: {} as never,
+    account: { name: "root", uid: 0, gid: 0, groups: [], home: "/", shell: "/bin/sh" },
+  });
+  const port = forwards.listenOnPort("127.0.0.1", 0);
+  try {
+    const first = await connectTcp({ host: "127.0.0.1", port });
+    const second = await connectTcp({ host: "127.0.0.1", port });
+    expect(await rejection(second.read())).toMatchObject({ kind: "reset" });
+    expect(count).toBe(sshLimits.channelsMax);
+    first.abort(0);
+  } finally {
+    forwards.closeAll();
+  }
+});
+
+/** Each is there when the test says so. */
+function slowGuest() {
+  const turn = Promise.withResolvers<void>();
+  let open = 0;
+  const listen = async () => {
+    await turn.promise;
+    open += 1;
+    return { port: 0, close: () => void (open -= 1) };
+  };
+  const forwards = new SshForwards({
+    client: {} as never,
+    transport: {} as never,
+    guest: { listen } as never,
+    account: { name: "root", uid: 0, gid: 0, groups: [], home: "/", shell: "/bin/sh" },
+  });
+  return { forwards, ready: () => turn.resolve(), open: () => open };
+}
 
 function terminalRequest(modes: Uint8Array): Uint8Array {
   const type = new TextEncoder().encode("pty-req");

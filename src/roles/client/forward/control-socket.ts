@@ -4,6 +4,7 @@ import type { IncomingMessage, Server, ServerResponse } from "node:http";
 import { createServer } from "node:http";
 import { dirname } from "node:path";
 import { Failure } from "../../../cli/failure.ts";
+import { madePrivately, nameKept } from "../../../system/private-socket.ts";
 import { connectUnix, SocketError } from "../../../system/tcp-stream.ts";
 
 export interface ControlSocket {
@@ -29,10 +30,12 @@ export async function openControlSocket(
   // A request may take as long as its command.
   server.requestTimeout = 0;
   await listenPrivately(server, path);
+  const hasItsName = nameKept(path);
   return {
     path,
     close: () => {
-      server.close();
+      // It would take away whatever has the name by now.
+      if (hasItsName()) server.close();
       server.closeAllConnections();
     },
   };
@@ -59,10 +62,8 @@ async function removeStale(path: string): Promise<void> {
 
 async function listenPrivately(server: Server, path: string): Promise<void> {
   const listening = once(server, "listening");
-  // The socket is made within this call, and private from the first moment.
-  const before = process.umask(0o177);
-  server.listen(path);
-  process.umask(before);
+  // The socket is made within this call.
+  madePrivately(() => server.listen(path));
   try {
     await listening;
   } catch (error) {

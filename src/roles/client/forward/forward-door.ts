@@ -11,10 +11,12 @@ import { isLinkLoss } from "../link/over-link.ts";
 /** The way to the vault for connections that come whenever they like: before the link, or while it is down. */
 export class ForwardDoor {
   readonly vault: string;
+  readonly #waitMs: number;
   readonly #link = Promise.withResolvers<AttestedLink>();
 
-  constructor(vault: string) {
+  constructor(vault: string, waitMs: number = clientLimits.forwardWaitMs) {
     this.vault = vault;
+    this.#waitMs = waitMs;
   }
 
   use(link: AttestedLink): void {
@@ -30,7 +32,7 @@ export class ForwardDoor {
    * when the link is lost on the way. Rejects with `RemoteError` or `Failure`.
    */
   async open(message: Request): Promise<FrameStream> {
-    const untilMs = performance.now() + clientLimits.forwardWaitMs;
+    const untilMs = performance.now() + this.#waitMs;
     for (let failures = 0; ; failures += 1) {
       const connecting = this.#link.promise.then(async (link) => ({
         link,

@@ -1,13 +1,13 @@
 import { lstatSync, unlinkSync } from "node:fs";
 import type { ByteStream } from "../../../protocol/byte-stream.ts";
 import type { Request } from "../../../protocol/message.ts";
+import { listenPrivateUnix } from "../../../system/private-socket.ts";
 import { splice } from "../../../system/splice.ts";
 import {
   connectUnix,
   type Listening,
   type ListenOptions,
   listenTcp,
-  listenUnix,
   SocketError,
 } from "../../../system/tcp-stream.ts";
 import type { ForwardDoor } from "./forward-door.ts";
@@ -138,14 +138,9 @@ export function requestFor(target: ForwardEnd): Request {
 }
 
 function listenAt(end: ForwardEnd, options: ListenOptions): Listening {
-  if (end.kind !== "unix") return listenTcp({ host: end.host, port: end.port }, options);
-  // For its owner alone, from the first moment.
-  const before = process.umask(0o177);
-  try {
-    return listenUnix(end.path, options);
-  } finally {
-    process.umask(before);
-  }
+  return end.kind === "unix"
+    ? listenPrivateUnix(end.path, options)
+    : listenTcp({ host: end.host, port: end.port }, options);
 }
 
 /** A socket that its program left behind, where it is ours. */

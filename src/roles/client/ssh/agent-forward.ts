@@ -5,8 +5,8 @@ import { type ByteStream, StreamError } from "../../../protocol/byte-stream.ts";
 import { FrameStream } from "../../../protocol/frame.ts";
 import { request } from "../../../protocol/message.ts";
 import { agentReplySchema } from "../../../protocol/ssh-message.ts";
-import { splice } from "../../../system/splice.ts";
 import { connectUnix } from "../../../system/tcp-stream.ts";
+import { guardAgent } from "./agent-guard.ts";
 import { answer } from "../link/answer.ts";
 import type { AttestedLink, LinkConnection } from "../link/attested-link.ts";
 import { overLink } from "../link/over-link.ts";
@@ -51,10 +51,13 @@ export async function offerAgent(
 }
 
 async function join(asked: ByteStream, socket: string): Promise<void> {
+  let agent: ByteStream | undefined;
   try {
-    await splice(asked, await connectUnix(socket));
+    agent = await connectUnix(socket);
+    await guardAgent(asked, agent);
   } catch {
-    // The agent has ended: to programs there it is one that hangs up.
+    // The agent has ended, or the program talks nonsense: to it the agent is one that hangs up.
     asked.abort(0);
+    agent?.abort(0);
   }
 }

@@ -1,4 +1,4 @@
-import { readFileSync, realpathSync, rmSync, statSync } from "node:fs";
+import { lstatSync, readFileSync, realpathSync, rmSync, statSync } from "node:fs";
 import { mkdir } from "node:fs/promises";
 import { homedir } from "node:os";
 import { dirname, join } from "node:path";
@@ -15,6 +15,7 @@ export interface SshFile {
   /** Undefined where there is none. */
   readonly text: string | undefined;
   readonly mode: number;
+  readonly uid: number | undefined;
 }
 
 /** The user's own configuration of ssh; behind a link, where it leads. */
@@ -32,18 +33,27 @@ export function managedSshConfig({ env }: Pick<Context, "env">): SshFile {
 function readSshFile(shown: string): SshFile {
   try {
     const path = realpathSync(shown);
-    const { size, mode } = statSync(path);
+    const { size, mode, uid } = statSync(path);
     if (size > clientLimits.configBytesMax) throw unusable(shown, `it has ${size} bytes`);
-    return { path, text: readFileSync(path, "latin1"), mode: mode & 0o777 };
+    return { path, text: readFileSync(path, "latin1"), mode: mode & 0o777, uid };
   } catch (error) {
-    if (hasCode(error, "ENOENT")) return { path: shown, text: undefined, mode: 0o600 };
+    if (hasCode(error, "ENOENT") && lstatSync(shown, { throwIfNoEntry: false }) === undefined)
+      return { path: shown, text: undefined, mode: 0o600, uid: process.geteuid?.() };
     if (error instanceof Failure) throw error;
     throw unusable(shown, error instanceof Error ? error.message : String(error));
   }
 }
 
-/** Whole or not at all; with no text it is taken away. */
+/** Whole or not at all; with no text it is taken away. What somebody has written meanwhile is not lost. */
 export async function writeSshFile(file: SshFile, text: string | undefined): Promise<void> {
+  if (readSshFile(file.path).text !== file.text)
+    throw new Failure("FV-CFG-013", `"${file.path}" was changed meanwhile`, {
+      because: "it is not what it was when this command read it",
+      fix: "run it again",
+    });
+  // Written by us it would be ours, and its owner's ssh would not read it any more.
+  if (file.uid !== process.geteuid?.())
+    throw unusable(file.path, `it belongs to user ${file.uid}, not to you`);
   try {
     if (text === undefined) {
       rmSync(file.path, { force: true });

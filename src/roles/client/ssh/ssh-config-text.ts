@@ -58,14 +58,15 @@ const inlineBegin =
   "# BEGIN fly-vault: made by ssh-config install, taken out by ssh-config uninstall";
 const inlineEnd = "# END fly-vault";
 
-/** Takes out what `install` put there: exactly that, wherever it stands by now. */
+/** Takes out what `install` put there: whole lines of ours, wherever they stand by now, and however an editor ends lines. */
 export function withoutOurs(text: string, include: string): string {
-  const begin = text.indexOf(`${inlineBegin}\n`);
-  const endMark = `${inlineEnd}\n`;
-  const end = begin === -1 ? -1 : text.indexOf(endMark, begin);
-  const rest = end === -1 ? text : text.slice(0, begin) + text.slice(end + endMark.length);
-  const at = `\n${rest}`.indexOf(`\n${include}`);
-  return at === -1 ? rest : rest.slice(0, at) + rest.slice(at + include.length);
+  const lines = text.split(/(?<=\n)/);
+  const begin = lines.findIndex((line) => line.trimEnd() === inlineBegin);
+  const end =
+    begin === -1 ? -1 : lines.findIndex((line, at) => at > begin && line.trimEnd() === inlineEnd);
+  if (end !== -1) lines.splice(begin, end - begin + 1);
+  const own = include.trimEnd();
+  return lines.filter((line) => line.trimEnd() !== own).join("");
 }
 
 export function isInstalled(text: string, include: string): boolean {

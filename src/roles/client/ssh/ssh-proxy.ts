@@ -9,6 +9,7 @@ import { asFailure } from "../link/remote-failure.ts";
 import { randomName } from "../session/session-request.ts";
 import { noteHostKey } from "./ssh-known-host.ts";
 import { SshTunnel } from "./ssh-tunnel.ts";
+import { TunnelFiles } from "./tunnel-files.ts";
 import { linkFlags, readVault } from "../link/vault-link.ts";
 
 export const sshProxy = defineCommand({
@@ -52,8 +53,14 @@ async function carry(
   { link, config, started }: VaultWork,
   context: Context,
 ): Promise<number> {
-  const tunnel = new SshTunnel(link, randomName(context), {
-    onHostKey: async (hostKey) => noteHostKey(host, hostKey, context.env),
+  const id = randomName(context);
+  const files = TunnelFiles.open(config.name, id, context.env);
+  const tunnel = new SshTunnel(link, id, {
+    onHostKey: async (hostKey) => {
+      files.forgetEnded();
+      await noteHostKey(host, hostKey, context.env);
+    },
+    ended: files.ended,
     input: context.stdin.read(),
     output: async (bytes) => context.stdout.write(bytes),
   });
@@ -61,7 +68,12 @@ async function carry(
   const stopped = Promise.withResolvers<void>();
   started();
   const off = context.onStop(() => stopped.resolve());
-  const running = tunnel.run();
+  let isOver = false;
+  const carryAll = async (): Promise<void> => {
+    await tunnel.run();
+    isOver = true;
+  };
+  const running = carryAll();
   try {
     const parting = stopped.promise.then(() => within(running, clientLimits.farewellMs));
     await Promise.race([running, parting]);
@@ -71,6 +83,7 @@ async function carry(
     throw asFailure(error, config.name);
   } finally {
     running.catch(() => undefined);
+    files.close({ isOver });
     off();
   }
 }

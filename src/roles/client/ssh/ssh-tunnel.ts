@@ -14,6 +14,8 @@ export interface SshTunnelIo {
   /** What an ssh client sends, to its end. */
   readonly input: AsyncIterable<Uint8Array>;
   readonly output: (bytes: Uint8Array) => Promise<void>;
+  /** Tunnels whose processes were killed: the machine need not keep anything for them. */
+  readonly ended?: readonly string[];
 }
 
 /** One SSH connection over as many links as it takes: its two ends notice nothing of the loss of one. */
@@ -66,7 +68,11 @@ export class SshTunnel {
 
   async #begin(frames: FrameStream): Promise<SshReply> {
     const received = this.#stream.receivedOffset;
-    return answer(request(frames, { type: "ssh", id: this.#id, received }, sshReplySchema));
+    const { ended = [] } = this.#io;
+    const told = this.#begun || ended.length === 0 ? {} : { ended: [...ended] };
+    return answer(
+      request(frames, { type: "ssh", id: this.#id, received, ...told }, sshReplySchema),
+    );
   }
 
   /** Of our end to the stream, over all links. */

@@ -1,12 +1,13 @@
 import type { Stats } from "node:fs";
+import type { OwnerNames } from "../account.ts";
 
-/** A line as `ls -l` prints it, which clients show as it is. Owners by number. */
-export function longName(name: Buffer, stats: Stats): Buffer {
+/** A line as `ls -l` prints it, which clients show as it is. */
+export function longName(name: Buffer, stats: Stats, owners: OwnerNames): Buffer {
   const facts = [
     modeText(stats.mode),
     String(stats.nlink).padStart(4),
-    String(stats.uid).padEnd(8),
-    String(stats.gid).padEnd(8),
+    (owners.users.get(stats.uid) ?? String(stats.uid)).padEnd(8),
+    (owners.groups.get(stats.gid) ?? String(stats.gid)).padEnd(8),
     String(stats.size).padStart(8),
     timeText(stats.mtimeMs),
   ];

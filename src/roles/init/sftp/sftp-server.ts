@@ -18,6 +18,7 @@ import {
 } from "node:fs";
 import { WireError } from "../../../protocol/errors.ts";
 import { Reader, Writer } from "../../../protocol/wire.ts";
+import { type OwnerNames, ownerNames } from "../account.ts";
 import { sftpLimits } from "./limits.ts";
 import { readAttributes, setOfFile, setOfPath, writeAttributes } from "./sftp-attributes.ts";
 import { answerExtended, extensions } from "./sftp-extensions.ts";
@@ -37,9 +38,12 @@ import {
 /** Answers requests one by one, by synchronous calls, in the root and as the user it finds itself. */
 export class SftpServer {
   readonly #home: string;
+  readonly #owners: () => OwnerNames;
   readonly #handles = new SftpHandles();
 
-  constructor(home: string) {
+  /** `owners` of the guest, once somebody lists. */
+  constructor(home: string, owners: () => OwnerNames = ownerNames) {
+    this.#owners = owners;
     this.#home = home;
   }
 
@@ -191,8 +195,9 @@ export class SftpServer {
       return stats === undefined ? [] : [{ name, stats }];
     });
     const body = new Writer(names.length * 128).u32(id).u32(found.length);
+    const owners = this.#owners();
     for (const { name, stats } of found)
-      writeAttributes(writeString(writeString(body, name), longName(name, stats)), stats);
+      writeAttributes(writeString(writeString(body, name), longName(name, stats, owners)), stats);
     return packet(replyTypes.name, body);
   }
 }

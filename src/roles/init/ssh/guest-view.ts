@@ -1,14 +1,14 @@
-import { chownSync, lstatSync, mkdirSync, unlinkSync } from "node:fs";
+import { lchownSync, lstatSync, mkdirSync, unlinkSync } from "node:fs";
 import { dirname } from "node:path";
 import type { ByteStream } from "../../../protocol/byte-stream.ts";
 import { RemoteError } from "../../../protocol/errors.ts";
-import { FrameStream } from "../../../protocol/frame.ts";
-import { request } from "../../../protocol/message.ts";
 import { workloadReplySchema } from "../../../protocol/ssh-message.ts";
 import { asUser } from "../../../system/process-credentials.ts";
 import { Namespaces } from "../../../system/process-namespace.ts";
-import { connectUnix, type Listening, listenUnix } from "../../../system/tcp-stream.ts";
+import { connectUnix, type Listening, type ListenOptions } from "../../../system/tcp-stream.ts";
 import { type Account, findAccount } from "../account.ts";
+import { askKeeper } from "../ask-keeper.ts";
+import { listenGuestSocket } from "../guest-socket.ts";
 import { initLimits } from "../limits.ts";
 import { sshLimits } from "./limits.ts";
 
@@ -41,17 +41,18 @@ export class GuestView {
     return connecting;
   }
 
-  /** For the user alone. Throws `SocketError`; never takes the place of anything that is there. */
+  /** For the user alone. Rejects with `RemoteError`; never takes the place of anything that is there. */
   async listen(
     account: Account,
     path: string,
     onConnection: (stream: ByteStream) => void,
   ): Promise<Listening> {
     const namespaces = await this.#enter();
-    const listening = namespaces.inside(() =>
-      actAs(account, () => listenPrivately(path, onConnection)),
+    // Found in the guest's root as its user finds it, and used by descriptor.
+    const listening = actAs(account, () =>
+      listenGuestSocket(namespaces.rootFolder, path, optionsFor(onConnection)),
     );
-    return this.#keep(listening, namespaces, account);
+    return this.#keep(listening, account);
   }
 
   /** The same in a folder of root's, for a name that nobody but root can take; what is there goes. */
@@ -61,14 +62,14 @@ export class GuestView {
     onConnection: (stream: ByteStream) => void,
   ): Promise<Listening> {
     const namespaces = await this.#enter();
-    const listening = namespaces.inside(() => {
+    namespaces.inside(() => {
       mkdirSync(dirname(path), { recursive: true, mode: 0o755 });
       if (lstatSync(path, { throwIfNoEntry: false })?.isSocket() === true) unlinkSync(path);
-      const made = listenPrivately(path, onConnection);
-      chownSync(path, account.uid, account.gid);
-      return made;
     });
-    return this.#keep(listening, namespaces, { ...account, uid: 0, gid: 0, groups: [0] });
+    const options = optionsFor(onConnection);
+    const listening = listenGuestSocket(namespaces.rootFolder, path, options);
+    namespaces.inside(() => lchownSync(path, account.uid, account.gid));
+    return this.#keep(listening, { ...account, uid: 0, gid: 0, groups: [0] });
   }
 
   /** The workload is going: nothing of ours may hold on to its file system. */
@@ -78,13 +79,12 @@ export class GuestView {
     this.#entered = undefined;
   }
 
-  #keep(listening: Listening, namespaces: Namespaces, account: Account): Listening {
+  #keep(listening: Listening, account: Account): Listening {
     const kept: GuestListening = {
       port: 0,
       close: () => {
         if (!this.#listening.delete(kept)) return;
-        // Bun removes the socket's name as well: that must be the one inside.
-        namespaces.inside(() => actAs(account, () => listening.close()));
+        actAs(account, () => listening.close());
       },
     };
     this.#listening.add(kept);
@@ -102,13 +102,7 @@ export class GuestView {
   }
 
   async #workloadPid(): Promise<number> {
-    const stream = await connectUnix(this.#keeperSocket, initLimits.keeperConnectMs);
-    const { pid } = await request(
-      new FrameStream(stream),
-      { type: "workload" },
-      workloadReplySchema,
-    );
-    await stream.end();
+    const { pid } = await askKeeper(this.#keeperSocket, { type: "workload" }, workloadReplySchema);
     if (pid === null)
       throw new RemoteError("not-ready", "Nothing runs on the machine yet, or not any more");
     return pid;
@@ -121,11 +115,6 @@ function actAs<Result>(account: Account, body: () => Result): Result {
   return account.uid === 0 && account.gid === 0 ? body() : asUser(account, body);
 }
 
-function listenPrivately(path: string, onConnection: (stream: ByteStream) => void): Listening {
-  const before = process.umask(0o177);
-  try {
-    return listenUnix(path, { connectionsMax: sshLimits.channelsMax, onConnection });
-  } finally {
-    process.umask(before);
-  }
+function optionsFor(onConnection: (stream: ByteStream) => void): ListenOptions {
+  return { connectionsMax: sshLimits.channelsMax, onConnection };
 }

@@ -17,6 +17,10 @@ export const sshLimits = {
   /** Of one connection: sessions and forwarded connections, and ports and sockets it listens on here. */
   channelsMax: 128,
   listenersMax: 32,
+  /** An agent's client that does not answer so soon is not waited for alone. */
+  agentOpenMs: 2000,
+  /** Sockets of agents in a workload that does not run yet are tried again after this time. */
+  agentAgainMs: 500,
   /** Variables and their text that a client may set for one session. */
   variablesMax: 128,
   variablesBytesMax: 64 * 1024,

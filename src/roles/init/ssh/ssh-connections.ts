@@ -9,10 +9,16 @@ import type { SshTransport } from "./ssh-transport.ts";
 export class SshConnections {
   readonly #hostKey: string;
   readonly #begin: (transport: SshTransport) => void;
+  readonly #awayMs: number;
   readonly #byId = new Map<string, SshConnection>();
 
-  constructor(hostKey: string, begin: (transport: SshTransport) => void) {
+  constructor(
+    hostKey: string,
+    begin: (transport: SshTransport) => void,
+    awayMs: number = sshLimits.awayMs,
+  ) {
     this.#hostKey = hostKey;
+    this.#awayMs = awayMs;
     this.#begin = begin;
   }
 
@@ -22,6 +28,7 @@ export class SshConnections {
 
   /** Serves one stream of a client, from the reply to its end. Rejects with `RemoteError`. */
   async serve(frames: FrameStream, request: SshRequest): Promise<void> {
+    for (const id of request.ended ?? []) this.#end(id);
     const known = this.#byId.get(request.id);
     const connection = known ?? this.#open(request);
     const reply = { host_key: this.#hostKey, created: known === undefined };
@@ -33,6 +40,14 @@ export class SshConnections {
       if (connection.isOver) this.#byId.delete(request.id);
       else this.#forgetLater(request.id, connection);
     }
+  }
+
+  /** Its process was killed, says a later one of that computer. */
+  #end(id: string): void {
+    const connection = this.#byId.get(id);
+    if (connection?.awaySinceMs === undefined) return;
+    connection.close();
+    this.#byId.delete(id);
   }
 
   #open(request: SshRequest): SshConnection {
@@ -63,6 +78,6 @@ export class SshConnections {
       if (connection.awaySinceMs !== leftMs || this.#byId.get(id) !== connection) return;
       connection.close();
       this.#byId.delete(id);
-    }, sshLimits.awayMs).unref();
+    }, this.#awayMs).unref();
   }
 }

@@ -6,6 +6,7 @@ import { within } from "../../../system/within.ts";
 import type { Account } from "../account.ts";
 import { initLimits } from "../limits.ts";
 import { ChannelStream } from "./channel-stream.ts";
+import { channelCount } from "./ssh2-inside.ts";
 import type { GuestView } from "./guest-view.ts";
 import { sshLimits } from "./limits.ts";
 import type { SshTransport } from "./ssh-transport.ts";
@@ -17,6 +18,9 @@ export class SshForwards {
   readonly #guest: GuestView;
   readonly #account: Account;
   readonly #listeners = new Map<string, readonly Listening[]>();
+  /** Asked for, and not there yet. */
+  #pending = 0;
+  #isClosed = false;
 
   constructor(options: {
     readonly client: Connection;
@@ -46,11 +50,10 @@ export class SshForwards {
     if (port !== 0 && port < unprivilegedPortMin && this.#account.uid !== 0)
       throw new RangeError("That port is for root");
     this.#checkCount();
-    const onConnection = (stream: ByteStream, remote: { readonly host: string }): void => {
-      this.#client.forwardOut(host, chosen, remote.host, 0, (error, channel) =>
-        this.#joinBack(stream, error === undefined ? channel : undefined),
-      );
-    };
+    const onConnection = (stream: ByteStream, remote: { readonly host: string }): void =>
+      this.#openBack(stream, (opened) => {
+        this.#client.forwardOut(host, chosen, remote.host, 0, opened);
+      });
     const options = { connectionsMax: sshLimits.channelsMax, onConnection };
     const listeners: Listening[] = [];
     const families = host === "127.0.0.1" || host === "::1" ? [host] : ["127.0.0.1", "::1"];
@@ -77,12 +80,19 @@ export class SshForwards {
   /** `streamlocal-forward`: as the user, and never in the place of something that is there. */
   async listenOnSocket(path: string): Promise<void> {
     this.#checkCount();
-    const listening = await this.#guest.listen(this.#account, path, (stream) => {
-      this.#client.openssh_forwardOutStreamLocal(path, (error, channel) =>
-        this.#joinBack(stream, error === undefined ? channel : undefined),
+    this.#pending += 1;
+    try {
+      const listening = await this.#guest.listen(this.#account, path, (stream) =>
+        this.#openBack(stream, (opened) => {
+          this.#client.openssh_forwardOutStreamLocal(path, opened);
+        }),
       );
-    });
-    this.#listeners.set(path, [listening]);
+      // The connection may be over by now.
+      if (this.#isClosed) listening.close();
+      else this.#listeners.set(path, [listening]);
+    } finally {
+      this.#pending -= 1;
+    }
   }
 
   closeSocket(path: string): boolean {
@@ -90,6 +100,7 @@ export class SshForwards {
   }
 
   closeAll(): void {
+    this.#isClosed = true;
     for (const key of this.#listeners.keys()) this.#close(key);
   }
 
@@ -100,7 +111,8 @@ export class SshForwards {
   }
 
   #checkCount(): void {
-    if (this.#listeners.size >= sshLimits.listenersMax) throw new RangeError("Too many listeners");
+    if (this.#listeners.size + this.#pending >= sshLimits.listenersMax)
+      throw new RangeError("Too many listeners");
   }
 
   async #join(accept: () => ServerChannel, target: ByteStream): Promise<void> {
@@ -108,11 +120,20 @@ export class SshForwards {
     await joinChannel(new ChannelStream(channel, this.#transport), target);
   }
 
-  #joinBack(stream: ByteStream, channel: ServerChannel | undefined): void {
-    if (channel === undefined) stream.abort(0);
-    else void joinChannel(new ChannelStream(channel, this.#transport), stream);
+  /** Anybody in the guest may connect: not more of them than a client may open by itself. */
+  #openBack(stream: ByteStream, open: (opened: ChannelOpened) => void): void {
+    if (channelCount(this.#client) >= sshLimits.channelsMax) {
+      stream.abort(0);
+      return;
+    }
+    open((error, channel) => {
+      if (error !== undefined) stream.abort(0);
+      else void joinChannel(new ChannelStream(channel, this.#transport), stream);
+    });
   }
 }
+
+type ChannelOpened = (error: Error | undefined, channel: ServerChannel) => void;
 
 /** Until both directions have ended, or the client has closed the channel. Never rejects with a `StreamError`. */
 export async function joinChannel(channel: ChannelStream, target: ByteStream): Promise<void> {

@@ -18,6 +18,7 @@ import { hostKeyAt } from "./host-key.ts";
 import { sshLimits } from "./limits.ts";
 import { SshConnections } from "./ssh-connections.ts";
 import { sshPlanSchema } from "./ssh-plan.ts";
+import { untilIdle } from "./until-idle.ts";
 import { SshServer } from "./ssh-server.ts";
 
 /**
@@ -41,14 +42,17 @@ export async function runSsh(
   const server = new SshServer({ privateKey, keeperSocket: plan.keeperSocket, guest, agents, log });
   const connections = new SshConnections(publicKey, (transport) => server.serve(transport));
   // The keeper says so when what runs there is about to be replaced.
-  context.onStop(() => guest.forget());
+  context.onStop(() => {
+    guest.forget();
+    agents.workloadGone();
+  });
   rmSync(plan.sshSocket, { force: true });
   const listening = listenUnix(plan.sshSocket, {
     connectionsMax: 2 * sshLimits.connectionsMax,
     onConnection: (stream) => void serve(stream, { connections, guest, agents }, log),
   });
   writeSync(1, "listening\n");
-  await untilIdle(connections, agents);
+  await untilIdle(() => connections.size > 0 || agents.size > 0);
   listening.close();
   return 0;
 }
@@ -89,14 +93,5 @@ async function refuse(frames: FrameStream, error: RemoteError): Promise<void> {
     await frames.stream.end();
   } catch {
     frames.stream.abort(0);
-  }
-}
-
-async function untilIdle(connections: SshConnections, agents: AgentSockets): Promise<void> {
-  let idleSinceMs = performance.now();
-  for (;;) {
-    await Bun.sleep(sshLimits.idleLookMs);
-    if (connections.size > 0 || agents.size > 0) idleSinceMs = performance.now();
-    if (performance.now() - idleSinceMs >= sshLimits.idleMs) return;
   }
 }

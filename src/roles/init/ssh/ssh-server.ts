@@ -19,6 +19,8 @@ export interface SshServerOptions {
   readonly guest: GuestView;
   readonly agents: AgentSockets;
   readonly log: Log;
+  /** Instead of what is usual. */
+  readonly loginMs?: number;
 }
 
 /**
@@ -42,7 +44,8 @@ export class SshServer {
 
   /** Speaks SSH over it until one of both ends it. */
   serve(transport: SshTransport): void {
-    const timer = setTimeout(() => transport.destroy(), sshLimits.loginMs);
+    const { loginMs = sshLimits.loginMs } = this.#options;
+    const timer = setTimeout(() => transport.destroy(), loginMs);
     transport.once("close", () => clearTimeout(timer));
     transport.once("let-in", () => clearTimeout(timer));
     this.#server.injectSocket(transport as never);

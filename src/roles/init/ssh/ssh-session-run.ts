@@ -10,6 +10,7 @@ import { SessionClient } from "../../../protocol/session-client.ts";
 import { connectUnix } from "../../../system/tcp-stream.ts";
 import { within } from "../../../system/within.ts";
 import * as v from "valibot";
+import { askKeeper } from "../ask-keeper.ts";
 import { initLimits } from "../limits.ts";
 import { Wake } from "../wake.ts";
 import type { ChannelStream } from "./channel-stream.ts";
@@ -156,10 +157,8 @@ export class SshSessionRun {
 
   async #tell(session: string, to: "foreground" | "program"): Promise<void> {
     try {
-      const frames = await this.#connect();
       const message = { type: "session-signal", session, signal: hangUp, to } as const;
-      await request(frames, message, v.object({}));
-      await frames.stream.end();
+      await askKeeper(this.#keeperSocket, message, v.object({}));
     } catch {
       // It has ended by itself.
     }

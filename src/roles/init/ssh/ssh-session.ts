@@ -146,12 +146,15 @@ export class SshSession {
   async #serveFiles(channel: ServerChannel): Promise<void> {
     const { keeperSocket, account, transport } = this.#parts;
     const stream = new ChannelStream(channel, transport);
+    let frames: FrameStream | undefined;
     try {
-      const frames = new FrameStream(await connectUnix(keeperSocket, initLimits.keeperConnectMs));
+      frames = new FrameStream(await connectUnix(keeperSocket, initLimits.keeperConnectMs));
+      const { stream: keeper } = frames;
       await request(frames, { type: "sftp", user: account.name }, v.object({}));
-      void stream.closed.then(() => frames.stream.abort(0));
+      void stream.closed.then(() => keeper.abort(0));
       await splice(endingWell(stream, channel), frames.release());
     } catch (error) {
+      frames?.stream.abort(0);
       const { message, code } = this.#excuse(error);
       await stream.writeError(new TextEncoder().encode(message)).catch(() => undefined);
       channel.exit(code);

@@ -39,6 +39,49 @@ test("a socket of the vault by its path", async () => {
   inside.close();
 });
 
+test("a target that says its last word first still gets all that it is sent", async () => {
+  const received = Promise.withResolvers<number>();
+  let count = 0;
+  const mute = Bun.listen({
+    hostname: "127.0.0.1",
+    port: 0,
+    allowHalfOpen: true,
+    socket: {
+      open: (socket) => {
+        socket.shutdown();
+      },
+      data: (_socket, bytes) => void (count += bytes.length),
+      end: () => received.resolve(count),
+      close: () => received.resolve(count),
+    },
+  });
+  const words = ["connect", "dev", "-W", `127.0.0.1:${mute.port}`];
+  const { code } = await runClient(words, vault.env, new Uint8Array(20_000_000));
+  expect(await received.promise).toBe(20_000_000);
+  expect(code).toBe(0);
+  mute.stop(true);
+});
+
+test("a target that is gone ends it, though the input goes on in silence", async () => {
+  const gone = Bun.listen({
+    hostname: "127.0.0.1",
+    port: 0,
+    socket: { open: (socket) => void socket.end("bye"), data: () => {} },
+  });
+  const silence = Promise.withResolvers<never>();
+  const context = memoryContext({ env: vault.env });
+  const stdin = {
+    ...context.stdin,
+    async *read() {
+      yield await silence.promise;
+    },
+  };
+  const words = ["connect", "dev", "-W", `127.0.0.1:${gone.port}`];
+  expect(await main(words, { ...context, stdin })).toBe(0);
+  expect(context.out()).toBe("bye");
+  gone.stop(true);
+});
+
 test("a refused target is FV-FWD-003, and nothing is on stdout", async () => {
   const context = memoryContext({ env: vault.env });
   expect(await main(["connect", "dev", "-W", `127.0.0.1:${await freePort()}`], context)).toBe(6);

@@ -1,7 +1,9 @@
 import { afterEach, beforeEach, describe, expect, test } from "bun:test";
 import {
   chmodSync,
+  chownSync,
   existsSync,
+  lstatSync,
   mkdirSync,
   mkdtempSync,
   readFileSync,
@@ -20,7 +22,9 @@ import {
   managedText,
   withoutOurs,
 } from "../../../../src/roles/client/ssh/ssh-config-text.ts";
+import { userSshConfig, writeSshFile } from "../../../../src/roles/client/ssh/ssh-config-files.ts";
 import { runClient } from "../../../support/client-process.ts";
+import { rejection } from "../../../support/rejection.ts";
 import { seeded } from "../../../support/seed.ts";
 
 const plan = {
@@ -127,6 +131,58 @@ describe("the commands", () => {
     expect(code).toBe(0);
     expect(new TextDecoder().decode(out)).toContain("Host my-dev.vault\n");
     expect(existsSync(managed)).toBe(false);
+  });
+
+  test("an editor that ends lines its own way changes nothing about whose they are", async () => {
+    for (const flags of [[], ["--inline"]]) {
+      writeFileSync(user, "Host x\n  User me\n");
+      await client("install", "--yes", "-q", ...flags);
+      writeFileSync(user, readFileSync(user, "utf8").replaceAll("\n", "\r\n"));
+      await client("install", "--yes", "-q", ...flags);
+      const marks = /Include|BEGIN fly-vault/g;
+      expect(readFileSync(user, "utf8").match(marks)).toHaveLength(1);
+      await client("uninstall", "--yes", "-q");
+      expect(readFileSync(user, "utf8")).toBe("Host x\r\n  User me\r\n");
+    }
+  });
+
+  test("a link that leads nowhere, and a file of somebody else's, are left alone", async () => {
+    symlinkSync(join(home, "not-there"), user);
+    expect((await client("install", "--yes")).err).toContain("FV-CFG-013");
+    expect(lstatSync(user).isSymbolicLink()).toBe(true);
+    rmSync(user);
+    writeFileSync(user, "Host x\n");
+    chownSync(user, 65_534, 65_534);
+    const { err, code } = await client("install", "--yes");
+    expect([code, err]).toEqual([1, expect.stringContaining("belongs to user 65534")]);
+    expect([statSync(user).uid, readFileSync(user, "utf8")]).toEqual([65_534, "Host x\n"]);
+    expect((await client("show")).code).toBe(0);
+  });
+
+  test("~/.ssh is made for its owner alone", async () => {
+    rmSync(join(home, ".ssh"), { recursive: true });
+    await client("install", "--yes", "-q");
+    expect(statSync(join(home, ".ssh")).mode & 0o777).toBe(0o700);
+  });
+
+  test("what is written between the question and its answer is not lost", async () => {
+    writeFileSync(user, "Host x\n");
+    const read = userSshConfig({ env: { HOME: home } });
+    writeFileSync(user, "Host x\nHost mine\n");
+    const error = await rejection(writeSshFile(read, "Include y\nHost x\n"));
+    expect(error).toMatchObject({ code: "FV-CFG-013" });
+    expect(readFileSync(user, "utf8")).toBe("Host x\nHost mine\n");
+  });
+
+  test("a Match block at the top stays in force for its own hosts alone", async () => {
+    writeFileSync(user, "Match host other\n  User me\n  Port 2222\n", { mode: 0o600 });
+    await client("install", "--yes", "-q");
+    const asked = (host: string) =>
+      Bun.spawnSync(["ssh", "-G", "-F", user, host], { env: { HOME: home } }).stdout.toString();
+    expect(asked("other")).toMatch(/^user me$[^]*^port 2222$/m);
+    expect(asked("my-dev.vault")).toMatch(/^user root$[^]*^port 22$/m);
+    expect(asked("my-dev.vault")).toContain("ssh-proxy my-dev.vault");
+    expect(asked("elsewhere")).not.toContain("ssh-proxy");
   });
 
   test("a folder in the place of a file is said to be one", async () => {
