@@ -6,7 +6,9 @@ import { Failure, renderFailure, renderFailureJson } from "./failure.ts";
 import { renderCommandHelp, renderGlobalFlags, renderProgramHelp, usageLine } from "./help.ts";
 import { didYouMean } from "./nearest.ts";
 import { type Invocation, parseWords } from "./parse.ts";
+import { printable } from "./printable.ts";
 import { type NoteFields, openRunLog } from "./run-log.ts";
+import { systemFailure } from "./system-failure.ts";
 import { UsageError } from "./usage-error.ts";
 
 export const version: string = packageJson.version;
@@ -204,6 +206,8 @@ async function report(error: unknown, reported: Reported, context: Context): Pro
 
 function asFailure(error: unknown, context: Context): Failure | UsageError {
   if (error instanceof Failure || error instanceof UsageError) return error;
+  const refused = systemFailure(error);
+  if (refused !== undefined) return refused;
   const words = error instanceof Error ? `${error.name}: ${error.message}` : String(error);
   return new Failure("FV-INT-001", `bug: ${words}`, {
     fix: `please report this with the output of the same command and --debug${
@@ -219,7 +223,7 @@ function usageText(error: UsageError, { program, command }: Reported): string {
       : `${usageLine(program, command)}      (${[program.name, command.name, "--help"]
           .filter((word) => word !== "")
           .join(" ")})`;
-  return `error: ${error.message}\nusage: ${usage}\n`;
+  return `error: ${printable(error.message)}\nusage: ${usage}\n`;
 }
 
 function wantsJson({ invocation }: Reported): boolean {

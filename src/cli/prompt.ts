@@ -64,11 +64,14 @@ export class Prompt {
     for (;;) {
       while (this.#typed === "") await this.#more();
       if (text.length > typedMax) throw new PromptAborted("The answer has no end");
-      const key = this.#take(/^(?:\r\n|.)/su.exec(this.#typed)?.[0].length ?? 1);
+      const key = this.#take(
+        /^(?:\r\n|\u001B(?:\[[0-?]*[ -/]*[@-~]?|O.)|.)/su.exec(this.#typed)?.[0].length ?? 1,
+      );
       if (/^[\r\n]/.test(key)) return text;
       if (key === "\u0003" || (key === "\u0004" && text === "")) throw new PromptAborted("Ctrl-C");
       if (key === "\u007f" || key === "\b") text = text.replace(/.$/u, "");
       else if (key === "\u0015") text = "";
+      // Arrows and the like are several characters, and none of them belongs to an answer.
       else if (!/\p{Cc}/u.test(key)) text += key;
     }
   }

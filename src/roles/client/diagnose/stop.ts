@@ -5,6 +5,7 @@ import { askOnce } from "../link/ask-once.ts";
 import { overVault, type VaultWork } from "../link/over-vault.ts";
 import { confirmFlags, confirmed, untilAborted } from "../vault/prompting.ts";
 import { linkFlags, readVault, vaultPositional } from "../link/vault-link.ts";
+import { endLinksOf } from "../shared-link/link-list.ts";
 import { machineReport } from "./status.ts";
 
 export const stopCommand = defineCommand({
@@ -28,6 +29,8 @@ export const stopCommand = defineCommand({
       const what = `switch "${config.name}" off while sessions run there`;
       if (running > 0 && !(await confirmed(question, { flags, what }, context))) return 1;
       await askOnce(link, { type: "power-off" }, v.object({}));
+      // It still stands while services end there, and the next command must not take that for a machine.
+      await endLinksOf(config, context.env);
       if (!global.quiet) await context.stderr.write(`"${config.name}" is going down\n`);
       return 0;
     };

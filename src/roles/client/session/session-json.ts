@@ -1,3 +1,4 @@
+import { jsonDocument } from "../../../cli/json-document.ts";
 import * as v from "valibot";
 import type { Exit, SessionList } from "../../../protocol/session-message.ts";
 import { exitStatus } from "./exit-status.ts";
@@ -68,7 +69,7 @@ export function sessionDocument<Name extends keyof Documents>(
   name: Name,
   data: v.InferInput<Documents[Name]>,
 ): string {
-  return `${JSON.stringify({ schema: `fly-vault/${name}`, version: 1, data })}\n`;
+  return jsonDocument(name, data);
 }
 
 type Ending = { readonly [K in keyof typeof endingSchema]: v.InferInput<(typeof endingSchema)[K]> };

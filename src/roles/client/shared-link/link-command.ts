@@ -2,6 +2,7 @@ import { counted } from "../../../cli/counted.ts";
 import { defineCommand } from "../../../cli/command.ts";
 import { formatDuration } from "../../../cli/duration.ts";
 import { Failure } from "../../../cli/failure.ts";
+import { jsonDocument } from "../../../cli/json-document.ts";
 import { renderTable } from "../../../cli/table.ts";
 import { LinkFolderError } from "./link-place.ts";
 import { type ListedLink, listLinks, stopLink } from "./link-list.ts";
@@ -21,9 +22,7 @@ export const linkLs = defineCommand({
     const links = await linksOf(vault, context.env);
     if (flags.json) {
       const data = links.map((link) => asJson(link, context.wallMs()));
-      await context.stdout.write(
-        `${JSON.stringify({ schema: "fly-vault/link-list", version: 1, data })}\n`,
-      );
+      await context.stdout.write(jsonDocument("link-list", data));
       return 0;
     }
     if (links.length === 0) await context.stderr.write("no background links\n");
@@ -51,9 +50,7 @@ export const linkStop = defineCommand({
         pid,
         stopped: stopped[at],
       }));
-      await context.stdout.write(
-        `${JSON.stringify({ schema: "fly-vault/link-stop", version: 1, data })}\n`,
-      );
+      await context.stdout.write(jsonDocument("link-stop", data));
     } else if (!global.quiet) {
       const count = links.length - left.length;
       await context.stderr.write(

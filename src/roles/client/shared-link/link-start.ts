@@ -1,5 +1,5 @@
 import { closeSync, fstatSync, openSync, statSync } from "node:fs";
-import { join } from "node:path";
+import { join, resolve } from "node:path";
 import type { Context } from "../../../cli/context.ts";
 import { tryLock } from "../../../system/file-lock.ts";
 import { hasCode } from "../../../system/filesystem.ts";
@@ -25,10 +25,14 @@ export async function connectLink(path: string): Promise<SharedFrames | undefine
     if (uid === undefined) return undefined;
     throw new NoSharedLink(`${path} is served by another user (${uid})`);
   } catch (error) {
-    if (error instanceof SocketError) return undefined;
-    throw error;
+    if (!(error instanceof SocketError)) throw error;
+    if (nobodyThere.has(error.code)) return undefined;
+    // One that has no time for us is not gone.
+    throw new NoSharedLink(error.message);
   }
 }
+
+const nobodyThere: ReadonlySet<string> = new Set(["ENOENT", "ECONNREFUSED"]);
 
 /**
  * Starts the background link unless another command is just doing so, and connects to it. `plan` is
@@ -101,11 +105,21 @@ async function firstWord(stream: ReadableStream<Uint8Array>): Promise<string> {
 
 /** What it needs to find the same files and to reach the issuer; no token, nothing of the terminal. */
 function linkEnv(env: Context["env"]): Record<string, string> {
-  const kept = Object.entries(env).filter(
-    (entry): entry is [string, string] => wanted.has(entry[0]) && entry[1] !== undefined,
-  );
-  return Object.fromEntries(kept);
+  const kept = Object.entries(env).flatMap(([name, value]) => {
+    if (value === undefined || !wanted.has(name)) return [];
+    // It works in another folder.
+    return [[name, paths.has(name) && value !== "" ? resolve(value) : value]];
+  });
+  return Object.fromEntries(kept) as Record<string, string>;
 }
+
+const paths: ReadonlySet<string> = new Set([
+  "FLY_VAULT_HOME",
+  "FLY_VAULT_CONFIG",
+  "SSL_CERT_FILE",
+  "SSL_CERT_DIR",
+  "NODE_EXTRA_CA_CERTS",
+]);
 
 const wanted: ReadonlySet<string> = new Set([
   "HOME",

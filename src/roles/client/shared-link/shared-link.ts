@@ -61,6 +61,8 @@ export class SharedLink implements AttestedLink {
   /** At a new background process, since the last one was up. */
   #attempt = 0;
   #failure: Failure | undefined;
+  /** It was down when this command came. */
+  #foundDownMs: number | undefined;
   #changed = Promise.withResolvers<void>();
   #hasBroken = false;
   #closed = false;
@@ -80,7 +82,7 @@ export class SharedLink implements AttestedLink {
     while (link.#connection === undefined) {
       if (link.#failure !== undefined) throw link.#failure;
       if (link.#hasBroken) throw new NoSharedLink("the background link broke off");
-      await link.#changed.promise;
+      await link.#waitForFirst();
     }
     return link;
   }
@@ -137,6 +139,16 @@ export class SharedLink implements AttestedLink {
     this.#retryNow.call();
     this.#setConnection(undefined);
     await this.#frames?.end().catch(() => undefined);
+  }
+
+  /** One that is lost and has not been found again for a while is no better than none. */
+  async #waitForFirst(): Promise<void> {
+    const changed = this.#changed.promise;
+    if (this.#foundDownMs === undefined) return changed;
+    const leftMs = this.#foundDownMs + clientLimits.linkDownMs - this.#options.clock.monotonicMs();
+    if (leftMs > 0) return void (await within(changed, leftMs));
+    await this.close();
+    throw new NoSharedLink("the background link is down");
   }
 
   async #greet(frames: SharedFrames): Promise<void> {
@@ -209,6 +221,7 @@ export class SharedLink implements AttestedLink {
 
   #receiveDown(attempt: number, forMs: number): void {
     const { clock, onState } = this.#options;
+    if (this.#login === undefined) this.#foundDownMs ??= clock.monotonicMs();
     if (this.#connection !== undefined || attempt === 0)
       this.#downSinceMs = clock.monotonicMs() - forMs;
     this.#setConnection(undefined);

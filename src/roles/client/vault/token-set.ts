@@ -7,6 +7,7 @@ import { systemKeychain } from "../../../system/keychain.ts";
 import { readTokenFile } from "./access-token.ts";
 import { editConfig } from "./config-edit.ts";
 import { confirmFlags, confirmed, noInputFlag, untilAborted } from "./prompting.ts";
+import { endLinksOf } from "../shared-link/link-list.ts";
 import {
   dropToken,
   type StoredToken,
@@ -39,6 +40,7 @@ export const tokenSet = defineCommand({
       const place = { vault: vault.name, store, keychain: systemKeychain };
       const stored = await storeToken(token, place, context.env);
       await point(vault, stored, context);
+      await endLinksOf(vault, context.env);
       if (!global.quiet)
         await context.stderr.write(`the token of "${vault.name}" is ${stored.place}\n`);
       return 0;
@@ -59,6 +61,7 @@ export const tokenRm = defineCommand({
       if (!(await confirmed(question, { flags, what }, context))) return 1;
       await editConfig(context, () => without(vault, ["token", "access_token"]));
       const dropped = await dropToken(vault, systemKeychain, context.env);
+      await endLinksOf(vault, context.env);
       if (!global.quiet)
         await context.stderr.write(`${dropped ?? `"${vault.name}" has no token any more`}\n`);
       return 0;

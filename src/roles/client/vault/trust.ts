@@ -7,6 +7,7 @@ import { type KnownMachine, KnownMachineError } from "./known-machines.ts";
 import { confirmFlags, confirmed, untilAborted } from "./prompting.ts";
 import type { Vault } from "../link/vault-link.ts";
 import { linkFlags, readVault, vaultPositional } from "../link/vault-link.ts";
+import { endLinksOf } from "../shared-link/link-list.ts";
 import { VaultProbe } from "./vault-probe.ts";
 
 export const trust = defineCommand({
@@ -48,6 +49,7 @@ export async function trustAnew(
   if (!(await confirmed(question, { flags: said.flags, what }, context))) return 1;
   const checks = new CheckList(context, said.global.quiet);
   await checks.accepted(probe, token, now);
+  await endLinksOf(vault.config, context.env);
   if (!said.global.quiet)
     await context.stderr.write(
       `"${name}" is machine ${printable(now.machineId)} from now on; another one will be refused\n`,
