@@ -1,5 +1,5 @@
-import { closeSync, fstatSync, openSync, statSync } from "node:fs";
-import { join, resolve } from "node:path";
+import { closeSync, fstatSync, openSync, readFileSync, statSync } from "node:fs";
+import { basename, dirname, join, resolve } from "node:path";
 import type { Context } from "../../../cli/context.ts";
 import { tryLock } from "../../../system/file-lock.ts";
 import { hasCode } from "../../../system/filesystem.ts";
@@ -8,6 +8,7 @@ import { connectUnix, peerOf, SocketError } from "../../../system/tcp-stream.ts"
 import { late, within } from "../../../system/within.ts";
 import { clientLimits } from "../limits.ts";
 import type { LinkPlan } from "./link-message.ts";
+import { socketOf } from "./link-place.ts";
 import { SharedFrames } from "./shared-frame.ts";
 
 /** There is no background link to be had; the command dials by itself. */
@@ -17,22 +18,39 @@ export class NoSharedLink extends Error {
 
 /** A socket of a background link that belongs to this user; undefined where nobody listens. Rejects with `NoSharedLink`. */
 export async function connectLink(path: string): Promise<SharedFrames | undefined> {
-  try {
-    const stream = await connectUnix(path, clientLimits.linkWelcomeMs);
-    const uid = peerOf(stream)?.uid;
-    if (uid === process.geteuid?.()) return new SharedFrames(stream);
-    stream.abort(0);
-    if (uid === undefined) return undefined;
-    throw new NoSharedLink(`${path} is served by another user (${uid})`);
-  } catch (error) {
-    if (!(error instanceof SocketError)) throw error;
-    if (nobodyThere.has(error.code)) return undefined;
-    // One that has no time for us is not gone.
-    throw new NoSharedLink(error.message);
+  const untilMs = performance.now() + clientLimits.linkWelcomeMs;
+  for (;;) {
+    try {
+      return await connectOwn(path);
+    } catch (error) {
+      if (!(error instanceof SocketError)) throw error;
+      if (error.code === "ENOENT" || !isServed(path)) return undefined;
+      // Many commands at once: Bun says refused as well where the queue of a listener is full.
+      if (performance.now() > untilMs) throw new NoSharedLink(error.message);
+    }
+    await Bun.sleep(clientLimits.linkStartPollMs);
   }
 }
 
-const nobodyThere: ReadonlySet<string> = new Set(["ENOENT", "ECONNREFUSED"]);
+async function connectOwn(path: string): Promise<SharedFrames | undefined> {
+  const stream = await connectUnix(path, clientLimits.linkWelcomeMs);
+  const uid = peerOf(stream)?.uid;
+  if (uid === process.geteuid?.()) return new SharedFrames(stream);
+  stream.abort(0);
+  if (uid === undefined) return undefined;
+  throw new NoSharedLink(`${path} is served by another user (${uid})`);
+}
+
+/** Whether the process that made the socket, whose number is in its name, is still a background link. */
+function isServed(path: string): boolean {
+  const socket = socketOf(dirname(path), basename(path)) ?? basename(path);
+  try {
+    const words = readFileSync(`/proc/${Number.parseInt(socket, 10)}/cmdline`, "utf8");
+    return words.includes("\0link\0serve\0");
+  } catch {
+    return false;
+  }
+}
 
 /**
  * Starts the background link unless another command is just doing so, and connects to it. `plan` is

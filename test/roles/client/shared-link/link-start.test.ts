@@ -19,7 +19,7 @@ import {
   linkName,
   slowTokenSource,
 } from "../../../../src/roles/client/shared-link/link-key.ts";
-import { listLinks } from "../../../../src/roles/client/shared-link/link-list.ts";
+import { listLinks, stopLink } from "../../../../src/roles/client/shared-link/link-list.ts";
 import {
   encodeMessage,
   type LinkPlan,
@@ -39,6 +39,7 @@ import {
 import type { VaultConfig } from "../../../../src/roles/client/vault/vault-config.ts";
 import { vaultSchema } from "../../../../src/roles/client/vault/vault-schema.ts";
 import { tryLock } from "../../../../src/system/file-lock.ts";
+import { listenUnix } from "../../../../src/system/tcp-stream.ts";
 import { memoryContext } from "../../../support/memory-context.ts";
 import { memoryPair } from "../../../support/memory-stream.ts";
 import { rejection } from "../../../support/rejection.ts";
@@ -227,6 +228,42 @@ test("a background link that is silent, talks nonsense or breaks off is none", a
   );
   for (const error of errors) expect(error).toBeInstanceOf(NoSharedLink);
 });
+
+test("a link that is down when a command comes is waited for so long, and no longer", async () => {
+  let nowMs = 0;
+  const clock = { monotonicMs: () => nowMs };
+  const speak = async (frames: SharedFrames): Promise<void> => {
+    await frames.write(encodeMessage({ type: "welcome", socket: "1-a.sock" }));
+    for (let attempt = 0; attempt < 4; attempt += 1) {
+      nowMs += clientLimits.linkDownMs / 3 + 1;
+      await frames.write(encodeMessage({ type: "down", attempt, forMs: 0 }));
+      await Bun.sleep(5);
+    }
+  };
+  const error = await rejection(SharedLink.open(linkOptions(speak, { clock })));
+  expect(error).toBeInstanceOf(NoSharedLink);
+  expect(error.message).toContain("is down");
+});
+
+test("one that stands still is listed, and not waited for without end", async () => {
+  const home = mkdtempSync(join(folder, "h"));
+  const place = join(home, "link");
+  Bun.spawnSync(["mkdir", "-m", "700", place], { env: {} });
+  const path = join(place, "7-still.sock");
+  const listening = listenUnix(path, { onConnection: () => undefined });
+  const other = { vault: "dev", state: "up", machine_id: null, since_ms: 1, idle_ms: 1 } as const;
+  const rest = { clients: 0, streams: 0, pid: 7, version: "1", path };
+  const startMs = performance.now();
+  const [links, isGone] = await Promise.all([
+    listLinks({ FLY_VAULT_HOME: home }),
+    stopLink({ ...other, ...rest }),
+  ]);
+  expect(links).toMatchObject([{ state: "silent", pid: 7, path }]);
+  expect(isGone).toBe(false);
+  const limitMs = clientLimits.linkWelcomeMs + clientLimits.linkStopMs;
+  expect(performance.now() - startMs).toBeWithin(limitMs - 100, limitMs + 2000);
+  listening.close();
+}, 10_000);
 
 test("a link that does not come back is given up after --reconnect", async () => {
   const status = {
