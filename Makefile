@@ -3,7 +3,7 @@ SHELL := /bin/bash
 export PATH := $(CURDIR)/node_modules/.bin:$(PATH)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup system rootfs build man check fmt test fuzz bench demo image clean
+.PHONY: help setup system rootfs build man check fmt test fuzz soak bench demo image clean
 
 help: ## print this list
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /\1\t/' | expand -t 10
@@ -37,6 +37,9 @@ test: setup system rootfs build ## all tests, in under 15 minutes
 
 fuzz: setup ## mutated bytes, lost power, GNU tar: make fuzz SECONDS=600 SEED=1
 	@FV_FUZZ_SECONDS=$(or $(SECONDS),60) FV_SEED=$(SEED) bun test test/fuzz crash-images gnu-tar-agreement
+
+soak: setup system rootfs build ## what make test does a part of, whole: 1 GiB transfers, every fault at every call (an hour)
+	@FV_SOAK=1 build/test.sh test/e2e/bulk.test.ts test/e2e/proxy.test.ts test/roles/admin/killed.test.ts test/roles/admin/api-faults.test.ts
 
 bench: setup system build ## performance beside the peers, as a table
 	@for file in bench/*.ts; do bun $$file || exit 1; done

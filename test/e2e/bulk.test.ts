@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, expect, test } from "bun:test";
-import { bulkPipe } from "../support/bulk-pipe.ts";
+import { bulkMebibytes, bulkPipe } from "../support/bulk-pipe.ts";
 import { type LocalFly, startLocalFly } from "../support/local-fly.ts";
 import { type LocalVault, makeLocalVault } from "../support/local-vault.ts";
 import { makeRootfsArchive } from "../support/rootfs-archive.ts";
@@ -18,8 +18,8 @@ afterAll(async () => {
   await fly.stop();
 });
 
-test("1 GiB each way through exec -- cat, over real QUIC, in the client's bounded memory", async () => {
-  const result = await bulkPipe(["exec", "dev", "--", "cat"], vault.env, 1024);
+test("bulk each way through exec -- cat, over real QUIC, in the client's bounded memory", async () => {
+  const result = await bulkPipe(["exec", "dev", "--", "cat"], vault.env, bulkMebibytes);
   expect(result).toMatchObject({ exitCode: 0, stderr: "", receivedBytes: result.sentBytes });
   expect(result.received).toBe(result.sent);
   expect(result.peakResidentBytes).toBeLessThan(256 * 1024 * 1024);

@@ -195,8 +195,8 @@ describe("the connection", () => {
     const counted = await counting;
     expect([counted.text, counted.code]).toEqual(["1\n2\n3\n4\n5\n6\n7\n8\n9\n", 5]);
     const copied = await copying;
-    expect(sha256(copied.out)).toBe(sha256(bytes));
     expect([copied.code, copied.err]).toEqual([0, ""]);
+    expect(sha256(copied.out)).toBe(sha256(bytes));
   });
 
   test("that nobody reads, or whose program reads nothing, costs the machine no memory", async () => {

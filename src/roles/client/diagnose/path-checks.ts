@@ -6,7 +6,7 @@ import { quicLimits } from "../../../quic/limits.ts";
 import { late, within } from "../../../system/within.ts";
 import { parseAddress } from "../vault/address.ts";
 import { clientLimits } from "../limits.ts";
-import type { Transport } from "../dial/transport.ts";
+import { defaultWebAddress, type Transport } from "../dial/transport.ts";
 import type { VaultConfig } from "../vault/vault-config.ts";
 import { VaultDialler } from "../dial/vault-dialler.ts";
 import { outcomeOf } from "./failure-outcome.ts";
@@ -25,9 +25,15 @@ export function pathChecks(config: VaultConfig, context: Context): Check[] {
     check("udp", "over UDP", async () => reach(config, "quic", context), ["dns"]),
   ];
   // Without a key no proxy lets us in, and there is no other way over TCP.
-  if (config.admission_key !== undefined)
+  if (config.admission_key !== undefined && hasWebAddress(config))
     checks.push(check("tcp", "over TCP", async () => reach(config, "tcp", context), ["dns"]));
   return checks;
+}
+
+/** Guessed from the address where that is a name; a number says nothing of a certificate. */
+function hasWebAddress({ address, web_address: web }: VaultConfig): boolean {
+  const parsed = parseAddress(address);
+  return web !== undefined || (parsed !== undefined && defaultWebAddress(parsed) !== undefined);
 }
 
 /** What this computer has to send with. */

@@ -148,7 +148,7 @@ test("~C adds a forward and takes it away again, and is no dead end", async () =
     const { port } = spare;
     spare.stop(true);
     terminal.type(`~C-L ${port}:localhost:${server.port}x\u007f\r`);
-    await terminal.shows(new RegExp(`127.0.0.1:${port} -> localhost:${server.port}`));
+    await terminal.shows(new RegExp(`127.0.0.1:${port} (->|→) dev localhost:${server.port}`));
     const answer = await new Promise<string>((resolve, reject) => {
       Bun.connect({
         hostname: "127.0.0.1",
@@ -162,11 +162,11 @@ test("~C adds a forward and takes it away again, and is no dead end", async () =
     expect(answer).toBe("from there");
     terminal.type(`~#`);
     terminal.type(`~C-KL ${port}\r`);
-    await terminal.shows(new RegExp(`no longer forwarded: ${port}`));
+    await terminal.shows(new RegExp(`no longer forwarded: 127.0.0.1:${port}`));
     const from = terminal.text.length;
     terminal.type(`~C-KL ${port}\r~C-L nonsense\r~Cwhat\r~C\u0003`);
     await terminal.shows(
-      /nothing listens on[^]*is no forward[^]*-L \[BIND:\]LOCAL:HOST:PORT[^]*fly-vault> \r\n/,
+      /no forward listens on[^]*-L nonsense[^]*-L \[BIND:\]LOCAL:HOST:PORT[^]*fly-vault> \r\n/,
       from,
     );
     await Bun.sleep(20);

@@ -85,7 +85,7 @@ test("a socket that another user serves is not used", async () => {
 
 test("nothing of the command that starts it stays open in the link", async () => {
   await stage.stop();
-  const main = join(import.meta.dir, "../../../src/main.ts");
+  const main = join(import.meta.dir, "../../../../src/main.ts");
   const script = `exec 7>"$HOME/seven" 8<"$HOME"; "$@"`;
   const words = [process.execPath, main, "exec", "dev", "--", "true"];
   const child = Bun.spawn(["sh", "-c", script, "sh", ...words], {
