@@ -22,6 +22,11 @@ function writeOnFullDisk(): void {
   }
 }
 
+async function workOnFullDisk(): Promise<number> {
+  writeOnFullDisk();
+  return 0;
+}
+
 test("a full disk is no mistake of ours, and what nobody can help is", () => {
   expect(systemFailure(thrown(writeOnFullDisk))).toMatchObject({
     code: "FV-SYS-001",
@@ -35,11 +40,7 @@ test("a full disk is no mistake of ours, and what nobody can help is", () => {
 
 test("a command that meets one says so, without the word bug", async () => {
   const context = memoryContext();
-  const run = (): Promise<number> => {
-    writeOnFullDisk();
-    return Promise.resolve(0);
-  };
-  const work = defineCommand({ name: "work", summary: "work", run });
+  const work = defineCommand({ name: "work", summary: "work", run: workOnFullDisk });
   const program = { name: "tool", summary: "a tool", commands: [work] };
   expect(await runProgram(program, ["work"], context)).toBe(1);
   expect(context.err()).toStartWith("error: there is no room left on the disk\n");

@@ -305,6 +305,13 @@ test("a token that was set, a vault that was taken out, a machine that was switc
   expect(stage.processes()).toEqual([]);
 }, 20_000);
 
+test("what is verified is never what a link has proven before", async () => {
+  await stage.exec(["--", "true"]);
+  expect((await stage.run(["verify", "dev", "--link"])).exitCode).toBe(0);
+  expect(stage.vault.connectionCount).toBe(2);
+  expect((await stage.exec(["--timing", "--", "true"])).err).toContain("(link: reused)");
+});
+
 test("a machine that is gone is not called up by the link that still stands", async () => {
   await stage.exec(["--", "true"]);
   expect((await stage.run(["wake", "dev"])).exitCode).toBe(0);

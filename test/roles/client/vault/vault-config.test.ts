@@ -113,12 +113,12 @@ describe("files that cannot be used", () => {
 });
 
 test("a file that others can write may name a command to run, so it is refused", () => {
-  const command = `${good}token = { command = ["id"] }\n`;
+  const risky = `${good}token = { command = ["id"] }\n`;
   for (const mode of [0o606, 0o646, 0o602]) {
-    const open = failure(() => load(command, "dev", mode));
+    const open = failure(() => load(risky, "dev", mode));
     expect(open).toMatchObject({ code: "FV-CFG-007", fix: `chmod go-w '${path}'` });
   }
-  load(command, "dev", 0o644);
+  load(risky, "dev", 0o644);
   const elsewhere = mkdtempSync(join(tmpdir(), "fv-config-"));
   const link = join(elsewhere, "config.toml");
   symlinkSync(path, link);
