@@ -2,6 +2,7 @@ import type { Context } from "../../../cli/context.ts";
 import { Failure } from "../../../cli/failure.ts";
 import type { ByteStream } from "../../../protocol/byte-stream.ts";
 import { StreamError } from "../../../protocol/byte-stream.ts";
+import { WireError } from "../../../protocol/errors.ts";
 import { late, within } from "../../../system/within.ts";
 import type {
   AttestedLink,
@@ -152,11 +153,7 @@ export class SharedLink implements AttestedLink {
   }
 
   async #greet(frames: SharedFrames): Promise<void> {
-    await frames.write(encodeMessage({ type: "client", verbose: this.#options.verbose }));
-    const reading = frames.read().catch(() => null);
-    const first = await within(reading, clientLimits.linkWelcomeMs);
-    if (first === late || first === null) throw new NoSharedLink("the background link is silent");
-    const news = decodeMessage(linkNewsSchema, first);
+    const news = await welcomed(frames, this.#options.verbose);
     if (news.type === "welcome") this.#socket = news.socket;
     this.#frames = frames;
   }
@@ -255,7 +252,11 @@ export class SharedLink implements AttestedLink {
     const frames = await this.#options.connectSocket(this.#socket);
     if (frames === undefined)
       throw new StreamError("connection-lost", "The background link is gone");
-    await frames.write(encodeMessage({ type: "stream", generation }));
+    try {
+      await frames.write(encodeMessage({ type: "stream", generation }));
+    } catch {
+      throw new StreamError("connection-lost", "The background link has just gone");
+    }
     return new SharedStream(frames);
   }
 
@@ -276,6 +277,19 @@ export class SharedLink implements AttestedLink {
     this.#changed = Promise.withResolvers<void>();
     resolve();
   }
+}
+
+/** Its first word. Rejects with `NoSharedLink`: it may be silent, just dying, or of another build. */
+async function welcomed(frames: SharedFrames, verbose: number): Promise<LinkNews> {
+  try {
+    await frames.write(encodeMessage({ type: "client", verbose }));
+    const first = await within(frames.read(), clientLimits.linkWelcomeMs);
+    if (first !== late && first !== null) return decodeMessage(linkNewsSchema, first);
+  } catch (error) {
+    if (!(error instanceof StreamError || error instanceof WireError)) throw error;
+  }
+  frames.close();
+  throw new NoSharedLink("the background link is silent");
 }
 
 class SharedConnection implements LinkConnection {

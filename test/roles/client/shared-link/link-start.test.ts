@@ -31,7 +31,11 @@ import {
 } from "../../../../src/roles/client/shared-link/link-place.ts";
 import { NoSharedLink, startLink } from "../../../../src/roles/client/shared-link/link-start.ts";
 import { main } from "../../../../src/roles/client/main.ts";
-import { SharedFrames } from "../../../../src/roles/client/shared-link/shared-frame.ts";
+import {
+  encodeSharedFrame,
+  SharedFrames,
+  sharedFrameTypes,
+} from "../../../../src/roles/client/shared-link/shared-frame.ts";
 import {
   SharedLink,
   type SharedLinkOptions,
@@ -222,10 +226,21 @@ test("a background link that is silent, talks nonsense or breaks off is none", a
       await frames.write(encodeMessage({ type: "welcome", socket: "1-a.sock" }));
       await frames.end();
     },
+    // Of a build that says it in other words.
+    (frames: SharedFrames) =>
+      frames.write(encodeSharedFrame(sharedFrameTypes.message, Buffer.from('{"type":"hello"}'))),
   ];
   const errors = await Promise.all(
     speaking.map((speak) => rejection(SharedLink.open(linkOptions(speak)))),
   );
+  // It died between taking the connection and reading from it.
+  const dead = async (): ReturnType<SharedLinkOptions["connect"]> => {
+    const { near, cut } = memoryPair();
+    cut();
+    return { frames: new SharedFrames(near), isNew: false };
+  };
+  const options = linkOptions(() => Promise.resolve(), { connect: dead });
+  errors.push(await rejection(SharedLink.open(options)));
   for (const error of errors) expect(error).toBeInstanceOf(NoSharedLink);
 });
 
