@@ -315,11 +315,22 @@ test("a link that does not come back is given up after --reconnect", async () =>
     await frames.end();
   };
   const states: string[] = [];
+  const connectSocket = async (): Promise<SharedFrames> => {
+    const { near, cut } = memoryPair();
+    cut();
+    return new SharedFrames(near);
+  };
   const link = await SharedLink.open(
-    linkOptions(speak, { reconnectMs: 700, onState: ({ kind }) => states.push(kind) }),
+    linkOptions(speak, {
+      connectSocket,
+      reconnectMs: 700,
+      onState: ({ kind }) => states.push(kind),
+    }),
   );
   expect(link.login.machine).toMatchObject({ machineId: "m", image: undefined });
   const first = await link.connection();
+  // Its process dies just as a stream is opened.
+  expect(await rejection(first.openStream())).toMatchObject({ kind: "connection-lost" });
   await first.closed;
   expect(link.isCurrent(first)).toBe(false);
   const error = await rejection(link.connection());
