@@ -215,6 +215,13 @@ function linkOptions(
   };
 }
 
+/** Of a process that has just died. */
+function deadFrames(): SharedFrames {
+  const { near, cut } = memoryPair();
+  cut();
+  return new SharedFrames(near);
+}
+
 const performanceClock = { monotonicMs: () => performance.now() };
 
 test("a background link that is silent, talks nonsense or breaks off is none", async () => {
@@ -234,12 +241,9 @@ test("a background link that is silent, talks nonsense or breaks off is none", a
     speaking.map((speak) => rejection(SharedLink.open(linkOptions(speak)))),
   );
   // It died between taking the connection and reading from it.
-  const dead = async (): ReturnType<SharedLinkOptions["connect"]> => {
-    const { near, cut } = memoryPair();
-    cut();
-    return { frames: new SharedFrames(near), isNew: false };
-  };
-  const options = linkOptions(() => Promise.resolve(), { connect: dead });
+  const options = linkOptions(() => Promise.resolve(), {
+    connect: async () => ({ frames: deadFrames(), isNew: false }),
+  });
   errors.push(await rejection(SharedLink.open(options)));
   for (const error of errors) expect(error).toBeInstanceOf(NoSharedLink);
 });
@@ -315,14 +319,9 @@ test("a link that does not come back is given up after --reconnect", async () =>
     await frames.end();
   };
   const states: string[] = [];
-  const connectSocket = async (): Promise<SharedFrames> => {
-    const { near, cut } = memoryPair();
-    cut();
-    return new SharedFrames(near);
-  };
   const link = await SharedLink.open(
     linkOptions(speak, {
-      connectSocket,
+      connectSocket: async () => deadFrames(),
       reconnectMs: 700,
       onState: ({ kind }) => states.push(kind),
     }),

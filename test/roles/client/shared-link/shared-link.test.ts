@@ -7,6 +7,7 @@ import {
   readdirSync,
   readFileSync,
   rmdirSync,
+  rmSync,
   unlinkSync,
   writeFileSync,
 } from "node:fs";
@@ -197,7 +198,7 @@ test("logout ends it: by SIGHUP, and by the folder that goes", async () => {
   await stage.kill("SIGHUP");
   await stage.exec(["--", "true"]);
   for (const name of readdirSync(stage.folder))
-    if (!name.endsWith(".lock")) await Bun.file(join(stage.folder, name)).delete();
+    if (!name.endsWith(".lock")) rmSync(join(stage.folder, name), { recursive: true });
   await until(() => stage.processes().length === 0, 6000);
 });
 
