@@ -1,13 +1,14 @@
 import { homedir } from "node:os";
-import { isAbsolute, join } from "node:path";
+import { isAbsolute, join, resolve } from "node:path";
 
 type Env = Readonly<Record<string, string | undefined>>;
 
 /** `FLY_VAULT_CONFIG`, else `config.toml` in the configuration folder. */
 export function configPath(env: Env): string {
-  return (
-    given(env["FLY_VAULT_CONFIG"]) ?? join(base(env, "XDG_CONFIG_HOME", ".config"), "config.toml")
-  );
+  const named = given(env["FLY_VAULT_CONFIG"]);
+  return named === undefined
+    ? join(base(env, "XDG_CONFIG_HOME", ".config"), "config.toml")
+    : resolve(named);
 }
 
 /** For what must survive: the machines seen first. */
@@ -28,7 +29,7 @@ export function expandPath(path: string, env: Env, from: string): string {
 
 function base(env: Env, variable: string, fallback: string): string {
   const all = given(env["FLY_VAULT_HOME"]);
-  if (all !== undefined) return all;
+  if (all !== undefined) return resolve(all);
   const root = given(env[variable]);
   // The XDG rules say to ignore relative paths.
   return join(

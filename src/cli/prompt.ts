@@ -58,7 +58,7 @@ export class Prompt {
     for (;;) {
       while (this.#typed === "") await this.#more();
       if (text.length > typedMax) throw new PromptAborted("The answer has no end");
-      const key = this.#take(/^(?:\r\n|.)/su.exec(this.#typed)?.[0].length ?? 1);
+      const key = this.#take(keyLength(this.#typed));
       if (/^[\r\n]/.test(key)) return text;
       if (key === "\u0003" || (key === "\u0004" && text === "")) throw new PromptAborted("Ctrl-C");
       if (key === "\u007f" || key === "\b") text = text.replace(/.$/u, "");
@@ -82,6 +82,13 @@ export class Prompt {
     }
     this.#typed += this.#decoder.decode(next.value, { stream: true });
   }
+}
+
+/** Arrows and the like are several characters, and none of them belongs to an answer. */
+function keyLength(typed: string): number {
+  if (typed.startsWith("\u001b"))
+    return 1 + (/^(?:\[[0-?]*[ -/]*[@-~]?|O.)/su.exec(typed.slice(1))?.[0].length ?? 0);
+  return /^(?:\r\n|.)/su.exec(typed)?.[0].length ?? 1;
 }
 
 const typedMax = 65_536;

@@ -14,24 +14,36 @@ export class Redactor {
   }
 
   clean(text: string): string {
-    let cleaned = text
-      .replaceAll(secretKeys, (_line, key: string, value: string) => `${key}"${this.#take(value)}"`)
-      .replaceAll(shapes, (found) => this.#take(found));
-    for (const secret of this.#secrets)
+    let cleaned = text;
+    // First, and the longest of them: whatever else is cut out of one would leave the rest of it.
+    const told = [...this.#secrets].toSorted((a, b) => b.length - a.length);
+    for (const secret of told)
       if (cleaned.includes(secret)) cleaned = cleaned.replaceAll(secret, this.#take(secret));
-    return cleaned;
+    return cleaned
+      .replaceAll(secretKeys, this.#takeValue)
+      .replaceAll(inlineKeys, this.#takeValue)
+      .replaceAll(shapes, (found) => this.#take(found));
   }
+
+  /** What was told is taken out and counted already. */
+  readonly #takeValue = (_found: string, key: string, value: string): string =>
+    `${key}"${value.includes(mark) ? mark : this.#take(value)}"`;
 
   #take(secret: string): string {
     this.#found.add(secret);
-    return "[secret]";
+    return mark;
   }
 }
 
 const secretCharsMin = 6;
+const mark = "[secret]";
 
 /** Whatever stands there on its line, however short. */
 const secretKeys = /^([ \t]*(?:access_token|admission_key)[ \t]*=[ \t]*)(.+)$/gm;
+
+/** In an inline table, behind dots, in quotes. */
+const inlineKeys =
+  /([{,.\s]["']?(?:access_token|admission_key)["']?[ \t]*=[ \t]*)("(?:[^"\\]|\\.)*"|'[^']*')/g;
 
 /** Access tokens, admission keys, invites, Fly's tokens, evidence (JWT), passwords in URLs. */
 const shapes =

@@ -6,6 +6,7 @@ import { renderShortHelp, usageLine } from "./help.ts";
 import type { Invocation } from "./parse.ts";
 import { printable } from "./printable.ts";
 import { colouredMark } from "./symbols.ts";
+import { systemFailure } from "./system-failure.ts";
 import { MissingCommand, UsageError } from "./usage-error.ts";
 
 export interface Reported {
@@ -66,6 +67,8 @@ function withChecklist(
 
 function asFailure(error: unknown, context: Context): Failure | UsageError {
   if (error instanceof Failure || error instanceof UsageError) return error;
+  const refused = systemFailure(error);
+  if (refused !== undefined) return refused;
   const words = error instanceof Error ? `${error.name}: ${error.message}` : String(error);
   return new Failure("FV-INT-001", `bug: ${words}`, {
     fix: `report it with what the same command says with --debug${

@@ -29,7 +29,11 @@ export function openRunLog(path: string, { wallMs }: { readonly wallMs: () => nu
         // A full disk must not end what the log is about.
       }
     },
-    hide: (secret) => redactor.add(secret),
+    hide: (secret) => {
+      redactor.add(secret);
+      // As a line of JSON has it.
+      redactor.add(JSON.stringify(secret).slice(1, -1));
+    },
     close: () => closeSync(fd),
   };
 }

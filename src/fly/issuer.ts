@@ -13,7 +13,9 @@ export function flyIssuer(org: string): string {
  * is compared with the `iss` claim character by character. Throws `IssuerError`.
  */
 export function checkIssuer(issuer: string): string {
-  const url = URL.canParse(issuer) ? new URL(issuer) : undefined;
+  // A parser drops white space and line ends, and what is compared and shown is the text.
+  const isPlain = /^[\x21-\x7E]+$/.test(issuer);
+  const url = isPlain && URL.canParse(issuer) ? new URL(issuer) : undefined;
   if (url === undefined) throw new IssuerError(`The issuer ${issuer} is not an address`);
   if (url.protocol !== "https:" && !(url.protocol === "http:" && isLoopback(url.hostname)))
     throw new IssuerError(`The issuer ${issuer} must be https, or http on this computer`);

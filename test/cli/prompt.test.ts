@@ -31,6 +31,11 @@ test("what is hidden knows backspace and kill, and ignores other keys", async ()
   expect(context.err()).toBe("token (not shown): \nmore (not shown): \n");
 });
 
+test("arrows, Home and F1 are no characters of what is hidden", async () => {
+  const prompt = new Prompt(typed("a\u001b[Ab\u001b[1;5Cc\u001bOPd\u001b[3~\r"));
+  expect(await prompt.hidden("token")).toBe("abcd");
+});
+
 test("Ctrl-C, Ctrl-D and the end of the input abort; nothing is taken for an answer", async () => {
   for (const [text, way] of [
     ["ab\u0003", "hidden"],

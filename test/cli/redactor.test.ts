@@ -34,6 +34,23 @@ test("a secret that was told is taken out wherever it stands, and counted once",
   fc.assert(property, seeded(500));
 });
 
+test.each([
+  [
+    "in an inline table",
+    'a = { access_token = "short", x = 1 }',
+    'a = { access_token = "[secret]", x = 1 }',
+  ],
+  ["behind dots", "vault.a.access_token = 'short' # c", 'vault.a.access_token = "[secret]" # c'],
+])("a key %s is found", (_, text, cleaned) => {
+  expect(new Redactor().clean(text)).toBe(cleaned);
+});
+
+test("one that holds the look of another, or another one, goes as a whole", () => {
+  const redactor = new Redactor();
+  for (const secret of ["correct fvt1_x horse", "battery", "battery staple"]) redactor.add(secret);
+  expect(redactor.clean("<correct fvt1_x horse> <battery staple>")).toBe("<[secret]> <[secret]>");
+});
+
 test("what is no secret stays as it is", () => {
   const text = "app = 'dev-vaults' # fvt, https://example.com:443/a@b, eyJust.words";
   const redactor = new Redactor();

@@ -25,6 +25,8 @@ const program: Program = {
       positionals: { word: { name: "WORD" } },
       run: async ({ positionals: { word } }, { log }) => {
         log?.hide("hunter2-hunter2");
+        log?.hide('quoted "word"');
+        log?.note("step", { quoted: 'a quoted "word" b' });
         log?.note("step", { detail: `with hunter2-hunter2 and fvt1_abcDEF` });
         if (word === "fail") throw new Failure("FV-NET-002", "no answer", { because: "6 packets" });
         return 3;
@@ -44,15 +46,25 @@ test("a run is written down as lines, without secrets and without its words", as
   expect((await run(["work", "fail"], { FLY_VAULT_LOG_FILE: path })).code).toBe(6);
   expect((await stat(path)).mode & 0o777).toBe(0o600);
   const text = await readFile(path, "utf8");
-  for (const secret of ["hunter2", "fvt1_", "private-word"]) expect(text).not.toContain(secret);
+  for (const secret of ["quoted \\", "hunter2", "fvt1_", "private-word"])
+    expect(text).not.toContain(secret);
   const lines = text
     .trimEnd()
     .split("\n")
     .map((line) => JSON.parse(line));
-  expect(lines.map(({ event }) => event)).toEqual(["start", "step", "end", "start", "step", "end"]);
+  expect(lines.map(({ event }) => event)).toEqual([
+    "start",
+    "step",
+    "step",
+    "end",
+    "start",
+    "step",
+    "step",
+    "end",
+  ]);
   expect(lines[0]).toMatchObject({ program: "tool", command: "work" });
-  expect(lines[2]).toMatchObject({ exit_code: 3 });
-  expect(lines[5]).toMatchObject({ exit_code: 6, code: "FV-NET-002", because: "6 packets" });
+  expect(lines[3]).toMatchObject({ exit_code: 3 });
+  expect(lines[7]).toMatchObject({ exit_code: 6, code: "FV-NET-002", because: "6 packets" });
 });
 
 test("without one nothing is written; one that cannot be is said before anything is done", async () => {

@@ -18,7 +18,9 @@ test("the second command does not dial, and the link is the same program", async
   const options = { env: stage.env, stdin: "over" } as const;
   const first = await run("fly-vault", ["exec", "--timing", "dev", "cat"], options);
   expect(first).toMatchObject({ exitCode: 0, text: "over" });
-  expect(first.stderr).toMatch(/^dns \d+ · quic .* \(link: new\)\n$/);
+  expect(first.stderr).toMatch(/^start \d+ · dns \d+ · quic .* \(link: new\)\n$/);
+  const [total = 0, ...parts] = (first.stderr.match(/\d+/g) ?? []).map(Number).toReversed();
+  expect(parts.reduce((sum, part) => sum + part, 0)).toBe(total);
   const second = await run("fly-vault", ["exec", "--timing", "dev", "cat"], options);
   expect(second).toMatchObject({ exitCode: 0, text: "over" });
   expect(second.stderr).toMatch(/^total \d+ ms \(link: reused\)\n$/);

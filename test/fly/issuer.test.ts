@@ -31,9 +31,13 @@ describe("checkIssuer", () => {
     "ftp://oidc.fly.io/acme",
     "file:///etc/passwd",
     "oidc.fly.io/acme",
+    "https://oidc.fly.io/acme\u001b[2J",
+    "https://oidc\n.fly.io/acme",
+    " https://oidc.fly.io/acme",
+    "https://oidc.fly.io/\u202Eacme",
     "",
   ]) {
-    test(`refuses ${issuer === "" ? "nothing" : issuer}`, () => {
+    test(`refuses ${issuer === "" ? "nothing" : JSON.stringify(issuer)}`, () => {
       expect(() => checkIssuer(issuer)).toThrow(IssuerError);
     });
   }

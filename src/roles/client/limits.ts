@@ -9,6 +9,8 @@ export const clientLimits = {
   inviteBytesMax: 16 * 1024,
   tokenBytesMax: 4096,
   tokenCommandMs: 30_000,
+  /** What it printed is read for so long after its end, where something it started keeps the pipe. */
+  tokenLastMs: 250,
 
   /** Finding the machine: all its addresses together, and the head start of each over the next. */
   dialMs: 5000,
@@ -168,12 +170,14 @@ export const clientLimits = {
   /** How often it looks whether the vault's configuration and its own socket are still there. */
   linkLookMs: 1000,
   /** What it knows of the machine's state is asked for again after this time. */
-  linkStatusMs: 30_000,
+  linkStatusMs: 10_000,
   /** From its start until it takes commands; for its first word to one; for its end after `stop`. */
   linkStartMs: 5000,
   linkWelcomeMs: 2000,
   linkStatsMs: 500,
-  linkStopMs: 5000,
+  linkStopMs: 3000,
+  /** A command that finds it down waits so long for it, then dials by itself. */
+  linkDownMs: 3000,
   /** While another command starts it: how often to look. */
   linkStartPollMs: 5,
   linkClientsMax: 256,

@@ -183,6 +183,7 @@ export const topics = {
 
     10 minutes after its last command     (link_idle of the vault)
     when the vault changes in the configuration, and with its folder, at logout
+    with token set, trust, vault rm and stop of its vault
     with SIGHUP or SIGTERM, or fly-vault link stop
 
   and what it has proven for 8 hours is proven anew for the next command. A vault

@@ -5,6 +5,7 @@ import type { Check, CheckOutcome } from "../../../cli/check.ts";
 import type { Context } from "../../../cli/context.ts";
 import type { Failure } from "../../../cli/failure.ts";
 import { cacheDirectory, configPath, stateDirectory } from "../../../cli/paths.ts";
+import { shellWord } from "../../../cli/shell-word.ts";
 import { version } from "../../../cli/program.ts";
 import { UsageError } from "../../../cli/usage-error.ts";
 import { protocolVersion } from "../../../protocol/limits.ts";
@@ -46,7 +47,11 @@ export function foldersCheck({ env }: Context): Check {
     for (const path of [stateDirectory(env), cacheDirectory(env)]) {
       const fault = await faultOf(path);
       if (fault !== undefined)
-        return { status: "failed", detail: `${path}: ${fault}`, fix: `chmod 700 '${path}'` };
+        return {
+          status: "failed",
+          detail: `${path}: ${fault}`,
+          fix: `chmod 700 ${shellWord(path)}`,
+        };
     }
     return { status: "ok", detail: `${stateDirectory(env)}, ${cacheDirectory(env)}` };
   };

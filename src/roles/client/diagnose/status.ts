@@ -2,8 +2,8 @@ import { defineCommand } from "../../../cli/command.ts";
 import { formatDuration } from "../../../cli/duration.ts";
 import { printable } from "../../../cli/printable.ts";
 import { formatSize } from "../../../cli/size.ts";
-import { type Report, reportSchema } from "../../../protocol/message.ts";
-import { askOnce } from "../link/ask-once.ts";
+import { type Report, reportSchema, type Status, statusSchema } from "../../../protocol/message.ts";
+import { askAnew } from "../link/ask-once.ts";
 import type { AttestedLink, LinkLogin } from "../link/attested-link.ts";
 import { overVault } from "../link/over-vault.ts";
 import { linkFlags, readVault, vaultPositional } from "../link/vault-link.ts";
@@ -20,10 +20,11 @@ export const statusCommand = defineCommand({
   run: async ({ flags, positionals, global }, context) => {
     const vault = await readVault(positionals.vault, { flags, global }, context);
     return overVault(vault, { flags, global }, context, async ({ link, config }) => {
-      const report = await machineReport(link);
+      const [report, status] = await Promise.all([machineReport(link), machineStatus(link)]);
+      const login = { ...link.login, status };
       const text = flags.json
-        ? vaultStatusJson(config.name, link.login, report)
-        : statusLines(config.name, link.login, report);
+        ? vaultStatusJson(config.name, login, report)
+        : statusLines(config.name, login, report);
       await context.stdout.write(text);
       return 0;
     });
@@ -32,7 +33,12 @@ export const statusCommand = defineCommand({
 
 /** Rejects with `RemoteError` "unsupported" where the machine is too old to say. */
 export async function machineReport(link: AttestedLink): Promise<Report> {
-  return askOnce(link, { type: "report" }, reportSchema);
+  return askAnew(link, { type: "report" }, reportSchema);
+}
+
+/** As it is now: what came with the login may be of a while ago. */
+export async function machineStatus(link: AttestedLink): Promise<Status> {
+  return askAnew(link, { type: "status" }, statusSchema);
 }
 
 function statusLines(vault: string, login: LinkLogin, report: Report): string {

@@ -9,6 +9,7 @@ import { askOnce } from "../link/ask-once.ts";
 import { overVault, type VaultWork } from "../link/over-vault.ts";
 import { confirmFlags, confirmed, untilAborted } from "../vault/prompting.ts";
 import { linkFlags, readVault, vaultPositional } from "../link/vault-link.ts";
+import { endLinksOf } from "../shared-link/link-list.ts";
 import { machineReport } from "./status.ts";
 
 function stillUp(vault: string): Failure {
@@ -46,10 +47,15 @@ export const stopCommand = defineCommand({
       const { closed } = await link.connection();
       await askOnce(link, { type: "power-off" }, v.object({}));
       await say("going down");
-      if (!flags.wait) return 0;
+      // A background link still stands while services end there; the next command must not take that for a machine.
+      if (!flags.wait) {
+        await endLinksOf(config, context.env);
+        return 0;
+      }
       if ((await within(closed, clientLimits.stopWaitMs)) === late) throw stillUp(config.name);
       // Else it would be dialled again, and woken.
       await link.close();
+      await endLinksOf(config, context.env);
       await say("down");
       return 0;
     };

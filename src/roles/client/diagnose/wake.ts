@@ -1,6 +1,7 @@
 import { defineCommand } from "../../../cli/command.ts";
 import { formatDuration } from "../../../cli/duration.ts";
 import { overVault } from "../link/over-vault.ts";
+import { machineStatus } from "./status.ts";
 import { linkFlags, readVault, vaultPositional } from "../link/vault-link.ts";
 
 export const wakeCommand = defineCommand({
@@ -17,6 +18,8 @@ export const wakeCommand = defineCommand({
     const startedMs = context.monotonicMs();
     const vault = await readVault(positionals.vault, { flags, global }, context);
     return overVault(vault, { flags, global }, context, async ({ config, link }) => {
+      // A background link may still stand whose machine is gone.
+      await machineStatus(link);
       const { machineId, region } = link.login.machine;
       const where = region === undefined ? "" : ` in ${region}`;
       const took = formatDuration(context.monotonicMs() - startedMs);

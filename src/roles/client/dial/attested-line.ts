@@ -1,3 +1,4 @@
+import { printable } from "../../../cli/printable.ts";
 import type { AttestedMachine } from "../../../fly/attestation.ts";
 import type { Status } from "../../../protocol/message.ts";
 
@@ -19,8 +20,4 @@ export function attestedLine(machine: AttestedMachine, org: string): string {
 export function versionLine({ init_version, link_version }: Status): string {
   const link = link_version === undefined ? "" : `, link ${link_version}`;
   return printable(`machine: init ${init_version}${link}`);
-}
-
-function printable(words: string): string {
-  return words.replaceAll(/\p{C}/gu, "?");
 }

@@ -63,7 +63,7 @@ export function defaultWebAddress({ host }: Address): string | undefined {
  * else, and where there is more to it (a password, a query) that would end up in logs.
  */
 export function parseWebAddress(text: string): string | undefined {
-  const url = URL.parse(text);
+  const url = /^[\x21-\x7E]+$/.test(text) ? URL.parse(text) : null;
   if (url === null || url.username !== "" || url.password !== "") return undefined;
   if (url.search !== "" || url.hash !== "" || text.includes("?") || text.includes("#"))
     return undefined;

@@ -5,7 +5,6 @@ import type {
   LinkConnection,
   LinkLogin,
   LinkOrigin,
-  LinkPhases,
   LinkStats,
 } from "./attested-link.ts";
 
@@ -85,20 +84,19 @@ export class TimedLink implements AttestedLink {
   }
 }
 
-/** `dns 1 · quic 38 · attest 41 · auth 19 · spawn 6 · total 105 ms (link: new)` */
+/** `start 30 · dns 1 · quic 38 · attest 41 · auth 19 · spawn 6 · total 135 ms (link: new)` */
 export function timingLine(
   { kind, phases }: LinkOrigin,
   { spawnMs, totalMs }: { readonly spawnMs: number; readonly totalMs: number },
 ): string {
-  const facts = phases === undefined ? [] : [...words(phases), `spawn ${Math.round(spawnMs)}`];
-  return [...facts, `total ${Math.round(totalMs)} ms (link: ${kind})`].join(" · ");
-}
-
-function words({ dnsMs, quicMs, attestMs, authMs }: LinkPhases): string[] {
-  return [
-    `dns ${Math.round(dnsMs)}`,
-    `quic ${Math.round(quicMs)}`,
-    `attest ${Math.round(attestMs)}`,
-    `auth ${Math.round(authMs)}`,
-  ];
+  const total = `total ${Math.round(totalMs)} ms (link: ${kind})`;
+  if (phases === undefined) return total;
+  const { dnsMs, quicMs, attestMs, authMs } = phases;
+  const known = { dns: dnsMs, quic: quicMs, attest: attestMs, auth: authMs, spawn: spawnMs };
+  const facts = Object.entries(known).map(([name, ms]) => [name, Math.round(ms)] as const);
+  // The program's own start, the background link's, and what was tried in vain: the whole is its parts.
+  const restMs = Math.round(totalMs) - facts.reduce((sum, [, ms]) => sum + ms, 0);
+  return [["start", Math.max(0, restMs)], ...facts, [total]]
+    .map((fact) => fact.join(" "))
+    .join(" · ");
 }

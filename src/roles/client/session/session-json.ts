@@ -1,3 +1,4 @@
+import { jsonDocument } from "../../../cli/json-document.ts";
 import * as v from "valibot";
 import {
   documentSchema,
@@ -6,7 +7,6 @@ import {
   type JsonOutputs,
   jsonTime,
 } from "../../../cli/json-outputs.ts";
-import { jsonDocument } from "../../../cli/json-document.ts";
 import type { Exit, SessionList } from "../../../protocol/session-message.ts";
 import { exitStatus } from "./exit-status.ts";
 import { signalName } from "./signal-name.ts";

@@ -1,4 +1,4 @@
-import { closeSync, statSync } from "node:fs";
+import { closeSync, existsSync, statSync } from "node:fs";
 import { join } from "node:path";
 import type { Context } from "../../../cli/context.ts";
 import { raiseDescriptorLimit } from "../../../system/descriptor-limit.ts";
@@ -27,8 +27,15 @@ export async function serveLink(plan: LinkPlan, context: Context): Promise<numbe
   checkLinkFolder(folder);
   const config = plan.config as unknown as VaultConfig;
   const socket = newSocketName(process.pid);
-  const { monotonicMs } = context;
-  const host = new LinkHost({ vault: config.name, socket, idleMs: plan.idleMs, monotonicMs });
+  const { monotonicMs, wallMs } = context;
+  const host = new LinkHost({
+    vault: config.name,
+    config: config.path,
+    socket,
+    idleMs: plan.idleMs,
+    monotonicMs,
+    wallMs,
+  });
   forbidInspection();
   raiseDescriptorLimit(clientLimits.linkSocketsMax + spareDescriptors);
   // Before the socket is there: nobody else may open it, not even for a moment.
@@ -57,7 +64,8 @@ export async function serveLink(plan: LinkPlan, context: Context): Promise<numbe
   const secret = await linkSecret(context);
   let seen: string | undefined;
   const looking = setInterval(() => {
-    const isNamed = socketOf(folder, name) === socket;
+    // Whoever cleans up /tmp may have taken the socket itself.
+    const isNamed = socketOf(folder, name) === socket && existsSync(join(folder, socket));
     const found = fileState(config.path);
     const isKept = found === seen || isSameConfig(plan, secret, context);
     seen = found;

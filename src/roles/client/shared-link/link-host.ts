@@ -1,5 +1,6 @@
 import { version } from "../../../cli/program.ts";
 import { Failure } from "../../../cli/failure.ts";
+import { systemFailure } from "../../../cli/system-failure.ts";
 import type { ByteStream } from "../../../protocol/byte-stream.ts";
 import { FrameStream } from "../../../protocol/frame.ts";
 import { request, type Status, statusSchema } from "../../../protocol/message.ts";
@@ -24,10 +25,13 @@ import { SharedStream } from "./shared-stream.ts";
 
 export interface LinkHostOptions {
   readonly vault: string;
+  /** The configuration that has it. */
+  readonly config: string;
   /** The socket's name in its folder. */
   readonly socket: string;
   readonly idleMs: number;
   readonly monotonicMs: () => number;
+  readonly wallMs: () => number;
 }
 
 /**
@@ -39,6 +43,7 @@ export class LinkHost {
   readonly #clients = new Set<LinkClient>();
   readonly #ended = Promise.withResolvers<void>();
   readonly #startedMs: number;
+  readonly #startedWallMs: number;
   #link: AttestedLink | undefined;
   #state: "opening" | "up" | "down" = "opening";
   #generation = 0;
@@ -56,6 +61,7 @@ export class LinkHost {
   constructor(options: LinkHostOptions) {
     this.#options = options;
     this.#startedMs = options.monotonicMs();
+    this.#startedWallMs = options.wallMs();
     this.#idleSinceMs = this.#startedMs;
     this.#restIfUnused();
   }
@@ -65,9 +71,11 @@ export class LinkHost {
     return this.#ended.promise;
   }
 
-  /** Held too long to be given to the next command. */
+  /** Held too long to be given to the next command. A computer that sleeps stops the one clock. */
   get isOld(): boolean {
-    return this.#options.monotonicMs() - this.#startedMs > clientLimits.linkAgeMs;
+    const { monotonicMs, wallMs } = this.#options;
+    const ages = [monotonicMs() - this.#startedMs, wallMs() - this.#startedWallMs];
+    return Math.max(...ages) > clientLimits.linkAgeMs;
   }
 
   /** It stands for the first time. */
@@ -161,6 +169,7 @@ export class LinkHost {
     const nowMs = this.#options.monotonicMs();
     return {
       vault: this.#options.vault,
+      config: this.#options.config,
       state: this.#state,
       machine_id: this.#link?.login.machine.machineId ?? null,
       since_ms: Math.round(nowMs - this.#startedMs),
@@ -290,7 +299,11 @@ function asNews(error: unknown): LinkFailed {
   const failure =
     error instanceof Failure
       ? error
-      : new Failure("FV-INT-001", `bug: ${error instanceof Error ? error.message : String(error)}`);
+      : (systemFailure(error) ??
+        new Failure(
+          "FV-INT-001",
+          `bug: ${error instanceof Error ? error.message : String(error)}`,
+        ));
   const { code, message, because, fix, checklist } = failure;
   const retryable = mayRetry(error);
   return { type: "failed", code, message, because, fix, checklist, retryable };

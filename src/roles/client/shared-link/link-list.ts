@@ -1,8 +1,9 @@
-import { readdirSync } from "node:fs";
-import { join } from "node:path";
+import { readdirSync, statSync } from "node:fs";
+import { basename, join } from "node:path";
 import type { Context } from "../../../cli/context.ts";
+import { WireError } from "../../../protocol/errors.ts";
 import { hasCode } from "../../../system/filesystem.ts";
-import { within } from "../../../system/within.ts";
+import { late, within } from "../../../system/within.ts";
 import { clientLimits } from "../limits.ts";
 import {
   decodeMessage,
@@ -11,10 +12,11 @@ import {
   linkDescriptionSchema,
 } from "./link-message.ts";
 import { checkLinkFolder, linkFolder, remove } from "./link-place.ts";
-import { connectLink } from "./link-start.ts";
+import { connectLink, NoSharedLink } from "./link-start.ts";
 import type { SharedFrames } from "./shared-frame.ts";
 
-export interface ListedLink extends LinkDescription {
+export interface ListedLink extends Omit<LinkDescription, "state"> {
+  readonly state: LinkDescription["state"] | "silent";
   readonly path: string;
 }
 
@@ -30,18 +32,31 @@ export async function listLinks(env: Context["env"]): Promise<ListedLink[]> {
 
 /** Resolves when it is gone, or after a while. False where it would not go. */
 export async function stopLink(link: ListedLink): Promise<boolean> {
-  const frames = await connectLink(link.path);
+  const frames = await connectTo(link.path);
   if (frames === undefined) return true;
-  await ask(frames, "stop");
+  if (frames !== "busy") await ask(frames, "stop");
   const isGone = async (): Promise<boolean> => {
     for (;;) {
-      const left = await connectLink(link.path);
+      const left = await connectTo(link.path);
       if (left === undefined) return true;
-      left.close();
+      if (left !== "busy") left.close();
       await Bun.sleep(clientLimits.linkStartPollMs);
     }
   };
   return (await within(isGone(), clientLimits.linkStopMs)) === true;
+}
+
+/**
+ * What was decided about a vault holds from now on: commands that use a link of before make a new one.
+ * One that does not end is not waited for.
+ */
+export async function endLinksOf(
+  { name, path }: { readonly name: string; readonly path: string },
+  env: Context["env"],
+): Promise<void> {
+  const links = await listLinks(env).catch(() => []);
+  const own = links.filter(({ vault, config }) => vault === name && (config ?? path) === path);
+  await Promise.all(own.map(stopLink));
 }
 
 function socketsIn(folder: string): string[] {
@@ -57,25 +72,53 @@ function socketsIn(folder: string): string[] {
 }
 
 async function describe(path: string): Promise<ListedLink | undefined> {
-  const frames = await connectLink(path);
+  const frames = await connectTo(path);
   if (frames === undefined) {
     remove(path);
     return undefined;
   }
+  if (frames === "busy") return silent(path);
   const description = await ask(frames, "describe");
+  if (description === "silent") return silent(path);
   return description && { ...description, path };
+}
+
+/** It stands still, or is of a build that says it in other words: its process is all that is known. */
+function silent(path: string): ListedLink {
+  return {
+    vault: "?",
+    state: "silent",
+    machine_id: null,
+    since_ms: Math.max(0, Date.now() - (statSync(path, { throwIfNoEntry: false })?.mtimeMs ?? 0)),
+    idle_ms: null,
+    clients: 0,
+    streams: 0,
+    pid: Number.parseInt(basename(path), 10),
+    version: "?",
+    path,
+  };
+}
+
+async function connectTo(path: string): Promise<SharedFrames | "busy" | undefined> {
+  try {
+    return await connectLink(path);
+  } catch (error) {
+    if (error instanceof NoSharedLink) return "busy";
+    throw error;
+  }
 }
 
 async function ask(
   frames: SharedFrames,
   type: "describe" | "stop",
-): Promise<LinkDescription | undefined> {
+): Promise<LinkDescription | "silent" | undefined> {
   try {
     await frames.write(encodeMessage({ type }));
     const answer = await within(frames.read(), clientLimits.linkWelcomeMs);
-    if (answer === null || typeof answer === "symbol") return undefined;
-    return decodeMessage(linkDescriptionSchema, answer);
-  } catch {
+    if (answer === late) return "silent";
+    return answer === null ? undefined : decodeMessage(linkDescriptionSchema, answer);
+  } catch (error) {
+    if (error instanceof WireError) return "silent";
     // It is just going.
     return undefined;
   } finally {

@@ -86,6 +86,8 @@ export type LinkFailed = Extract<LinkNews, { type: "failed" }>;
 /** Answer to `describe`. */
 export const linkDescriptionSchema = v.object({
   vault: v.string(),
+  /** Where the vault stands; older links do not tell. */
+  config: optionalText,
   state: v.picklist(["opening", "up", "down"]),
   machine_id: v.nullable(v.string()),
   since_ms: v.number(),

@@ -1,5 +1,5 @@
-import { closeSync, fstatSync, openSync, statSync } from "node:fs";
-import { join } from "node:path";
+import { closeSync, fstatSync, openSync, readFileSync, statSync } from "node:fs";
+import { basename, dirname, join, resolve } from "node:path";
 import type { Context } from "../../../cli/context.ts";
 import { tryLock } from "../../../system/file-lock.ts";
 import { hasCode } from "../../../system/filesystem.ts";
@@ -8,6 +8,7 @@ import { connectUnix, peerOf, SocketError } from "../../../system/tcp-stream.ts"
 import { late, within } from "../../../system/within.ts";
 import { clientLimits } from "../limits.ts";
 import type { LinkPlan } from "./link-message.ts";
+import { socketOf } from "./link-place.ts";
 import { SharedFrames } from "./shared-frame.ts";
 
 /** There is no background link to be had; the command dials by itself. */
@@ -17,16 +18,37 @@ export class NoSharedLink extends Error {
 
 /** A socket of a background link that belongs to this user; undefined where nobody listens. Rejects with `NoSharedLink`. */
 export async function connectLink(path: string): Promise<SharedFrames | undefined> {
+  const untilMs = performance.now() + clientLimits.linkWelcomeMs;
+  for (;;) {
+    try {
+      return await connectOwn(path);
+    } catch (error) {
+      if (!(error instanceof SocketError)) throw error;
+      if (error.code === "ENOENT" || !isServed(path)) return undefined;
+      // Many commands at once: Bun says refused as well where the queue of a listener is full.
+      if (performance.now() > untilMs) throw new NoSharedLink(error.message);
+    }
+    await Bun.sleep(clientLimits.linkStartPollMs);
+  }
+}
+
+async function connectOwn(path: string): Promise<SharedFrames | undefined> {
+  const stream = await connectUnix(path, clientLimits.linkWelcomeMs);
+  const uid = peerOf(stream)?.uid;
+  if (uid === process.geteuid?.()) return new SharedFrames(stream);
+  stream.abort(0);
+  if (uid === undefined) return undefined;
+  throw new NoSharedLink(`${path} is served by another user (${uid})`);
+}
+
+/** Whether the process that made the socket, whose number is in its name, is still a background link. */
+function isServed(path: string): boolean {
+  const socket = socketOf(dirname(path), basename(path)) ?? basename(path);
   try {
-    const stream = await connectUnix(path, clientLimits.linkWelcomeMs);
-    const uid = peerOf(stream)?.uid;
-    if (uid === process.geteuid?.()) return new SharedFrames(stream);
-    stream.abort(0);
-    if (uid === undefined) return undefined;
-    throw new NoSharedLink(`${path} is served by another user (${uid})`);
-  } catch (error) {
-    if (error instanceof SocketError) return undefined;
-    throw error;
+    const words = readFileSync(`/proc/${Number.parseInt(socket, 10)}/cmdline`, "utf8");
+    return words.includes("\0link\0serve\0");
+  } catch {
+    return false;
   }
 }
 
@@ -101,11 +123,21 @@ async function firstWord(stream: ReadableStream<Uint8Array>): Promise<string> {
 
 /** What it needs to find the same files and to reach the issuer; no token, nothing of the terminal. */
 function linkEnv(env: Context["env"]): Record<string, string> {
-  const kept = Object.entries(env).filter(
-    (entry): entry is [string, string] => wanted.has(entry[0]) && entry[1] !== undefined,
-  );
-  return Object.fromEntries(kept);
+  const kept = Object.entries(env).flatMap(([name, value]) => {
+    if (value === undefined || !wanted.has(name)) return [];
+    // It works in another folder.
+    return [[name, paths.has(name) && value !== "" ? resolve(value) : value]];
+  });
+  return Object.fromEntries(kept) as Record<string, string>;
 }
+
+const paths: ReadonlySet<string> = new Set([
+  "FLY_VAULT_HOME",
+  "FLY_VAULT_CONFIG",
+  "SSL_CERT_FILE",
+  "SSL_CERT_DIR",
+  "NODE_EXTRA_CA_CERTS",
+]);
 
 const wanted: ReadonlySet<string> = new Set([
   "HOME",

@@ -66,9 +66,14 @@ export function decodeNumber({ payload }: SharedFrame): number {
   return new DataView(payload.buffer, payload.byteOffset).getUint32(0);
 }
 
-/** Frames over a Unix socket, in whatever slices they come. */
+/**
+ * Frames over a Unix socket, in whatever slices they come. Data is given on in those slices, since putting
+ * its frames together again would be one more copy of every byte.
+ */
 export class SharedFrames {
   readonly #socket: ByteStream;
+  /** Of a data frame that has begun. */
+  #dataBytes = 0;
   #rest: Uint8Array = new Uint8Array(0);
 
   constructor(socket: ByteStream) {
@@ -81,7 +86,8 @@ export class SharedFrames {
       const frame = this.#take();
       if (frame !== undefined) return frame;
       const slice = await this.#socket.read();
-      if (slice === null && this.#rest.length === 0) return null;
+      const isBetween = this.#rest.length === 0 && this.#dataBytes === 0;
+      if (slice === null && isBetween) return null;
       if (slice === null) throw new StreamError("connection-lost", "It ended within a frame");
       this.#rest = this.#rest.length === 0 ? slice : Buffer.concat([this.#rest, slice]);
     }
@@ -100,7 +106,16 @@ export class SharedFrames {
     this.#socket.abort(0);
   }
 
+  #takeData(): SharedFrame | undefined {
+    const payload = this.#rest.subarray(0, this.#dataBytes);
+    if (payload.length === 0) return undefined;
+    this.#dataBytes -= payload.length;
+    this.#rest = this.#rest.subarray(payload.length);
+    return { type: sharedFrameTypes.data, payload };
+  }
+
   #take(): SharedFrame | undefined {
+    if (this.#dataBytes > 0) return this.#takeData();
     const bytes = this.#rest;
     const type = bytes[0];
     if (type === undefined || bytes.length < headerBytes) return undefined;
@@ -108,6 +123,11 @@ export class SharedFrames {
     if (length > payloadBytesMax(type))
       throw new WireError(`Frame ${type} of a shared link has ${length} bytes`);
     const end = headerBytes + length;
+    if (type === sharedFrameTypes.data && length > 0) {
+      this.#dataBytes = length;
+      this.#rest = bytes.subarray(headerBytes);
+      return this.#takeData();
+    }
     if (bytes.length < end) return undefined;
     this.#rest = bytes.subarray(end);
     return { type: type as SharedFrameType, payload: bytes.subarray(headerBytes, end) };

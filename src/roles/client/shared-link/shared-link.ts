@@ -2,6 +2,7 @@ import type { Context } from "../../../cli/context.ts";
 import { Failure } from "../../../cli/failure.ts";
 import type { ByteStream } from "../../../protocol/byte-stream.ts";
 import { StreamError } from "../../../protocol/byte-stream.ts";
+import { WireError } from "../../../protocol/errors.ts";
 import { late, within } from "../../../system/within.ts";
 import type {
   AttestedLink,
@@ -62,6 +63,8 @@ export class SharedLink implements AttestedLink {
   /** At a new background process, since the last one was up. */
   #attempt = 0;
   #failure: Failure | undefined;
+  /** It was down when this command came. */
+  #foundDownMs: number | undefined;
   #changed = Promise.withResolvers<void>();
   /** Why it was of no use from the start. */
   #broken: string | undefined;
@@ -85,7 +88,7 @@ export class SharedLink implements AttestedLink {
         await link.close();
         throw new NoSharedLink(link.#broken);
       }
-      await link.#changed.promise;
+      await link.#waitForFirst();
     }
     return link;
   }
@@ -150,12 +153,18 @@ export class SharedLink implements AttestedLink {
     await this.#frames?.end().catch(() => undefined);
   }
 
+  /** One that is lost and has not been found again for a while is no better than none. */
+  async #waitForFirst(): Promise<void> {
+    const changed = this.#changed.promise;
+    if (this.#foundDownMs === undefined) return changed;
+    const leftMs = this.#foundDownMs + clientLimits.linkDownMs - this.#options.clock.monotonicMs();
+    if (leftMs > 0) return void (await within(changed, leftMs));
+    await this.close();
+    throw new NoSharedLink("the background link is down");
+  }
+
   async #greet(frames: SharedFrames): Promise<void> {
-    await frames.write(encodeMessage({ type: "client", verbose: this.#options.verbose }));
-    const reading = frames.read().catch(() => null);
-    const first = await within(reading, clientLimits.linkWelcomeMs);
-    if (first === late || first === null) throw new NoSharedLink("the background link is silent");
-    const news = decodeMessage(linkNewsSchema, first);
+    const news = await welcomed(frames, this.#options.verbose);
     if (news.type === "welcome") this.#socket = news.socket;
     this.#frames = frames;
   }
@@ -220,8 +229,7 @@ export class SharedLink implements AttestedLink {
 
   #receiveDown(attempt: number, forMs: number): void {
     const { clock, onState } = this.#options;
-    // Who comes now would wait with those that had it, and be told nothing; a dial of its own is told of.
-    if (this.#login === undefined) return this.#breakOff("it is down");
+    if (this.#login === undefined) this.#foundDownMs ??= clock.monotonicMs();
     if (this.#connection !== undefined || attempt === 0)
       this.#downSinceMs = clock.monotonicMs() - forMs;
     this.#setConnection(undefined);
@@ -255,7 +263,11 @@ export class SharedLink implements AttestedLink {
     const frames = await this.#options.connectSocket(this.#socket);
     if (frames === undefined)
       throw new StreamError("connection-lost", "The background link is gone");
-    await frames.write(encodeMessage({ type: "stream", generation }));
+    try {
+      await frames.write(encodeMessage({ type: "stream", generation }));
+    } catch {
+      throw new StreamError("connection-lost", "The background link has just gone");
+    }
     return new SharedStream(frames);
   }
 
@@ -276,6 +288,19 @@ export class SharedLink implements AttestedLink {
     this.#changed = Promise.withResolvers<void>();
     resolve();
   }
+}
+
+/** Its first word. Rejects with `NoSharedLink`: it may be silent, just dying, or of another build. */
+async function welcomed(frames: SharedFrames, verbose: number): Promise<LinkNews> {
+  try {
+    await frames.write(encodeMessage({ type: "client", verbose }));
+    const first = await within(frames.read(), clientLimits.linkWelcomeMs);
+    if (first !== late && first !== null) return decodeMessage(linkNewsSchema, first);
+  } catch (error) {
+    if (!(error instanceof StreamError || error instanceof WireError)) throw error;
+  }
+  frames.close();
+  throw new NoSharedLink("the background link is silent");
 }
 
 class SharedConnection implements LinkConnection {

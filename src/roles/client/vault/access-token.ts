@@ -1,10 +1,13 @@
-import { readFileSync, statSync } from "node:fs";
+import { statSync } from "node:fs";
 import type { Context } from "../../../cli/context.ts";
 import { Failure } from "../../../cli/failure.ts";
 import { expandPath } from "../../../cli/paths.ts";
+import { shellWord } from "../../../cli/shell-word.ts";
 import { tokenStrength } from "../../../fly/token.ts";
 import { childEnv } from "../../../system/child-env.ts";
+import { readFileHead } from "../../../system/file-head.ts";
 import { type Keychain, KeychainError, systemKeychain } from "../../../system/keychain.ts";
+import { within } from "../../../system/within.ts";
 import { clientLimits } from "../limits.ts";
 import { keychainAccount } from "./token-store.ts";
 import type { VaultConfig } from "./vault-config.ts";
@@ -125,11 +128,15 @@ function readFile(vault: Pick<VaultConfig, "name">, path: string): Found {
     if (stat.isFile() && (stat.mode & 0o077) !== 0)
       throw new Failure("FV-CFG-007", `others can read or write the token file "${path}"`, {
         because: `its mode is 0${(stat.mode & 0o777).toString(8)}, it should be 0600`,
-        fix: `chmod 600 '${path}'`,
+        fix: `chmod 600 ${shellWord(path)}`,
       });
-    if (stat.isFile() && stat.size > clientLimits.tokenBytesMax)
-      throw unusable(vault, `the token file "${path}" is ${stat.size} bytes long`);
-    return { text: readFileSync(path, "utf8").slice(0, clientLimits.tokenBytesMax), source: path };
+    const bytes = readFileHead(path, clientLimits.tokenBytesMax);
+    if (bytes.length > clientLimits.tokenBytesMax)
+      throw unusable(
+        vault,
+        `the token file "${path}" has more than ${clientLimits.tokenBytesMax} bytes`,
+      );
+    return { text: new TextDecoder().decode(bytes), source: path };
   } catch (error) {
     if (error instanceof Failure) throw error;
     const code = error instanceof Error && "code" in error ? String(error.code) : "unknown";
@@ -168,21 +175,45 @@ async function runCommand(
   } catch {
     throw unusable(vault, `the token command ${source} cannot be started`);
   }
+  const text = await outputOf(child);
+  if (text === undefined) {
+    child.kill("SIGKILL");
+    throw unusable(vault, `the token command ${source} prints more than a token`);
+  }
+  const exitCode = await child.exited;
+  const end = child.signalCode ?? exitCode;
+  if (end === "SIGKILL")
+    throw unusable(
+      vault,
+      `the token command ${source} did not end in ${clientLimits.tokenCommandMs / 1000} s`,
+    );
+  if (end !== 0) throw unusable(vault, `the token command ${source} ended with ${end}`);
+  return { text, source };
+}
+
+/**
+ * What it printed until it ended: an agent that it left running may keep the pipe open for days.
+ * Undefined where that is more than a token.
+ */
+async function outputOf({
+  stdout,
+  exited,
+}: Bun.Subprocess<"ignore", "pipe", "inherit">): Promise<string | undefined> {
   const chunks: Uint8Array[] = [];
   let length = 0;
-  for await (const chunk of child.stdout) {
-    chunks.push(chunk);
-    length += chunk.length;
-    if (length > clientLimits.tokenBytesMax) {
-      child.kill("SIGKILL");
-      throw unusable(vault, `the token command ${source} prints more than a token`);
+  const reader = stdout.getReader();
+  const reading = (async () => {
+    for (;;) {
+      const { value } = await reader.read();
+      if (value === undefined || length > clientLimits.tokenBytesMax) return;
+      chunks.push(value);
+      length += value.length;
     }
-  }
-  const text = Buffer.concat(chunks).toString();
-  const exitCode = await child.exited;
-  if (exitCode !== 0)
-    throw unusable(vault, `the token command ${source} ended with ${child.signalCode ?? exitCode}`);
-  return { text, source };
+  })();
+  await Promise.race([reading, exited.then(async () => within(reading, clientLimits.tokenLastMs))]);
+  // Nobody reads on: an agent that prints later is told by the system.
+  reader.cancel().catch(() => undefined);
+  return length > clientLimits.tokenBytesMax ? undefined : Buffer.concat(chunks).toString();
 }
 
 function unusable(vault: Pick<VaultConfig, "name">, message: string): Failure {

@@ -1,9 +1,10 @@
 import { constants, realpathSync } from "node:fs";
 import { mkdir, open } from "node:fs/promises";
-import { dirname, join, resolve } from "node:path";
+import { dirname, join } from "node:path";
 import type { Context } from "../../../cli/context.ts";
 import { Failure } from "../../../cli/failure.ts";
 import { configPath } from "../../../cli/paths.ts";
+import { shellWord } from "../../../cli/shell-word.ts";
 import type { TomlEdit } from "../../../cli/toml-edit.ts";
 import { tryLock } from "../../../system/file-lock.ts";
 import { hasCode } from "../../../system/filesystem.ts";
@@ -20,7 +21,7 @@ export async function editConfig(
   context: Pick<Context, "env" | "monotonicMs">,
   edits: (source: string) => readonly TomlEdit[],
 ): Promise<string> {
-  const shown = resolve(configPath(context.env));
+  const shown = configPath(context.env);
   await mkdir(dirname(shown), { recursive: true, mode: 0o700 });
   const path = realPath(shown);
   checkPrivateFolder(dirname(path));
@@ -82,7 +83,7 @@ async function lock(
 function notEditable(path: string): Failure {
   return new Failure("FV-CFG-012", `"${path}" cannot be changed by a program`, {
     because: "the place is written in a way that cannot be changed without touching the rest",
-    fix: `change it in an editor:  \${EDITOR:-vi} '${path}'`,
+    fix: `change it in an editor:  \${EDITOR:-vi} ${shellWord(path)}`,
   });
 }
 

@@ -1,9 +1,10 @@
-import { readFileSync, statSync } from "node:fs";
+import { readFileSync, realpathSync, statSync } from "node:fs";
 import { dirname } from "node:path";
 import { parse, TomlError } from "smol-toml";
 import { Failure } from "../../../cli/failure.ts";
+import { shellWord } from "../../../cli/shell-word.ts";
 import { tomlPosition } from "../../../cli/toml-position.ts";
-import { checkPrivateFolder } from "./private-folder.ts";
+import { checkPrivateFile, checkPrivateFolder, type FileOwner } from "./private-folder.ts";
 import { clientLimits } from "../limits.ts";
 
 /** A TOML file that a person writes. */
@@ -11,26 +12,26 @@ export interface ConfigFile {
   readonly path: string;
   readonly source: string;
   readonly root: Readonly<Record<string, unknown>>;
-  readonly mode: number;
+  readonly owner: FileOwner;
 }
 
 /** Throws a `Failure` that names file, line and column; never a value, which may be the token. */
 export function readConfig(path: string): ConfigFile {
   let bytes: Uint8Array;
-  let mode: number;
+  let owner: FileOwner;
   try {
     const stat = statSync(path);
     if (!stat.isFile()) throw new Failure("FV-CFG-002", `"${path}" is not a file`);
     if (stat.size > clientLimits.configBytesMax)
       throw new Failure("FV-CFG-002", `"${path}" is ${stat.size} bytes long, not a configuration`);
-    mode = stat.mode & 0o777;
+    owner = stat;
     bytes = readFileSync(path);
   } catch (error) {
     throw unreadable(path, error);
   }
   const source = decodeText(path, bytes);
   try {
-    return { path, source, root: parse(source, { unsafeKeyBehaviour: "keep" }), mode };
+    return { path, source, root: parse(source, { unsafeKeyBehaviour: "keep" }), owner };
   } catch (error) {
     if (!(error instanceof TomlError)) throw error;
     const [reason = ""] = error.message.split("\n");
@@ -66,21 +67,28 @@ function decodeText(path: string, bytes: Uint8Array): string {
   }
 }
 
-/** Others may read no secret in it, and nobody else may put another file in its place. */
+/** Others may read no secret in it, and nobody else may write it or put another file in its place. */
 export function checkConfigModes(file: ConfigFile): void {
   checkPrivateFolder(dirname(file.path));
+  checkPrivateFolder(dirname(realpathSync(file.path)));
+  checkSecrets(file);
+  checkPrivateFile(file.path, file.owner);
+}
+
+function checkSecrets(file: ConfigFile): void {
+  const mode = file.owner.mode & 0o777;
   const holdsSecret = Object.values(tableOf(file, "vault")).some(
     (table) =>
       isTable(table) &&
       (Object.hasOwn(table, "access_token") || Object.hasOwn(table, "admission_key")),
   );
-  if (!holdsSecret || (file.mode & 0o077) === 0) return;
+  if (!holdsSecret || (mode & 0o077) === 0) return;
   throw new Failure(
     "FV-CFG-007",
     `others can read or write "${file.path}", which holds a token or key`,
     {
-      because: `its mode is 0${file.mode.toString(8)}, it should be 0600`,
-      fix: `chmod 600 '${file.path}'`,
+      because: `its mode is 0${mode.toString(8)}, it should be 0600`,
+      fix: `chmod 600 ${shellWord(file.path)}`,
     },
   );
 }

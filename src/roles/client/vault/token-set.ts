@@ -8,6 +8,7 @@ import { systemKeychain } from "../../../system/keychain.ts";
 import { readTokenFile } from "./access-token.ts";
 import { editConfig } from "./config-edit.ts";
 import { confirmFlags, confirmed, untilAborted } from "./prompting.ts";
+import { endLinksOf } from "../shared-link/link-list.ts";
 import {
   dropToken,
   type StoredToken,
@@ -38,6 +39,7 @@ export const tokenSet = defineCommand({
       const place = { vault: vault.name, store, keychain: systemKeychain };
       const stored = await storeToken(token, place, context.env);
       await point(vault, stored, context);
+      await endLinksOf(vault, context.env);
       if (!global.quiet)
         await context.stderr.write(`the token of "${vault.name}" is ${stored.place}\n`);
       return 0;
@@ -58,6 +60,7 @@ export const tokenRm = defineCommand({
       if (!(await confirmed(question, { flags, what }, context))) return 1;
       await editConfig(context, () => without(vault, ["token", "access_token"]));
       const dropped = await dropToken(vault, systemKeychain, context.env);
+      await endLinksOf(vault, context.env);
       if (!global.quiet)
         await context.stderr.write(`${dropped ?? `"${vault.name}" has no token any more`}\n`);
       return 0;

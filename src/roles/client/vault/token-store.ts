@@ -41,7 +41,7 @@ export async function storeToken(
   to: { readonly vault: string; readonly store: TokenStore; readonly keychain: Keychain },
   env: Context["env"],
 ): Promise<StoredToken> {
-  const path = resolve(configPath(env));
+  const path = configPath(env);
   if (to.store === "config")
     return {
       key: "access_token",

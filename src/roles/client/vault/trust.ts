@@ -8,6 +8,7 @@ import { confirmFlags, confirmed, untilAborted } from "./prompting.ts";
 import type { Vault } from "../link/vault-link.ts";
 import { linkFlags, readVault, vaultPositional } from "../link/vault-link.ts";
 import type { VaultProbe } from "./vault-probe.ts";
+import { endLinksOf } from "../shared-link/link-list.ts";
 
 export const trust = defineCommand({
   name: "trust",
@@ -49,6 +50,7 @@ export async function trustAnew(
   if (!(await confirmed(question, { flags: said.flags, what }, context))) return 1;
   const checks = new CheckList(context, said.global.quiet);
   await checks.accepted(probe, token, now);
+  await endLinksOf(vault.config, context.env);
   if (!said.global.quiet)
     await context.stderr.write(
       `"${name}" is machine ${printable(now.machineId)} from now on; another one will be refused\n`,

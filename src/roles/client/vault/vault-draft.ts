@@ -1,4 +1,4 @@
-import { dirname, resolve } from "node:path";
+import { dirname } from "node:path";
 import * as v from "valibot";
 import type { Context } from "../../../cli/context.ts";
 import { configPath } from "../../../cli/paths.ts";
@@ -53,7 +53,7 @@ export function draftProblem(draft: VaultDraft): string | undefined {
 
 /** As if it stood in the file; what was not answered yet is empty. */
 export function draftConfig(draft: VaultDraft, env: Context["env"]): VaultConfig {
-  const path = resolve(configPath(env));
+  const path = configPath(env);
   const { access_token: _token, ...keys } = draft;
   const given = Object.entries(keys).filter(([, value]) => value !== undefined);
   return {

@@ -5,6 +5,7 @@ import { systemKeychain } from "../../../system/keychain.ts";
 import { editConfig } from "./config-edit.ts";
 import { KnownMachines } from "./known-machines.ts";
 import { confirmFlags, confirmed, untilAborted } from "./prompting.ts";
+import { endLinksOf } from "../shared-link/link-list.ts";
 import { dropToken } from "./token-store.ts";
 import { isTable } from "./config-file.ts";
 import { readOverview, vaultOf } from "./vault-config.ts";
@@ -33,6 +34,7 @@ export const vaultRm = defineCommand({
         ...(isDefault ? [removeKey([], "default_vault")] : []),
       ]);
       const dropped = vault && (await dropToken(vault, systemKeychain, context.env));
+      await endLinksOf({ name, path: overview.file.path }, context.env);
       await new KnownMachines(stateDirectory(context.env)).forget(name);
       if (global.quiet) return 0;
       for (const line of [`"${name}" is out of the configuration`, dropped])

@@ -1,9 +1,11 @@
-import { readFileSync, statSync } from "node:fs";
+import { statSync } from "node:fs";
 import type { Context } from "../../../cli/context.ts";
 import { Failure } from "../../../cli/failure.ts";
 import { canAsk } from "../../../cli/can-ask.ts";
 import { Prompt } from "../../../cli/prompt.ts";
+import { shellWord } from "../../../cli/shell-word.ts";
 import { UsageError } from "../../../cli/usage-error.ts";
+import { readFileHead } from "../../../system/file-head.ts";
 import { checkToken, readTokenFile } from "./access-token.ts";
 import { clientLimits } from "../limits.ts";
 import { answerProblem, type VaultDraft } from "./vault-draft.ts";
@@ -110,10 +112,12 @@ function readInviteFile(path: string): string {
     if (stat.isFile() && (stat.mode & 0o077) !== 0)
       throw new Failure("FV-CFG-007", `others can read or write the invite "${path}"`, {
         because: `its mode is 0${(stat.mode & 0o777).toString(8)}, it should be 0600: the token is in it`,
-        fix: `chmod 600 '${path}'`,
+        fix: `chmod 600 ${shellWord(path)}`,
       });
-    if (stat.size > clientLimits.inviteBytesMax) throw tooLong();
-    return readFileSync(path, "utf8");
+    // A pipe or device has a size that says nothing.
+    const bytes = readFileHead(path, clientLimits.inviteBytesMax);
+    if (bytes.length > clientLimits.inviteBytesMax) throw tooLong();
+    return new TextDecoder().decode(bytes);
   } catch (error) {
     if (error instanceof Failure) throw error;
     const code = error instanceof Error && "code" in error ? String(error.code) : "unknown";

@@ -111,6 +111,8 @@ test.each([
   ["wss://proxy.example/#x", undefined],
   ["proxy.example:443", undefined],
   ["", undefined],
+  ["wss://proxy\t.example", undefined],
+  ["wss://proxy.example/v1/datagrams\n", undefined],
 ])("web_address %j is %j", (text, url) => {
   expect(parseWebAddress(text)).toBe(url);
 });

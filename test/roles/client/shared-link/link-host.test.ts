@@ -93,10 +93,23 @@ class FakeLink implements AttestedLink {
   }
 }
 
-function makeHost(idleMs = 60_000): { host: LinkHost; clock: { nowMs: number } } {
-  const clock = { nowMs: 1000 };
-  const options = { vault: "dev", socket: "1-x.sock", idleMs, monotonicMs: () => clock.nowMs };
-  return { host: new LinkHost(options), clock };
+interface Clock {
+  nowMs: number;
+  /** The wall's clock goes on while the computer sleeps. */
+  sleptMs: number;
+}
+
+function makeHost(idleMs = 60_000): { host: LinkHost; clock: Clock } {
+  const clock: Clock = { nowMs: 1000, sleptMs: 0 };
+  const host = new LinkHost({
+    vault: "dev",
+    config: "/c/config.toml",
+    socket: "1-x.sock",
+    idleMs,
+    monotonicMs: () => clock.nowMs,
+    wallMs: () => clock.nowMs + clock.sleptMs,
+  });
+  return { host, clock };
 }
 
 function connect(host: LinkHost, request: LinkRequest): SharedFrames {
@@ -265,6 +278,9 @@ test("a retired one ends with its last command, and an old one is to be retired"
   const frames = connect(host, client);
   await kinds(frames, 2);
   expect(host.isOld).toBe(false);
+  clock.sleptMs = clientLimits.linkAgeMs + 1;
+  expect(host.isOld).toBe(true);
+  clock.sleptMs = 0;
   clock.nowMs += clientLimits.linkAgeMs + 1;
   expect(host.isOld).toBe(true);
   host.retire();

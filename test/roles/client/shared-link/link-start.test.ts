@@ -19,7 +19,7 @@ import {
   linkName,
   slowTokenSource,
 } from "../../../../src/roles/client/shared-link/link-key.ts";
-import { listLinks } from "../../../../src/roles/client/shared-link/link-list.ts";
+import { listLinks, stopLink } from "../../../../src/roles/client/shared-link/link-list.ts";
 import {
   encodeMessage,
   type LinkPlan,
@@ -31,7 +31,11 @@ import {
 } from "../../../../src/roles/client/shared-link/link-place.ts";
 import { NoSharedLink, startLink } from "../../../../src/roles/client/shared-link/link-start.ts";
 import { main } from "../../../../src/roles/client/main.ts";
-import { SharedFrames } from "../../../../src/roles/client/shared-link/shared-frame.ts";
+import {
+  encodeSharedFrame,
+  SharedFrames,
+  sharedFrameTypes,
+} from "../../../../src/roles/client/shared-link/shared-frame.ts";
 import {
   SharedLink,
   type SharedLinkOptions,
@@ -39,6 +43,7 @@ import {
 import type { VaultConfig } from "../../../../src/roles/client/vault/vault-config.ts";
 import { vaultSchema } from "../../../../src/roles/client/vault/vault-schema.ts";
 import { tryLock } from "../../../../src/system/file-lock.ts";
+import { listenUnix } from "../../../../src/system/tcp-stream.ts";
 import { memoryContext } from "../../../support/memory-context.ts";
 import { memoryPair } from "../../../support/memory-stream.ts";
 import { rejection } from "../../../support/rejection.ts";
@@ -210,6 +215,13 @@ function linkOptions(
   };
 }
 
+/** Of a process that has just died. */
+function deadFrames(): SharedFrames {
+  const { near, cut } = memoryPair();
+  cut();
+  return new SharedFrames(near);
+}
+
 const performanceClock = { monotonicMs: () => performance.now() };
 
 test("a background link that is silent, talks nonsense or breaks off is none", async () => {
@@ -221,12 +233,56 @@ test("a background link that is silent, talks nonsense or breaks off is none", a
       await frames.write(encodeMessage({ type: "welcome", socket: "1-a.sock" }));
       await frames.end();
     },
+    // Of a build that says it in other words.
+    (frames: SharedFrames) =>
+      frames.write(encodeSharedFrame(sharedFrameTypes.message, Buffer.from('{"type":"hello"}'))),
   ];
   const errors = await Promise.all(
     speaking.map((speak) => rejection(SharedLink.open(linkOptions(speak)))),
   );
+  // It died between taking the connection and reading from it.
+  const options = linkOptions(() => Promise.resolve(), {
+    connect: async () => ({ frames: deadFrames(), isNew: false }),
+  });
+  errors.push(await rejection(SharedLink.open(options)));
   for (const error of errors) expect(error).toBeInstanceOf(NoSharedLink);
 });
+
+test("a link that is down when a command comes is waited for so long, and no longer", async () => {
+  let nowMs = 0;
+  const clock = { monotonicMs: () => nowMs };
+  const speak = async (frames: SharedFrames): Promise<void> => {
+    await frames.write(encodeMessage({ type: "welcome", socket: "1-a.sock" }));
+    for (let attempt = 0; attempt < 4; attempt += 1) {
+      nowMs += clientLimits.linkDownMs / 3 + 1;
+      await frames.write(encodeMessage({ type: "down", attempt, forMs: 0 }));
+      await Bun.sleep(5);
+    }
+  };
+  const error = await rejection(SharedLink.open(linkOptions(speak, { clock })));
+  expect(error).toBeInstanceOf(NoSharedLink);
+  expect(error.message).toContain("is down");
+});
+
+test("one that stands still is listed, and not waited for without end", async () => {
+  const home = mkdtempSync(join(folder, "h"));
+  const place = join(home, "link");
+  Bun.spawnSync(["mkdir", "-m", "700", place], { env: {} });
+  const path = join(place, "7-still.sock");
+  const listening = listenUnix(path, { onConnection: () => undefined });
+  const other = { vault: "dev", state: "up", machine_id: null, since_ms: 1, idle_ms: 1 } as const;
+  const rest = { clients: 0, streams: 0, pid: 7, version: "1", path };
+  const startMs = performance.now();
+  const [links, isGone] = await Promise.all([
+    listLinks({ FLY_VAULT_HOME: home }),
+    stopLink({ ...other, ...rest }),
+  ]);
+  expect(links).toMatchObject([{ state: "silent", pid: 7, path }]);
+  expect(isGone).toBe(false);
+  const limitMs = clientLimits.linkWelcomeMs + clientLimits.linkStopMs;
+  expect(performance.now() - startMs).toBeWithin(limitMs - 100, limitMs + 2000);
+  listening.close();
+}, 10_000);
 
 test("a link that does not come back is given up after --reconnect", async () => {
   const status = {
@@ -264,10 +320,16 @@ test("a link that does not come back is given up after --reconnect", async () =>
   };
   const states: string[] = [];
   const link = await SharedLink.open(
-    linkOptions(speak, { reconnectMs: 700, onState: ({ kind }) => states.push(kind) }),
+    linkOptions(speak, {
+      connectSocket: async () => deadFrames(),
+      reconnectMs: 700,
+      onState: ({ kind }) => states.push(kind),
+    }),
   );
   expect(link.login.machine).toMatchObject({ machineId: "m", image: undefined });
   const first = await link.connection();
+  // Its process dies just as a stream is opened.
+  expect(await rejection(first.openStream())).toMatchObject({ kind: "connection-lost" });
   await first.closed;
   expect(link.isCurrent(first)).toBe(false);
   const error = await rejection(link.connection());

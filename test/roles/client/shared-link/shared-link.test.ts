@@ -2,15 +2,24 @@ import { afterAll, afterEach, beforeAll, expect, test } from "bun:test";
 import { createHash, randomBytes } from "node:crypto";
 import {
   chmodSync,
+  copyFileSync,
   existsSync,
   readdirSync,
   readFileSync,
   rmdirSync,
+  rmSync,
+  unlinkSync,
   writeFileSync,
 } from "node:fs";
-import { join } from "node:path";
+import { basename, join } from "node:path";
+import type { ByteStream } from "../../../../src/protocol/byte-stream.ts";
+import { clientLimits } from "../../../../src/roles/client/limits.ts";
+import { raiseDescriptorLimit } from "../../../../src/system/descriptor-limit.ts";
+import { connectUnix } from "../../../../src/system/tcp-stream.ts";
+import { within } from "../../../../src/system/within.ts";
 import { spawnClient } from "../../../support/client-process.ts";
 import { LinkStage, until } from "../../../support/link-stage.ts";
+import { run } from "../../../support/program.ts";
 import { PtyClient } from "../../../support/pty-client.ts";
 import { testToken } from "../../../support/test-vault.ts";
 
@@ -42,7 +51,7 @@ test("later commands use the link of the first, and stop ends it", async () => {
   expect(first.err).toContain("connected: quic");
   expect(first.err).toContain("err\n");
   expect(first.err).toMatch(
-    /^dns \d+ · quic \d+ · attest \d+ · auth \d+ · spawn \d+ · total \d+ ms \(link: new\)$/m,
+    /^start \d+ · dns \d+ · quic \d+ · attest \d+ · auth \d+ · spawn \d+ · total \d+ ms \(link: new\)$/m,
   );
   const second = await stage.exec(["-v", "--timing", "--", "echo", "again"]);
   expect(second).toMatchObject({ code: 0, text: "again\n" });
@@ -189,7 +198,7 @@ test("logout ends it: by SIGHUP, and by the folder that goes", async () => {
   await stage.kill("SIGHUP");
   await stage.exec(["--", "true"]);
   for (const name of readdirSync(stage.folder))
-    if (!name.endsWith(".lock")) await Bun.file(join(stage.folder, name)).delete();
+    if (!name.endsWith(".lock")) rmSync(join(stage.folder, name), { recursive: true });
   await until(() => stage.processes().length === 0, 6000);
 });
 
@@ -264,4 +273,124 @@ test("a machine that was cold when the link was made is not taken for cold later
   stage.vault.vmState = "ready";
   expect((await stage.exec(["--", "true"])).code).toBe(0);
   expect(stage.vault.connectionCount).toBe(1);
+});
+
+test("a token that was set, a vault that was taken out, a machine that was switched off: the link ends", async () => {
+  const start = async (): Promise<void> => {
+    expect((await stage.exec(["--", "true"])).code).toBe(0);
+    expect(stage.processes()).toHaveLength(1);
+  };
+  await start();
+  // Of another configuration, which has a vault of the same name.
+  const other = join(stage.vault.folder, "other.toml");
+  copyFileSync(stage.vault.configPath, other);
+  expect((await stage.exec(["--", "true"], { FLY_VAULT_CONFIG: other })).code).toBe(0);
+  const before = stage.processes();
+  const file = join(stage.vault.folder, "new-token");
+  writeFileSync(file, testToken, { mode: 0o600 });
+  expect(
+    (await stage.run(["token", "set", "dev", "--token-file", file, "--token-store", "config"]))
+      .exitCode,
+  ).toBe(0);
+  expect(stage.processes()).toHaveLength(1);
+  expect(before).toContain(stage.processes()[0] ?? 0);
+  await stage.stop();
+  await start();
+  expect((await stage.run(["stop", "dev", "--yes"])).exitCode).toBe(0);
+  expect(stage.processes()).toEqual([]);
+  await start();
+  expect((await stage.run(["trust", "dev", "--yes"])).exitCode).toBe(0);
+  expect(stage.processes()).toEqual([]);
+  await start();
+  expect((await stage.run(["vault", "rm", "dev", "--yes"])).exitCode).toBe(0);
+  expect(stage.processes()).toEqual([]);
+}, 20_000);
+
+test("what is verified is never what a link has proven before", async () => {
+  await stage.exec(["--", "true"]);
+  expect((await stage.run(["verify", "dev", "--link"])).exitCode).toBe(0);
+  expect(stage.vault.connectionCount).toBe(2);
+  expect((await stage.exec(["--timing", "--", "true"])).err).toContain("(link: reused)");
+});
+
+test("a machine that is gone is not called up by the link that still stands", async () => {
+  await stage.exec(["--", "true"]);
+  expect((await stage.run(["wake", "dev"])).exitCode).toBe(0);
+  const asked = stage.vault.requests.filter(({ type }) => type === "status").length;
+  expect((await stage.run(["wake", "dev"])).exitCode).toBe(0);
+  expect(stage.vault.requests.filter(({ type }) => type === "status").length).toBeGreaterThan(
+    asked,
+  );
+});
+
+test("a configuration that is named from the current folder has a link that stays", async () => {
+  const options = {
+    cwd: stage.vault.folder,
+    env: { ...stage.env, FLY_VAULT_CONFIG: basename(stage.vault.configPath) },
+  };
+  expect((await run("fly-vault", ["exec", "dev", "true"], options)).exitCode).toBe(0);
+  const pids = stage.processes();
+  expect(pids).toHaveLength(1);
+  await Bun.sleep(clientLimits.linkLookMs * 2.5);
+  expect(stage.processes()).toEqual(pids);
+});
+
+test("a link whose socket was cleaned away ends", async () => {
+  await stage.exec(["--", "true"]);
+  for (const name of readdirSync(stage.folder))
+    if (name.endsWith(".sock")) unlinkSync(join(stage.folder, name));
+  await until(() => stage.processes().length === 0, 4000);
+});
+
+test("a link whose queue is full is not taken for one that is gone", async () => {
+  await stage.exec(["--", "true"]);
+  const pid = await stage.pid();
+  const socket = readdirSync(stage.folder).find((name) => name.startsWith(`${pid}-`)) ?? "";
+  const path = join(stage.folder, socket);
+  raiseDescriptorLimit(2048);
+  process.kill(pid, "SIGSTOP");
+  const open: ByteStream[] = [];
+  for (;;) {
+    const stream = await connectUnix(path).catch(() => undefined);
+    if (stream === undefined) break;
+    open.push(stream);
+  }
+  try {
+    const listing = stage.links();
+    await Bun.sleep(300);
+    process.kill(pid, "SIGCONT");
+    expect(await listing).toMatchObject([{ pid, state: "up" }]);
+    expect(existsSync(path)).toBe(true);
+  } finally {
+    process.kill(pid, "SIGCONT");
+    for (const stream of open) stream.abort(0);
+  }
+});
+
+test("one connection more than the limit is closed at once", async () => {
+  await stage.exec(["--", "true"]);
+  raiseDescriptorLimit(clientLimits.linkSocketsMax + 512);
+  const pid = await stage.pid();
+  const socket = readdirSync(stage.folder).find((name) => name.startsWith(`${pid}-`)) ?? "";
+  const path = join(stage.folder, socket);
+  const open: ByteStream[] = [];
+  // Those that say nothing are left after a while, so all are asked to be quick.
+  while (open.length < clientLimits.linkSocketsMax) {
+    const some = Array.from({ length: 128 }, async () => connectUnix(path));
+    for (const one of await Promise.allSettled(some))
+      if (one.status === "fulfilled" && open.length < clientLimits.linkSocketsMax)
+        open.push(one.value);
+  }
+  const startMs = performance.now();
+  const more = await connectUnix(path);
+  expect(
+    await within(
+      more.read().catch(() => null),
+      clientLimits.linkWelcomeMs / 2,
+    ),
+  ).toBeNull();
+  expect(performance.now() - startMs).toBeLessThan(clientLimits.linkWelcomeMs / 2);
+  for (const stream of open) stream.abort(0);
+  await Bun.sleep(100);
+  expect((await stage.exec(["--timing", "--", "true"])).err).toContain("(link: reused)");
 });

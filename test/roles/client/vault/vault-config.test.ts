@@ -1,10 +1,11 @@
-import { afterEach, beforeEach, describe, expect, test } from "bun:test";
-import { chmodSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { afterEach, beforeEach, describe, expect, spyOn, test } from "bun:test";
+import { chmodSync, mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { Failure } from "../../../../src/cli/failure.ts";
 import { readAccessToken } from "../../../../src/roles/client/vault/access-token.ts";
 import { formatAdmissionKey } from "../../../../src/quic/admission-key.ts";
+import { checkPrivateFile } from "../../../../src/roles/client/vault/private-folder.ts";
 import { type LoadedConfig, loadVault } from "../../../../src/roles/client/vault/vault-config.ts";
 import { rejection } from "../../../support/rejection.ts";
 import { memoryContext } from "../../../support/memory-context.ts";
@@ -109,6 +110,37 @@ describe("files that cannot be used", () => {
     const other = `${good}[vault.other]\naccess_token = "x"\n`;
     expect(failure(() => load(other, "dev", 0o644)).code).toBe("FV-CFG-007");
   });
+});
+
+test("a file that others can write may name a command to run, so it is refused", () => {
+  const risky = `${good}token = { command = ["id"] }\n`;
+  for (const mode of [0o606, 0o646, 0o602]) {
+    const open = failure(() => load(risky, "dev", mode));
+    expect(open).toMatchObject({ code: "FV-CFG-007", fix: `chmod go-w '${path}'` });
+  }
+  load(risky, "dev", 0o644);
+  const elsewhere = mkdtempSync(join(tmpdir(), "fv-config-"));
+  const link = join(elsewhere, "config.toml");
+  symlinkSync(path, link);
+  chmodSync(folder, 0o777);
+  // The folder of the file itself counts, not only that of the link to it.
+  expect(failure(() => loadVault("dev", { FLY_VAULT_CONFIG: link })).code).toBe("FV-CFG-007");
+  chmodSync(folder, 0o700);
+  rmSync(elsewhere, { recursive: true });
+});
+
+test("a file or folder of another user is refused, but to root", () => {
+  const own = 12_345;
+  const geteuid = spyOn(process, "geteuid").mockReturnValue(own);
+  try {
+    const at = { gid: own, mode: 0o100600 };
+    for (const uid of [own, 0]) checkPrivateFile("/x", { uid, ...at });
+    expect(failure(() => checkPrivateFile("/x", { uid: 54_321, ...at })).code).toBe("FV-CFG-007");
+    geteuid.mockReturnValue(0);
+    checkPrivateFile("/x", { uid: 54_321, ...at });
+  } finally {
+    geteuid.mockRestore();
+  }
 });
 
 describe("admission_key", () => {
@@ -291,6 +323,22 @@ describe("access tokens", () => {
     expect((await refused(command("yes"))).message).toContain("prints more than a token");
   });
 
+  test("an agent that a command leaves running is not waited for", async () => {
+    const startMs = performance.now();
+    const leaving = command("sh", "-c", "sleep 20 & echo $! >&2; echo from-command");
+    expect((await read(leaving)).token).toBe("from-command");
+    expect(performance.now() - startMs).toBeLessThan(10_000);
+  });
+
+  test("a file without an end is not read to its end", async () => {
+    expect((await refused("", "/dev/zero")).message).toContain("more than 4096 bytes");
+  });
+
+  test("a path with a quote in it is one word of the fix", async () => {
+    const open = await refused("", file("it's", "x", 0o644));
+    expect(open.fix).toContain("/it'\\''s'");
+  });
+
   test("missing, unreadable, world-readable, empty, mistyped and several lines are refused", async () => {
     expect((await refused("")).code).toBe("FV-CFG-008");
     expect((await refused("", join(folder, "none"))).message).toContain("ENOENT");
@@ -298,7 +346,9 @@ describe("access tokens", () => {
     expect((await refused("", file("empty", "\n"))).message).toContain("is empty");
     expect((await refused("", file("two", "a\nb\n"))).message).toContain("more than one line");
     expect((await refused(`access_token = "fvt1_short"\n`)).message).toContain("mistyped");
-    expect((await refused("", file("large", "x".repeat(5000)))).message).toContain("5000 bytes");
+    expect((await refused("", file("large", "x".repeat(5000)))).message).toContain(
+      "more than 4096 bytes",
+    );
   });
 
   test("a weak token works and is warned of", async () => {
