@@ -62,6 +62,14 @@ export const adminExplanations = {
       "The template wants a volume made, and one of that name is there that no machine uses. A run that was killed elsewhere may have made it; or it holds data of somebody.",
     remedy: "Remove it, mount it by its id, or say --new-volumes to leave it alone.",
   },
+  "FV-ADM-013": {
+    meaning:
+      "All machines of a tenant have one access token, unless a rotation broke off. A machine can write " +
+      "its own metadata, and so claim a tenant that it does not belong to: then it would get the token.",
+    remedy:
+      "`fly-vault-admin tenant list --wide` shows the machines. Destroy the one that is not the tenant's, " +
+      "or set its fly_vault.tenant_id right. If all are: `tenant apply --access-token-file` gives them one.",
+  },
   "FV-ADM-020": {
     meaning:
       "A rollout may have leases and cordons on machines, which the next one would trip over; only one of an app is at work at a time, and none goes on that a newer one has overtaken.",

@@ -93,6 +93,7 @@ export const failureCodes = {
   "FV-ADM-010": { exitCode: 1, title: "a machine did not stay started" },
   "FV-ADM-011": { exitCode: 7, title: "no update can make the machine as the template wants it" },
   "FV-ADM-012": { exitCode: 7, title: "a free volume of that name is there already" },
+  "FV-ADM-013": { exitCode: 7, title: "machines of a tenant have different access tokens" },
   "FV-ADM-020": { exitCode: 7, title: "another rollout of the app is not over" },
   "FV-ADM-021": { exitCode: 6, title: "the digest of an image could not be found out" },
   "FV-PRX-001": { exitCode: 2, title: "the proxy has no key, or none it can use" },

@@ -18,6 +18,9 @@ export const apiLimits = {
   startRetryPauseMs: 1_000,
   /** We chose: a thousand full machines are about 8 MB. */
   answerBytesMax: 32 << 20,
+  /** We chose: a command's answer is the machine's word, as long and as late as it likes. */
+  execAnswerBytesMax: 256 << 10,
+  execMarginMs: 5_000,
   attemptsMax: 6,
   /** We chose: nobody waits long to hear that there is no network. */
   connectAttemptsMax: 3,

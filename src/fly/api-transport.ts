@@ -24,6 +24,12 @@ export interface ApiRequest {
   readonly leaseNonce?: string | undefined;
   /** Beyond the usual time of a call. */
   readonly extraTimeoutMs?: number;
+  /** For what a machine may make long or slow on purpose. */
+  readonly strict?: {
+    readonly timeoutMs: number;
+    readonly answerBytesMax: number;
+    readonly attemptsMax: number;
+  };
   readonly signal?: AbortSignal | undefined;
 }
 
@@ -76,7 +82,8 @@ export class ApiTransport {
       if (outcome.kind === "answer") return outcome.answer;
       request.signal?.throwIfAborted();
       const { error, retryAfterMs } = outcome;
-      if (attempt >= Math.min(attemptsMax(error), this.#attemptsMax) || !mayRepeat(error, request))
+      const bearable = request.strict?.attemptsMax ?? this.#attemptsMax;
+      if (attempt >= Math.min(attemptsMax(error), bearable) || !mayRepeat(error, request))
         throw error;
       // Nobody would know what it waits for.
       if ((retryAfterMs ?? 0) > apiLimits.retryAfterMsMax) throw error;
@@ -89,7 +96,8 @@ export class ApiTransport {
     for (const [name, value] of Object.entries(request.query ?? {})) {
       url.searchParams.append(name, value);
     }
-    const timeout = AbortSignal.timeout(this.#callTimeoutMs + (request.extraTimeoutMs ?? 0));
+    const usualMs = this.#callTimeoutMs + (request.extraTimeoutMs ?? 0);
+    const timeout = AbortSignal.timeout(request.strict?.timeoutMs ?? usualMs);
     const signal =
       request.signal === undefined ? timeout : AbortSignal.any([timeout, request.signal]);
     let requestId: string | undefined;
@@ -104,7 +112,7 @@ export class ApiTransport {
       });
       requestId = response.headers.get("fly-request-id") ?? undefined;
       this.#cookies.take(response.headers);
-      const bytes = await readBounded(response, apiLimits.answerBytesMax);
+      const bytes = await readBounded(response, answerBytesMax(request));
       return this.#outcome(request, response, bytes);
     } catch (error) {
       return {
@@ -132,7 +140,7 @@ export class ApiTransport {
     const requestId = response.headers.get("fly-request-id") ?? undefined;
     const about = { action: request.action, status: response.status, requestId };
     if (bytes === undefined) {
-      const words = `the answer is longer than ${apiLimits.answerBytesMax} bytes`;
+      const words = `the answer is longer than ${answerBytesMax(request)} bytes`;
       return failed(new MachinesApiError("malformed", words, about));
     }
     const text = new TextDecoder().decode(bytes);
@@ -180,6 +188,10 @@ type Outcome =
       readonly error: MachinesApiError;
       readonly retryAfterMs: number | undefined;
     };
+
+function answerBytesMax({ strict }: ApiRequest): number {
+  return strict?.answerBytesMax ?? apiLimits.answerBytesMax;
+}
 
 function failed(error: MachinesApiError, retryAfterMs?: number): Outcome {
   return { kind: "error", error, retryAfterMs };

@@ -189,7 +189,10 @@ export class MachinesApi {
     await this.#change("POST", "stop", id, options);
   }
 
-  /** Runs a command in the machine, beside its program and as root; it has so long to end. */
+  /**
+   * Runs a command in the machine, beside its program and as root; it has so long to end. Once: what a
+   * machine says is not worth much waiting.
+   */
   async executeIn(id: string, command: readonly string[], seconds: number): Promise<ExecResult> {
     const answer = await this.#call({
       method: "POST",
@@ -198,7 +201,11 @@ export class MachinesApi {
       action: "run in machine",
       id,
       repeatable: false,
-      extraTimeoutMs: seconds * 1_000,
+      strict: {
+        timeoutMs: seconds * 1_000 + apiLimits.execMarginMs,
+        answerBytesMax: apiLimits.execAnswerBytesMax,
+        attemptsMax: 1,
+      },
     });
     return parseAnswer(execShape, answer, "run in machine");
   }

@@ -54,6 +54,8 @@ export const frameTypes = {
   incoming: 0x31,
   /** Client: empty; the listener is not wanted any more. */
   listenEnd: 0x32,
+  /** Server: JSON, see ports-message.ts: all ports that are listened on, first at once and then at each change. */
+  ports: 0x38,
   /** Copies: see file-frame.ts. Client: JSON, what is copied where. */
   fileJob: 0x40,
   /** The side that has the files: how much there is, a name of the tree, the end of a folder, the end of all. */
@@ -111,6 +113,7 @@ const payloadBytesMax: ReadonlyMap<number, number> = new Map<number, number>([
   [frameTypes.datagram, limits.datagramBytesMax],
   [frameTypes.incoming, limits.controlBytesMax],
   [frameTypes.listenEnd, 0],
+  [frameTypes.ports, limits.portsBytesMax],
   [frameTypes.fileJob, limits.requestBytesMax],
   [frameTypes.fileTotal, 16],
   [frameTypes.fileEntry, limits.fileEntryBytesMax],

@@ -45,6 +45,9 @@ export const limits = {
   /** Forwards: what fits one UDP datagram over IPv4, and the address of a Unix socket. */
   datagramBytesMax: 65_507,
   socketPathBytesMax: 4095,
+  /** Ports that a machine tells of; its frame holds them with the longest names there are. */
+  portsMax: 256,
+  portsBytesMax: 256 * 1024,
   /** Sessions in a list, and how much of each command and note it shows. */
   sessionsMax: 512,
   listedCharsMax: 1024,

@@ -5,6 +5,7 @@ import { forwardRequests } from "./forward-message.ts";
 import { limits } from "./limits.ts";
 import { files, initLog, powerOff, report, speed } from "./machine-requests.ts";
 import { name, offset, sha256, text, textUpTo } from "./message-fields.ts";
+import { portsRequest } from "./ports-message.ts";
 import { printableLine } from "./printable-line.ts";
 import {
   sessionAttach,
@@ -53,6 +54,7 @@ export const requestSchema = v.variant("type", [
   agent,
   sftp,
   workload,
+  portsRequest,
 ]);
 
 export type Request = v.InferOutput<typeof requestSchema>;
@@ -99,6 +101,8 @@ export const reportSchema = v.object({
   memory: v.optional(space),
   /** Processes that ran or waited to run, over the last minute. */
   load: v.number(),
+  /** Of a machine that stops when nobody has done anything for so long. */
+  idle: v.optional(v.object({ stop_after_ms: offset, idle_ms: offset })),
 });
 export type Report = v.InferOutput<typeof reportSchema>;
 

@@ -1,4 +1,5 @@
 import { readdirSync, readFileSync, readlinkSync } from "node:fs";
+import { listeningSockets } from "./listening-sockets.ts";
 
 export interface PortHolder {
   readonly pid: number;
@@ -14,28 +15,20 @@ export function portHolder(
   port: number,
   processesMax: number,
 ): PortHolder | undefined {
-  const inodes = listeningInodes(protocol, port);
-  if (inodes.size === 0) return undefined;
+  const links = new Set(
+    listeningSockets(protocol)
+      .filter((socket) => socket.port === port)
+      .map(({ link }) => link),
+  );
+  if (links.size === 0) return undefined;
   const pids = list("/proc")
     .filter((name) => /^\d+$/.test(name))
     .slice(0, processesMax);
   const pid = pids.find((each) =>
-    list(`/proc/${each}/fd`).some((fd) => inodes.has(linkOf(`/proc/${each}/fd/${fd}`))),
+    list(`/proc/${each}/fd`).some((fd) => links.has(linkOf(`/proc/${each}/fd/${fd}`))),
   );
   if (pid === undefined) return undefined;
   return { pid: Number(pid), name: textOf(`/proc/${pid}/comm`).trim() };
-}
-
-/** As links of descriptors show them: "socket:[12345]". */
-function listeningInodes(protocol: "tcp" | "udp", port: number): ReadonlySet<string> {
-  const wanted = port.toString(16).toUpperCase().padStart(4, "0");
-  const listening = protocol === "tcp" ? "0A" : "07";
-  const inodes = ["", "6"]
-    .flatMap((family) => textOf(`/proc/net/${protocol}${family}`).split("\n").slice(1))
-    .map((line) => line.trim().split(/\s+/))
-    .filter(([, local = "", , state]) => local.endsWith(`:${wanted}`) && state === listening)
-    .map((fields) => `socket:[${fields[9] ?? ""}]`);
-  return new Set(inodes);
 }
 
 function list(folder: string): string[] {

@@ -1,4 +1,4 @@
-import { closeSync, constants, openSync } from "node:fs";
+import { closeSync, constants, openSync, writeSync } from "node:fs";
 import { ptr } from "bun:ffi";
 import { check, cString, openLibc } from "./libc.ts";
 
@@ -45,6 +45,24 @@ export function setTerminalSize(fd: number, size: TerminalSize): void {
   words[0] = size.rows;
   words[1] = size.cols;
   control(fd, setSize, BigInt(ptr(words)));
+}
+
+/**
+ * Shows words on a terminal as wall(1) does, beside what its programs write. A terminal that takes no
+ * output, as after Ctrl-S, is left alone.
+ */
+export function showOnTerminal(masterFd: number, words: string): void {
+  const flags = constants.O_WRONLY | constants.O_NOCTTY | constants.O_NONBLOCK | closeOnExec;
+  try {
+    const fd = control(masterFd, openPeer, BigInt(flags));
+    try {
+      writeSync(fd, words);
+    } finally {
+      closeSync(fd);
+    }
+  } catch {
+    // Full, or hung up just now.
+  }
 }
 
 /** Process group in the foreground of a terminal, as seen from outside; 0 when there is none. */

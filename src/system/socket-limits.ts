@@ -9,4 +9,7 @@ export const socketLimits = {
   connectMs: 10_000,
   /** Open connections of one listener. */
   connectionsMax: 256,
+  /** Of the kernel's list of sockets: at a time, and in all. */
+  socketTableReadBytes: 16 * 1024,
+  socketTableBytesMax: 256 * 1024,
 } as const;

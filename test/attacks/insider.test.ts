@@ -215,7 +215,7 @@ test("clients beyond the limit are told BUSY, and one that leaves makes room", a
   const { gate, endpoint } = await login.machine();
   // The stage's own machine takes connections too: this one has its own endpoint and shares the gate.
   const own = await login.server();
-  const streams = new LinkStreams("/nonexistent", () => undefined);
+  const streams = new LinkStreams("/nonexistent/keeper.sock", () => undefined);
   void new LinkClients(gate, streams, 2).acceptFrom(own);
   const first = await login.login(own.address);
   const second = await login.login(own.address);

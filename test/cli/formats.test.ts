@@ -1,5 +1,6 @@
 import { expect, test } from "bun:test";
 import { formatClock, formatDuration, parseDuration } from "../../src/cli/duration.ts";
+import { writeJsonArray } from "../../src/cli/json-array.ts";
 import { nearest } from "../../src/cli/nearest.ts";
 import { cacheDirectory, configPath, expandPath, stateDirectory } from "../../src/cli/paths.ts";
 import { Progress } from "../../src/cli/progress.ts";
@@ -206,4 +207,18 @@ test("work that failed leaves nothing of its line", async () => {
   at(400, "half");
   await progress.abandon();
   expect(err()).toBe("\r\u001b[2Khalf\r\u001b[2K");
+});
+
+test("a long JSON array is written in pieces, and is what JSON.stringify makes of it", async () => {
+  const row = { text: "line\nbreak", list: [1, { deep: [] }], none: null, empty: {} };
+  for (const count of [0, 1, 2, 3_000]) {
+    const rows = Array.from({ length: count }, () => row);
+    const pieces: string[] = [];
+    await writeJsonArray(
+      { write: async (piece) => void pieces.push(String(piece)) },
+      rows.values(),
+    );
+    expect(pieces.join("")).toBe(`${JSON.stringify(rows, undefined, 2)}\n`);
+    expect(Math.max(...pieces.map(({ length }) => length))).toBeLessThan(70_000);
+  }
 });

@@ -132,3 +132,17 @@ test("-W and ports, as another program's ProxyCommand has it", async () => {
   expect(Buffer.from(stdout).equals(question)).toBe(true);
   echo.close();
 });
+
+test("a server in a console is on the same port here, until it ends", async () => {
+  const port = 21_000 + (process.pid % 9000);
+  const terminal = vault.terminal(["connect", "dev"]);
+  await terminal.expect(/# /);
+  // The machine shares our network: its server is at an address that forwards do not take.
+  terminal.type(`echo served >/tmp/index.html; httpd -f -p 127.0.0.2:${port} -h /tmp & true\r`);
+  await terminal.expect(new RegExp(`port ${port} \\(httpd\\) → localhost:${port} `));
+  expect(await get(`http://127.0.0.1:${port}/`)).toBe("served\n");
+  const listed = await vault.client(["ports", "dev"]);
+  expect(listed.text).toContain(`${port}  127.0.0.2  httpd`);
+  terminal.type("kill %1; exit\r");
+  expect(await terminal.exited).toBe(0);
+});

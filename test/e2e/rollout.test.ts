@@ -74,7 +74,7 @@ test("the compiled admin: plan, a bad image goes back, a good one stays, killed 
   const before = await machines();
   const dry = await updateImage("--image", images.new, "--all-tenants", "--dry-run");
   expect([dry.exitCode, dry.stderr]).toEqual([0, ""]);
-  expect(dry.text).toContain(`image ${images.new}\n12 machine(s), 12 tenant(s) · canary 1: `);
+  expect(dry.text).toContain(`image ${images.new}\n12 machines, 12 tenants · canary 1: `);
   expect((await machines()).map(({ version }) => version)).toEqual(
     before.map(({ version }) => version),
   );

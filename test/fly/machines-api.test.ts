@@ -2,6 +2,7 @@ import { afterEach, expect, test } from "bun:test";
 import { MachinesApiError } from "../../src/fly/api-error.ts";
 import { apiLimits } from "../../src/fly/api-limits.ts";
 import { isMachineGone, isVolumeGone } from "../../src/fly/machine-shape.ts";
+import { rejection } from "../support/rejection.ts";
 import { json, machineJson, scriptApi, type ScriptedApi } from "./scripted-api.ts";
 
 const open: ScriptedApi[] = [];
@@ -201,4 +202,24 @@ test("metadata is merged, and again after an answer was lost; deleted machines a
   expect(JSON.parse(seen[1]?.body ?? "")).toEqual({ metadata: { a: "1", b: null } });
   expect((await api.listMachines({}, ["include_deleted"])).length).toBe(1);
   expect(seen[2]?.query.get("include_deleted")).toBe("true");
+});
+
+test("a list in another form, such as the organisation's with regions that did not answer, is no list", async () => {
+  const { api } = script([json({ machines: [machineJson()], error_regions: ["ord"] })]);
+  expect(await rejection(api.listMachines())).toMatchObject({ kind: "malformed" });
+});
+
+test("what a command in a machine says is read so far, and asked for once", async () => {
+  const long = "x".repeat(apiLimits.execAnswerBytesMax);
+  const { api, seen, slept } = script([
+    json({ exit_code: 0, stdout: long }),
+    json({ error: "slow down" }, { status: 429, headers: { "retry-after": "30" } }),
+    json({}),
+  ]);
+  const run = async () => api.executeIn("148e21ea7e46e8", ["init", "log"], 5);
+  expect(await rejection(run())).toMatchObject({ kind: "malformed" });
+  expect(await rejection(run())).toMatchObject({ kind: "rate-limited" });
+  // What is left out is a good end and no words.
+  expect(await run()).toEqual({ exit_code: 0, exit_signal: 0, stdout: "", stderr: "" });
+  expect([seen.length, slept]).toEqual([3, []]);
 });

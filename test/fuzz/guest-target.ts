@@ -149,6 +149,7 @@ export const options: FuzzTarget = {
       "run-dir": undefined,
       "session-output": env["VAULT_SESSION_OUTPUT"],
       "session-output-total": env["VAULT_SESSION_OUTPUT_TOTAL"],
+      "idle-stop": env["VAULT_IDLE_STOP"],
     };
     const read = allowing(UsageError, () => readOptions(flags, env));
     if (read === undefined) return false;

@@ -40,6 +40,7 @@ const payloadMax: Record<FrameType, number> = {
   [frameTypes.datagram]: limits.datagramBytesMax,
   [frameTypes.incoming]: limits.controlBytesMax,
   [frameTypes.listenEnd]: 0,
+  [frameTypes.ports]: limits.portsBytesMax,
   [frameTypes.fileJob]: limits.requestBytesMax,
   [frameTypes.fileTotal]: 16,
   [frameTypes.fileEntry]: limits.fileEntryBytesMax,

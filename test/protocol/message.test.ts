@@ -1,3 +1,4 @@
+import { portsSchema } from "../../src/protocol/ports-message.ts";
 import { listenReplySchema } from "../../src/protocol/forward-message.ts";
 import { expect, test } from "bun:test";
 import fc from "fast-check";
@@ -64,6 +65,10 @@ test.each(readVectors("reply.txt"))("reply vector: $name", ({ bytes, value, refu
       }
     });
     expect(readings).toContainEqual(value);
+  } else if (frame.type === frameTypes.ports) {
+    const read = (): unknown => decodeJson(portsSchema, frame.payload, "Ports");
+    if (value === undefined) expect(read).toThrow(refused);
+    else expect(read()).toEqual(value);
   } else if (value === undefined) {
     expect(() => decodeError(frame.payload)).toThrow(refused);
   } else {

@@ -132,6 +132,7 @@ export const requests: fc.Arbitrary<Request> = fc.oneof(
     ),
   }),
   fc.record({ type: fc.constant("provision-cancel" as const), id: name }),
+  fc.record({ type: fc.constant("ports" as const), session: name }, { requiredKeys: ["type"] }),
   fc.record({ type: fc.constant("files" as const), user: text }, { requiredKeys: ["type"] }),
 );
 

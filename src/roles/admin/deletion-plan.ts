@@ -61,6 +61,26 @@ export function renderDoomed(doomed: Doomed): string {
   return lines.map((line) => `${printable(line)}\n`).join("");
 }
 
+export function doomedJson({ tenant, machines, volumes }: Doomed): Record<string, unknown> {
+  return {
+    tenant_id: tenant,
+    machines: machines.map(({ id, name, state, region }) => ({
+      machine_id: id,
+      name: name ?? null,
+      state,
+      region: region ?? null,
+    })),
+    volumes: volumes.map(({ volume, machine }) => ({
+      volume_id: volume.id,
+      name: volume.name ?? null,
+      region: volume.region ?? null,
+      size_gib: volume.size_gb ?? null,
+      machine_id: machine.id,
+      last_started_at: timeWords(usageTimes(machine).startedMs) ?? null,
+    })),
+  };
+}
+
 async function findOnce(api: MachinesApi, tenant: string): Promise<Doomed> {
   const filter = { [metadataKeys.managedBy]: managedBy, [metadataKeys.tenant]: tenant };
   const all = await api.listMachines(filter, ["include_deleted"]);

@@ -122,7 +122,9 @@ export class FleetChecks {
       status: "warning",
       detail: `${counted(lines.length, "trouble")} of ${counted(machines.length, "machine")}`,
       more: hidden > 0 ? [...shown, `and ${hidden} more`] : shown,
-      fix: "fly machine status ID and fly logs say more; a lease ends by itself",
+      fix:
+        "fly machine status ID and fly logs say more; a lease ends by itself; " +
+        "what a rollout that broke off has cordoned is freed by its --resume",
     };
   }
 

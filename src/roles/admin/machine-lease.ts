@@ -91,9 +91,12 @@ function isOfOurs(held: HeldLease | undefined): boolean {
 
 /** Until the returned function is called, which waits for one that is under way: it would take the lease anew. */
 function renewEvery(ms: number, renew: () => Promise<void>): () => Promise<void> {
-  let renewing = Promise.resolve();
+  let renewing: Promise<void> | undefined;
   const timer = setInterval(() => {
-    renewing = renewing.then(async () => quietly(renew));
+    // Behind one that hangs no others queue up.
+    renewing ??= quietly(renew).finally(() => {
+      renewing = undefined;
+    });
   }, ms);
   return async () => {
     clearInterval(timer);

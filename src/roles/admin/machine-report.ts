@@ -1,4 +1,5 @@
 import * as v from "valibot";
+import { printable } from "../../cli/printable.ts";
 import { MachinesApiError } from "../../fly/api-error.ts";
 import type { FlyMachine } from "../../fly/machine-shape.ts";
 import type { MachinesApi } from "../../fly/machines-api.ts";
@@ -22,7 +23,9 @@ export async function lastLogLines(api: ExecApi, id: string): Promise<string[]> 
   try {
     const text = await report(api, id, ["log", "--tail", String(rolloutLimits.logLinesShown)]);
     const lines = text.split("\n").filter((line) => line !== "");
-    return lines.slice(-rolloutLimits.logLinesShown).map((line) => line.slice(0, lineCharsMax));
+    return lines
+      .slice(-rolloutLimits.logLinesShown)
+      .map((line) => printable(line.slice(0, lineCharsMax)));
   } catch (error) {
     if (error instanceof MachinesApiError) return [];
     throw error;
@@ -71,7 +74,8 @@ async function report(api: ExecApi, id: string, words: readonly string[]): Promi
   const command = ["init", ...words];
   const done = await api.executeIn(id, command, rolloutLimits.reportSeconds);
   if (done.exit_code === 0 && done.exit_signal === 0) return done.stdout ?? "";
-  const said = (done.stderr ?? "").trim().split("\n")[0]?.slice(0, rolloutLimits.wordsMax);
+  const [line = ""] = (done.stderr ?? "").trim().split("\n", 1);
+  const said = printable(line.slice(0, lineCharsMax)) || "no reason given";
   throw new MachinesApiError("refused", `"${command.join(" ")}" failed there: ${said}`, { action });
 }
 
@@ -86,4 +90,11 @@ function parseJson(text: string): unknown {
 
 const action = "ask init";
 const lineCharsMax = rolloutLimits.wordsMax;
-const countsShape = v.object({ open: v.pipe(v.number(), v.safeInteger(), v.minValue(0)) });
+const countsShape = v.object({
+  open: v.pipe(
+    v.number(),
+    v.safeInteger(),
+    v.minValue(0),
+    v.maxValue(rolloutLimits.openSessionsMax),
+  ),
+});

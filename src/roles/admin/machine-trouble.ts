@@ -63,7 +63,8 @@ function leaseTrouble(machine: FlyMachine, nowMs: number): string | undefined {
   const lease = v.is(leaseShape, machine["lease"]) ? machine["lease"] : undefined;
   const leftMs = (lease?.expires_at ?? 0) * 1_000 - nowMs;
   if (leftMs <= 0) return undefined;
-  return `is under a lease for another ${Math.ceil(leftMs / 1_000)} s`;
+  const whose = lease?.description ? `: ${lease.description}` : "";
+  return `is under a lease for another ${Math.ceil(leftMs / 1_000)} s${whose}`;
 }
 
 function tokenTrouble(machine: FlyMachine): string | undefined {
@@ -89,7 +90,7 @@ const exitsWithinMs = 60 * minuteMs;
 const exitsMax = 3;
 
 const checkShape = v.looseObject({ status: v.string() });
-const leaseShape = v.looseObject({ expires_at: v.number() });
+const leaseShape = v.looseObject({ expires_at: v.number(), description: v.nullish(v.string()) });
 const exitShape = v.looseObject({
   timestamp: v.number(),
   request: v.looseObject({

@@ -2,9 +2,10 @@ import { jsonDocument } from "../../cli/json-document.ts";
 import { defineCommand } from "../../cli/command.ts";
 import type { Context } from "../../cli/context.ts";
 import { Failure } from "../../cli/failure.ts";
+import { jsonDocument } from "../../cli/json-document.ts";
+import { canAsk } from "../../cli/can-ask.ts";
 import { UsageError } from "../../cli/usage-error.ts";
 import type { MachinesApi } from "../../fly/machines-api.ts";
-import { canAsk } from "../../cli/can-ask.ts";
 import { hasTyped } from "./confirmation.ts";
 import { connectionFlags, openConnection, runOnApi } from "./connection.ts";
 import { findOrphans, type Orphan } from "./orphan-finding.ts";
@@ -83,6 +84,6 @@ async function confirm(app: string, consequence: string, context: Context): Prom
     throw new Failure("FV-ADM-005", `refusing to ${consequence} without --yes`, {
       because: "there is no terminal to ask on",
     });
-  if (await hasTyped(context, `type "${app}" to ${consequence}: `, app)) return;
+  if (await hasTyped(context, `type "${app}" to ${consequence}`, app)) return;
   throw new Failure("FV-ADM-005", `"${app}" was not typed, so nothing was removed`);
 }

@@ -1,3 +1,4 @@
+import { counted } from "../../cli/counted.ts";
 import { formatDuration } from "../../cli/duration.ts";
 import type { Fault } from "./rollout-call.ts";
 import { rolloutLimits } from "./rollout-limits.ts";
@@ -36,7 +37,7 @@ export class Drain {
     if (open > 0 && this.#leftMs(nowMs) > 0) return this.#wait(nowMs);
     this.#over = true;
     if (open === 0) return { kind: "over", pauseMs: 0 };
-    const reason = `goes on with ${open} open session(s) after ${formatDuration(this.#drainMs)}`;
+    const reason = `goes on with ${counted(open, "open session")} after ${formatDuration(this.#drainMs)}`;
     return { kind: "cut", pauseMs: 0, sessions: open, reason };
   }
 

@@ -30,7 +30,6 @@ export class RolloutFleet {
   readonly #shakeHands: Handshake;
   /** As last read: an update sends all of the configuration back. */
   readonly #seen = new Map<string, FlyMachine>();
-
   readonly #lastWords = new Map<string, Promise<unknown>>();
 
   constructor(options: {
@@ -46,7 +45,8 @@ export class RolloutFleet {
   }
 
   async call(machine: string, call: Call): Promise<Answer> {
-    await this.#lastWords.get(machine);
+    // A renewal takes no log along, and cannot wait for a machine that answers slowly on purpose.
+    if (call.kind !== "renew") await this.#lastWords.get(machine);
     try {
       return await this.#call(machine, call);
     } catch (error) {
@@ -57,15 +57,16 @@ export class RolloutFleet {
     }
   }
 
-  /** The last lines of its log: whatever else is to be done to it waits until they are here. */
-  async lastWords(machine: string): Promise<string[]> {
-    const asking = lastLogLines(this.#api, machine);
+  /**
+   * The last lines of its log, none where they cannot be had, or when all is to end now: whatever else
+   * is to be done to it waits until they are here.
+   */
+  async lastWords(machine: string): Promise<readonly string[]> {
+    const asking = lastLogLines(this.#api, machine).catch((): readonly string[] => []);
     this.#lastWords.set(machine, asking);
-    try {
-      return await asking;
-    } finally {
-      this.#lastWords.delete(machine);
-    }
+    const lines = await asking;
+    this.#lastWords.delete(machine);
+    return lines;
   }
 
   /** The machine as it was last read, to tell about it. */

@@ -1,5 +1,5 @@
 import { mkdir, open, readdir, unlink } from "node:fs/promises";
-import { join } from "node:path";
+import { basename, join } from "node:path";
 import { Failure } from "../../cli/failure.ts";
 import { tryLock } from "../../system/file-lock.ts";
 import { hasCode } from "../../system/filesystem.ts";
@@ -95,7 +95,7 @@ export class RolloutJournal {
   #failure(because: string): Failure {
     return new Failure("FV-SYS-001", `the journal ${this.#path} cannot be written`, {
       because,
-      fix: "make room, then resume the rollout; nothing is changed that is not in the journal",
+      fix: `make room, then:  fly-vault-admin tenant update-image --resume ${basename(this.#path, ".jsonl")}`,
     });
   }
 }

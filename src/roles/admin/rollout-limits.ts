@@ -27,6 +27,8 @@ export const rolloutLimits = {
   /** What init says of itself through the API: one answer, and all of them before the plan is shown. */
   reportSeconds: 5,
   logLinesShown: 20,
+  /** More are not to be believed. */
+  openSessionsMax: 100_000,
   censusAtOnceMax: 16,
   censusMs: 30_000,
   /** How often a machine is asked whether its sessions are over. */
@@ -40,6 +42,7 @@ export const rolloutLimits = {
   eventsShown: 20,
   tableRowsMax: 20,
   drawEveryMs: 100,
+  drawAnywayMs: 1_000,
   registryMs: 10_000,
   registryBytesMax: 64 << 10,
 } as const;

@@ -1,3 +1,4 @@
+import { counted } from "../../cli/counted.ts";
 import { formatDuration } from "../../cli/duration.ts";
 import { printable } from "../../cli/printable.ts";
 import type { SessionCensus } from "./machine-report.ts";
@@ -20,7 +21,7 @@ export function planText(outlook: PlanOutlook): string {
   const { app, plan, options, noHandshake } = outlook;
   const canaries = plan.targets.slice(0, plan.canaries);
   const facts = [
-    `${plan.targets.length} machine(s), ${plan.tenants} tenant(s)`,
+    `${counted(plan.targets.length, "machine")}, ${counted(plan.tenants, "tenant")}`,
     ...(canaries.length === 0
       ? ["no canary"]
       : [`canary ${canaries.length}: ${canaries.map(canaryWords).join(", ")}`]),
@@ -38,24 +39,30 @@ export function planText(outlook: PlanOutlook): string {
   return (
     `app ${app}\nimage ${plan.image}\n${facts.join(" · ")}\n` +
     `then ${Math.min(concurrency, unavailableMax)} at a time; each: checks, ${handshake}` +
-    `${soakMs / 1_000} s of soak\n${sessionsText(outlook)}`
+    `${soakMs / 1_000} s of soak\n${blindText(outlook)}${sessionsText(outlook)}`
   );
 }
 
+/** Without checks and without a handshake an image that starts and serves nobody would pass. */
+function blindText({ plan: { unchecked }, noHandshake }: PlanOutlook): string {
+  if (unchecked.length === 0 || noHandshake === undefined) return "";
+  return `without health checks, so only watched whether started: ${counted(unchecked.length, "machine")}\n`;
+}
+
 function sessionsText({ sessions: { open, unknown }, options: { drainMs } }: PlanOutlook): string {
-  const counted = [...open].map(([id, count]) => `${id} (${count})`);
+  const busy = [...open].map(([id, count]) => `${id} (${count})`);
   const [unasked] = unknown;
   const fate =
     drainMs === 0 ? "the update ends them" : `waited for, ${formatDuration(drainMs)} at most`;
   const lines = [
     ...(open.size === 0
       ? []
-      : [`${open.size} machine(s) have open sessions, ${fate}: ${shortened(counted)}`]),
+      : [`open sessions on ${counted(open.size, "machine")}, ${fate}: ${shortened(busy)}`]),
     ...(unasked === undefined
       ? []
       : [
-          `${unknown.size} machine(s) do not say what is open there` +
-            `${drainMs === 0 ? "" : ", and are not waited for"}: ${unasked[0]}: ${unasked[1]}`,
+          `${counted(unknown.size, "machine")} did not say what is open there` +
+            `${drainMs === 0 ? "" : ", not waited for"}: ${unasked[0]}: ${unasked[1]}`,
         ]),
   ];
   return lines.map((line) => `${printable(line)}\n`).join("");
@@ -95,6 +102,7 @@ export function planJson({
     health_timeout_ms: options.healthMs,
     handshake: options.handshake,
     no_handshake_because: noHandshake ?? null,
+    unchecked: plan.unchecked,
     drain_ms: options.drainMs,
     open_sessions: [...sessions.open].map(([id, count]) => ({ machine_id: id, sessions: count })),
     sessions_unknown: [...sessions.unknown].map(([id, because]) => ({ machine_id: id, because })),

@@ -20,6 +20,8 @@ export interface RolloutPlan {
   readonly stopped: readonly string[];
   /** Of those: an update makes them forget what they were suspended with. */
   readonly suspended: readonly string[];
+  /** Of those that run: Fly has no health checks for them. */
+  readonly unchecked: readonly string[];
   /** Their hosts do not answer, so their configurations are not known. */
   readonly silent: readonly string[];
   /** Begun by a `tenant create` that has not ended. It goes on with its own template, or nobody ever uses them. */
@@ -41,7 +43,8 @@ export function planRollout(
   const skipped = known.filter((machine) => isOnImage(machine, image));
   const wanted = known.filter((machine) => !isOnImage(machine, image));
   const canaries = pickCanaries(wanted, canary);
-  const ordered = [...canaries, ...wanted.filter((machine) => !canaries.includes(machine))];
+  const first = new Set(canaries);
+  const ordered = [...canaries, ...wanted.filter((machine) => !first.has(machine))];
   return {
     image,
     targets: ordered.map((machine) => ({
@@ -54,6 +57,7 @@ export function planRollout(
     skipped: idsOf(skipped),
     stopped: idsOf(wanted.filter((machine) => isResting(viewOf(machine)))),
     suspended: idsOf(wanted.filter(({ state }) => state === "suspended")),
+    unchecked: idsOf(wanted.filter(isUnchecked)),
     silent: idsOf(silent),
     unfinished: idsOf(unfinished),
   };
@@ -61,18 +65,40 @@ export function planRollout(
 
 /** One after the other the machine that has most that no canary has yet: that it runs, a tenant, a region. */
 function pickCanaries(machines: readonly FlyMachine[], count: number): FlyMachine[] {
+  const tenants = new Set<string>();
+  const regions = new Set<string>();
+  const waiting = new Map(machines.map((machine) => [machine, isResting(viewOf(machine)) ? 0 : 4]));
   const picked: FlyMachine[] = [];
-  const value = (machine: FlyMachine): number =>
-    (isResting(viewOf(machine)) ? 0 : 4) +
-    (picked.some((each) => tenantOf(each) === tenantOf(machine)) ? 0 : 2) +
-    (picked.some((each) => each.region === machine.region) ? 0 : 1);
   while (picked.length < Math.min(count, machines.length)) {
-    const rest = machines.filter((machine) => !picked.includes(machine));
-    const [first, ...others] = rest;
-    if (first === undefined) break;
-    picked.push(others.reduce((best, each) => (value(each) > value(best) ? each : best), first));
+    let best: { readonly machine: FlyMachine; readonly value: number } | undefined;
+    for (const [machine, running] of waiting) {
+      const isNews =
+        (tenants.has(tenantOf(machine)) ? 0 : 2) + (regions.has(regionOf(machine)) ? 0 : 1);
+      const value = running + isNews;
+      if (value > (best?.value ?? -1)) best = { machine, value };
+      if (value === valueMax) break;
+    }
+    if (best === undefined) break;
+    const { machine } = best;
+    waiting.delete(machine);
+    tenants.add(tenantOf(machine));
+    regions.add(regionOf(machine));
+    picked.push(machine);
   }
   return picked;
+}
+
+/** It runs, and is of a new tenant and of a new region. */
+const valueMax = 7;
+
+function regionOf({ region }: FlyMachine): string {
+  return region ?? "";
+}
+
+/** Nothing but its process tells whether the image is any good. */
+function isUnchecked(machine: FlyMachine): boolean {
+  const checks = machine["checks"];
+  return !isResting(viewOf(machine)) && !(Array.isArray(checks) && checks.length > 0);
 }
 
 function isOnImage(machine: FlyMachine, image: string): boolean {

@@ -114,7 +114,7 @@ export class RolloutReporter {
       return target === undefined ? [] : [{ target, tour, sinceMs: this.#since.get(id) ?? nowMs }];
     });
     const { columns, rows: height } = this.#context.stderr;
-    const summary = tallyWords(tallyOf(this.#state));
+    const summary = tallyWords(tallyOf(this.#state), "at work");
     return screenText(rows, summary, { columns, rows: height, nowMs });
   }
 

@@ -1,5 +1,6 @@
 import { jsonResult } from "../../cli/json-document.ts";
 import type { Context } from "../../cli/context.ts";
+import { counted } from "../../cli/counted.ts";
 import { formatDuration } from "../../cli/duration.ts";
 import { Failure } from "../../cli/failure.ts";
 import { systemClock } from "../../fly/api-clock.ts";
@@ -14,7 +15,7 @@ import type { PlanRecord } from "./rollout-record.ts";
 import { RolloutReporter } from "./rollout-reporter.ts";
 import type { OpenedRollout } from "./rollout-store.ts";
 import type { RolloutState } from "./rollout-state.ts";
-import { tallyJson, tallyOf, tallyWords } from "./rollout-tally.ts";
+import { failureWords, tallyJson, tallyOf, tallyWords } from "./rollout-tally.ts";
 import { eventLines } from "./rollout-view.ts";
 import { Rollout } from "./rollout.ts";
 
@@ -90,7 +91,7 @@ async function conclude(
 ): Promise<number> {
   const { state } = rollout;
   const tally = tallyOf(state);
-  const failure = failureOf(rollout, tallyWords(tally));
+  const failure = failureOf(rollout, failureWords(tally));
   if (output.json) {
     const result = {
       rollout: state.plan.id,
@@ -112,7 +113,7 @@ async function conclude(
 }
 
 function cutWords({ sessionsCut }: Rollout): string {
-  return sessionsCut === 0 ? "" : ` · ${sessionsCut} open session(s) ended by it`;
+  return sessionsCut === 0 ? "" : ` · ${counted(sessionsCut, "open session")} ended by it`;
 }
 
 function failureOf({ state, refusal, stranded }: Rollout, tally: string): Failure | undefined {

@@ -19,6 +19,7 @@ export interface ScreenRow {
 export class RolloutScreen {
   readonly #context: Context;
   readonly #draw: () => string;
+  readonly #ticking: ReturnType<typeof setInterval>;
   #height = 0;
   #timer: ReturnType<typeof setTimeout> | undefined;
   #closed = false;
@@ -26,6 +27,8 @@ export class RolloutScreen {
   constructor(context: Context, draw: () => string) {
     this.#context = context;
     this.#draw = draw;
+    // How long a step takes goes on although nothing happens.
+    this.#ticking = setInterval(() => this.update(), rolloutLimits.drawAnywayMs);
   }
 
   static fits({ env, stderr }: Context): boolean {
@@ -45,6 +48,7 @@ export class RolloutScreen {
   }
 
   async close(): Promise<void> {
+    clearInterval(this.#ticking);
     clearTimeout(this.#timer);
     this.#closed = true;
     await this.#write(this.#erase());

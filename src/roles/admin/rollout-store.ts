@@ -1,3 +1,4 @@
+import { counted } from "../../cli/counted.ts";
 import { Failure } from "../../cli/failure.ts";
 import {
   isRolloutId,
@@ -91,6 +92,7 @@ export async function openRollouts(
         if (text === undefined)
           throw new Failure("FV-ADM-002", `there is no rollout "${id}"`, {
             because: `${folder} has no journal of that name`,
+            fix: await othersWords(folder),
           });
         checkTarget(text.plan, target);
         const state = new RolloutState(text.plan, text.steps);
@@ -127,7 +129,7 @@ async function refuseUnfinished(
     if (state.finished || app !== target.app || apiBase !== target.apiBase) continue;
     if (state.open.length === 0) continue;
     throw new Failure("FV-ADM-020", `rollout ${id} of app "${app}" is not over`, {
-      because: `it may have left a lease or a cordon on ${state.open.length} machine(s)`,
+      because: `it may have left a lease or a cordon on ${counted(state.open.length, "machine")}`,
       fix: resumeCommand(text.plan),
     });
   }
@@ -149,7 +151,7 @@ async function refuseOvertaken(folder: string, state: RolloutState, warn: Warn):
     const changed = waiting.filter(({ target }) => (machines.get(target.id)?.changed ?? 0) > 0);
     if (changed.length === 0) continue;
     throw new Failure("FV-ADM-020", `rollout ${id} is older than what its machines have now`, {
-      because: `rollout ${newer} has changed ${changed.length} machine(s) that it had yet to come to`,
+      because: `rollout ${newer} has changed ${counted(changed.length, "machine")} that it had yet to come to`,
       fix: `if they are to have that image, begin another rollout: --image ${image}`,
     });
   }
@@ -190,4 +192,11 @@ function checkTarget(
 /** `20261123`. */
 function dayOf(time: string): string {
   return time.slice(0, 10).replaceAll("-", "");
+}
+
+async function othersWords(folder: string): Promise<string> {
+  const newest = (await journalIds(folder)).slice(-5).toReversed();
+  return newest.length === 0
+    ? "resume it on the computer where it was begun"
+    : `there are ${newest.join(", ")}`;
 }

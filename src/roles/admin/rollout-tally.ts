@@ -35,24 +35,40 @@ export function tallyOf(state: RolloutState): RolloutTally {
 }
 
 /** `29 updated, 6 skipped, 3 stopped, 0 failed`, with whatever else there was. */
-export function tallyWords(tally: RolloutTally): string {
+export function tallyWords(tally: RolloutTally, openWords = "not given back yet"): string {
   const always = [
     `${tally.updated} updated`,
     `${tally.skipped} skipped`,
     `${tally.stopped} stopped`,
     `${tally.failed} failed`,
   ];
-  const sometimes = [
+  return [...always, ...otherWords(tally, openWords)].join(", ");
+}
+
+/** Where it failed: a "0 failed" beside the machine that did, and was rolled back, would mislead. */
+export function failureWords(tally: RolloutTally): string {
+  const good = [
+    [tally.updated, "updated"],
+    [tally.skipped, "skipped"],
+    [tally.stopped, "stopped"],
+    [tally.failed, "could not be rolled back"],
+  ] as const;
+  return [...present(good), ...otherWords(tally, "not given back yet")].join(", ");
+}
+
+function otherWords(tally: RolloutTally, openWords: string): string[] {
+  return present([
     [tally.rolledBack, "rolled back"],
     [tally.untouched, "given back as they were"],
     [tally.gone, "gone meanwhile"],
     [tally.foreign, "changed by others"],
-    [tally.open, "not given back yet"],
+    [tally.open, openWords],
     [tally.waiting, "not begun"],
-  ] as const;
-  return [...always, ...sometimes.flatMap(([n, words]) => (n === 0 ? [] : `${n} ${words}`))].join(
-    ", ",
-  );
+  ]);
+}
+
+function present(counts: readonly (readonly [number, string])[]): string[] {
+  return counts.flatMap(([count, words]) => (count === 0 ? [] : `${count} ${words}`));
 }
 
 export function tallyJson(tally: RolloutTally): Record<string, number> {

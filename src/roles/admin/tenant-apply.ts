@@ -16,7 +16,8 @@ import { renderDryRun } from "./dry-run.ts";
 import { applyTemplate } from "./template-change.ts";
 import type { Settling } from "./machine-settling.ts";
 import { proxyFlags, readProxyAccess } from "./proxy-access.ts";
-import { settlingFlags, settlingOf } from "./settling-flags.ts";
+import { makingFlags, settlingOf } from "./shared-flags.ts";
+import { checkOneToken } from "./shared-token.ts";
 import {
   compareTenant,
   isAsWanted,
@@ -38,9 +39,7 @@ export const tenantApply = defineCommand({
     ...orderFlags,
     ...proxyFlags,
     "dry-run": { summary: "print what would be done, secrets masked, and do nothing" },
-    "new-volumes": { summary: "make volumes even where free ones of the same name are there" },
-    ...settlingFlags,
-    org: { value: "SLUG", env: "FLY_ORG", summary: "organisation to print, if not the app's own" },
+    ...makingFlags,
     json: { summary: "print the entries of new machines as JSON" },
     ...connectionFlags,
   },
@@ -85,6 +84,9 @@ export const tenantApply = defineCommand({
       const indices = new Set(comparison.missing.map(({ index }) => index));
       if (indices.size > 0 && proxy === undefined) checkNoKeys(machines);
       checkPossible(tenant, comparison);
+      // One that is chosen for all makes them alike; others would go where they may not belong.
+      const broken =
+        order.accessToken === undefined ? checkOneToken(comparison.holders) : undefined;
       const text = renderComparison(comparison);
       if (flags["dry-run"]) await context.stdout.write(text);
       else await context.stderr.write(text);
@@ -92,7 +94,8 @@ export const tenantApply = defineCommand({
         await context.stderr.write(`tenant ${tenant} is as the template wants it\n`);
       if (flags["dry-run"] || isAsWanted(comparison)) return 0;
       await changeAll(api, comparison, { tenant, settling, context });
-      const { accessToken = generateToken(context.randomBytes(32)) } = comparison;
+      const accessToken =
+        broken?.token ?? comparison.accessToken ?? generateToken(context.randomBytes(32));
       const begun = machines.filter(isUnfinished);
       if (indices.size > 0) await addMachines(order, { indices, accessToken }, begun, setup);
       return 0;

@@ -6,6 +6,7 @@ import { type Difference, differenceJson, differenceLine } from "./difference.ts
 import { machineDifferences } from "./machine-difference.ts";
 import type { PlannedMachine } from "./plan.ts";
 import type { TenantOrder } from "./tenant-order.ts";
+import type { TokenHolder } from "./shared-token.ts";
 import { recoverToken, unknownToken } from "./token-recovery.ts";
 
 /** A tenant beside its template. */
@@ -17,6 +18,8 @@ export interface TenantComparison {
   readonly surplus: readonly FlyMachine[];
   /** That new machines get; undefined where there is none yet. */
   readonly accessToken: string | undefined;
+  /** All that have one, those that are not in the template too. */
+  readonly holders: readonly TokenHolder[];
 }
 
 interface MachineComparison {
@@ -56,10 +59,14 @@ export function compareTenant(
     compared.push({ machine, planned, plannedFor, accessToken, secrets, differences });
   }
   const surplus = [...numbered.values()];
-  const others = surplus.map((machine) => draft[0] && recoverToken(draft[0], machine));
-  const accessToken =
-    order.accessToken ?? compared[0]?.accessToken ?? others.find((token) => token !== undefined);
-  return { machines: compared, missing, surplus, accessToken };
+  const others = surplus.map((machine) => ({
+    machine,
+    token: (draft[0] && recoverToken(draft[0], machine)) ?? "",
+  }));
+  const own = compared.map(({ machine, accessToken: token }) => ({ machine, token }));
+  const holders = [...own, ...others].filter(({ token }) => token !== "");
+  const accessToken = order.accessToken ?? holders[0]?.token;
+  return { machines: compared, missing, surplus, holders, accessToken };
 }
 
 export function isAsWanted({ machines, missing }: TenantComparison): boolean {

@@ -7,7 +7,7 @@ import { connectionFlags, openConnection, runOnApi } from "./connection.ts";
 import { CreationJournal } from "./creation-journal.ts";
 import { renderDryRun } from "./dry-run.ts";
 import { proxyFlags, readProxyAccess } from "./proxy-access.ts";
-import { settlingFlags, settlingOf } from "./settling-flags.ts";
+import { makingFlags, settlingOf } from "./shared-flags.ts";
 import { createTenant } from "./tenant-creation.ts";
 import { checkNoOwnKey, orderFlags, readOrder, type TenantOrder } from "./tenant-order.ts";
 
@@ -23,9 +23,7 @@ export const tenantCreate = defineCommand({
     ...orderFlags,
     ...proxyFlags,
     "dry-run": { summary: "print what would be sent, secrets masked, and send nothing" },
-    "new-volumes": { summary: "make volumes even where free ones of the same name are there" },
-    ...settlingFlags,
-    org: { value: "SLUG", env: "FLY_ORG", summary: "organisation to print, if not the app's own" },
+    ...makingFlags,
     json: { summary: "print the entry as JSON" },
     "invite-file": {
       value: "FILE",

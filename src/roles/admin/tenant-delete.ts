@@ -1,16 +1,24 @@
 import { defineCommand } from "../../cli/command.ts";
 import type { Context } from "../../cli/context.ts";
 import { Failure } from "../../cli/failure.ts";
+import { jsonDocument } from "../../cli/json-document.ts";
+import { canAsk } from "../../cli/can-ask.ts";
 import { UsageError } from "../../cli/usage-error.ts";
 import { MachinesApiError } from "../../fly/api-error.ts";
 import type { FlyMachine } from "../../fly/machine-shape.ts";
 import type { MachinesApi } from "../../fly/machines-api.ts";
 import { apiErrorLine } from "./api-failure.ts";
-import { canAsk } from "../../cli/can-ask.ts";
 import { hasTyped } from "./confirmation.ts";
 import { connectionFlags, openConnection, runOnApi } from "./connection.ts";
 import { CreationJournal } from "./creation-journal.ts";
-import { countWords, type Doomed, findDoomed, isNothing, renderDoomed } from "./deletion-plan.ts";
+import {
+  countWords,
+  type Doomed,
+  doomedJson,
+  findDoomed,
+  isNothing,
+  renderDoomed,
+} from "./deletion-plan.ts";
 import { removeMachine } from "./machine-removal.ts";
 import { checkTenantId } from "./tenant-id.ts";
 import { deleteVolumeWhenFree } from "./volume-removal.ts";
@@ -25,11 +33,14 @@ export const tenantDelete = defineCommand({
   flags: {
     yes: { short: "y", summary: "do it, and do not ask" },
     confirm: { value: "TENANT", summary: "the same as typing the name" },
+    "dry-run": { summary: "print the plan and remove nothing" },
+    json: { summary: "print the plan as JSON; nobody is asked then" },
     ...connectionFlags,
   },
   positionals: { tenant: { name: "TENANT" } },
   examples: [
     "fly-vault-admin tenant delete acme",
+    "fly-vault-admin tenant delete acme --dry-run",
     "fly-vault-admin tenant delete acme --confirm acme",
   ],
   exitStatus:
@@ -46,11 +57,16 @@ export const tenantDelete = defineCommand({
           fix: "fly-vault-admin tenant list",
         });
       }
-      await context.stdout.write(renderDoomed(doomed));
-      if (!flags.yes && flags.confirm === undefined) await confirm(doomed, context);
+      await context.stdout.write(
+        flags.json ? jsonDocument("tenant-delete", doomedJson(doomed)) : renderDoomed(doomed),
+      );
+      if (flags["dry-run"]) return 0;
+      const isConfirmed = flags.yes || flags.confirm !== undefined;
+      if (!isConfirmed) await confirm(doomed, !flags.json && canAsk(context), context);
       await forgetCreation(context, { base, app: api.app, tenant });
       await deleteAll(api, doomed, context);
-      await context.stdout.write(`tenant ${tenant} is deleted\n`);
+      const told = flags.json ? context.stderr : context.stdout;
+      await told.write(`tenant ${tenant} is deleted\n`);
       return 0;
     });
   },
@@ -70,10 +86,9 @@ async function forgetCreation(
   }
 }
 
-async function confirm(doomed: Doomed, context: Context): Promise<void> {
+async function confirm(doomed: Doomed, isAsked: boolean, context: Context): Promise<void> {
   const { tenant } = doomed;
-  const question = `type "${tenant}" to delete ${countWords(doomed)}: `;
-  const isAsked = canAsk(context);
+  const question = `type "${tenant}" to delete ${countWords(doomed)}`;
   if (isAsked && (await hasTyped(context, question, tenant))) return;
   if (isAsked) {
     throw new Failure("FV-ADM-005", `tenant "${tenant}" was not deleted`, {
@@ -81,7 +96,7 @@ async function confirm(doomed: Doomed, context: Context): Promise<void> {
     });
   }
   throw new Failure("FV-ADM-005", `refusing to delete tenant "${tenant}" without --yes`, {
-    because: "no terminal to ask on, and all data on the volumes above would be lost",
+    because: "there is nobody to ask, and all data on the volumes above would be lost",
     fix: `fly-vault-admin tenant delete ${tenant} --confirm ${tenant}`,
   });
 }

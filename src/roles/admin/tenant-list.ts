@@ -1,4 +1,5 @@
 import { defineCommand } from "../../cli/command.ts";
+import { writeJsonArray } from "../../cli/json-array.ts";
 import { renderTable } from "../../cli/table.ts";
 import type { FlyMachine } from "../../fly/machine-shape.ts";
 import { isUnfinished } from "./begun-tenant.ts";
@@ -27,22 +28,39 @@ export const tenantList = defineCommand({
       if (flags.json) {
         const volumes = tenants.length === 0 ? [] : await api.listVolumes();
         const sizes = new Map(volumes.map((volume) => [volume.id, volume.size_gb ?? 0]));
-        const rows = tenants.map((each) => tenantJson(each, sizes));
-        const shown = flags["show-secrets"] ? rows : maskSecrets(rows);
-        await context.stdout.write(`${JSON.stringify(shown, undefined, 2)}\n`);
+        const rows = Iterator.from(tenants).map((each) => {
+          const row = tenantJson(each, sizes);
+          return flags["show-secrets"] ? row : maskSecrets(row);
+        });
+        await writeJsonArray(context.stdout, rows);
         return 0;
       }
       if (tenants.length === 0) {
-        await context.stderr.write(`no managed tenants in app "${api.app}"\n`);
+        const what = tenant === undefined ? "no managed tenants" : `no tenant "${tenant}"`;
+        await context.stderr.write(`${what} in app "${api.app}"\n`);
         return 0;
       }
-      await context.stdout.write(flags.wide ? renderWide(tenants) : renderShort(tenants));
+      const shown = context.stdout.isTty ? shortImage : wholeImage;
+      await context.stdout.write(
+        flags.wide ? renderWide(tenants, shown) : renderShort(tenants, shown),
+      );
       return 0;
     });
   },
 });
 
-function renderShort(tenants: readonly TenantSummary[]): string {
+/** A terminal's line has room for other things than a digest; in a pipe nothing is cut. */
+function shortImage(image: string): string {
+  return image.replace(/(sha256:[0-9a-f]{12})[0-9a-f]{52}$/u, "$1");
+}
+
+function wholeImage(image: string): string {
+  return image;
+}
+
+type Shown = typeof wholeImage;
+
+function renderShort(tenants: readonly TenantSummary[], shown: Shown): string {
   const isNoted = tenants.some(({ unfinished }) => unfinished > 0);
   return renderTable(
     ["TENANT", "MACHINES", "REGIONS", "IMAGE", "LAST UPDATED", ...(isNoted ? ["NOTE"] : [])],
@@ -50,21 +68,21 @@ function renderShort(tenants: readonly TenantSummary[]): string {
       each.tenant,
       `${each.machines.length}/${each.started}/${each.stopped}`,
       each.regions.join(","),
-      each.image,
+      shown(each.image),
       each.lastUpdatedAt ?? "-",
       ...(each.unfinished === 0 ? [] : [`${each.unfinished} unfinished`]),
     ]),
   );
 }
 
-function renderWide(tenants: readonly TenantSummary[]): string {
+function renderWide(tenants: readonly TenantSummary[], shown: Shown): string {
   const rows = tenants.flatMap((tenant) =>
     tenant.machines.map((machine) => [
       tenant.tenant,
       machine.id,
       isUnfinished(machine) ? `${machine.state}, unfinished` : machine.state,
       machine.region ?? "-",
-      imageOf(machine),
+      shown(imageOf(machine)),
       volumeIds(machine).join(",") || "-",
     ]),
   );

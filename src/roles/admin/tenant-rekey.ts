@@ -1,5 +1,6 @@
 import { jsonDocument } from "../../cli/json-document.ts";
 import { defineCommand } from "../../cli/command.ts";
+import { jsonDocument } from "../../cli/json-document.ts";
 import { UsageError } from "../../cli/usage-error.ts";
 import type { FlyMachine } from "../../fly/machine-shape.ts";
 import type { MachinesApi } from "../../fly/machines-api.ts";
@@ -11,6 +12,7 @@ import { oneByOne } from "./machine-sequence.ts";
 import { organisation } from "./organisation.ts";
 import { checkProxyAddress, proxyFlags } from "./proxy-access.ts";
 import { readProxyMasters } from "./proxy-key-file.ts";
+import { changingFlags } from "./shared-flags.ts";
 import { checkTenantId, machinesOfTenant, managedMachines } from "./tenant-id.ts";
 import { listedVaults } from "./tenant-vaults.ts";
 import {
@@ -32,11 +34,7 @@ export const tenantRekey = defineCommand({
   flags: {
     "all-tenants": { summary: "all tenants of the app" },
     ...proxyFlags,
-    "wait-timeout-secs": {
-      value: "N",
-      summary: "how long to wait for each machine to start; 0: not at all (default: 300)",
-    },
-    org: { value: "SLUG", env: "FLY_ORG", summary: "organisation to print, if not the app's own" },
+    ...changingFlags,
     json: { summary: "print the entries as JSON" },
     ...connectionFlags,
   },

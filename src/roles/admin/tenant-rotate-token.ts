@@ -1,5 +1,6 @@
 import { jsonDocument } from "../../cli/json-document.ts";
 import { defineCommand } from "../../cli/command.ts";
+import { jsonDocument } from "../../cli/json-document.ts";
 import { generateToken } from "../../fly/token.ts";
 import { admissionKeyVariable } from "./admission-keys.ts";
 import { connectionFlags, openConnection, runOnApi } from "./connection.ts";
@@ -8,6 +9,7 @@ import { changeEnvironment } from "./environment-change.ts";
 import { oneByOne } from "./machine-sequence.ts";
 import { organisation } from "./organisation.ts";
 import { checkProxyAddress, proxyFlags } from "./proxy-access.ts";
+import { changingFlags } from "./shared-flags.ts";
 import { checkTenantId, machinesOfTenant } from "./tenant-id.ts";
 import { listedVaults } from "./tenant-vaults.ts";
 import { keepsToken, planRotation, tokenBefore } from "./token-rotation.ts";
@@ -33,11 +35,7 @@ export const tenantRotateToken = defineCommand({
       summary: "file with the new token, - for stdin (default: one is made)",
     },
     proxy: proxyFlags.proxy,
-    "wait-timeout-secs": {
-      value: "N",
-      summary: "how long to wait for each machine to start; 0: not at all (default: 300)",
-    },
-    org: { value: "SLUG", env: "FLY_ORG", summary: "organisation to print, if not the app's own" },
+    ...changingFlags,
     json: { summary: "print the entries as JSON" },
     ...connectionFlags,
   },

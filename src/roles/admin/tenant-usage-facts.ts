@@ -2,12 +2,13 @@ import { join, resolve } from "node:path";
 import { defineCommand } from "../../cli/command.ts";
 import type { Context } from "../../cli/context.ts";
 import { Failure } from "../../cli/failure.ts";
+import { writeJsonArray } from "../../cli/json-array.ts";
 import { stateDirectory } from "../../cli/paths.ts";
 import { UsageError } from "../../cli/usage-error.ts";
 import type { MachinesApi } from "../../fly/machines-api.ts";
 import { connectionFlags, openConnection, runOnApi } from "./connection.ts";
 import { checkTenantId } from "./tenant-id.ts";
-import { bearerFlags, readBearer } from "./usage-bearer.ts";
+import { bearerFlags, checkStrength, readBearer } from "./usage-bearer.ts";
 import { usageDocument } from "./usage-document.ts";
 import { TooManyIntervals } from "./usage-interval.ts";
 import { UsageJournal } from "./usage-journal.ts";
@@ -55,6 +56,7 @@ export const tenantUsageFacts = defineCommand({
     const bearer = listen === undefined ? undefined : await readBearer(flags, context);
     const guard = { hasBearer: bearer !== undefined, insecure: flags.insecure };
     const address = listen === undefined ? undefined : await checkListenAddress(listen, guard);
+    if (bearer !== undefined) await checkStrength(bearer, address?.isLoopback === true, context);
     return runOnApi(context, async () => {
       const { api } = await openConnection(flags, context);
       const path = journalPath(flags, api.app, context);
@@ -85,7 +87,7 @@ async function printFacts(
   const facts = usageFacts(snapshot);
   if (facts.length === 0)
     await context.stderr.write(`no machines of tenants in app "${api.app}"\n`);
-  await context.stdout.write(`${JSON.stringify(facts, undefined, 2)}\n`);
+  await writeJsonArray(context.stdout, facts);
 }
 
 function documentOf(

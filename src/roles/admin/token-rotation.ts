@@ -1,11 +1,10 @@
 import { Failure } from "../../cli/failure.ts";
 import type { FlyMachine } from "../../fly/machine-shape.ts";
 import type { EnvironmentChange } from "./environment-change.ts";
+import { checkOneToken, successorKey, successorMark } from "./shared-token.ts";
 
 /** The variable of a machine's configuration that has its access token. */
 const accessTokenVariable = "ACCESS_TOKEN";
-/** Metadata that counts how often the token was changed. Anybody in the organisation may read it. */
-const generationKey = "fly_vault.token_generation";
 
 /** What a tenant's machines are to get. */
 export interface TokenRotation {
@@ -16,29 +15,25 @@ export interface TokenRotation {
 }
 
 /**
- * All machines of a tenant have one token. Where they have several, a rotation broke off: then the
- * newest of them, whose entry may be in use by now, goes to the others as well. `given` is a token that
- * was chosen; else `fresh` makes one.
+ * Where a rotation broke off, its token, whose entry may be in use by now, goes to the others as well.
+ * `given` is a token that was chosen; else `fresh` makes one. Throws `Failure` where the machines' tokens
+ * differ for another reason.
  */
 export function planRotation(
   machines: readonly FlyMachine[],
   options: { readonly given: string | undefined; readonly fresh: () => string },
 ): TokenRotation {
-  const newest = Math.max(...machines.map(generationOf));
-  const tokens = new Set(machines.map(tokenOf));
-  const latest = machines.find((machine) => generationOf(machine) === newest);
-  const broken = tokens.size > 1 && newest > 0 && latest !== undefined;
-  const pending = options.given === undefined && broken ? tokenOf(latest) : undefined;
-  const token = options.given ?? pending ?? options.fresh();
-  const generation = pending === undefined ? newest + 1 : newest;
-  return {
-    token,
-    change: {
-      env: { [accessTokenVariable]: token },
-      metadata: { [generationKey]: String(generation) },
-    },
-    isResumed: pending !== undefined,
-  };
+  const { given, fresh } = options;
+  const holders = machines.map((machine) => ({ machine, token: tokenOf(machine) }));
+  const others = holders.filter(({ token }) => token !== given);
+  const broken = checkOneToken(others);
+  const pending = given === undefined ? broken : undefined;
+  const token = given ?? pending?.token ?? fresh();
+  const env = { [accessTokenVariable]: token };
+  // A token that was chosen may be a weak one, and everybody in the organisation reads metadata.
+  const mark = successorMark(pending?.before ?? others[0]?.token ?? "", token);
+  const change = given === undefined ? { env, metadata: { [successorKey]: mark } } : { env };
+  return { token, change, isResumed: pending !== undefined };
 }
 
 /** Another rotation at the same time has another token, which is not to be replaced unseen. */
@@ -63,9 +58,4 @@ function tokenOf(machine: FlyMachine): string {
   throw new Failure("FV-CLI-001", `machine ${machine.id} has no token that could be changed`, {
     because: `${because}; nothing was changed`,
   });
-}
-
-function generationOf(machine: FlyMachine): number {
-  const text = machine.config?.metadata?.[generationKey] ?? "";
-  return /^\d{1,9}$/u.test(text) ? Number(text) : 0;
 }

@@ -1,6 +1,7 @@
 import { jsonResult } from "../../cli/json-document.ts";
 import { defineCommand } from "../../cli/command.ts";
 import type { Context } from "../../cli/context.ts";
+import { counted } from "../../cli/counted.ts";
 import { Failure } from "../../cli/failure.ts";
 import { stateDirectory } from "../../cli/paths.ts";
 import { UsageError } from "../../cli/usage-error.ts";
@@ -119,7 +120,9 @@ function checkSelection(flags: {
   readonly "all-tenants": boolean;
 }): Selection {
   if (flags.image === undefined) throw new UsageError("--image IMAGE is missing, or --resume ID");
-  if (flags["all-tenants"] === flags.tenant.length > 0)
+  if (flags["all-tenants"] && flags.tenant.length > 0)
+    throw new UsageError("--all-tenants and --tenant exclude each other");
+  if (!flags["all-tenants"] && flags.tenant.length === 0)
     throw new UsageError("name tenants with --tenant TENANT, or say --all-tenants");
   const tenants = [...new Set(flags.tenant.map(checkTenantId))];
   return { image: flags.image, tenants: flags["all-tenants"] ? undefined : tenants };
@@ -186,7 +189,7 @@ async function nothingToDo(
   context: Context,
 ): Promise<number> {
   if (plan.silent.length > 0)
-    throw new Failure("FV-ADM-004", `${plan.silent.length} machine(s) were left out`, {
+    throw new Failure("FV-ADM-004", `${counted(plan.silent.length, "machine")} left out`, {
       because: `their hosts do not answer: ${plan.silent.join(", ")}`,
       fix: "run the same command again when they do",
     });

@@ -9,6 +9,8 @@ import { usageLimits } from "./usage-limits.ts";
 export interface Bearer {
   /** Whether an `Authorization` header shows it. Takes as long whatever is wrong. */
   readonly admits: (header: string | null) => boolean;
+  /** Whether it is short enough to be guessed. */
+  readonly isWeak: boolean;
 }
 
 export const bearerFlags = {
@@ -44,19 +46,35 @@ export async function readBearer(
   // A file is named for this run, where a variable may be set for all.
   const token = file === undefined ? word : await readSecretFile(file, context);
   if (token === undefined) return undefined;
-  const min = usageLimits.bearerCharactersMin;
   const max = usageLimits.bearerCharactersMax;
-  if (!bearerShape.test(token) || token.length > max || token.length < min)
+  if (!bearerShape.test(token) || token.length > max)
     throw new Failure("FV-CLI-001", "the bearer token cannot be used", {
-      because: `it must have ${min} to ${max} of the characters A-Z a-z 0-9 - . _ ~ + /, and = at its end`,
-      fix: "make one with: fly-vault-admin token generate",
+      because: `it must have up to ${max} of the characters A-Z a-z 0-9 - . _ ~ + /, and = at its end`,
+      fix: makeOne,
     });
   return bearerOf(token);
+}
+
+/** One that can be guessed will do among the programs of one computer, and is warned about. */
+export async function checkStrength(
+  bearer: Bearer,
+  isLoopback: boolean,
+  context: Context,
+): Promise<void> {
+  if (!bearer.isWeak) return;
+  const words = `the bearer token has fewer than ${usageLimits.bearerCharactersMin} characters and may be guessed`;
+  if (!isLoopback)
+    throw new Failure("FV-CLI-001", words, {
+      because: "other computers may try as many as they like",
+      fix: makeOne,
+    });
+  await context.stderr.write(`warning: ${words}; ${makeOne}\n`);
 }
 
 export function bearerOf(token: string): Bearer {
   const expected = sha256(token);
   return {
+    isWeak: token.length < usageLimits.bearerCharactersMin,
     // Compared in every case, so that no answer comes sooner than another.
     admits: (header) => {
       const shown = /^Bearer ([^\s,]+)$/iu.exec(header ?? "")?.[1];
@@ -70,5 +88,6 @@ function sha256(text: string): Uint8Array {
   return createHash("sha256").update(text).digest();
 }
 
+const makeOne = "make one with: fly-vault-admin token generate";
 /** What RFC 6750 lets a bearer be. */
 const bearerShape = /^[\w.~+/-]+=*$/u;

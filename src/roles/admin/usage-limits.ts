@@ -20,7 +20,7 @@ export const usageLimits = {
   refusalsPerSecond: 10,
   refusalsBurst: 10,
   sourcesMax: 4_096,
-  /** Shorter bearers can be guessed. */
+  /** Shorter bearers can be guessed: warned about on loopback, refused elsewhere. */
   bearerCharactersMin: 16,
   bearerCharactersMax: 4_096,
   gzipBytesMin: 1_024,

@@ -7,7 +7,7 @@ export class WindowError extends Error {
 }
 
 /**
- * `since` and `until` as RFC 3339 times, or as so long ago (`24h`). The end is at most `observedAtMs`,
+ * `since` and `until` as RFC 3339 times, or as so long ago (`24h`, `-24h`). The end is at most `observedAtMs`,
  * for nothing is known beyond it. Throws `WindowError`.
  */
 export function parseWindow(
@@ -23,7 +23,7 @@ export function parseWindow(
 }
 
 function momentOf(text: string, name: string, nowMs: number): number {
-  const agoMs = parseDuration(text);
+  const agoMs = parseDuration(text.replace(/^-/u, ""));
   if (agoMs !== undefined) return nowMs - agoMs;
   const ms = rfc3339.test(text) && isDay(text) ? Date.parse(text) : Number.NaN;
   if (!Number.isNaN(ms)) return ms;

@@ -87,6 +87,12 @@ export const clientLimits = {
   udpIdleMs: 60_000,
   /** Datagrams of a peer that wait for its stream. */
   udpEarlyMax: 16,
+  /** Forwards that came by themselves, and how many ports are remembered beyond them. */
+  autoForwardsMax: 64,
+  /** Lines of ours in a console: how long it must be quiet for them, how long they wait for that, how many wait. */
+  noteQuietMs: 150,
+  noteHeldMs: 3000,
+  noteLinesMax: 64,
   /** Ports that are tried for one to propose instead. */
   portsTriedMax: 64,
   /** One line about the same trouble in so much time, and troubles that are told apart. */

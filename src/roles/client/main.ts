@@ -18,6 +18,7 @@ import { exec } from "./session/exec.ts";
 import { explain } from "./explain.ts";
 import { forward } from "./forward/forward-command.ts";
 import { forwardAdd, forwardLs, forwardRm } from "./forward/forward-live.ts";
+import { ports } from "./forward/ports-command.ts";
 import { liveNames } from "./live-names.ts";
 import { linkLs, linkStop } from "./shared-link/link-command.ts";
 import { linkServe } from "./shared-link/link-serve.ts";
@@ -65,6 +66,7 @@ export const program: Program = {
     forwardLs,
     forwardAdd,
     forwardRm,
+    ports,
     build,
     open,
     sshConfigInstall,

@@ -25,6 +25,8 @@ export const topics = {
   forward = ["8080:localhost:8080"]  # these three are used when no forward is said
   # reverse_forward = ["9000:localhost:9000"]
   # dynamic_forward = ["1080"]
+  # auto_forward = "on"              # what begins to listen there: notify, off
+  # auto_forward_ports = ["3000-3999", "!9229"]  # these alone, but for that one
   rootfs = "~/rootfs/dev.tar.zst"    # tar, tar.gz or tar.zst, uploaded
   # rootfs_url = "https://..."       # or fetched by the machine itself
   # rootfs_sha256 = "..."            # refuse any other archive
@@ -102,6 +104,11 @@ export const topics = {
   /tmp/pg.sock:/run/postgresql/.s.PGSQL.5432, 8080:/run/x.sock
   Others than this computer, or the vault, may connect only with --gateway.
 
+  A console forwards by itself what begins to listen while it runs, to the same
+  port here or the next that is free, and stops with the program: ports from 1024
+  to 32767, or those that auto_forward_ports names. ~P lists them, ~p switches
+  one; --auto-forward on, notify or off goes before auto_forward.
+
   fly-vault forward VAULT SPEC... [-R SPEC] [-D SPEC]    until Ctrl-C
   fly-vault forward ls | add SPEC | rm PORT              while one runs
 `,
@@ -112,6 +119,8 @@ export const topics = {
     ~x   end the session: asks, then hangs up (SIGHUP)
     ~#   forwards
     ~C   command line: -L SPEC adds a forward, -KL PORT takes it away
+    ~P   what programs of the vault listen on
+    ~p   forward one of those ports, or stop it: its number, then Enter
     ~s   how the link is
     ~r   reconnect now
     ~B   break: interrupt what is in the foreground (SIGINT)

@@ -7,6 +7,8 @@ import { ChildReaper } from "../../system/reaper.ts";
 import { GuestProcesses } from "./guest-processes.ts";
 import type { InitOptions } from "./options.ts";
 import { OutOfMemory } from "./out-of-memory.ts";
+import { GuestPorts } from "./ports/guest-ports.ts";
+import { PortWatch } from "./ports/port-watch.ts";
 import { type SessionProcess, startSession } from "./session-process.ts";
 import { SessionTable } from "./session-table.ts";
 import { Workload } from "./workload.ts";
@@ -16,6 +18,8 @@ export interface Guest {
   readonly workload: Workload;
   readonly sessions: SessionTable;
   readonly processes: GuestProcesses;
+  /** What they listen on. */
+  readonly ports: PortWatch;
   /** Resolves when somebody inside switches the machine off. */
   readonly poweredOff: Promise<"power-off">;
   /** As if somebody inside did. */
@@ -46,12 +50,18 @@ export function assembleGuest(options: InitOptions, context: Context, log: Log):
     monotonicMs: context.monotonicMs,
   });
   const processes = new GuestProcesses(() => workload.running, reaper);
+  const guestPorts = new GuestPorts(() => [
+    ...(workload.pid === null ? [] : [workload.pid]),
+    ...sessions.running.map(({ program }) => program.pid),
+  ]);
+  const ports = new PortWatch(() => guestPorts.look());
   workload.onStopping(() => sessions.hangUpAll());
   workload.onStopping(() => processes.killAll());
   return {
     workload,
     sessions,
     processes,
+    ports,
     poweredOff: powerOff.promise,
     powerOff: onPowerOff,
     close: () => {

@@ -13,6 +13,7 @@ import {
   sendError,
   type Status,
 } from "../../protocol/message.ts";
+import type { PortsRequest } from "../../protocol/ports-message.ts";
 import { encodeSessionList } from "../../protocol/session-list.ts";
 import type { Log } from "../../system/log.ts";
 import { late, within } from "../../system/within.ts";
@@ -39,6 +40,8 @@ export interface KeeperServices {
   readonly recentLog: (lines: number) => string[];
   readonly report: () => Report;
   readonly powerOff: () => void;
+  /** Serves the stream after the request, reply included. */
+  readonly ports: (frames: FrameStream, request: PortsRequest) => Promise<void>;
   readonly forwards: GuestForwards;
   readonly log: Log;
 }
@@ -142,6 +145,9 @@ async function converse(
     case "files":
       await services.workloadSettled();
       await services.files(frames.release(), request);
+      return;
+    case "ports":
+      await services.ports(frames, request);
       return;
     case "provision":
       await services.provision(frames, request);

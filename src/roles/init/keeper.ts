@@ -12,6 +12,8 @@ import { admissionStatus } from "./admission-status.ts";
 import { raiseFirewall } from "./firewall.ts";
 import { GuestForwards } from "./guest-forwards.ts";
 import { assembleGuest, type Guest } from "./guest.ts";
+import { IdleStop } from "./idle/idle-stop.ts";
+import { trafficFileIn } from "./idle/traffic-mark.ts";
 import { protectKeeper } from "./keeper-protection.ts";
 import { type KeeperServices, serveStream } from "./keeper-server.ts";
 import { endLeftovers } from "./leftovers.ts";
@@ -21,12 +23,14 @@ import { LinkSupervisor } from "./link-supervisor.ts";
 import { LiveRootfs } from "./live-rootfs.ts";
 import { machineReport } from "./machine-report.ts";
 import type { InitOptions } from "./options.ts";
+import { servePorts } from "./ports/ports-stream.ts";
 import { markProven } from "./provision/provision.ts";
 import { dataLayout } from "./provision/data-layout.ts";
 import { repairAtBoot } from "./provision/repair.ts";
 import { Provisioning } from "./provisioning.ts";
 import type { RecentLog } from "./recent-log.ts";
 import { type Secrets, takeSecrets } from "./secrets.ts";
+import type { Session } from "./session.ts";
 import { type SshPlan, sshSocketIn } from "./ssh/ssh-plan.ts";
 import { serveSshSide } from "./ssh/ssh-requests.ts";
 import { SshSupervisor } from "./ssh/ssh-supervisor.ts";
@@ -45,8 +49,7 @@ export async function runKeeper(
   protectKeeper(log);
 
   const { dataDir } = options;
-  mkdirSync(dataDir, { recursive: true });
-  const found = await repairAtBoot(dataDir, log);
+  const found = await repairVolume(dataDir, log);
   await endLeftovers(dataDir, log);
 
   const admission = admissionStatus(secrets);
@@ -68,6 +71,7 @@ export async function runKeeper(
   });
   const provisioning = new Provisioning({ dataDir, live, status, log });
   const forwards = GuestForwards.of(workload);
+  const idle = idleStop(options, { guest, provisioning, log }, context);
   const server = openServer(keeperSocket, {
     ...guestServices(guest),
     status,
@@ -75,7 +79,7 @@ export async function runKeeper(
     sshSide: async (frames, request) => serveSshSide(frames, request, { guest, ssh }),
     cancelProvision: async (id) => provisioning.cancel(id),
     recentLog: (lines) => recentLog.last(lines),
-    report: () => machineReport({ dataDir, sessions, startedMs }, context),
+    report: () => machineReport({ dataDir, sessions, startedMs, idle }, context),
     forwards,
     log,
   });
@@ -85,6 +89,7 @@ export async function runKeeper(
     if (signal === "SIGHUP") link.replace();
   });
   if (found.rootfs) await live.boot();
+  idle?.start();
   log("info", "ready", { vm_state: status().vm_state, runtime: workload.runtime });
 
   const reason = await Promise.race([stopAsked, guest.poweredOff]);
@@ -102,16 +107,26 @@ export async function runKeeper(
   return 0;
 }
 
+async function repairVolume(dataDir: string, log: Log): ReturnType<typeof repairAtBoot> {
+  mkdirSync(dataDir, { recursive: true });
+  return repairAtBoot(dataDir, log);
+}
+
 /** What clients ask of what runs in the machine. */
 function guestServices(
   guest: Guest,
-): Pick<KeeperServices, "workloadSettled" | "sessions" | "files" | "powerOff"> {
+): Pick<KeeperServices, "workloadSettled" | "sessions" | "files" | "powerOff" | "ports"> {
   return {
     workloadSettled: async () => guest.workload.settled(),
     sessions: guest.sessions,
     files: async (files, { user }) =>
       guest.processes.serve(files, { program: "files", user: user ?? "root" }),
     powerOff: () => guest.powerOff(),
+    ports: async (frames, { session }) => {
+      const isMeant = ({ id, name }: Session): boolean => session === id || session === name;
+      const pid = (): number | undefined => guest.sessions.running.find(isMeant)?.program.pid;
+      return servePorts(frames, guest.ports, session === undefined ? () => undefined : pid);
+    },
   };
 }
 
@@ -188,6 +203,23 @@ function superviseSsh(
   const ssh = new SshSupervisor(plan, log);
   guest.workload.onStopping(() => ssh.workloadStops());
   return ssh;
+}
+
+/** Undefined where the machine runs until it is told to stop. */
+function idleStop(
+  { idleStopMs, runDir }: InitOptions,
+  { guest, provisioning, log }: { guest: Guest; provisioning: Provisioning; log: Log },
+  { monotonicMs }: Context,
+): IdleStop | undefined {
+  if (idleStopMs === undefined) return undefined;
+  return new IdleStop(idleStopMs, {
+    sessions: guest.sessions,
+    isProvisioning: () => provisioning.state === "provisioning",
+    trafficFile: trafficFileIn(runDir),
+    powerOff: () => guest.powerOff(),
+    monotonicMs,
+    log,
+  });
 }
 
 function versions(

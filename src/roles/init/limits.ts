@@ -64,6 +64,24 @@ export const initLimits = {
   udpPeersMax: 256,
   udpIdleMs: 60_000,
 
+  /** How often is looked at who listens, while a client watches, and how many may watch. */
+  portLookMs: 700,
+  portWatchersMax: 64,
+  /** One look: sockets, processes, and open files of each; between so many of them others have their turn. */
+  portSocketsMax: 1024,
+  portProcessesMax: 8192,
+  portDescriptorsMax: 4096,
+  portTurnSteps: 256,
+  /** A socket whose process was not found so often is none of the guest's. */
+  portMissesMax: 4,
+
+  /** A machine that stops when nobody uses it: how often is looked, the least that may be set, how long before people are warned. */
+  idleLookMs: 1000,
+  idleStopMsMin: 2000,
+  idleWarnMs: 5 * 60_000,
+  /** How often the link says that bytes of clients pass. */
+  trafficTellMs: 1000,
+
   /** How often the link looks whether the keeper is held up by a start that somebody stopped. */
   heldUpLookMs: 500,
 

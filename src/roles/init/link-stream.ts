@@ -17,6 +17,7 @@ import type { Log } from "../../system/log.ts";
 import { splice } from "../../system/splice.ts";
 import { connectTcp, connectUnix, SocketError, tellResets } from "../../system/tcp-stream.ts";
 import { late, within } from "../../system/within.ts";
+import { MeteredStream, TrafficMark, trafficFileIn } from "./idle/traffic-mark.ts";
 import { initLimits } from "./limits.ts";
 import { serveSpeed } from "./speed.ts";
 import { forwardUdp } from "./udp-forward.ts";
@@ -29,6 +30,7 @@ import { sshSocketIn } from "./ssh/ssh-plan.ts";
 export class LinkStreams {
   readonly #keeperSocket: string;
   readonly #log: Log;
+  readonly #traffic: TrafficMark;
   #forwards = 0;
   #udpPeers = 0;
   #keeperStreams = 0;
@@ -36,6 +38,7 @@ export class LinkStreams {
   constructor(keeperSocket: string, log: Log) {
     this.#keeperSocket = keeperSocket;
     this.#log = log;
+    this.#traffic = new TrafficMark(trafficFileIn(dirname(keeperSocket)));
   }
 
   /** Until the connection is over. Never rejects. */
@@ -68,7 +71,8 @@ export class LinkStreams {
     }
   }
 
-  async #route(stream: ByteStream): Promise<void> {
+  async #route(carried: ByteStream): Promise<void> {
+    const stream = new MeteredStream(carried, this.#traffic);
     const frames = new FrameStream(stream);
     const first = await within(frames.read(), initLimits.firstFrameMs);
     if (first === late) throw new WireError("No request came");
@@ -76,7 +80,9 @@ export class LinkStreams {
       await stream.end();
       return;
     }
-    const own = ownRequest(first);
+    const request = first.type === frameTypes.request ? decodeRequest(first) : undefined;
+    stream.counts = request !== undefined && isUse(request);
+    const own = ownRequest(request);
     if (own?.type === "forward") await this.#forward(frames, own);
     else if (own?.type === "forward-udp") await this.#forwardUdp(frames, own);
     else if (own?.type === "ssh" || own?.type === "agent") await this.#passToSsh(frames, first);
@@ -148,13 +154,18 @@ interface ForwardTarget {
 }
 
 /** What ends here, or passes on bytes as they are; undefined for what the keeper is to judge. */
-function ownRequest(frame: Frame): Request | undefined {
-  if (frame.type !== frameTypes.request) return undefined;
-  const request = decodeRequest(frame);
+function ownRequest(request: Request | undefined): Request | undefined {
+  if (request === undefined) return undefined;
   return isForwardRequest(request) || ownTypes.has(request.type) ? request : undefined;
 }
 
+/** What keeps a machine up by its traffic. Of sessions the keeper knows better: output is no use of it. */
+function isUse(request: Request): boolean {
+  return isForwardRequest(request) || usedTypes.has(request.type);
+}
+
 const ownTypes: ReadonlySet<string> = new Set(["speed", "ssh", "agent"]);
+const usedTypes: ReadonlySet<string> = new Set(["ssh", "agent", "files", "sftp", "provision"]);
 
 async function connectTarget({ host, port }: ForwardTarget): Promise<ByteStream> {
   try {

@@ -9,16 +9,19 @@ export interface ReportedParts {
   readonly sessions: Pick<SessionTable, "list">;
   /** Monotonic. */
   readonly startedMs: number;
+  /** Where it stops by itself. */
+  readonly idle: { readonly report: Report["idle"] } | undefined;
 }
 
 /** How the machine is right now. */
 export function machineReport(
-  { dataDir, sessions, startedMs }: ReportedParts,
+  { dataDir, sessions, startedMs, idle: timer }: ReportedParts,
   { monotonicMs, wallMs }: Pick<Context, "monotonicMs" | "wallMs">,
 ): Report {
   const running = sessions.list().sessions.filter(({ state }) => state === "running");
   const disk = diskSpace(dataDir);
   const memory = memorySpace();
+  const idle = timer?.report;
   return {
     uptime_ms: Math.max(0, Math.round(monotonicMs() - startedMs)),
     clock_ms: Math.round(wallMs()),
@@ -27,6 +30,7 @@ export function machineReport(
     ...(disk === undefined ? {} : { disk }),
     ...(memory === undefined ? {} : { memory }),
     load: loadavg()[0] ?? 0,
+    ...(idle === undefined ? {} : { idle }),
   };
 }
 

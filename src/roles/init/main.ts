@@ -72,6 +72,11 @@ function keeperProgram(argv: readonly string[]): Program {
         summary:
           "output kept of all sessions together (default 256M, or an eighth of a smaller memory)",
       },
+      "idle-stop": {
+        value: "DURATION",
+        env: "VAULT_IDLE_STOP",
+        summary: "switch the machine off when nobody did anything for so long (default: off)",
+      },
     },
     seeAlso: ["init sessions", "init log"],
     run: async ({ flags }, context) => {

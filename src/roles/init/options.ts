@@ -1,3 +1,4 @@
+import { formatDuration, parseDuration } from "../../cli/duration.ts";
 import { formatSize, parseSize } from "../../cli/size.ts";
 import { UsageError } from "../../cli/usage-error.ts";
 import { limits } from "../../protocol/limits.ts";
@@ -23,6 +24,8 @@ export interface InitOptions {
   readonly ringBytes: number;
   /** Of all sessions together; undefined: what the machine can spare. */
   readonly ringsBytesMax: number | undefined;
+  /** Undefined: it does not stop by itself. */
+  readonly idleStopMs: number | undefined;
   readonly logLevel: LogLevel;
   /** What SIGHUP starts as the link. Undefined: the file init itself was started from. */
   readonly linkProgram: string | undefined;
@@ -35,6 +38,7 @@ export interface InitFlags {
   readonly "run-dir": string | undefined;
   readonly "session-output": string | undefined;
   readonly "session-output-total": string | undefined;
+  readonly "idle-stop": string | undefined;
 }
 
 type Env = Readonly<Record<string, string | undefined>>;
@@ -67,6 +71,7 @@ export function readOptions(flags: InitFlags, env: Env): InitOptions {
     openings: parseOpenings(env["VAULT_OPEN_PORTS"] ?? ""),
     ringBytes: ringBytes ?? Math.min(limits.ringBytes, ringsBytesMax ?? limits.ringBytes),
     ringsBytesMax,
+    idleStopMs: idleStop(flags["idle-stop"]),
     logLevel: logLevelFrom(env["VAULT_LOG"] ?? env["RUST_LOG"]),
     linkProgram: linkProgramOf(env["VAULT_LINK_PROGRAM"]),
   };
@@ -109,6 +114,16 @@ function stopGrace(text: string | undefined): number {
   if (match === null)
     throw new UsageError(`VAULT_STOP_GRACE is not a number of seconds: "${text}"`);
   return Number(match[1]) * (match[2] === "ms" ? 1 : 1000);
+}
+
+function idleStop(text: string | undefined): number | undefined {
+  if (text === undefined || text === "" || text === "off") return undefined;
+  const ms = parseDuration(text);
+  const flag = "--idle-stop (VAULT_IDLE_STOP)";
+  if (ms === undefined)
+    throw new UsageError(`${flag} must be a duration such as 30m or 2h, or off, not "${text}"`);
+  if (ms >= initLimits.idleStopMsMin) return ms;
+  throw new UsageError(`${flag} must be ${formatDuration(initLimits.idleStopMsMin)} or more`);
 }
 
 function outputKept(

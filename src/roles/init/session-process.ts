@@ -16,6 +16,7 @@ import {
   foregroundGroup,
   openPty,
   setTerminalSize,
+  showOnTerminal,
   type TerminalSize,
   waitingBytes,
 } from "../../system/pty.ts";
@@ -39,6 +40,8 @@ export interface SessionProcess extends Started {
   readonly resize: (size: TerminalSize) => void;
   /** Whether it is itself what its terminal has in the foreground. */
   readonly leadsForeground: () => boolean;
+  /** On its terminal, beside what it writes; on pipes there is nobody to read it. */
+  readonly show: (words: string) => void;
   /** To the group in the foreground of the terminal, else to the program's own. */
   readonly signal: (signal: number) => void;
   /** To the program's own group. */
@@ -91,6 +94,7 @@ function startOnTerminal(
     ended: reaper.ended(started.pid).finally(() => closeSync(pty.slaveFd)),
     resize: (size) => setTerminalSize(masterFd, size),
     leadsForeground: () => foregroundGroup(masterFd) === started.pid,
+    show: (words) => showOnTerminal(masterFd, words),
     signal: (signal) => {
       const group = foregroundGroup(masterFd);
       if (group > 0) signalProcess(-group, signal);
@@ -130,6 +134,7 @@ function startOnPipes(
     ended: reaper.ended(started.pid),
     resize: () => undefined,
     leadsForeground: () => false,
+    show: () => undefined,
     signal: signalGroup,
     signalGroup,
   };

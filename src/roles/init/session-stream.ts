@@ -71,6 +71,8 @@ class SessionStream {
     // A client process that attaches for the first time does not know a generation yet.
     if (request.type === "session-attach" && request.generation !== undefined)
       session.checkReturn(request.client);
+    // One that comes back after a lost link has done nothing.
+    else session.onUse();
     this.#frames = frames;
     this.#session = session;
     this.#request = request;

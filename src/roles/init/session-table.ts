@@ -35,6 +35,7 @@ export class SessionTable {
   readonly #options: SessionTableOptions;
   readonly #budget: OutputBudget;
   readonly #byId = new Map<string, Session>();
+  #usedMs = Number.NEGATIVE_INFINITY;
   readonly #sweep: ReturnType<typeof setInterval>;
 
   constructor(options: SessionTableOptions) {
@@ -49,7 +50,7 @@ export class SessionTable {
     const known = this.#byId.get(request.id);
     if (known !== undefined) return { session: known, created: false };
     this.#checkName(request.name);
-    if (this.#running() >= initLimits.runningMax)
+    if (this.running.length >= initLimits.runningMax)
       throw new RemoteError(
         "limit",
         `${initLimits.runningMax} sessions run already`,
@@ -92,6 +93,16 @@ export class SessionTable {
     throw new RemoteError("ended", `Session ${request.session} has ended already${how}`);
   }
 
+  /** When a client last typed something, came or started something; by the clock that nobody sets. */
+  get usedMs(): number {
+    return this.#usedMs;
+  }
+
+  /** Those that have not ended. */
+  get running(): Session[] {
+    return [...this.#byId.values()].filter((session) => session.running);
+  }
+
   list(): SessionList {
     return { sessions: Array.from(this.#byId.values(), describeSession) };
   }
@@ -132,7 +143,12 @@ export class SessionTable {
     const { start, randomId, ringBytes, wallMs, monotonicMs } = this.#options;
     const process = start(request);
     const state = new SessionState({ budget: this.#budget, ringBytes });
-    return new Session({ generation: randomId(), request, process, state, wallMs, monotonicMs });
+    const onUse = (): void => {
+      this.#usedMs = monotonicMs();
+    };
+    onUse();
+    const generation = randomId();
+    return new Session({ generation, request, process, state, wallMs, monotonicMs, onUse });
   }
 
   #checkName(name: string | undefined): void {
@@ -148,10 +164,6 @@ export class SessionTable {
 
   #named(name: string): Session | undefined {
     return [...this.#byId.values()].find((session) => session.name === name);
-  }
-
-  #running(): number {
-    return [...this.#byId.values()].filter((session) => session.running).length;
   }
 }
 

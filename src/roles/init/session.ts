@@ -21,6 +21,8 @@ export interface SessionParts {
   readonly state: SessionState;
   readonly wallMs: () => number;
   readonly monotonicMs: () => number;
+  /** A client typed something, or has come for the first time. */
+  readonly onUse: () => void;
 }
 
 /** A connection of a client that has this session; the session tells it when to look again. */
@@ -46,6 +48,7 @@ export class Session {
   readonly state: SessionState;
   readonly #process: SessionProcess;
   readonly #pump: SessionPump;
+  readonly onUse: () => void;
   readonly #wallMs: () => number;
   readonly #monotonicMs: () => number;
   readonly #clients = new Set<AttachedClient>();
@@ -67,13 +70,14 @@ export class Session {
   /** Clients that lost it while their link was down, and to whom: told when they come back. */
   readonly #displaced = new Map<string, RemoteError>();
 
-  constructor({ generation, request, process, state, wallMs, monotonicMs }: SessionParts) {
+  constructor({ generation, request, process, state, wallMs, monotonicMs, onUse }: SessionParts) {
     this.generation = generation;
     this.request = request;
     this.state = state;
     this.startedAtMs = wallMs();
     this.#process = process;
     this.#wallMs = wallMs;
+    this.onUse = onUse;
     this.#monotonicMs = monotonicMs;
     this.#name = request.name;
     this.#size = { rows: request.rows ?? 24, cols: request.cols ?? 80 };
@@ -93,7 +97,10 @@ export class Session {
   }
 
   /** The program as it was started: its words, user, folder and number, as they are called inside. */
-  get program(): Pick<SessionProcess, "argv" | "user" | "cwd" | "insidePid" | "term"> {
+  get program(): Pick<
+    SessionProcess,
+    "argv" | "user" | "cwd" | "pid" | "insidePid" | "term" | "show"
+  > {
     return this.#process;
   }
 
@@ -265,6 +272,7 @@ export class Session {
   /** Hands bytes to the program, after those that came before; `taken` runs when it has them, or never will. */
   writeInput(bytes: Uint8Array, taken: () => void): void {
     this.#inputBytes += bytes.length;
+    this.onUse();
     this.#afterInput(async () => {
       try {
         await this.#process.stdin.write(bytes);

@@ -170,6 +170,38 @@ describe("delete, killed", () => {
       }, 30_000);
 });
 
+const createTwo = async (at: AdminStage): Promise<void> => {
+  const text = templateText.replace("machine_count = 1", "machine_count = 2");
+  const made = await at.admin(...createWith(at.write("two.toml", text)));
+  expect([made.err, made.exitCode]).toEqual([made.err, 0]);
+};
+const tokensOf = async (at: AdminStage) =>
+  (await at.machines()).map(({ config }) => config.env["ACCESS_TOKEN"]);
+
+describe("rotate-token, killed", () => {
+  const words = ["tenant", "rotate-token", "acme"];
+  for (const on of ["POST /machines/*/lease", "POST /machines/*", "DELETE /machines/*/lease"])
+    for (const fault of ["hang", "done-but-hang"] as const)
+      test(`at ${on} (${fault}), goes on with the token that a machine has`, async () => {
+        let before: string | undefined;
+        const at = await killedAt({ on, fault }, words, async (prepared) => {
+          await createTwo(prepared);
+          [before] = await tokensOf(prepared);
+        });
+        const given = (await tokensOf(at)).find((token) => token !== before);
+        // Half a minute later.
+        const call = "POST /v1/apps/{app}/machines/{id}/lease";
+        at.fly.faults.install({ faults: [{ call, do: { kind: "lose-lease" } }] });
+        const again = await at.admin(...words);
+        const label = again.err;
+        const [one, two, ...more] = await tokensOf(at);
+        expect([label, again.exitCode, two, more]).toEqual([label, 0, one, []]);
+        expect(one).not.toBe(before);
+        if (given !== undefined) expect(one).toBe(given);
+        expect(again.out.split(one ?? "none").length).toBe(3);
+      }, 30_000);
+});
+
 test("at calls picked by chance", async () => {
   const random = seededRandom(seed);
   const rounds = process.env["FV_SOAK"] === undefined ? 2 : 100;

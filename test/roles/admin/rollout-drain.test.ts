@@ -3,6 +3,7 @@ import { join } from "node:path";
 import { Drain } from "../../../src/roles/admin/rollout-drain.ts";
 import { rolloutLimits } from "../../../src/roles/admin/rollout-limits.ts";
 import { countSessions } from "../../../src/roles/admin/machine-report.ts";
+import { type RolloutApi, RolloutFleet } from "../../../src/roles/admin/rollout-fleet.ts";
 import { MachinesApiError } from "../../../src/fly/api-error.ts";
 import { FrameStream } from "../../../src/protocol/frame.ts";
 import { selfCommand } from "../../../src/system/self.ts";
@@ -40,9 +41,7 @@ test("the plan names the machines with open sessions, and those that do not say"
   await on.create("b");
   const mute = await on.create("c", { metadata: { "fly_local.behaviour": "bad-exit" } });
   const plan = await on.admin(...quick, "--dry-run");
-  expect(plan.out).toContain(
-    `1 machine(s) have open sessions, the update ends them: ${busy} (3)\n`,
-  );
+  expect(plan.out).toContain(`open sessions on 1 machine, the update ends them: ${busy} (3)\n`);
   const drained = await on.admin(...quick, "--dry-run", "--drain", "10m");
   expect(drained.out).toContain(`waited for, 10 m 00 s at most: ${busy} (3)\n`);
   const json = JSON.parse((await on.admin(...quick, "--dry-run", "--json")).out) as unknown;
@@ -74,10 +73,10 @@ test("a drain that is over goes on and says how many it ended; nothing waits for
   const done = await on.admin(...quick, "--drain", "300ms");
   expect([done.exitCode, done.err]).toEqual([
     0,
-    expect.stringContaining(`machine ${id} (a, ord) goes on with 2 open session(s) after 0.3 s`),
+    expect.stringContaining(`machine ${id} (a, ord) goes on with 2 open sessions after 0.3 s`),
   ]);
   expect(done.out).toContain("1 updated");
-  expect(done.out).toContain("2 open session(s) ended by it");
+  expect(done.out).toContain("2 open sessions ended by it");
   on.fly.faults.install({
     faults: [
       {
@@ -91,7 +90,7 @@ test("a drain that is over goes on and says how many it ended; nothing waits for
   const again = await on.admin(...back);
   expect([again.exitCode, again.out]).toEqual([
     0,
-    expect.stringContaining("1 machine(s) do not say what is open there, and are not waited for"),
+    expect.stringContaining("1 machine did not say what is open there, not waited for"),
   ]);
   expect(again.err).toContain("goes on without knowing of its sessions");
 }, 20_000);
@@ -117,6 +116,58 @@ test("of a machine that failed the last log lines are shown, before it goes back
   expect(json.out).toContain(`{"type":"log","machine_id":"${id}","lines":[`);
 }, 20_000);
 
+test("a machine whose log hangs: Ctrl-C twice ends it all the same, with the words to go on", async () => {
+  const on = await fleet();
+  await on.create("a");
+  const call = "POST /v1/apps/{app}/machines/{id}/exec";
+  on.fly.faults.install({
+    faults: [{ call, from: 2, times: "always", do: { kind: "hang" } }],
+  });
+  const sick = ["--image", images.sick, "--all-tenants", "--soak-secs", "0"];
+  const { context, exit } = on.start([...sick, "--health-timeout-secs", "1"]);
+  while (!context.err().includes("failed: did not become healthy")) await Bun.sleep(10);
+  context.stop("SIGINT");
+  context.stop("SIGINT");
+  const before = performance.now();
+  expect([await exit, context.err()]).toEqual([
+    130,
+    expect.stringContaining(`interrupted; fly-vault-admin tenant update-image --resume`),
+  ]);
+  expect(performance.now() - before).toBeLessThan(2_000);
+  on.fly.faults.clear();
+  const [id = ""] = on.journals();
+  expect((await on.admin("--resume", id)).exitCode).toBe(8);
+  expect(leftovers(await on.machines())).toEqual([]);
+}, 20_000);
+
+test("a machine whose log hangs keeps its lease, and goes back when that is given up", async () => {
+  const renewed: string[] = [];
+  const log = Promise.withResolvers<never>();
+  const fleetOf = new RolloutFleet({
+    api: {
+      ...unused,
+      executeIn: async () => log.promise,
+      takeLease: async (id, _, options) => {
+        renewed.push(`${id} ${options?.leaseNonce}`);
+        return "nonce";
+      },
+      releaseLease: async () => undefined,
+    },
+    rollout: { id: "r-20261123-1", mark: "mark" },
+    leaseSeconds: 30,
+    shakeHands: async () => undefined,
+  });
+  const words = fleetOf.lastWords("m");
+  const released = fleetOf.call("m", { kind: "release", nonce: "nonce" });
+  expect(await fleetOf.call("m", { kind: "renew", nonce: "nonce" })).toMatchObject({
+    kind: "leased",
+  });
+  expect(renewed).toEqual(["m nonce"]);
+  expect(await Promise.race([released, Bun.sleep(20)])).toBeUndefined();
+  log.reject(new MachinesApiError("lost", "timed out", { action: "run in machine" }));
+  expect([await words, await released]).toEqual([[], { kind: "done" }]);
+});
+
 test("a real session is waited for, and when it ends the machine is updated at once", async () => {
   const on: AdminStage = await openAdminStage([], { entrypoint: selfCommand("init") });
   closing.push(async () => on.close());
@@ -141,6 +192,19 @@ test("a real session is waited for, and when it ends the machine is updated at o
   expect(await exit).toBe(0);
   expect(context.out()).toContain('"sessions_cut":0');
 }, 60_000);
+
+const never = async (): Promise<never> => Promise.reject(new Error("not to be called"));
+const unused: RolloutApi = {
+  readMachine: never,
+  updateMachine: never,
+  startMachine: never,
+  cordonMachine: never,
+  uncordonMachine: never,
+  takeLease: never,
+  readLease: never,
+  releaseLease: never,
+  executeIn: never,
+};
 
 /** `cat`, which runs until its input ends. */
 async function openSession(socket: string): Promise<TestClient> {

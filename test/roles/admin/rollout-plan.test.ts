@@ -1,6 +1,7 @@
 import { expect, test } from "bun:test";
 import type { FlyMachine } from "../../../src/fly/machine-shape.ts";
 import { planRollout } from "../../../src/roles/admin/rollout-plan.ts";
+import { rolloutLimits } from "../../../src/roles/admin/rollout-limits.ts";
 import { images } from "./fleet-stage.ts";
 
 const machine = (id: string, tenant: string, more: Partial<FlyMachine> = {}): FlyMachine => ({
@@ -81,4 +82,21 @@ test("what a creation has not finished is left alone", () => {
     ["2"],
     1,
   ]);
+});
+
+test("what no check watches is named, and thousands of canaries are picked in no time", () => {
+  const checks = [{ name: "up", status: "passing" }];
+  const fleet = [
+    machine("1", "a", { checks }),
+    machine("2", "b", { checks: [] }),
+    machine("3", "c"),
+    machine("4", "d", { state: "stopped" }),
+  ];
+  expect(planRollout(fleet, images.new, 1).unchecked).toEqual(["2", "3"]);
+  const many = Array.from({ length: rolloutLimits.machinesMax }, (_, at) =>
+    machine(`m${at}`, `t${at % 1_000}`, { region: `r${at % 30}`, checks }),
+  );
+  const before = performance.now();
+  expect(planRollout(many, images.new, many.length).canaries).toBe(many.length);
+  expect(performance.now() - before).toBeLessThan(10_000);
 });

@@ -1,7 +1,12 @@
 import { expect, test } from "bun:test";
 import { rolloutLimits } from "../../../src/roles/admin/rollout-limits.ts";
-import { type ScreenRow, screenText } from "../../../src/roles/admin/rollout-screen.ts";
+import {
+  RolloutScreen,
+  type ScreenRow,
+  screenText,
+} from "../../../src/roles/admin/rollout-screen.ts";
 import { parseRolloutNumbers } from "../../../src/roles/admin/update-image-options.ts";
+import { memoryContext } from "../../support/memory-context.ts";
 
 const row = (at: number, more: Partial<ScreenRow["tour"]> = {}): ScreenRow => ({
   target: { id: `m${at}`, tenant: `tenant-${at}`, region: "ord" },
@@ -35,6 +40,18 @@ test("never more lines than the terminal has, nor wider ones", () => {
   const low = screenText(rows, "5 updated", { ...size, rows: 10 }).split("\n");
   expect(low.length - 1).toBeLessThan(10);
   expect(Math.max(...tall.map((line) => line.length))).toBeLessThan(size.columns);
+});
+
+test("it is drawn anew while nothing happens, because time goes on, and not after its end", async () => {
+  const context = memoryContext({ env: {}, tty: true });
+  let drawn = 0;
+  const screen = new RolloutScreen(context, () => `${++drawn}\n`);
+  await Bun.sleep(rolloutLimits.drawAnywayMs + 2 * rolloutLimits.drawEveryMs + 200);
+  expect(drawn).toBeGreaterThanOrEqual(1);
+  await screen.close();
+  const after = drawn;
+  await Bun.sleep(rolloutLimits.drawAnywayMs + rolloutLimits.drawEveryMs);
+  expect(drawn).toBe(after);
 });
 
 test("numbers have the defaults of the first fly-vault-admin, and a share is of the machines, at least one", () => {

@@ -58,10 +58,12 @@ test("all machines of a tenant get one new token and start anew; the entries hav
     access_token: one,
     org: "local",
   });
-  // All of the configuration is there as it was, but for the token and its count.
+  // All of the configuration is there as it was, but for the token and its mark.
   for (const [at, { config }] of after.entries()) {
     const old = before[at]?.config ?? config;
-    const metadata = at < 2 ? { "fly_vault.token_generation": "1" } : {};
+    const mark = config.metadata["fly_vault.token_successor"] ?? "";
+    if (at < 2) expect(mark).toMatch(/^[0-9a-f]{32}$/);
+    const metadata = at < 2 ? { "fly_vault.token_successor": mark } : {};
     expect(config).toEqual({
       ...old,
       env: { ...old.env, ACCESS_TOKEN: config.env["ACCESS_TOKEN"] ?? "" },
@@ -169,32 +171,57 @@ test("wrong words, and tenants that are not there", async () => {
   }
 });
 
-const machineOf = (token: string | undefined, generation?: string): FlyMachine => ({
-  id: "a",
+const machineOf = (token: string | undefined, mark?: string): FlyMachine => ({
+  id: `of-${token}`,
   state: "started",
   config: {
     env: token === undefined ? {} : { ACCESS_TOKEN: token },
-    metadata: generation === undefined ? {} : { "fly_vault.token_generation": generation },
+    metadata: mark === undefined ? {} : { "fly_vault.token_successor": mark },
   },
 });
-const plan = (...machines: readonly FlyMachine[]) => {
-  const { token, change, isResumed } = planRotation(machines, {
-    given: undefined,
-    fresh: () => "fresh",
-  });
-  return [token, change.metadata?.["fly_vault.token_generation"], isResumed];
+const planned = (machines: readonly FlyMachine[], given?: string, fresh = "fresh") => {
+  const { token, change, isResumed } = planRotation(machines, { given, fresh: () => fresh });
+  return { token, mark: change.metadata?.["fly_vault.token_successor"], isResumed };
 };
 
 test("planRotation goes on only where a rotation broke off", () => {
-  expect(plan(machineOf("a"))).toEqual(["fresh", "1", false]);
-  expect(plan(machineOf("a", "3"), machineOf("a", "3"))).toEqual(["fresh", "4", false]);
-  expect(plan(machineOf("a", "3"), machineOf("b", "4"))).toEqual(["b", "4", true]);
-  expect(plan(machineOf("a"), machineOf("b", "1"), machineOf("a"))).toEqual(["b", "1", true]);
-  // Several from the beginning: none of them is the newest.
-  expect(plan(machineOf("a"), machineOf("b"))).toEqual(["fresh", "1", false]);
-  expect(plan(machineOf("a", "x"), machineOf("b", "-1"))).toEqual(["fresh", "1", false]);
-  expect(() => plan(machineOf("a"), machineOf(undefined))).toThrow("has no token");
-  expect(() => plan({ id: "a", state: "started" })).toThrow("has no token");
+  const a = machineOf("a");
+  const { token, mark, isResumed } = planned([a, a], undefined, "b");
+  expect([token, isResumed]).toEqual(["b", false]);
+  const b = machineOf("b", mark);
+  expect(planned([a, b, a])).toEqual({ token: "b", mark, isResumed: true });
+  expect(planned([b, a])).toEqual({ token: "b", mark, isResumed: true });
+  expect(planned([b, b])).toMatchObject({ token: "fresh", isResumed: false });
+  // A token that was chosen leaves no mark; where it is on one machine, the others follow.
+  expect(planned([a, b], "c")).toEqual({ token: "c", mark: undefined, isResumed: false });
+  expect(planned([a, machineOf("c")], "c")).toMatchObject({ token: "c" });
+  expect(() => planned([a, machineOf(undefined)])).toThrow("has no token");
+  expect(() => planned([{ id: "a", state: "started" }])).toThrow("has no token");
+});
+
+test("a machine that claims to be another tenant's neither gets its token nor gives it its own", () => {
+  const a = machineOf("a");
+  const { mark } = planned([a], undefined, "b");
+  const broken = [a, machineOf("b", mark)];
+  // What it can know: its own token, and all metadata of the organisation.
+  const claims = [
+    undefined,
+    "",
+    mark,
+    "f".repeat(32),
+    planned([machineOf("evil")], undefined, "evil").mark,
+  ];
+  for (const claim of claims) {
+    const evil = machineOf("evil", claim);
+    for (const machines of [
+      [a, evil],
+      [evil, a],
+      [...broken, evil],
+      [evil, ...broken],
+    ])
+      for (const given of [undefined, "c"])
+        expect(() => planned(machines, given)).toThrow("different access tokens");
+  }
 });
 
 test("keepsToken sees the token elsewhere in the configuration", () => {

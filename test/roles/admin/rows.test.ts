@@ -24,10 +24,10 @@ function unproved(rows: readonly Row[]): string[] {
 }
 
 test.each([
-  ["Fly's API", apiRows, 53],
-  ["rollouts", rolloutRows, 20],
-  ["what people write", inputRows, 36],
-  ["the usage facts' endpoint", usageRows, 14],
+  ["Fly's API", apiRows, 54],
+  ["rollouts", rolloutRows, 23],
+  ["what people write", inputRows, 61],
+  ["the usage facts' endpoint", usageRows, 15],
 ])("every row of %s has its test", (_, rows, count) => {
   expect(unproved(rows)).toEqual([]);
   expect(rows.length).toBeGreaterThanOrEqual(count);

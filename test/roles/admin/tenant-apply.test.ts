@@ -1,5 +1,5 @@
 import { afterEach, describe, expect, test } from "bun:test";
-import { type AdminStage, openAdminStage, templateText } from "./stage.ts";
+import { type AdminStage, app, openAdminStage, templateText } from "./stage.ts";
 
 let stage: AdminStage | undefined;
 const open = async (...given: Parameters<typeof openAdminStage>): Promise<AdminStage> => {
@@ -34,6 +34,29 @@ test("a tenant that is not there is made; the same file again makes no changing 
   const same = await diff(on, on.template);
   expect([same.exitCode, same.out]).toEqual([0, ""]);
   expect(changing(on)).toBe(calls);
+});
+
+test("a machine that claims to be of the tenant, with a token of its own, keeps all from being changed", async () => {
+  const on = await open();
+  await apply(on, on.template);
+  await on.admin("tenant", "create", "evil", "--template", on.template);
+  const machines = await on.machines();
+  const evil = machines.find(({ config }) => config.metadata["fly_vault.tenant_id"] === "evil");
+  const claim = { "fly_vault.tenant_id": "acme", "fly_vault.launch_id": `${"0".repeat(16)}-9` };
+  const answer = await fetch(`${on.fly.apiBase}/v1/apps/${app}/machines/${evil?.id}/metadata`, {
+    method: "PATCH",
+    headers: { authorization: `Bearer ${on.fly.apiToken}` },
+    body: JSON.stringify({ metadata: claim }),
+  });
+  expect(answer.ok).toBe(true);
+  const calls = changing(on);
+  const file = on.write("t.toml", withEnv('LEVEL = "debug"').replace("count = 1", "count = 2"));
+  const refused = await apply(on, file);
+  expect([refused.exitCode, refused.out, changing(on)]).toEqual([7, "", calls]);
+  expect(refused.err).toContain("FV-ADM-013");
+  expect(refused.err).toContain(evil?.id ?? "none");
+  // Looking is free.
+  expect((await diff(on, file)).out).toContain(`machine ${evil?.id} is not in the template`);
 });
 
 test("what differs is shown with secrets masked, done under a lease, and keeps token and volume", async () => {

@@ -21,7 +21,12 @@ const counts = async (on: AdminStage) => [
 ];
 
 /** Somebody at a terminal, who types this. */
-async function atTerminal(on: AdminStage, typed: string, env: Record<string, string> = {}) {
+async function atTerminal(
+  on: AdminStage,
+  typed: string,
+  env: Record<string, string> = {},
+  ...more: readonly string[]
+) {
   const context = withoutWaiting(
     memoryContext({
       env: { ...on.env, ...env },
@@ -29,7 +34,7 @@ async function atTerminal(on: AdminStage, typed: string, env: Record<string, str
       stdin: typed.split("").map((key) => new TextEncoder().encode(key)),
     }),
   );
-  const exitCode = await main(["tenant", "delete", "acme"], context);
+  const exitCode = await main(["tenant", "delete", "acme", ...more], context);
   return { exitCode, out: context.out(), err: context.err() };
 }
 
@@ -52,7 +57,7 @@ describe("on a terminal the name must be typed", () => {
       expect([typed, no.exitCode, await counts(on)]).toEqual([typed, 2, [1, 1]]);
       expect(no.err).toContain('type "acme" to delete 1 machine and 1 volume (1 GiB): ');
     }
-    const yes = await atTerminal(on, "acme\r");
+    const yes = await atTerminal(on, "acme\n");
     expect([yes.exitCode, await counts(on)]).toEqual([0, [0, 0]]);
     expect(yes.out).toContain("tenant acme is deleted");
   });
@@ -212,4 +217,30 @@ test("a state folder that cannot be used keeps nobody from deleting", async () =
   const exitCode = await main(["tenant", "delete", "acme", "--yes"], context);
   expect([exitCode, await counts(on)]).toEqual([0, [0, 0]]);
   expect(context.err()).toContain("warning: ");
+});
+
+test("--dry-run shows the plan and removes nothing; --json is for programs, and asks nobody", async () => {
+  const on = await open();
+  await create(on);
+  const [machine] = await on.machines();
+  const dry = await on.admin("tenant", "delete", "acme", "--dry-run", "--yes");
+  expect([dry.exitCode, dry.out.includes("1 machine and 1 volume"), await counts(on)]).toEqual([
+    0,
+    true,
+    [1, 1],
+  ]);
+  const mute = await atTerminal(on, "acme\n", {}, "--json");
+  expect([mute.exitCode, mute.err.includes("type "), await counts(on)]).toEqual([2, false, [1, 1]]);
+  const done = await on.admin("tenant", "delete", "acme", "--yes", "--json");
+  expect([done.exitCode, await counts(on)]).toEqual([0, [0, 0]]);
+  expect(JSON.parse(done.out)).toMatchObject({
+    schema: "fly-vault/tenant-delete",
+    version: 1,
+    data: {
+      tenant_id: "acme",
+      machines: [{ machine_id: machine?.id ?? "", state: "started" }],
+      volumes: [{ size_gib: 1, machine_id: machine?.id ?? "" }],
+    },
+  });
+  expect(done.err).toContain("tenant acme is deleted");
 });

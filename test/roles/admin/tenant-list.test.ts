@@ -1,4 +1,6 @@
 import { afterEach, expect, test } from "bun:test";
+import { main } from "../../../src/roles/admin/main.ts";
+import { memoryContext } from "../../support/memory-context.ts";
 import { type AdminStage, app, openAdminStage } from "./stage.ts";
 
 let stage: AdminStage | undefined;
@@ -35,4 +37,22 @@ test("a tenant whose creation has not ended is shown as unfinished, and only suc
       expect.not.objectContaining({ unfinished: expect.anything() }),
     ]),
   );
+}, 20_000);
+
+test("a tenant that is not there is named; on a terminal a digest is short, in a pipe whole", async () => {
+  const on = (stage = await openAdminStage());
+  await on.admin("tenant", "create", "acme", "--template", on.template);
+  const none = await on.admin("tenant", "list", "--tenant", "acne");
+  expect([none.exitCode, none.out, none.err]).toEqual([
+    0,
+    "",
+    `no tenant "acne" in app "${app}"\n`,
+  ]);
+  for (const words of [[], ["--wide"]]) {
+    const pipe = await on.admin("tenant", "list", ...words);
+    expect(pipe.out).toMatch(/sha256:[0-9a-f]{64} /);
+    const context = memoryContext({ env: on.env, tty: true });
+    expect(await main(["tenant", "list", ...words], context)).toBe(0);
+    expect(context.out()).toMatch(/sha256:[0-9a-f]{12} /);
+  }
 }, 20_000);

@@ -39,7 +39,7 @@ test("a machine that a killed creation left is named and left alone; all metadat
     const done = await on.admin("--image", image, ...quick, "--all-tenants");
     const after = await on.machines();
     expect([done.exitCode, metadataOf(after)]).toEqual([exitCode, metadataOf(before)]);
-    expect(done.out).toContain(`1 machine(s), 1 tenant(s) · `);
+    expect(done.out).toContain(`1 machine, 1 tenant · `);
     expect(done.out).toContain(`1 unfinished, left alone (${half})`);
     const versionOfHalf = (machines: typeof after) =>
       machines.find(({ id }) => id === half)?.version;

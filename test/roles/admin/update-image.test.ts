@@ -44,7 +44,7 @@ test("the plan, then every machine: what stands still stays so, what is new alre
   on.fly.calls.clear();
   const dry = await on.admin(...everywhere, "--canary", "2", "--dry-run");
   expect([dry.exitCode, dry.err, changes(on)]).toEqual([0, "", 0]);
-  expect(dry.out).toContain(`image ${images.new}\n3 machine(s), 2 tenant(s) · canary 2: `);
+  expect(dry.out).toContain(`image ${images.new}\n3 machines, 2 tenants · canary 2: `);
   expect(dry.out).toMatch(/\(acme, ord\), \w+ \(zeta, syd\)/);
   expect(dry.out).toContain("1 already on this image, skipped · 1 stopped, will be left stopped");
   expect(dry.out).toContain("no handshake with init (this computer has no address in Fly's");
@@ -300,7 +300,7 @@ test("wrong words: exit 2 or 3, a reason, and nothing changed", async () => {
   for (const [words, exitCode, message] of [
     [["--all-tenants"], 2, "--image IMAGE is missing"],
     [toNew, 2, "name tenants with --tenant TENANT, or say --all-tenants"],
-    [[...everywhere, "--tenant", "acme"], 2, "name tenants with --tenant TENANT"],
+    [[...everywhere, "--tenant", "acme"], 2, "--all-tenants and --tenant exclude each other"],
     [[...toNew, "--tenant", "Acme"], 2, "is no tenant id"],
     [[...toNew, "--tenant", "nobody"], 3, 'no tenant "nobody"'],
     [[...everywhere, "--concurrency", "0"], 2, '--concurrency "0" is no whole number from 1 to 64'],

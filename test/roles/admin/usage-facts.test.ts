@@ -1,4 +1,5 @@
 import { afterEach, expect, test } from "bun:test";
+import { parseWindow } from "../../../src/roles/admin/usage-window.ts";
 import { readFileSync } from "node:fs";
 import { rejection } from "../../support/rejection.ts";
 import { type AdminStage, app, openAdminStage } from "./stage.ts";
@@ -168,7 +169,8 @@ test("wrong words: exit 2, a reason, and nothing sent", async () => {
     [["--since", "1h", "--listen", "127.0.0.1:0"], "callers say ?since"],
     [["--listen", "0.0.0.0:0"], "there is no bearer token"],
     [["--listen", "9090"], "Not an address"],
-    [["--listen", "127.0.0.1:0", "--bearer-token", "short"], "bearer token cannot be used"],
+    [["--listen", "127.0.0.1:0", "--bearer-token", "a b"], "bearer token cannot be used"],
+    [["--listen", "0.0.0.0:0", "--bearer-token", "short", "--insecure"], "may be guessed"],
     [["--journal", "/dev/null/x"], "cannot be used"],
   ] as const) {
     const { exitCode, out, err } = await on.admin("tenant", "usage-facts", ...words);
@@ -221,3 +223,13 @@ async function listening(context: { readonly err: () => string }): Promise<strin
     await Bun.sleep(2);
   }
 }
+
+test("so long ago may be said with a minus, as times are elsewhere", () => {
+  const day = 86_400_000;
+  expect(parseWindow("-24h", "-1h", 2 * day)).toEqual({
+    sinceMs: day,
+    untilMs: 2 * day - 3_600_000,
+  });
+  expect(parseWindow("24h", undefined, 2 * day)).toEqual({ sinceMs: day, untilMs: 2 * day });
+  expect(() => parseWindow("--24h", undefined, day)).toThrow("since takes a time");
+});

@@ -130,6 +130,7 @@ test("a mistake of ours is told as one, without a trace of it", async () => {
     app: "a",
     cache: stage.cache,
     bearer: {
+      isWeak: false,
       admits: () => {
         throw new Error("secret detail");
       },

@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, expect, setDefaultTimeout, test } from "bun:test";
 import { createHash } from "node:crypto";
-import { readFileSync } from "node:fs";
+import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import type { ByteStream } from "../../../src/protocol/byte-stream.ts";
 import { RemoteError } from "../../../src/protocol/errors.ts";
@@ -120,6 +120,8 @@ async function answerWithHash(stream: ByteStream): Promise<void> {
 }
 
 test("forwards: bytes both ways, each half ending by itself", async () => {
+  // Sessions, whose use the keeper sees itself, do not count as traffic.
+  expect(existsSync(join(machine.runDir, "traffic"))).toBeFalse();
   const connection = await logIn();
   const server = listenTcp(
     { host: "127.0.0.1", port: 0 },
@@ -147,6 +149,10 @@ test("forwards: bytes both ways, each half ending by itself", async () => {
   expect(Buffer.concat(answer)).toEqual(hash.digest());
   server.close();
   connection.close(0, "");
+});
+
+test("bytes of a forward are traffic, for who waits for the machine to be idle", () => {
+  expect(existsSync(join(machine.runDir, "traffic"))).toBeTrue();
 });
 
 test("a forward that cannot be: refused and unreachable are told apart", async () => {

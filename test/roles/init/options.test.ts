@@ -12,6 +12,7 @@ const noFlags: InitFlags = {
   "run-dir": undefined,
   "session-output": undefined,
   "session-output-total": undefined,
+  "idle-stop": undefined,
 };
 
 test("readOptions: what a Fly Machine gives is enough", () => {
@@ -29,6 +30,7 @@ test("readOptions: what a Fly Machine gives is enough", () => {
     openings: [],
     ringBytes: limits.ringBytes,
     ringsBytesMax: undefined,
+    idleStopMs: undefined,
     logLevel: "info",
     linkProgram: undefined,
   });
@@ -41,6 +43,20 @@ test.each([
   ["", initLimits.stopGraceMs],
 ])("readOptions: a grace of %p", (text, ms) => {
   expect(readOptions(noFlags, { VAULT_STOP_GRACE: text }).stopGraceMs).toBe(ms);
+});
+
+test.each([
+  ["30m", 1_800_000],
+  ["1h30m", 5_400_000],
+  ["2s", initLimits.idleStopMsMin],
+  ["off", undefined],
+  ["", undefined],
+])("readOptions: an idle stop of %p", (text, ms) => {
+  expect(readOptions({ ...noFlags, "idle-stop": text }, {}).idleStopMs).toBe(ms);
+});
+
+test.each(["30", "soon", "1s", "-5m"])("readOptions refuses an idle stop of %p", (text) => {
+  expect(() => readOptions({ ...noFlags, "idle-stop": text }, {})).toThrow("VAULT_IDLE_STOP");
 });
 
 test.each(["soon", "-1", "1.5", "1h", "10 s", "99999999"])(

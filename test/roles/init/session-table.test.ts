@@ -84,6 +84,7 @@ class Stage {
       stderr: undefined,
       waiting: () => 0,
       leadsForeground: () => false,
+      show: () => undefined,
       ended: promise,
       resize: () => undefined,
       signal: () => undefined,

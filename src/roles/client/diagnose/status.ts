@@ -46,11 +46,12 @@ function statusLines(vault: string, login: LinkLogin, report: Report): string {
     ["rootfs", sha256 === undefined ? "-" : `sha256 ${sha256.slice(0, 12)}…`],
     ...(rolledBack === undefined ? [] : [["went back", rolledBack.because] as const]),
     ["sessions", `${report.sessions_running} running, ${report.sessions_attached} attached`],
+    ...(report.idle === undefined ? [] : [["idle timer", idleWords(report.idle)] as const]),
     ["load", report.load.toFixed(2)],
     ["disk", spaceWords(report.disk)],
     ["memory", spaceWords(report.memory)],
   ];
-  const lines = rows.map(([head, words]) => `  ${head.padEnd(10)}${printable(words)}\n`);
+  const lines = rows.map(([head, words]) => `  ${head.padEnd(12)}${printable(words)}\n`);
   return `${vault}\n${lines.join("")}`;
 }
 
@@ -69,6 +70,14 @@ function versions({ status: { init_version, link_version } }: LinkLogin): string
   return link_version === undefined || link_version === init_version
     ? init_version
     : `${init_version}, link ${link_version}`;
+}
+
+function idleWords({
+  stop_after_ms: stopAfterMs,
+  idle_ms: idleMs,
+}: NonNullable<Report["idle"]>): string {
+  const left = formatDuration(Math.max(0, stopAfterMs - idleMs));
+  return `stops in ${left}, unless it is used (${formatDuration(stopAfterMs)} in all)`;
 }
 
 /** What counts is what is left. */

@@ -9,6 +9,7 @@ import {
   type ForwardKind,
   type ForwardSpec,
   ForwardSpecError,
+  isLoopback,
   parseForward,
   showEnd,
   showPorts,
@@ -96,6 +97,14 @@ export class Forwards {
 
   get connectionCount(): number {
     return this.#live.reduce((sum, forward) => sum + forward.connectionCount, 0);
+  }
+
+  /** Whether one from here leads to that port of the vault itself. */
+  leadsTo(port: number): boolean {
+    return this.#live.some(({ spec: { kind, target } }) => {
+      if (kind !== "L" || target?.kind !== "tcp" || !isLoopback(target.host)) return false;
+      return target.port <= port && port < target.port + target.count;
+    });
   }
 
   list(): ForwardView[] {

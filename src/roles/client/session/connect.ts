@@ -6,6 +6,7 @@ import {
   connectForwardFlags,
   stdioTargetOf,
 } from "../forward/connect-forwards.ts";
+import { autoForwardFlag, autoForwardsOf, plainAudience } from "../forward/auto-forward-flag.ts";
 import { agentFlag, offerAgent } from "../ssh/agent-forward.ts";
 import { clientLimits } from "../limits.ts";
 import { finishedStatus, stoppedStatus } from "./exit-status.ts";
@@ -39,6 +40,7 @@ export const connect = defineCommand({
     "take-over": { summary: "take the session from whoever has it; do not ask" },
     share: { summary: "join whoever has it; do not ask" },
     new: { summary: "a session of its own beside one that is there: main-2, main-3, …" },
+    ...autoForwardFlag,
     ...agentFlag,
     ...escapeFlag,
     ...statusFlags,
@@ -71,10 +73,16 @@ export const connect = defineCommand({
       const beside = await ConnectForwards.open(flags, config, context);
       const { forwards } = beside;
       const { escape } = flags;
-      const interactive = new Interactive(context, { escape, forwards });
+      const onConsole = context.stdin.isTty && !flags["no-shell"];
+      const otherwise = onConsole ? (config.auto_forward ?? "on") : "off";
+      const [said, quiet] = [flags["auto-forward"], global.quiet];
+      const ports = autoForwardsOf({ said, otherwise, quiet }, config, forwards, context);
+      const interactive = new Interactive(context, { escape, forwards, ports });
       const shell = async (given: VaultWork): Promise<number> => {
         const { link, started } = given;
         await beside.start(given);
+        ports?.use(link);
+        if (!onConsole) ports?.begin(plainAudience(context));
         if (!global.quiet)
           for (const line of forwards.lines) await context.stderr.write(`${line}\n`);
         const agent = flags.agent ? await offerAgent(link, undefined, context) : {};

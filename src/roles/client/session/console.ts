@@ -6,9 +6,11 @@ import type { Exit, SessionReply } from "../../../protocol/session-message.ts";
 import type { AttestedLink, LinkState } from "../link/attested-link.ts";
 import type { EscapeAction } from "./escape-keys.ts";
 import type { StopSignal } from "./exit-status.ts";
+import type { LivePorts } from "../forward/auto-forwards.ts";
 import { type LiveForwards, runForwardLine } from "../forward/forward-line.ts";
 import type { Keyboard } from "./keyboard.ts";
 import { askLine } from "./ask-line.ts";
+import { NoteLines } from "./note-lines.ts";
 import { Replay } from "./replay.ts";
 import { SessionRun, type SessionIo, type SessionPlan } from "./session-run.ts";
 import { terminalSize } from "./session-request.ts";
@@ -24,8 +26,8 @@ export type ConsoleEnd =
 export interface ConsoleParts {
   readonly keyboard: Keyboard;
   readonly forwards?: LiveForwards | undefined;
-  /** Lines for `~P`. */
-  readonly ports?: (() => readonly string[]) | undefined;
+  /** For `~P` and `~p`; what it tells is shown here. */
+  readonly ports?: LivePorts | undefined;
 }
 
 /**
@@ -39,6 +41,7 @@ export class Console {
   readonly #run: SessionRun;
   readonly #modes = new TerminalModes();
   readonly #status: StatusLine;
+  readonly #notes: NoteLines;
   readonly #end = Promise.withResolvers<ConsoleEnd>();
   /** Output from before we came, while it is shown. */
   #replay: Replay | undefined;
@@ -51,6 +54,7 @@ export class Console {
     this.#link = link;
     this.#parts = parts;
     this.#status = new StatusLine(context.stdout, () => !this.#modes.alternateScreen);
+    this.#notes = new NoteLines(context, () => this.#ownsRows);
     const io: SessionIo = {
       output: async (_stream, bytes) => {
         await this.#asking;
@@ -58,6 +62,7 @@ export class Console {
         this.#modes.push(shown);
         await context.stdout.write(shown);
         this.#endReplay();
+        this.#notes.changed();
       },
       lost: async (_stream, lostBytes) => {
         this.#replay?.skip(lostBytes);
@@ -90,6 +95,7 @@ export class Console {
     } finally {
       for (const off of unsubscribe) off();
       this.#status.hide();
+      this.#notes.close();
       stdin.setMode("lines");
     }
   }
@@ -99,6 +105,7 @@ export class Console {
     this.#linkState = state;
     if (state.kind === "up") {
       this.#status.hide();
+      this.#notes.changed();
       return;
     }
     this.#status.show(
@@ -118,6 +125,9 @@ export class Console {
     this.#context.stdin.setMode("raw", this.#modes);
     if (!reply.created) this.#replay = new Replay(reply.stdout_end ?? 0);
     this.#endReplay();
+    const tell = (line: string): void => this.#notes.tell(line);
+    const { escape } = this.#parts.keyboard;
+    this.#parts.ports?.begin({ session: reply.id, escape, tell });
     if (reply.term === undefined) return;
     const [wanted, given] = [this.#context.env["TERM"] ?? "", reply.term].map(printable);
     void this.#tell(`TERM=${wanted} is not known there; the session has ${given}`).catch(
@@ -168,7 +178,9 @@ export class Console {
       case "forwards":
         return this.#tell(list(this.#parts.forwards?.lines, "no forwards"));
       case "ports":
-        return this.#tell(list(this.#parts.ports?.(), "no ports"));
+        return this.#tell(list(this.#parts.ports?.lines, "nothing listens in the vault"));
+      case "port":
+        return this.#togglePort();
       case "command":
         return this.#runCommandLine();
       case "end":
@@ -181,6 +193,14 @@ export class Console {
     const line = await this.#ask("\r\nfly-vault> ");
     if (forwards === undefined || line === undefined || line.trim() === "") return;
     await this.#tell(await runForwardLine(line, forwards));
+  }
+
+  async #togglePort(): Promise<void> {
+    const text = await this.#ask("\r\nport of the vault to forward, or not to forward any more: ");
+    const { ports } = this.#parts;
+    if (ports === undefined || text === undefined || text.trim() === "") return;
+    const isNumber = /^\d{1,5}$/.test(text.trim());
+    await this.#tell(isNumber ? await ports.toggle(Number(text)) : "a port is a number");
   }
 
   async #endSession(): Promise<void> {
@@ -196,6 +216,7 @@ export class Console {
     const asking = askLine(this.#parts.keyboard, question, say, over);
     this.#asking = asking.finally(() => {
       this.#asking = undefined;
+      this.#notes.changed();
     });
     return asking;
   }
@@ -207,6 +228,12 @@ export class Console {
     const { rttMs, lostPackets, sentPackets } = this.#link.connectionStats;
     const { machineId, region } = this.#link.login.machine;
     return `machine ${machineId} ${region ?? ""} · round trip ${rttMs.toFixed(1)} ms · ${lostPackets} of ${sentPackets} packets lost`;
+  }
+
+  /** Whether lines of ours may stand between those of the session. */
+  get #ownsRows(): boolean {
+    const isShown = this.#replay === undefined && this.#asking === undefined;
+    return isShown && this.#linkState.kind === "up" && !this.#modes.alternateScreen;
   }
 
   get #leaveHint(): string {

@@ -10,6 +10,7 @@ export type EscapeAction =
   | "forwards"
   | "command"
   | "ports"
+  | "port"
   | "status"
   | "retry"
   | "break"
@@ -27,6 +28,7 @@ const keys: readonly (readonly [byte: number, shown: string, EscapeAction, words
   [byteOf("#"), "#", "forwards", "forwards"],
   [byteOf("C"), "C", "command", "command line: -L SPEC, -R SPEC, -D SPEC, -KL PORT"],
   [byteOf("P"), "P", "ports", "ports that programs there listen on"],
+  [byteOf("p"), "p", "port", "forward one of them, or stop it: its number, then Enter"],
   [byteOf("s"), "s", "status", "how the link is"],
   [byteOf("r"), "r", "retry", "reconnect now"],
   [byteOf("B"), "B", "break", "break: interrupt what is in the foreground (SIGINT)"],

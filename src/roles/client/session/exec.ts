@@ -2,9 +2,12 @@ import { defineCommand } from "../../../cli/command.ts";
 import type { Context } from "../../../cli/context.ts";
 import { UsageError } from "../../../cli/usage-error.ts";
 import type { SessionOpenRequest } from "../../../protocol/session-message.ts";
+import { autoForwardFlag, autoForwardsOf } from "../forward/auto-forward-flag.ts";
+import { Forwards } from "../forward/forwards.ts";
 import { agentFlag, offerAgent } from "../ssh/agent-forward.ts";
 import { Foreground, type ForegroundSession } from "./foreground.ts";
 import { clientLimits } from "../limits.ts";
+import type { LinkState } from "../link/attested-link.ts";
 import { overVault, type VaultWork } from "../link/over-vault.ts";
 import { findSession } from "./session-choice.ts";
 import {
@@ -28,6 +31,7 @@ export const exec = defineCommand({
     ...startFlags,
     ...escapeFlag,
     session: { value: "ID", summary: "name the session; if it is there, attach to it" },
+    ...autoForwardFlag,
     ...agentFlag,
     ...statusFlags,
     json: jsonErrors,
@@ -53,13 +57,16 @@ export const exec = defineCommand({
       const vault = await readVault(positionals.vault, { flags, global }, context);
       const { name, env = {}, terminfo } = vault.config;
       const { escape } = flags;
-      const foreground = new Foreground(context, {
-        vault: name,
-        report,
-        quiet: global.quiet,
-        escape,
-      });
+      const { quiet } = global;
+      const note = (line: string): void =>
+        void context.stderr.write(`${line}\r\n`).catch(() => undefined);
+      const forwards = await Forwards.open([], { vault: name, gateway: false, note }, context);
+      // A program that is run as a pipe is not asked to share this computer's ports.
+      const choice = { said: flags["auto-forward"] ?? "off", otherwise: "off", quiet } as const;
+      const ports = autoForwardsOf(choice, vault.config, forwards, context);
+      const foreground = new Foreground(context, { vault: name, report, quiet, escape, ports });
       const work = async ({ link, started }: VaultWork): Promise<number> => {
+        forwards.use(link);
         const agent = flags.agent ? await offerAgent(link, flags.user, context) : {};
         const place = { env: { ...env, ...agent }, terminfo };
         // Without a command it is what `attach` does.
@@ -78,12 +85,19 @@ export const exec = defineCommand({
         global,
         ...(onTerminal ? {} : { reconnectMs: clientLimits.reconnectMs }),
         ready: {},
-        onState: foreground.linkState,
+        onState: (state: LinkState) => {
+          forwards.linkState(state);
+          foreground.linkState(state);
+        },
       };
-      if (!fields.tty) return overVault(vault, wish, context, work);
-      return foreground.onKeys(vault, async (watched, keys) =>
-        overVault(watched, wish, keys, work),
-      );
+      try {
+        if (!fields.tty) return await overVault(vault, wish, context, work);
+        return await foreground.onKeys(vault, async (watched, keys) =>
+          overVault(watched, wish, keys, work),
+        );
+      } finally {
+        await forwards.close();
+      }
     });
   },
 });

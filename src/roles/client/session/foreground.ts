@@ -4,6 +4,8 @@ import type { FailureCode } from "../../../cli/failure-codes.ts";
 import { emptyReplySchema } from "../../../protocol/message.ts";
 import type { SessionSignalRequest } from "../../../protocol/session-message.ts";
 import { within } from "../../../system/within.ts";
+import { plainAudience } from "../forward/auto-forward-flag.ts";
+import type { AutoForwards } from "../forward/auto-forwards.ts";
 import { askOnce } from "../link/ask-once.ts";
 import type { AttestedLink, LinkState } from "../link/attested-link.ts";
 import { finishedStatus, signalNumbers, stoppedStatus, type StopSignal } from "./exit-status.ts";
@@ -30,6 +32,7 @@ export interface ForegroundOptions {
   readonly quiet: boolean;
   /** `--escape`. */
   readonly escape?: string | undefined;
+  readonly ports?: AutoForwards | undefined;
 }
 
 /** A session in front of the user until it ends or is left, on their terminal or as a pipe. */
@@ -39,11 +42,13 @@ export class Foreground {
   readonly #report: SessionReport;
   readonly #quiet: boolean;
   readonly #interactive: Interactive;
+  readonly #ports: AutoForwards | undefined;
 
   /** Throws `UsageError` for an escape key that is none. */
   constructor(context: Context, given: ForegroundOptions) {
     this.#context = context;
-    this.#interactive = new Interactive(context, { escape: given.escape });
+    this.#interactive = new Interactive(context, { escape: given.escape, ports: given.ports });
+    this.#ports = given.ports;
     this.#vault = given.vault;
     this.#report = given.report;
     this.#quiet = given.quiet;
@@ -70,6 +75,8 @@ export class Foreground {
   async show(link: AttestedLink, wish: ForegroundSession): Promise<number> {
     // A terminal over there needs none here; then its bytes pass as through a pipe.
     const onTerminal = wish.tty && this.#context.stdin.isTty;
+    this.#ports?.use(link);
+    if (!onTerminal) this.#ports?.begin(plainAudience(this.#context, wish.session));
     try {
       return await (onTerminal ? this.#onTerminal(link, wish) : this.#asPipe(link, wish));
     } catch (error) {

@@ -1,6 +1,7 @@
 import type { Context } from "../../../cli/context.ts";
 import type { AttestedLink, LinkState } from "../link/attested-link.ts";
 import { Console, type ConsoleEnd } from "./console.ts";
+import type { LivePorts } from "../forward/auto-forwards.ts";
 import { EscapeKeys, parseEscapeKey } from "./escape-keys.ts";
 import type { LiveForwards } from "../forward/forward-line.ts";
 import { Keyboard } from "./keyboard.ts";
@@ -11,8 +12,8 @@ export interface InteractiveOptions {
   /** `--escape`. */
   readonly escape: string | undefined;
   readonly forwards?: LiveForwards;
-  /** Lines for `~P`. */
-  readonly ports?: () => readonly string[];
+  /** For `~P` and `~p`. */
+  readonly ports?: LivePorts | undefined;
 }
 
 /**
@@ -95,11 +96,11 @@ export class Interactive {
     this.keyboard.start();
   }
 
-  get #without(): ("ports" | "command")[] {
+  get #without(): ("ports" | "port" | "command")[] {
     const { forwards, ports } = this.#options;
     return [
       ...(forwards === undefined ? ["command" as const] : []),
-      ...(ports === undefined ? ["ports" as const] : []),
+      ...(ports === undefined ? ["ports" as const, "port" as const] : []),
     ];
   }
 }

@@ -85,6 +85,8 @@ const harmless: ReadonlySet<string> = new Set([
   "forward",
   "reverse_forward",
   "dynamic_forward",
+  "auto_forward",
+  "auto_forward_ports",
   "env",
   "terminfo",
   "rootfs",

@@ -9,6 +9,7 @@ import { parseDuration } from "../../../cli/duration.ts";
 import { parseAddress } from "./address.ts";
 import { clientLimits } from "../limits.ts";
 import { terminfoWishes } from "../session/surroundings.ts";
+import { autoForwardWishes, parsePortPattern } from "../forward/auto-forward-rules.ts";
 import { type ForwardKind, forwardMistake } from "../forward/forward-spec.ts";
 import { parseWebAddress, transportWishes } from "../dial/transport.ts";
 
@@ -124,6 +125,8 @@ function forwardList(kind: ForwardKind) {
   );
 }
 
+const autoForwardPorts = 'must be a list of ports: ["5173", "3000-3999", "!9229"]';
+
 const vaultKeys = v.object({
   address,
   org: slug,
@@ -141,6 +144,16 @@ const vaultKeys = v.object({
   forward: forwardList("L"),
   reverse_forward: forwardList("R"),
   dynamic_forward: forwardList("D"),
+  auto_forward: v.optional(v.picklist(autoForwardWishes, 'must be "on", "notify" or "off"')),
+  auto_forward_ports: v.optional(
+    v.array(
+      v.pipe(
+        v.string(autoForwardPorts),
+        v.check((text) => parsePortPattern(text) !== undefined, autoForwardPorts),
+      ),
+      autoForwardPorts,
+    ),
+  ),
   rootfs: v.optional(v.pipe(v.string(notText), v.nonEmpty("must not be empty"))),
   rootfs_url: v.optional(rootfsUrl),
   rootfs_sha256: v.optional(

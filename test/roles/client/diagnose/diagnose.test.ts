@@ -30,11 +30,18 @@ const lines = (text: string) =>
 test("status says how the machine is, to people and as its schema says", async () => {
   const { code, out } = await say(vault, ["status", "dev"]);
   expect(code).toBe(0);
-  expect(out).toContain("  machine   148e21ea7e46e8 ord\n");
-  expect(out).toContain("  disk      4.0 GiB of 10.0 GiB free (60% used)\n");
+  expect(out).toContain("  machine     148e21ea7e46e8 ord\n");
+  expect(out).toContain("  disk        4.0 GiB of 10.0 GiB free (60% used)\n");
+  expect(out).not.toContain("idle");
+  vault.report = { ...vault.report, idle: { stop_after_ms: 1_800_000, idle_ms: 600_000 } };
+  const { out: timed } = await say(vault, ["status", "dev"]);
+  expect(timed).toContain(
+    "  idle timer  stops in 20 m 00 s, unless it is used (30 m 00 s in all)\n",
+  );
   const json = await say(vault, ["status", "--json"]);
   const { data } = v.parse(vaultStatusSchema, JSON.parse(json.out));
   expect(data.uptime_ms).toBe(vault.report.uptime_ms);
+  expect(data.idle).toEqual({ stop_after_ms: 1_800_000, idle_ms: 600_000 });
 });
 
 test("a machine that is too old to say is told so, with what to do", async () => {

@@ -179,8 +179,8 @@ test("~C adds a forward and takes it away again, and is no dead end", async () =
   }
 });
 
-test("~s says how the link is, up or down; ~B interrupts; ~P is no key where no ports are known", async () => {
-  const terminal = await connected();
+test("~s says how the link is, up or down; ~B interrupts; ~P is no key where ports are off", async () => {
+  const terminal = await connected("--auto-forward", "off");
   terminal.type("~s");
   await terminal.shows(/machine 148e21ea7e46e8 .*round trip [\d.]+ ms/);
   terminal.type("~B");

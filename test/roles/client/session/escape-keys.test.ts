@@ -90,9 +90,9 @@ test("another key takes the place of ~ in all it does", () => {
 });
 
 test("what there is no use for is no escape, and not in the list", () => {
-  const escapes = new EscapeKeys(undefined, ["ports", "command"]);
-  expect(escapes.push(Buffer.from("~P\r~C")).map(show)).toEqual(["~P\r~C"]);
-  expect(escapes.help).not.toMatch(/~[PC]/);
+  const escapes = new EscapeKeys(undefined, ["ports", "port", "command"]);
+  expect(escapes.push(Buffer.from("~P\r~C\r~p")).map(show)).toEqual(["~P\r~C\r~p"]);
+  expect(escapes.help).not.toMatch(/~[PCp]/);
   expect(new EscapeKeys().help).toBe(
     [
       "~.  leave; the session goes on",
@@ -101,6 +101,7 @@ test("what there is no use for is no escape, and not in the list", () => {
       "~#  forwards",
       "~C  command line: -L SPEC, -R SPEC, -D SPEC, -KL PORT",
       "~P  ports that programs there listen on",
+      "~p  forward one of them, or stop it: its number, then Enter",
       "~s  how the link is",
       "~r  reconnect now",
       "~B  break: interrupt what is in the foreground (SIGINT)",

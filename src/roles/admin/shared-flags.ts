@@ -2,7 +2,15 @@ import { Failure } from "../../cli/failure.ts";
 import { waitTimeoutMs } from "./create-input.ts";
 import type { Settling } from "./machine-settling.ts";
 
-export const settlingFlags = {
+const org = {
+  value: "SLUG",
+  env: "FLY_ORG",
+  summary: "organisation to print, if not the app's own",
+} as const;
+
+/** Of commands that make machines. */
+export const makingFlags = {
+  "new-volumes": { summary: "make volumes even where free ones of the same name are there" },
   "wait-timeout-secs": {
     value: "N",
     summary: "how long to wait for the machines to start; 0: not at all (default: 300)",
@@ -12,6 +20,16 @@ export const settlingFlags = {
     env: "FLY_VAULT_STAY_SECS",
     summary: "how long they must then stay started (default: 5)",
   },
+  org,
+} as const;
+
+/** Of commands that change machines, one after the other. */
+export const changingFlags = {
+  "wait-timeout-secs": {
+    value: "N",
+    summary: "how long to wait for each machine to start; 0: not at all (default: 300)",
+  },
+  org,
 } as const;
 
 export function settlingOf(flags: {

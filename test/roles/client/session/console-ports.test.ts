@@ -1,0 +1,155 @@
+import { afterAll, afterEach, beforeAll, expect, setDefaultTimeout, test } from "bun:test";
+import { fileURLToPath } from "node:url";
+import { connectTcp } from "../../../../src/system/tcp-stream.ts";
+import { PtyClient } from "../../../support/pty-client.ts";
+import { RealVault } from "../../../support/real-vault.ts";
+import { TmuxScreen } from "../../../support/tmux-screen.ts";
+import { until } from "../forward/forward-stage.ts";
+
+/** Ports that show up beside a console, with a real init and real programs. */
+
+setDefaultTimeout(30_000);
+
+const main = fileURLToPath(new URL("../../../../src/main.ts", import.meta.url));
+
+let vault: RealVault;
+let client: PtyClient | undefined;
+
+beforeAll(async () => {
+  vault = await RealVault.boot();
+});
+afterAll(async () => {
+  await vault[Symbol.asyncDispose]();
+});
+afterEach(() => {
+  client?.close();
+  client = undefined;
+});
+
+async function connected(...flags: string[]): Promise<PtyClient> {
+  client = new PtyClient(["connect", "dev", ...flags], vault.env);
+  await client.shows(/# /);
+  return client;
+}
+
+/** The vault shares our network: its programs listen on an address that forwards do not take. */
+const server = (port: number) => `httpd -f -p 127.0.0.2:${port}`;
+
+async function isOpen(port: number): Promise<boolean> {
+  try {
+    (await connectTcp({ host: "127.0.0.1", port })).abort(0);
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+test("a server in the console is told of in one line, is forwarded, and both end with it", async () => {
+  const port = await freePortOfUsers();
+  const terminal = await connected();
+  terminal.type(`${server(port)} & true\r`);
+  await terminal.shows(new RegExp(`port ${port} \\(httpd\\) -> localhost:${port}   \\[~P list`));
+  expect(await isOpen(port)).toBeTrue();
+  const from = terminal.text.length;
+  terminal.type("\r~P");
+  await terminal.shows(new RegExp(`\n *port ${port} \\(httpd\\) -> localhost:${port}\r`), from);
+  terminal.type(`\r~p ${port}\r`);
+  await terminal.shows(new RegExp(`port ${port} \\(httpd\\) is not forwarded`), from);
+  expect(await isOpen(port)).toBeFalse();
+  terminal.type(`\r~p${port}\r`);
+  await terminal.shows(/not forwarded[^]*-> localhost/, from);
+  expect(await isOpen(port)).toBeTrue();
+  terminal.type("kill %1\r");
+  let open = true;
+  for (const endMs = performance.now() + 10_000; open && performance.now() < endMs;)
+    open = await isOpen(port);
+  expect(open).toBeFalse();
+  terminal.type("\r~.");
+  await terminal.exited();
+});
+
+test("a full-screen program is not drawn into: the line waits for its end", async () => {
+  const port = await freePortOfUsers();
+  const terminal = await connected("--new");
+  terminal.type(
+    `${server(port)} & printf '\\033[?1049h'; read x; printf '\\033[?1049l'; echo ba''ck\r`,
+  );
+  await terminal.shows(/\p{Cc}\[\?1049h/u);
+  const open = async (): Promise<void> => {
+    while (!(await isOpen(port))) await Bun.sleep(20);
+  };
+  await open();
+  await Bun.sleep(400);
+  expect(terminal.text).not.toContain(`port ${port}`);
+  terminal.type("\r");
+  await terminal.shows(new RegExp(`back[^]*port ${port} \\(httpd\\) -> localhost`));
+  terminal.type("kill %1; exit\r");
+  await terminal.exited();
+});
+
+test("the line stands above the prompt, which stays as it was with what is typed there", async () => {
+  const port = await freePortOfUsers();
+  const env = { ...vault.env, LANG: "C.UTF-8", PATH: "/usr/bin:/bin" };
+  const words = [process.execPath, main, "connect", "dev", "--session", "low"];
+  const screen = new TmuxScreen(words, { env, cols: 100, rows: 12 });
+  try {
+    await screen.shows(/^~ #/m);
+    // Down to the last row, where there is no room below.
+    screen.type(`seq 30; ${server(port)} & true\r`);
+    screen.type("echo half");
+    await screen.shows(new RegExp(`port ${port} \\(httpd\\) → localhost:${port} `));
+    const rows = screen.text.trimEnd().split("\n");
+    expect(rows.at(-1)).toEndWith("# echo half");
+    expect(rows.at(-2)).toStartWith(`port ${port} (httpd)`);
+    expect(rows.at(-3)).toBe("30");
+    expect(screen.cursor.trim()).toBe(`${rows.at(-1)?.length},${rows.length - 1}`);
+    screen.type("\u0003kill %1; exit\r");
+    await screen.shows(/Pane is dead|^$/m);
+  } finally {
+    screen.close();
+  }
+});
+
+test("ports lists what listens; a pipe forwards only where it was asked to", async () => {
+  const port = await freePortOfUsers();
+  const session = await vault.machine.open({ argv: server(port).split(" ") });
+  let out = "";
+  while (!out.includes(String(port))) ({ out } = await vault.run(["ports", "dev"]));
+  expect(out).toMatch(
+    new RegExp(`^PORT +ADDRESS +PROCESS +PID\n(.*\n)*${port} +127.0.0.2 +httpd +\\d+\n`),
+  );
+  const json = JSON.parse((await vault.run(["ports", "dev", "--json"])).out);
+  expect(json).toMatchObject({ schema: "fly-vault/ports", version: 1 });
+  expect(json.data).toContainEqual({
+    port,
+    host: "127.0.0.2",
+    process: "httpd",
+    pid: expect.any(Number),
+  });
+
+  const other = await freePortOfUsers();
+  const serve = ["sh", "-c", `${server(other)} & sleep 2; kill %1`];
+  const quiet = vault.run(["exec", "dev", "--", ...serve]);
+  const asked = await vault.run([
+    "exec",
+    "--auto-forward",
+    "on",
+    "dev",
+    "--",
+    ...serve.map((word) => word.replace(String(other), String(other + 1))),
+  ]);
+  expect(asked.err).toContain(`port ${other + 1} (httpd) -> localhost:${other + 1}\n`);
+  expect(asked.code).toBe(0);
+  expect((await quiet).err).not.toContain("localhost");
+  await session.signal(15);
+  await until(() => session.exit !== undefined);
+});
+
+/** One that is forwarded without being asked for: those that anybody gets are not. */
+async function freePortOfUsers(): Promise<number> {
+  for (;;) {
+    nextPort += 7;
+    if (!(await isOpen(nextPort))) return nextPort;
+  }
+}
+let nextPort = 20_000 + (process.pid % 10_000);

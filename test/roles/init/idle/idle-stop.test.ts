@@ -1,0 +1,74 @@
+import { expect, setDefaultTimeout, test } from "bun:test";
+import { statSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { encodeJson, reportSchema } from "../../../../src/protocol/message.ts";
+import { MeteredStream, TrafficMark } from "../../../../src/roles/init/idle/traffic-mark.ts";
+import { initLimits } from "../../../../src/roles/init/limits.ts";
+import { memoryPair } from "../../../support/memory-stream.ts";
+import { ask, eventually } from "../ask.ts";
+import { TestMachine } from "../machine.ts";
+
+/** A machine that stops when nobody uses it, with a real init. The pure part is in idle-timer.test.ts. */
+
+setDefaultTimeout(30_000);
+
+const stopping = { env: { VAULT_IDLE_STOP: "3s" } };
+const idleOf = async (machine: TestMachine) =>
+  (await ask(machine, { type: "report" }, reportSchema)).idle;
+
+test("who sits at a prompt is warned, a key keeps it up, and then it stops as by poweroff", async () => {
+  await using machine = await TestMachine.boot(stopping);
+  const shell = await machine.open({ tty: true, name: "main" });
+  await shell.until("# ");
+  await shell.until("this machine stops in 1.5 s; any key keeps it up");
+  await shell.write(" ");
+  const typedMs = performance.now();
+  await eventually(
+    async () => idleOf(machine),
+    (idle) => idle !== undefined && idle.idle_ms < 1000,
+  );
+  await machine.untilLogged('"event":"stopped"');
+  expect(performance.now() - typedMs).toBeGreaterThan(3000);
+  expect(machine.log).toContain('"reason":"power-off"');
+  expect(machine.log.match(/idle-warning/g)).toHaveLength(2);
+});
+
+test("what runs, and what passes the link, keeps it up; a reader does not", async () => {
+  await using machine = await TestMachine.boot(stopping);
+  // A pipe, and a program in the foreground of a terminal, one after the other.
+  await machine.shell("sleep 2");
+  const shell = await machine.open({ tty: true });
+  await shell.write("sleep 2\n");
+  await shell.until("sleep 2");
+  await Bun.sleep(1900);
+  expect((await idleOf(machine))?.idle_ms).toBeLessThan(1000);
+  expect(machine.log).not.toContain("idle-warning");
+  // As the link does where bytes of a forward pass.
+  writeFileSync(join(machine.runDir, "traffic"), "");
+  await Bun.sleep(100);
+  expect(await idleOf(machine)).toMatchObject({ stop_after_ms: 3000 });
+  expect((await idleOf(machine))?.idle_ms).toBeLessThan(initLimits.idleLookMs + 500);
+});
+
+test("a machine that was not told to says nothing of it", async () => {
+  await using machine = await TestMachine.boot();
+  expect(await idleOf(machine)).toBeUndefined();
+});
+
+test("bytes of a stream that counts are noted, at most once a second", async () => {
+  await using machine = new TestMachine({ rootfs: null });
+  const path = join(machine.folder, "mark");
+  const mark = new TrafficMark(path);
+  const { near, far } = memoryPair();
+  const stream = new MeteredStream(near, mark);
+  await stream.write(encodeJson({}));
+  expect(statSync(path, { throwIfNoEntry: false })).toBeUndefined();
+  stream.counts = true;
+  await stream.write(encodeJson({}));
+  const first = statSync(path).mtimeMs;
+  await far.write(encodeJson({}));
+  await stream.read();
+  expect(statSync(path).mtimeMs).toBe(first);
+  mark.passed(performance.now() + initLimits.trafficTellMs);
+  expect(statSync(path).mtimeMs).toBeGreaterThan(first);
+});
