@@ -63,3 +63,6 @@ export interface ScreenModes {
 export class BrokenPipe extends Error {
   override readonly name = "BrokenPipe";
 }
+
+/** As a shell shows a command that was ended by SIGPIPE. */
+export const brokenPipeExitCode = 141;

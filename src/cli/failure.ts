@@ -1,5 +1,6 @@
 import type { FailureCode } from "./failure-codes.ts";
 import { failureCodes } from "./failure-codes.ts";
+import { jsonText } from "./json-document.ts";
 import { printable } from "./printable.ts";
 
 /** For people who watch: which steps passed, and which did not. */
@@ -51,7 +52,7 @@ export function renderFailure(failure: Failure): string {
 
 /** The same for programs: one line. */
 export function renderFailureJson(failure: Failure): string {
-  return `${JSON.stringify({ error: failureFields(failure) })}\n`;
+  return `${jsonText({ error: failureFields(failure) })}\n`;
 }
 
 export interface FailureFields {

@@ -1,6 +1,6 @@
 import { styled } from "./colour.ts";
 import type { Command, Program } from "./command.ts";
-import { BrokenPipe, type Context } from "./context.ts";
+import { BrokenPipe, brokenPipeExitCode, type Context } from "./context.ts";
 import { type Checklist, Failure, renderFailure, renderFailureJson } from "./failure.ts";
 import { renderShortHelp, usageLine } from "./help.ts";
 import type { Invocation } from "./parse.ts";
@@ -106,6 +106,4 @@ function ownWords(argv: readonly string[], command: Command | undefined): readon
   return end === -1 ? words : words.slice(0, end);
 }
 
-/** Of a program whose reader went away, as the shell reports SIGPIPE. */
-const brokenPipeExitCode = 141;
 const usageExitCode = 2;

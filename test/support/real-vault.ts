@@ -37,9 +37,16 @@ export class RealVault implements AsyncDisposable {
   }
 
   /** A client in this process, to its end. */
-  async run(words: readonly string[], stdin = ""): Promise<ClientOutcome> {
+  async run(
+    words: readonly string[],
+    stdin = "",
+    env: Readonly<Record<string, string>> = {},
+  ): Promise<ClientOutcome> {
     const bytes = new TextEncoder().encode(stdin);
-    const context = memoryContext({ env: this.env, stdin: bytes.length === 0 ? [] : [bytes] });
+    const context = memoryContext({
+      env: { ...this.env, ...env },
+      stdin: bytes.length === 0 ? [] : [bytes],
+    });
     const code = await main(words, context);
     checkPrintedJson(jsonOutputs, words, context.out());
     return { code, out: context.out(), err: context.err() };

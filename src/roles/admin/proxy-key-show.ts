@@ -1,7 +1,6 @@
 import { createHmac } from "node:crypto";
 import { jsonDocument } from "../../cli/json-document.ts";
 import { defineCommand } from "../../cli/command.ts";
-import { jsonDocument } from "../../cli/json-document.ts";
 import { renderTable } from "../../cli/table.ts";
 import type { ProxyMaster } from "../../quic/proxy-master.ts";
 import { keyFileFlag, readProxyMasters } from "./proxy-key-file.ts";

@@ -1,7 +1,6 @@
 import { jsonDocument } from "../../cli/json-document.ts";
 import { defineCommand } from "../../cli/command.ts";
 import { Failure } from "../../cli/failure.ts";
-import { jsonDocument } from "../../cli/json-document.ts";
 import { connectionFlags, openConnection, runOnApi } from "./connection.ts";
 import {
   compareTenant,

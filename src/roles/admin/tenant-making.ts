@@ -1,7 +1,6 @@
 import { jsonDocument } from "../../cli/json-document.ts";
 import type { Context } from "../../cli/context.ts";
 import { Failure } from "../../cli/failure.ts";
-import { jsonDocument } from "../../cli/json-document.ts";
 import { MachinesApiError } from "../../fly/api-error.ts";
 import type { FlyMachine } from "../../fly/machine-shape.ts";
 import type { MachinesApi } from "../../fly/machines-api.ts";

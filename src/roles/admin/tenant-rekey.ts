@@ -1,6 +1,5 @@
 import { jsonDocument } from "../../cli/json-document.ts";
 import { defineCommand } from "../../cli/command.ts";
-import { jsonDocument } from "../../cli/json-document.ts";
 import { UsageError } from "../../cli/usage-error.ts";
 import type { FlyMachine } from "../../fly/machine-shape.ts";
 import type { MachinesApi } from "../../fly/machines-api.ts";

@@ -1,6 +1,5 @@
 import { jsonDocument } from "../../cli/json-document.ts";
 import { defineCommand } from "../../cli/command.ts";
-import { jsonDocument } from "../../cli/json-document.ts";
 import { generateToken } from "../../fly/token.ts";
 import { admissionKeyVariable } from "./admission-keys.ts";
 import { connectionFlags, openConnection, runOnApi } from "./connection.ts";

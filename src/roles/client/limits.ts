@@ -137,6 +137,8 @@ export const clientLimits = {
   lastWordsMs: 50,
   /** Of a compiled terminal description; ncurses itself takes no larger one. */
   terminfoBytesMax: 32 * 1024,
+  /** The name of a language or a terminal: a longer one is none. */
+  ambientCharsMax: 256,
   /** Files that were not copied and are named in the end; the others are counted. */
   copyTroublesMax: 10,
   /** What -i asks about, and an answer. */
@@ -164,6 +166,7 @@ export const clientLimits = {
   /** From its start until it takes commands; for its first word to one; for its end after `stop`. */
   linkStartMs: 5000,
   linkWelcomeMs: 2000,
+  linkStatsMs: 500,
   linkStopMs: 5000,
   /** While another command starts it: how often to look. */
   linkStartPollMs: 5,

@@ -127,7 +127,8 @@ export const topics = {
     ~^Z  suspend this client (fg brings it back)
     ~?   this list
   They act at once, whatever the link, the session or the window does; before
-  there is a session ~. does what Ctrl-C does. Anything else after ~ is passed on.
+  there is a session ~. does what Ctrl-C does. Anything else after ~ is passed on,
+  and all of a paste, where the terminal marks one.
   --escape '^]' or another character takes the place of ~; --escape none
   switches them off.
 `,
@@ -135,7 +136,8 @@ export const topics = {
   With --json a result is one document on stdout, one line, UTF-8:
     {"schema":"fly-vault/NAME","version":1,"data":...}
   Members may be added; one that changes or goes gets another version. Absent is
-  null, times are RFC 3339 in UTC, sizes are bytes. An error of fly-vault itself
+  null, times are RFC 3339 in UTC, sizes are bytes. Characters that would steer a
+  terminal are written as \\u escapes, in names of others as well. An error of fly-vault itself
   is one line on stderr:
     {"error":{"code","message","cause","fix","exit"}}
 

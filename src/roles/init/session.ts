@@ -66,6 +66,7 @@ export class Session {
   #timedOut = false;
   #ended = false;
   #size: TerminalSize;
+  #isRepainting = false;
   #driver: string | undefined;
   /** Clients that lost it while their link was down, and to whom: told when they come back. */
   readonly #displaced = new Map<string, RemoteError>();
@@ -322,9 +323,14 @@ export class Session {
 
   /** The kernel tells programs of a change of size alone. */
   #repaint(): void {
+    if (this.#isRepainting) return;
+    this.#isRepainting = true;
     const { rows, cols } = this.#size;
     this.#applySize(rows > 1 ? { rows: rows - 1, cols } : { rows: rows + 1, cols });
-    setTimeout(() => this.#applySize(this.#size), initLimits.repaintMs).unref();
+    setTimeout(() => {
+      this.#isRepainting = false;
+      this.#applySize(this.#size);
+    }, initLimits.repaintMs).unref();
   }
 
   #applySize(size: TerminalSize): void {

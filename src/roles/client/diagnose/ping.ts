@@ -5,7 +5,7 @@ import { parseDuration } from "../../../cli/duration.ts";
 import { UsageError } from "../../../cli/usage-error.ts";
 import { statusSchema } from "../../../protocol/message.ts";
 import { askOnce } from "../link/ask-once.ts";
-import type { AttestedLink } from "../link/attested-link.ts";
+import type { AttestedLink, LinkStats } from "../link/attested-link.ts";
 import { clientLimits } from "../limits.ts";
 import { overVault, type VaultWork } from "../link/over-vault.ts";
 import { linkFlags, readVault, vaultPositional } from "../link/vault-link.ts";
@@ -57,25 +57,25 @@ async function ping({ link }: VaultWork, wish: Wish, context: Context): Promise<
     if (index > 0) await Bun.sleep(wish.intervalMs);
     const ms = await roundTripMs(link, monotonicMs);
     tookMs.push(ms);
-    const { rttMs } = link.connectionStats;
+    const { rttMs } = await link.freshStats();
     await stdout.write(
       wish.isJson
         ? `${JSON.stringify({ type: "pong", ms: rounded(ms), network_ms: rounded(rttMs) })}\n`
         : `pong ${ms.toFixed(1)} ms from ${where}, network ${rttMs.toFixed(1)} ms\n`,
     );
   }
-  await stdout.write(summary(tookMs, link, wish.isJson));
+  await stdout.write(summary(tookMs, await link.freshStats(), wish.isJson));
   return 0;
 }
 
-function summary(tookMs: readonly number[], link: AttestedLink, isJson: boolean): string {
+function summary(tookMs: readonly number[], stats: LinkStats, isJson: boolean): string {
   const sorted = tookMs.toSorted((a, b) => a - b);
   const [min = 0, median = 0, max = 0] = [
     sorted[0],
     sorted[Math.floor(sorted.length / 2)],
     sorted.at(-1),
   ];
-  const { sentPackets, lostPackets } = link.connectionStats;
+  const { sentPackets, lostPackets } = stats;
   if (!isJson)
     return `${tookMs.length} of ${tookMs.length} answered; least ${min.toFixed(1)}, median ${median.toFixed(1)}, most ${max.toFixed(1)} ms; ${lostPackets} of ${sentPackets} packets lost\n`;
   return jsonResult("ping", {

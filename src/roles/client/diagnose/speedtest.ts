@@ -29,10 +29,10 @@ export const speedtestCommand = defineCommand({
     const vault = await readVault(positionals.vault, { flags, global }, context);
     return overVault(vault, { flags, global }, context, async ({ link }) => {
       const idleMs = await medianRoundTrip(link, context, async () => Bun.sleep(300));
-      const before = link.connectionStats;
+      const before = await link.freshStats();
       const down = await loaded(link, context, async () => measureDown(link, durationMs, context));
       const up = await loaded(link, context, async () => measureUp(link, durationMs, context));
-      const after = link.connectionStats;
+      const after = await link.freshStats();
       const lost = after.lostPackets - before.lostPackets;
       const sent = after.sentPackets - before.sentPackets;
       const result = { idleMs, down, up, lost, sent };

@@ -30,6 +30,8 @@ export interface LinkOrigin {
   readonly phases?: LinkPhases;
 }
 
+export type LinkStats = Pick<ConnectionStats, "rttMs" | "lostPackets" | "sentPackets">;
+
 export type LinkState =
   | { readonly kind: "up" }
   | { readonly kind: "down"; readonly sinceMs: number; readonly attempt: number };
@@ -41,7 +43,10 @@ export type LinkState =
 export interface AttestedLink {
   readonly login: LinkLogin;
   readonly origin: LinkOrigin;
-  readonly connectionStats: Pick<ConnectionStats, "rttMs" | "lostPackets" | "sentPackets">;
+  /** As they were when they were last asked for. */
+  readonly connectionStats: LinkStats;
+  /** As they are. */
+  freshStats(): Promise<LinkStats>;
   /** The connection, waiting for it while the link is down. Rejects with the `Failure` that ended it. */
   connection(): Promise<LinkConnection>;
   /** Whether the link stands and it is by this connection. */

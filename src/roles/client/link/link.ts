@@ -12,7 +12,7 @@ import type {
 } from "./attested-link.ts";
 import { backoffMs } from "../dial/backoff.ts";
 import { clientLimits } from "../limits.ts";
-import { givenUp, mayRetry } from "../shared-link/link-loss.ts";
+import { givenUp, mayRetry, pauseBetween } from "../shared-link/link-loss.ts";
 import { type LinkSample, LinkWatch } from "./link-watch.ts";
 import { fromCloseReason, noAnswer } from "./remote-failure.ts";
 import type { PerformedLogin } from "../dial/login.ts";
@@ -89,6 +89,10 @@ export class Link implements AttestedLink {
     return this.#opened.connection.stats();
   }
 
+  async freshStats(): Promise<ReturnType<Connection["stats"]>> {
+    return this.connectionStats;
+  }
+
   /** The connection, waiting for it while the link is down. Rejects with the `Failure` that ended it. */
   async connection(): Promise<Connection> {
     if (this.#closed) throw new Failure("FV-NET-003", "the link was closed");
@@ -106,7 +110,7 @@ export class Link implements AttestedLink {
 
   /** Wait between attempts at something over a link that stands. */
   async pause(attempt: number): Promise<void> {
-    await Bun.sleep(backoffMs(attempt + 1, Math.random()));
+    await pauseBetween(attempt, this.#options.vault, this.#options.reconnectMs);
   }
 
   /** No more waiting: the user asked, or the computer woke up. */

@@ -7,14 +7,20 @@ export async function overLink<Result>(
   link: AttestedLink,
   attempt: (connection: LinkConnection) => Promise<Result>,
 ): Promise<Result> {
-  for (let failures = 0; ; failures += 1) {
+  let failures = 0;
+  for (;;) {
     const connection = await link.connection();
     try {
       return await attempt(connection);
     } catch (error) {
       if (!isLinkLoss(error)) throw error;
       // The stream alone failed: something there is restarting. Do not hurry it.
-      if (link.isCurrent(connection)) await link.pause(failures);
+      if (!link.isCurrent(connection)) {
+        failures = 0;
+        continue;
+      }
+      await link.pause(failures);
+      failures += 1;
     }
   }
 }

@@ -6,6 +6,7 @@ import type {
   LinkLogin,
   LinkOrigin,
   LinkPhases,
+  LinkStats,
 } from "./attested-link.ts";
 
 /** A link as it is, that notes when the machine first answered on a stream: `--timing`. */
@@ -36,8 +37,12 @@ export class TimedLink implements AttestedLink {
     return this.#link.origin;
   }
 
-  get connectionStats(): AttestedLink["connectionStats"] {
+  get connectionStats(): LinkStats {
     return this.#link.connectionStats;
+  }
+
+  async freshStats(): Promise<LinkStats> {
+    return this.#link.freshStats();
   }
 
   async connection(): Promise<LinkConnection> {

@@ -48,7 +48,9 @@ export const attach = defineCommand({
       };
       const patience = context.stdin.isTty ? {} : { reconnectMs: clientLimits.reconnectMs };
       const wish = { flags, global, ...patience, onState: foreground.linkState };
-      return overVault(vault, wish, context, work);
+      return foreground.onKeys(vault, async (watched, keys) =>
+        overVault(watched, wish, keys, work),
+      );
     });
   },
 });

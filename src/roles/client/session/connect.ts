@@ -6,7 +6,8 @@ import {
   connectForwardFlags,
   stdioTargetOf,
 } from "../forward/connect-forwards.ts";
-import { autoForwardFlag, autoForwardsOf, plainAudience } from "../forward/auto-forward-flag.ts";
+import { autoForwardFlag, plainAudience } from "../forward/auto-forward-flag.ts";
+import { autoForwardsOf } from "../forward/auto-forward-choice.ts";
 import { agentFlag, offerAgent } from "../ssh/agent-forward.ts";
 import { clientLimits } from "../limits.ts";
 import { finishedStatus, stoppedStatus } from "./exit-status.ts";

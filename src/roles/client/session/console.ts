@@ -165,7 +165,7 @@ export class Console {
       case "help":
         return this.#tell(this.#parts.keyboard.help);
       case "status":
-        return this.#tell(this.#describeLink());
+        return this.#tell(await this.#describeLink());
       case "retry":
         this.#link.retryNow();
         return;
@@ -221,11 +221,11 @@ export class Console {
     return asking;
   }
 
-  #describeLink(): string {
+  async #describeLink(): Promise<string> {
     const state = this.#linkState;
     if (state.kind === "down")
       return `link down for ${this.#downFor(state.sinceMs)}, attempt ${state.attempt + 1}`;
-    const { rttMs, lostPackets, sentPackets } = this.#link.connectionStats;
+    const { rttMs, lostPackets, sentPackets } = await this.#link.freshStats();
     const { machineId, region } = this.#link.login.machine;
     return `machine ${machineId} ${region ?? ""} · round trip ${rttMs.toFixed(1)} ms · ${lostPackets} of ${sentPackets} packets lost`;
   }

@@ -59,6 +59,9 @@ export class EscapeKeys {
   /** At the start a line has just begun. */
   #lineStart = true;
   #pending = false;
+  #pasting = false;
+  /** So much of the mark that begins or ends a paste was seen last. */
+  #marked = 0;
 
   /** What is named in `without` is no escape, and not in the list. */
   constructor(key: number = defaultKey, without: readonly EscapeAction[] = []) {
@@ -79,8 +82,11 @@ export class EscapeKeys {
       if (plain.length > 0) outputs.push({ kind: "bytes", bytes: Uint8Array.from(plain) });
       plain = [];
     };
+    // Typed by hand, whatever became of the end of the paste: nobody is locked in.
+    if (bytes.length <= typedBytesMax) this.#pasting = false;
     for (const byte of bytes) {
-      const action = this.#take(byte, plain);
+      const action = this.#pasting ? this.#pass(byte, plain) : this.#take(byte, plain);
+      this.#watchPaste(byte);
       if (action === undefined) continue;
       flush();
       outputs.push({ kind: "action", action });
@@ -89,9 +95,31 @@ export class EscapeKeys {
     return outputs;
   }
 
+  /** The key that was held back, if one is: nothing is an escape any more. */
+  release(): Uint8Array {
+    const held = this.#pending ? Uint8Array.of(this.#key) : new Uint8Array(0);
+    this.#pending = false;
+    return held;
+  }
+
   /** What was typed last was not for the session, and the cursor stands on a new line. */
   beginLine(): void {
     this.#lineStart = true;
+  }
+
+  /** What a terminal says to be pasted was not typed: a text may have lines that begin with the key. */
+  #watchPaste(byte: number): void {
+    const mark = this.#pasting ? pasteEnd : pasteStart;
+    if (byte === mark[this.#marked]) this.#marked += 1;
+    else this.#marked = byte === mark[0] ? 1 : 0;
+    if (this.#marked < mark.length) return;
+    this.#pasting = !this.#pasting;
+    this.#marked = 0;
+  }
+
+  #pass(byte: number, plain: number[]): undefined {
+    plain.push(byte);
+    this.#lineStart = byte === 0x0d || byte === 0x0a;
   }
 
   #take(byte: number, plain: number[]): EscapeAction | undefined {
@@ -109,11 +137,14 @@ export class EscapeKeys {
       this.#pending = true;
       return undefined;
     }
-    plain.push(byte);
-    this.#lineStart = byte === 0x0d || byte === 0x0a;
-    return undefined;
+    return this.#pass(byte, plain);
   }
 }
+
+const pasteStart = Buffer.from("\u001b[200~");
+const pasteEnd = Buffer.from("\u001b[201~");
+/** The most that a key and the one after it bring at once. */
+const typedBytesMax = 2;
 
 function showKey(key: number): string {
   return key < 0x20 ? `^${String.fromCharCode(key + 0x40)}` : String.fromCharCode(key);

@@ -2,8 +2,9 @@ import { defineCommand } from "../../../cli/command.ts";
 import type { Context } from "../../../cli/context.ts";
 import { UsageError } from "../../../cli/usage-error.ts";
 import type { SessionOpenRequest } from "../../../protocol/session-message.ts";
-import { autoForwardFlag, autoForwardsOf } from "../forward/auto-forward-flag.ts";
-import { Forwards } from "../forward/forwards.ts";
+import { autoForwardFlag } from "../forward/auto-forward-flag.ts";
+import type { AutoForwardsAlone } from "../forward/auto-forward-choice.ts";
+import type { VaultConfig } from "../vault/vault-config.ts";
 import { agentFlag, offerAgent } from "../ssh/agent-forward.ts";
 import { Foreground, type ForegroundSession } from "./foreground.ts";
 import { clientLimits } from "../limits.ts";
@@ -58,15 +59,15 @@ export const exec = defineCommand({
       const { name, env = {}, terminfo } = vault.config;
       const { escape } = flags;
       const { quiet } = global;
-      const note = (line: string): void =>
-        void context.stderr.write(`${line}\r\n`).catch(() => undefined);
-      const forwards = await Forwards.open([], { vault: name, gateway: false, note }, context);
-      // A program that is run as a pipe is not asked to share this computer's ports.
-      const choice = { said: flags["auto-forward"] ?? "off", otherwise: "off", quiet } as const;
-      const ports = autoForwardsOf(choice, vault.config, forwards, context);
+      const beside = await portsBeside(
+        { said: flags["auto-forward"], quiet },
+        vault.config,
+        context,
+      );
+      const ports = beside?.ports;
       const foreground = new Foreground(context, { vault: name, report, quiet, escape, ports });
       const work = async ({ link, started }: VaultWork): Promise<number> => {
-        forwards.use(link);
+        beside?.forwards.use(link);
         const agent = flags.agent ? await offerAgent(link, flags.user, context) : {};
         const place = { env: { ...env, ...agent }, terminfo };
         // Without a command it is what `attach` does.
@@ -79,28 +80,40 @@ export const exec = defineCommand({
         return foreground.show(link, session);
       };
       // A person at a terminal decides for themselves when it is enough.
-      const onTerminal = (fields.tty || rest.length === 0) && context.stdin.isTty;
+      const mayHaveTerminal = fields.tty || rest.length === 0;
+      const onTerminal = mayHaveTerminal && context.stdin.isTty;
       const wish = {
         flags,
         global,
         ...(onTerminal ? {} : { reconnectMs: clientLimits.reconnectMs }),
         ready: {},
         onState: (state: LinkState) => {
-          forwards.linkState(state);
+          beside?.forwards.linkState(state);
           foreground.linkState(state);
         },
       };
       try {
-        if (!fields.tty) return await overVault(vault, wish, context, work);
+        if (!mayHaveTerminal) return await overVault(vault, wish, context, work);
         return await foreground.onKeys(vault, async (watched, keys) =>
           overVault(watched, wish, keys, work),
         );
       } finally {
-        await forwards.close();
+        await beside?.forwards.close();
       }
     });
   },
 });
+
+/** A program that is run as a pipe is not asked to share this computer's ports; loaded only where it is said. */
+async function portsBeside(
+  { said, quiet }: { readonly said: string | undefined; readonly quiet: boolean },
+  config: VaultConfig,
+  context: Context,
+): Promise<AutoForwardsAlone | undefined> {
+  if (said === undefined || said === "off") return undefined;
+  const { autoForwardsAlone } = await import("../forward/auto-forward-choice.ts");
+  return autoForwardsAlone({ said, otherwise: "off", quiet }, config, context);
+}
 
 function starting(
   said: string | undefined,

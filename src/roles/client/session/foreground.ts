@@ -1,8 +1,9 @@
-import type { Context } from "../../../cli/context.ts";
+import { BrokenPipe, type Context } from "../../../cli/context.ts";
 import { Failure } from "../../../cli/failure.ts";
 import type { FailureCode } from "../../../cli/failure-codes.ts";
 import { emptyReplySchema } from "../../../protocol/message.ts";
 import type { SessionSignalRequest } from "../../../protocol/session-message.ts";
+import { printable } from "../../../cli/printable.ts";
 import { within } from "../../../system/within.ts";
 import { plainAudience } from "../forward/auto-forward-flag.ts";
 import type { AutoForwards } from "../forward/auto-forwards.ts";
@@ -23,6 +24,8 @@ export interface ForegroundSession {
   readonly tty: boolean;
   /** It was there before us, and goes on after us: neither our terminal nor our reader is its own. */
   readonly guest: boolean;
+  /** Of the one that is started if there is none of that name: with any other we are a guest. */
+  readonly ownId?: string;
   readonly onAttached?: NonNullable<PipeOptions["onAttached"]>;
 }
 
@@ -57,8 +60,8 @@ export class Foreground {
   readonly linkState = (state: LinkState): void => this.#interactive.linkState(state);
 
   /**
-   * Runs `work` for a session that is known to be on a terminal: `~.` ends it from before the first
-   * dial on. The terminal is given back whatever happens.
+   * Runs `work` for a session that is on a terminal, or may be: `~.` ends it from before the first dial
+   * on. The terminal is given back whatever happens.
    */
   async onKeys(
     vault: Vault,
@@ -85,7 +88,14 @@ export class Foreground {
   }
 
   async #onTerminal(link: AttestedLink, wish: ForegroundSession): Promise<number> {
-    const end = await this.#interactive.run(link, this.#reported(wish.plan));
+    const end = await this.#interactive
+      .run(link, this.#reported(wish.plan))
+      .catch(async (error: unknown) => {
+        // Nobody sees it any more: for the command a terminal that is closed.
+        if (error instanceof BrokenPipe && !this.#isGuest(wish))
+          await passOn(link, wish.session, "SIGHUP");
+        throw error;
+      });
     switch (end.kind) {
       case "exit":
         return finishedStatus(end.exit, this.#context);
@@ -93,14 +103,17 @@ export class Foreground {
         await this.#leave(wish.session);
         return 0;
       case "stopped":
-        if (wish.guest) await this.#leave(wish.session);
+        if (this.#isGuest(wish)) await this.#leave(wish.session);
         else await passOn(link, wish.session, end.signal);
         return stoppedStatus(end.signal);
     }
   }
 
   async #asPipe(link: AttestedLink, wish: ForegroundSession): Promise<number> {
-    const pipe = new Pipe(this.#context, link, this.#reported(wish.plan), wish);
+    const pipe = new Pipe(this.#interactive.plain, link, this.#reported(wish.plan), {
+      ...wish,
+      isGuest: () => this.#isGuest(wish),
+    });
     const end = await pipe.run();
     switch (end.kind) {
       case "exit":
@@ -113,13 +126,17 @@ export class Foreground {
     }
   }
 
+  #isGuest({ guest, ownId }: ForegroundSession): boolean {
+    return guest || (ownId !== undefined && this.#report.session !== ownId);
+  }
+
   #reported(plan: SessionPlan): SessionPlan {
     return { ...plan, report: this.#report };
   }
 
   async #leave(session: string): Promise<void> {
     if (this.#quiet) return;
-    const back = `fly-vault attach ${this.#vault} ${session}`;
+    const back = `fly-vault attach ${this.#vault} ${printable(session)}`;
     const said = this.#context.stderr.write(
       `\nleft "${this.#vault}"; the session goes on (${back})\n`,
     );

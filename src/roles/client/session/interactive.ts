@@ -85,6 +85,16 @@ export class Interactive {
     this.#console?.linkState(state);
   }
 
+  /** For a session that turns out to be on pipes: lines are edited again, and no key is an escape. */
+  get plain(): Context {
+    const { stdin } = this.context;
+    stdin.setMode("lines");
+    return {
+      ...this.context,
+      stdin: { ...stdin, isTty: stdin.isTty, read: () => this.keyboard.plain() },
+    };
+  }
+
   /** Gives the terminal back. */
   close(): void {
     this.context.stdin.setMode("lines");

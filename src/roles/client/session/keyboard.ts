@@ -10,7 +10,7 @@ import { Wakeup } from "../link/wakeup.ts";
  */
 export class Keyboard {
   readonly #stdin: InputStream;
-  readonly #keys: EscapeKeys | undefined;
+  #keys: EscapeKeys | undefined;
   readonly #typed: Uint8Array[] = [];
   #typedBytes = 0;
   readonly #arrived = new Wakeup();
@@ -59,6 +59,15 @@ export class Keyboard {
       if (this.#end !== undefined) return this.#end;
       await this.#arrived.wait();
     }
+  }
+
+  /** As any other input, with what was typed so far: no key is an escape any more. */
+  async *plain(): AsyncGenerator<Uint8Array> {
+    const held = this.#keys?.release() ?? new Uint8Array(0);
+    this.#keys = undefined;
+    if (!this.#started) return yield* this.#stdin.read();
+    if (held.length > 0) this.#keep(held);
+    for (let bytes = await this.next(); bytes !== null; bytes = await this.next()) yield bytes;
   }
 
   /** Keys typed from now on are for somebody here, until that one has enough; undefined ends it at once. */

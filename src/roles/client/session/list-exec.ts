@@ -1,4 +1,5 @@
 import { defineCommand } from "../../../cli/command.ts";
+import { jsonText } from "../../../cli/json-document.ts";
 import { overVault } from "../link/over-vault.ts";
 import { listSessions } from "./session-choice.ts";
 import { linkFlags, readVault, vaultPositional } from "../link/vault-link.ts";
@@ -16,7 +17,7 @@ export const listExec = defineCommand({
     const vault = await readVault(positionals.vault, { flags, global }, context);
     return overVault(vault, { flags, global }, context, async ({ link }) => {
       const sessions = await listSessions(link);
-      await context.stdout.write(`${JSON.stringify(sessions, undefined, 2)}\n`);
+      await context.stdout.write(`${jsonText(sessions, 2)}\n`);
       return 0;
     });
   },

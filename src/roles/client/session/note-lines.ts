@@ -1,5 +1,5 @@
+import { styled } from "../../../cli/colour.ts";
 import type { Context, OutputStream } from "../../../cli/context.ts";
-import { dim } from "../../../cli/dim.ts";
 import { clipCell } from "../../../cli/table.ts";
 import { clientLimits } from "../limits.ts";
 
@@ -10,15 +10,15 @@ import { clientLimits } from "../limits.ts";
  */
 export class NoteLines {
   readonly #output: OutputStream;
-  readonly #env: Context["env"];
+  readonly #context: NoteContext;
   readonly #mayDraw: () => boolean;
   #waiting: string[] = [];
   #timer: ReturnType<typeof setTimeout> | undefined;
   #sinceMs = 0;
 
-  constructor({ stdout, env }: Pick<Context, "stdout" | "env">, mayDraw: () => boolean) {
-    this.#output = stdout;
-    this.#env = env;
+  constructor(context: NoteContext, mayDraw: () => boolean) {
+    this.#output = context.stdout;
+    this.#context = context;
     this.#mayDraw = mayDraw;
   }
 
@@ -50,7 +50,7 @@ export class NoteLines {
     const lines = this.#waiting;
     this.#waiting = [];
     const drawn = lines.map((line) => {
-      const text = dim(clipCell(line, this.#output.columns), this.#output, this.#env);
+      const text = styled("dim", clipCell(line, this.#output.columns), "stdout", this.#context);
       return `${makeRoom}${save}\r${insertRow}\u001b[0m${text}${restore}${down}`;
     });
     this.#output.write(drawn.join("")).catch(() => undefined);
@@ -64,3 +64,5 @@ const save = "\u001b7";
 const restore = "\u001b8";
 const insertRow = "\u001b[L";
 const down = "\u001b[B";
+
+type NoteContext = Pick<Context, "stdout" | "stderr" | "env" | "colour">;

@@ -1,7 +1,7 @@
 import { BrokenPipe, type Context } from "../../../cli/context.ts";
 import { Failure } from "../../../cli/failure.ts";
 import { formatSize } from "../../../cli/size.ts";
-import type { Exit } from "../../../protocol/session-message.ts";
+import type { Exit, SessionReply } from "../../../protocol/session-message.ts";
 import { signalNumbers, type StopSignal } from "./exit-status.ts";
 import type { AttestedLink } from "../link/attested-link.ts";
 import { type SessionIo, SessionRun, type SessionPlan } from "./session-run.ts";
@@ -17,8 +17,8 @@ export type PipeEnd =
 export interface PipeOptions {
   /** The session has a terminal, although we have none to type on. */
   readonly tty?: boolean;
-  /** It was there before us: our reader is not its own, and the end of our input no Ctrl-D at its terminal. */
-  readonly guest?: boolean;
+  /** Once attached: whether it was there before us. Then our reader is not its own, and the end of our input no Ctrl-D at its terminal. */
+  readonly isGuest?: () => boolean;
   readonly onAttached?: SessionIo["attached"];
 }
 
@@ -28,6 +28,7 @@ export class Pipe {
   readonly #options: PipeOptions;
   readonly #run: SessionRun;
   readonly #end = Promise.withResolvers<PipeEnd>();
+  readonly #attached = Promise.withResolvers<SessionReply>();
   #broken: Error | undefined;
   #stops = 0;
 
@@ -38,7 +39,10 @@ export class Pipe {
       output: (stream, bytes) => this.#show(stream, bytes),
       lost: (stream, lostBytes) =>
         context.stderr.write(`\nwarning: ${formatSize(lostBytes)} of ${stream} were lost\n`),
-      ...(options.onAttached === undefined ? {} : { attached: options.onAttached }),
+      attached: (reply, again) => {
+        this.#attached.resolve(reply);
+        options.onAttached?.(reply, again);
+      },
     };
     this.#run = new SessionRun(link, plan, io);
   }
@@ -73,7 +77,8 @@ export class Pipe {
 
   async #pumpInput(): Promise<void> {
     for await (const bytes of this.#context.stdin.read()) await this.#run.feed(bytes);
-    if (this.#options.tty !== true || this.#options.guest !== true) this.#run.endInput();
+    const { tty } = await this.#attached.promise;
+    if (!tty || !this.#isGuest) this.#run.endInput();
   }
 
   async #show(stream: "stdout" | "stderr", bytes: Uint8Array): Promise<void> {
@@ -83,7 +88,7 @@ export class Pipe {
     } catch (error) {
       if (!(error instanceof BrokenPipe || error instanceof Failure)) throw error;
       this.#broken = error;
-      if (this.#options.guest === true) {
+      if (this.#isGuest) {
         this.#end.resolve({ kind: "broken-pipe", error });
         return;
       }
@@ -91,6 +96,10 @@ export class Pipe {
       this.#run.signal(sigpipe);
       setTimeout(() => this.#end.resolve({ kind: "broken-pipe", error }), brokenPipeWaitMs);
     }
+  }
+
+  get #isGuest(): boolean {
+    return this.#options.isGuest?.() === true;
   }
 
   #resize(): void {

@@ -65,7 +65,9 @@ export const run = defineCommand({
     };
     const { reconnectMs } = clientLimits;
     const onState = foreground.linkState;
-    return overVault(vault, { flags, global, reconnectMs, ready: {}, onState }, context, work);
+    const asked = { flags, global, reconnectMs, ready: {}, onState };
+    if (!flags.attach || !fields.tty) return overVault(vault, asked, context, work);
+    return foreground.onKeys(vault, async (watched, keys) => overVault(watched, asked, keys, work));
   },
 });
 
@@ -101,5 +103,6 @@ function staying(wish: SessionOpenRequest): ForegroundSession {
     session: name ?? wish.id,
     tty,
     guest: false,
+    ownId: wish.id,
   };
 }

@@ -1,3 +1,4 @@
+import { readFileSync } from "node:fs";
 import type { Flags } from "../../../cli/command.ts";
 import type { Context } from "../../../cli/context.ts";
 import { parseDuration } from "../../../cli/duration.ts";
@@ -56,6 +57,8 @@ export function startFields(
   const timeoutMs = durationOf("--timeout", flags.timeout);
   const tty = flags.tty ?? false;
   const note = flags.context;
+  if (argv.some((word) => word.includes(replacement)) && !areWordsWhole())
+    throw new UsageError("a word of COMMAND is not UTF-8; hand its bytes over on standard input");
   if (note !== undefined && (/\p{Cc}/u.test(note) || Buffer.byteLength(note) > limits.noteBytesMax))
     throw new UsageError(`--context must be one line of at most ${limits.noteBytesMax} bytes`);
   return {
@@ -97,6 +100,19 @@ export function durationOf(flag: string, said: string | undefined): number | und
 export function checkedName(flag: string, said: string | undefined): string | undefined {
   if (said === undefined || /^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$/.test(said)) return said;
   throw new UsageError(`${flag} must be 1 to 64 letters, digits, ".", "_" or "-"`);
+}
+
+/** What the runtime puts in the place of bytes it cannot read, before we see a word. */
+const replacement = "\u{FFFD}";
+
+/** Whether our own words are UTF-8; taken for so where the system does not tell. */
+function areWordsWhole(): boolean {
+  try {
+    new TextDecoder("utf-8", { fatal: true }).decode(readFileSync("/proc/self/cmdline"));
+    return true;
+  } catch (error) {
+    return !(error instanceof TypeError);
+  }
 }
 
 function envOf(words: readonly string[], context: Context): Record<string, string> {

@@ -1,5 +1,8 @@
 import type { Context } from "../../../cli/context.ts";
+import { formatSize } from "../../../cli/size.ts";
+import { UsageError } from "../../../cli/usage-error.ts";
 import { limits } from "../../../protocol/limits.ts";
+import { encodeJson } from "../../../protocol/message.ts";
 import type {
   SessionAttachRequest,
   SessionOpenRequest,
@@ -26,8 +29,20 @@ export function clientLabel({ hostName }: Pick<Context, "hostName">): string {
   return printableLine(hostName.split(".")[0] ?? "", limits.labelBytesMax);
 }
 
+/** Throws `UsageError` for what is more than one request can say. */
 export function openRequest(fields: Omit<SessionOpenRequest, "type">): SessionOpenRequest {
-  return { type: "session-open", ...fields };
+  const request = { type: "session-open", ...fields } as const;
+  const { argvItemsMax, envItemsMax, requestBytesMax } = limits;
+  if ((fields.argv?.length ?? 0) > argvItemsMax)
+    throw new UsageError(`COMMAND has more than ${argvItemsMax} words; pipe them to xargs there`);
+  if (Object.keys(fields.env ?? {}).length > envItemsMax)
+    throw new UsageError(`more than ${envItemsMax} variables of --env and the vault's env`);
+  const bytes = encodeJson(request).length;
+  if (bytes > requestBytesMax)
+    throw new UsageError(
+      `COMMAND and its variables are ${formatSize(bytes)}, at most ${formatSize(requestBytesMax)}; pipe the rest to its standard input`,
+    );
+  return request;
 }
 
 /** From the start of what is kept: a client that comes new has shown nothing. */

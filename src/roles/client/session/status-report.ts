@@ -1,5 +1,6 @@
 import { fstatSync, writeSync } from "node:fs";
 import type { Flags } from "../../../cli/command.ts";
+import { BrokenPipe, brokenPipeExitCode } from "../../../cli/context.ts";
 import { Failure, failureFields } from "../../../cli/failure.ts";
 import { UsageError } from "../../../cli/usage-error.ts";
 import { endingOf, sessionDocument } from "./session-json.ts";
@@ -24,9 +25,16 @@ export async function withStatus(
     tell(status);
     return status;
   } catch (error) {
-    if (error instanceof Failure) tell(error.exitCode, error);
+    if (error instanceof BrokenPipe) tell(brokenPipeExitCode);
+    const failure = asFailure(error);
+    if (failure !== undefined) tell(failure.exitCode, failure);
     throw error;
   }
+}
+
+function asFailure(error: unknown): Failure | undefined {
+  if (error instanceof UsageError) return new Failure("FV-CLI-001", error.message);
+  return error instanceof Failure ? error : undefined;
 }
 
 /** What an exit status alone cannot tell: whose it is, the command's or ours. */

@@ -1,6 +1,7 @@
 import type { Context } from "../../../cli/context.ts";
 import { limits } from "../../../protocol/limits.ts";
 import type { SessionOpenRequest } from "../../../protocol/session-message.ts";
+import { clientLimits } from "../limits.ts";
 import { findTerminfo } from "./terminfo.ts";
 
 /** `terminfo` of a vault: what to do where the machine does not know our kind of terminal. */
@@ -14,10 +15,13 @@ export function surroundings(
   wish: TerminfoWish = "push",
 ): Pick<SessionOpenRequest, "ambient" | "terminfo"> {
   const ambient: Record<string, string> = {};
-  for (const [name, value] of Object.entries(env)) {
-    const travels =
-      name === "LANG" || name.startsWith("LC_") || (tty && /^(TERM|COLORTERM)$/.test(name));
-    if (!travels || value === undefined || value === "") continue;
+  // Those that matter before any number of others.
+  const names = [...(tty ? ["TERM", "COLORTERM"] : []), "LANG", "LC_ALL", "LC_CTYPE"];
+  names.push(...Object.keys(env).filter((name) => name.startsWith("LC_") && !names.includes(name)));
+  for (const name of names) {
+    const value = env[name];
+    if (value === undefined || value === "" || value.length > clientLimits.ambientCharsMax)
+      continue;
     if (Object.keys(ambient).length < limits.ambientItemsMax) ambient[name] = value;
   }
   const term = ambient["TERM"];

@@ -9,10 +9,11 @@ import type {
   LinkLogin,
   LinkOrigin,
   LinkState,
+  LinkStats,
 } from "../link/attested-link.ts";
 import { backoffMs } from "../dial/backoff.ts";
 import { clientLimits } from "../limits.ts";
-import { givenUp, mayRetry } from "./link-loss.ts";
+import { givenUp, mayRetry, pauseBetween } from "./link-loss.ts";
 import {
   decodeMessage,
   encodeMessage,
@@ -55,14 +56,15 @@ export class SharedLink implements AttestedLink {
   #up: LinkUp | undefined;
   #login: LinkLogin | undefined;
   #stats: LinkUp["stats"] = { rttMs: 0, lostPackets: 0, sentPackets: 0 };
-  #asksStats = false;
+  #statsAsked: PromiseWithResolvers<void> | undefined;
   #connection: SharedConnection | undefined;
   #downSinceMs: number;
   /** At a new background process, since the last one was up. */
   #attempt = 0;
   #failure: Failure | undefined;
   #changed = Promise.withResolvers<void>();
-  #hasBroken = false;
+  /** Why it was of no use from the start. */
+  #broken: string | undefined;
   #closed = false;
 
   private constructor(options: SharedLinkOptions, isNew: boolean) {
@@ -79,7 +81,10 @@ export class SharedLink implements AttestedLink {
     void link.#follow(frames);
     while (link.#connection === undefined) {
       if (link.#failure !== undefined) throw link.#failure;
-      if (link.#hasBroken) throw new NoSharedLink("the background link broke off");
+      if (link.#broken !== undefined) {
+        await link.close();
+        throw new NoSharedLink(link.#broken);
+      }
       await link.#changed.promise;
     }
     return link;
@@ -96,12 +101,18 @@ export class SharedLink implements AttestedLink {
       : { kind: "reused" };
   }
 
-  /** As they were when they were last looked at; looking asks for newer ones. */
-  get connectionStats(): AttestedLink["connectionStats"] {
-    if (!this.#asksStats) {
-      this.#asksStats = true;
+  get connectionStats(): LinkStats {
+    return this.#stats;
+  }
+
+  /** As known, where the background process does not answer. */
+  async freshStats(): Promise<LinkStats> {
+    if (this.#statsAsked === undefined) {
+      this.#statsAsked = Promise.withResolvers();
       this.#wish({ type: "stats" });
     }
+    await within(this.#statsAsked.promise, clientLimits.linkStatsMs);
+    this.#statsAsked = undefined;
     return this.#stats;
   }
 
@@ -123,7 +134,7 @@ export class SharedLink implements AttestedLink {
   }
 
   async pause(attempt: number): Promise<void> {
-    await Bun.sleep(backoffMs(attempt + 1, Math.random()));
+    await pauseBetween(attempt, this.#options.vault, this.#options.reconnectMs);
   }
 
   retryNow(): void {
@@ -165,13 +176,13 @@ export class SharedLink implements AttestedLink {
     if (this.#closed || this.#failure !== undefined) return;
     const isFirst = this.#login === undefined;
     if (final !== undefined && (isFirst || !final.retryable)) this.#giveUp(asFailure(final));
-    else if (isFirst) this.#breakOff();
+    else if (isFirst) this.#breakOff("the background link broke off");
     else await this.#again();
   }
 
   /** Before it was up at all. */
-  #breakOff(): void {
-    this.#hasBroken = true;
+  #breakOff(why: string): void {
+    this.#broken ??= why;
     this.#setConnection(undefined);
   }
 
@@ -187,8 +198,8 @@ export class SharedLink implements AttestedLink {
         this.#receiveDown(news.attempt, news.forMs);
         return;
       case "stats":
-        this.#asksStats = false;
         this.#stats = news.stats;
+        this.#statsAsked?.resolve();
         return;
       case "welcome":
       case "failed":
@@ -209,6 +220,8 @@ export class SharedLink implements AttestedLink {
 
   #receiveDown(attempt: number, forMs: number): void {
     const { clock, onState } = this.#options;
+    // Who comes now would wait with those that had it, and be told nothing; a dial of its own is told of.
+    if (this.#login === undefined) return this.#breakOff("it is down");
     if (this.#connection !== undefined || attempt === 0)
       this.#downSinceMs = clock.monotonicMs() - forMs;
     this.#setConnection(undefined);

@@ -262,18 +262,6 @@ test("the terminal is restored after a fault of the client itself", async () => 
   expectRestored(client, from);
 });
 
-test("the terminal is restored when the link is lost for good", async () => {
-  const terminal = await connected("--reconnect", "1s");
-  terminal.type(`${paint}\r`);
-  await terminal.shows(/2004hPAINTED# $/);
-  const from = terminal.text.length;
-  const restarting = vault.restartLink(2500);
-  expect(await terminal.exited()).toBe(255);
-  expectRestored(terminal, from);
-  expect(terminal.text).toContain("FV-NET-003");
-  await restarting;
-}, 20_000);
-
 test("a new size of the window is there within 50 ms", async () => {
   const terminal = await connected();
   const tookMs: number[] = [];

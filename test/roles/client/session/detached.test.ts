@@ -85,7 +85,7 @@ test("an unknown session is exit 3 with the nearest name", async () => {
   expect(JSON.parse(json.err)).toMatchObject({ error: { code: "FV-SES-001", exit: 3 } });
 });
 
-test("a name that runs is taken, unless --attach goes to it", async () => {
+test.concurrent("a name that runs is taken, unless --attach goes to it", async () => {
   await start("taken", "sleep 0.7; echo mine; exit 4");
   const again = await vault.run(["run", "dev", "--name", "taken", ...shell("echo other")]);
   expect([again.code, again.out]).toEqual([7, ""]);
@@ -97,7 +97,7 @@ test("a name that runs is taken, unless --attach goes to it", async () => {
   expect(fresh).toEqual({ code: 0, out: "y\n", err: "" });
 });
 
-test("signals by name and number; the table says what ended it", async () => {
+test.concurrent("signals by name and number; the table says what ended it", async () => {
   await start("deaf", "trap 'echo int; exit 9' INT; echo up; while :; do sleep 0.1; done");
   await untilLogged("deaf", "up\n");
   expect(await vault.run(["kill", "-s", "sigint", "dev", "deaf"])).toEqual({
@@ -121,7 +121,7 @@ test("signals by name and number; the table says what ended it", async () => {
   expect([wrong.code, wrong.err]).toEqual([2, expect.stringContaining("--signal NOPE is none")]);
 });
 
-test("a wait that runs out of time is 124, and so is a command that did", async () => {
+test.concurrent("a wait that runs out of time is 124, and so is a command that did", async () => {
   await start("long", "sleep 100");
   const { code, err } = await vault.run(["wait", "--timeout", "200ms", "dev", "long"]);
   expect([code, err.includes("FV-SES-004")]).toEqual([124, true]);
@@ -160,24 +160,32 @@ describe("logs", () => {
     expect(await vault.run(["logs", ...flags, "dev", "lines"])).toEqual({ code: 0, out, err });
   });
 
-  test("of one that runs: what is there, and not a byte of what comes later", async () => {
-    await start("chatty", "yes");
-    const { code, out } = await vault.run(["logs", "dev", "chatty", "--tail-bytes", "1000"]);
-    expect([code, out.length]).toEqual([0, 1000]);
-    await vault.run(["kill", "dev", "chatty"]);
-  });
+  test.concurrent(
+    "of one that runs: what is there, and not a byte of what comes later",
+    async () => {
+      await start("chatty", "yes");
+      // Words of its header and fewer bytes: it has not written yet.
+      while (/chatty +yes +running .* \d{1,3} B/.test((await vault.run(["sessions", "dev"])).out));
+      const { code, out } = await vault.run(["logs", "dev", "chatty", "--tail-bytes", "1000"]);
+      expect([code, out.length]).toEqual([0, 1000]);
+      await vault.run(["kill", "dev", "chatty"]);
+    },
+  );
 
-  test("-f goes on over a link that dies, each byte once, and ends with the session", async () => {
-    await start("slow", "for i in 1 2 3 4 5 6 7 8; do echo $i; sleep 0.2; done; exit 3");
-    const following = vault.run(["logs", "-f", "dev", "slow"]);
-    const waiting = vault.run(["wait", "dev", "slow"]);
-    await Bun.sleep(500);
-    await vault.restartLink();
-    expect(await following).toEqual({ code: 0, out: "1\n2\n3\n4\n5\n6\n7\n8\n", err: "" });
-    expect((await waiting).code).toBe(3);
-  });
+  test.concurrent(
+    "-f goes on over a link that dies, each byte once, and ends with the session",
+    async () => {
+      await start("slow", "for i in 1 2 3 4 5 6 7 8; do echo $i; sleep 0.2; done; exit 3");
+      const following = vault.run(["logs", "-f", "dev", "slow"]);
+      const waiting = vault.run(["wait", "dev", "slow"]);
+      await Bun.sleep(500);
+      await vault.restartLink();
+      expect(await following).toEqual({ code: 0, out: "1\n2\n3\n4\n5\n6\n7\n8\n", err: "" });
+      expect((await waiting).code).toBe(3);
+    },
+  );
 
-  test("-f ends quietly when its reader has had enough", async () => {
+  test.concurrent("-f ends quietly when its reader has had enough", async () => {
     await start("endless", "while :; do echo on; sleep 0.01; done");
     const client = spawnClient(["logs", "-f", "dev", "endless"], vault.env);
     const reader = client.stdout.getReader();
@@ -190,7 +198,7 @@ describe("logs", () => {
   });
 });
 
-test("what nobody reads holds no command up", async () => {
+test.concurrent("what nobody reads holds no command up", async () => {
   await start("flood", "head -c 9000000 /dev/zero | tr '\\0' x; echo; echo end");
   expect(await vault.run(["wait", "--timeout", "20s", "dev", "flood"])).toMatchObject({ code: 0 });
   const { out, err } = await vault.run(["logs", "dev", "flood"]);
@@ -200,26 +208,29 @@ test("what nobody reads holds no command up", async () => {
 });
 
 describe("attach", () => {
-  test("--share leaves the other client its session, the default takes it over", async () => {
-    await start("shared", "trap 'exit 5' USR1; while :; do echo tick; sleep 0.1; done");
-    const first = spawnClient(["attach", "dev", "shared"], vault.env);
-    await first.stdout.getReader().read();
-    const sharing = spawnClient(["attach", "dev", "shared", "--share"], vault.env);
-    await sharing.stdout.getReader().read();
-    expect((await vault.run(["sessions", "dev"])).out).toMatch(/shared .* running +2 /);
-    const third = spawnClient(["attach", "dev", "shared"], vault.env);
-    await third.stdout.getReader().read();
-    expect([await first.exited, await sharing.exited]).toEqual([7, 7]);
-    const err = await first.stderr.text();
-    expect(err).toContain("FV-SES-002");
-    expect(err).toMatch(/fix: {3}fly-vault attach dev [0-9a-f]{32} {2}takes it back/);
-    await vault.run(["kill", "-s", "USR1", "dev", "shared"]);
-    expect(await third.exited).toBe(5);
-    const both = await vault.run(["attach", "--share", "--take-over", "dev", "shared"]);
-    expect(both.code).toBe(2);
-  });
+  test.concurrent(
+    "--share leaves the other client its session, the default takes it over",
+    async () => {
+      await start("shared", "trap 'exit 5' USR1; while :; do echo tick; sleep 0.1; done");
+      const first = spawnClient(["attach", "dev", "shared"], vault.env);
+      await first.stdout.getReader().read();
+      const sharing = spawnClient(["attach", "dev", "shared", "--share"], vault.env);
+      await sharing.stdout.getReader().read();
+      expect((await vault.run(["sessions", "dev"])).out).toMatch(/shared .* running +2 /);
+      const third = spawnClient(["attach", "dev", "shared"], vault.env);
+      await third.stdout.getReader().read();
+      expect([await first.exited, await sharing.exited]).toEqual([7, 7]);
+      const err = await first.stderr.text();
+      expect(err).toContain("FV-SES-002");
+      expect(err).toMatch(/fix: {3}fly-vault attach dev [0-9a-f]{32} {2}takes it back/);
+      await vault.run(["kill", "-s", "USR1", "dev", "shared"]);
+      expect(await third.exited).toBe(5);
+      const both = await vault.run(["attach", "--share", "--take-over", "dev", "shared"]);
+      expect(both.code).toBe(2);
+    },
+  );
 
-  test("the end of our input is no Ctrl-D at its terminal", async () => {
+  test.concurrent("the end of our input is no Ctrl-D at its terminal", async () => {
     await start("screen", "stty size; sleep 0.4; read line; echo got $line", ["-t"]);
     const { out } = await vault.run(["run", "-t", "dev", ...shell("tty")]);
     expect((await vault.run(["wait", "dev", out.trim()])).code).toBe(0);
@@ -231,7 +242,7 @@ describe("attach", () => {
   });
 });
 
-test("a session is renamed, and found by both", async () => {
+test.concurrent("a session is renamed, and found by both", async () => {
   const id = await start("before", "sleep 100");
   await start("other", "sleep 100");
   expect((await vault.run(["session", "rename", "dev", "before", "after"])).code).toBe(0);
@@ -242,7 +253,7 @@ test("a session is renamed, and found by both", async () => {
   await vault.run(["kill", "dev", "other"]);
 });
 
-test("--json has every session with its note; tabs keep columns apart", async () => {
+test.concurrent("--json has every session with its note; tabs keep columns apart", async () => {
   const note = "nightly, <b>";
   const flags = ["--context", note, "-e", "A=1", "-w", "/tmp", "-u", "root"];
   const id = await start("noted", "echo $A $PWD; exit 1", flags);
@@ -270,7 +281,7 @@ test("--json has every session with its note; tabs keep columns apart", async ()
   expect(dataOf(started.out, "run")).toMatchObject({ name: null });
 });
 
-test("commands that were seen to their end are listed with --all alone", async () => {
+test.concurrent("commands that were seen to their end are listed with --all alone", async () => {
   await vault.run(["exec", "--session", "seen", "dev", "--", "true"]);
   expect((await vault.run(["sessions", "dev"])).out).not.toContain("seen");
   expect((await vault.run(["sessions", "--all", "dev"])).out).toMatch(/\nseen +true +exited 0 /);

@@ -110,3 +110,28 @@ test("what there is no use for is no escape, and not in the list", () => {
     ].join("\r\n"),
   );
 });
+
+test("a paste is no typing: its lines may begin with the key, and nothing of it is swallowed", () => {
+  const keys = new EscapeKeys();
+  const typed = (text: string): [string, string[]] => {
+    const outputs = keys.push(Buffer.from(text));
+    const bytes = outputs.flatMap((one) => (one.kind === "bytes" ? [...one.bytes] : []));
+    const actions = outputs.flatMap((one) => (one.kind === "action" ? [one.action] : []));
+    return [Buffer.from(bytes).toString(), actions];
+  };
+  const paste = "\u001b[200~one\r~.\r~~~\r~x\ry\r\u001b[201~";
+  expect(typed(paste)).toEqual([paste, []]);
+  expect(typed("\r~.")).toEqual(["\r", ["leave"]]);
+  const begun = "\u001b[200~one\r";
+  expect(typed(begun)).toEqual([begun, []]);
+  expect(typed("~~~\r~.\r\u001b[20")).toEqual(["~~~\r~.\r\u001b[20", []]);
+  expect(typed("1~ls\r~?")).toEqual(["1~ls\r", ["help"]]);
+});
+
+test("a paste without an end locks nobody in", () => {
+  const keys = new EscapeKeys();
+  keys.push(Buffer.from("\u001b[200~for ever"));
+  keys.push(Buffer.from("\r"));
+  expect(keys.push(Buffer.from("~"))).toEqual([]);
+  expect(keys.push(Buffer.from("."))).toEqual([{ kind: "action", action: "leave" }]);
+});

@@ -98,3 +98,21 @@ test("a question is over when what it was about is over", async () => {
   const keyboard = new Keyboard(new Typed(), undefined);
   expect(await askLine(keyboard, "? ", () => undefined, Promise.resolve())).toBeUndefined();
 });
+
+test("for a session on pipes all that was typed is plain, the key that was held back, too", async () => {
+  const typed = async (...chunks: string[]): Promise<string> => {
+    const keyboard = new Keyboard(new Typed(...chunks), new EscapeKeys());
+    const actions: EscapeAction[] = [];
+    keyboard.onAction = (action) => actions.push(action);
+    keyboard.start();
+    await Bun.sleep(5);
+    let text = "";
+    for await (const bytes of keyboard.plain()) text += Buffer.from(bytes).toString();
+    expect(actions).toEqual([]);
+    return text;
+  };
+  expect(await typed("line\r", "~")).toBe("line\r~");
+  expect(await typed("a")).toBe("a");
+  const unread = new Keyboard(new Typed("~.\n"), new EscapeKeys());
+  for await (const bytes of unread.plain()) expect(Buffer.from(bytes).toString()).toBe("~.\n");
+});

@@ -23,6 +23,24 @@ test.each([
   [`${esc}[>1u${esc}[>5u${esc}[<u`, `${esc}[<1u`],
   [`${esc}=`, `${esc}>`],
   [`${esc}[?2004h${esc}[?25l${esc}c`, ""],
+  // A cursor as editors have it, and keys as they want them.
+  [`${esc}[5 q`, `${esc}[0 q`],
+  [`${esc}[5 q${esc}[0 q${esc}[3 q${esc}[ q`, ""],
+  [`${esc}[>4;2m`, `${esc}[>4m`],
+  [`${esc}[>4;2m${esc}[>4;m`, ""],
+  [`${esc}[>1;2m`, ""],
+  [`${esc}[=5u`, `${esc}[=0u`],
+  [`${esc}[=5u${esc}[=0u`, ""],
+  [`${esc}[>1u${esc}[=5u`, `${esc}[<1u`],
+  [`${esc}[?5h${esc}[?2031h${esc}[?2048h`, `${esc}[?5l${esc}[?2031l${esc}[?2048l`],
+  // The screen's own margins outlive the alternate screen; the cursor stays where it is.
+  [`${esc}[?1049h${esc}[2;9r`, `${esc}[?1049l${esc}7${esc}[r${esc}8`],
+  [`${esc}[2;9r${esc}[r`, ""],
+  // Somebody who leaves in the middle of a frame of lines wants to read their prompt.
+  [`${esc}(0lqqk`, `${esc}(B`],
+  [`${esc}(0lqqk${esc}(B`, ""],
+  [`${esc})0\u000elqqk`, `${esc})B\u000f`],
+  [`${esc}[?25l${esc}[2;9r${esc}(0${esc}[5 q${esc}[!p`, `${esc}[0 q`],
   // Line wrap and their like are not ours to change.
   [`${esc}[?7l`, ""],
 ])("after %j the undoing is %j", (text, expected) => {
@@ -54,6 +72,10 @@ test("it does not matter how the output is cut", () => {
     `${esc}[?1006l`,
     `${esc}[0m`,
     `${esc}[>1u`,
+    `${esc}[5 q`,
+    `${esc}[>4;2m`,
+    `${esc}(0`,
+    `${esc}[2;9r`,
     "text\r\n",
     `${esc}]0;title\u0007`,
     esc,

@@ -54,6 +54,7 @@ class FakeLink implements AttestedLink {
   readonly login;
   readonly origin = { kind: "own" } as const;
   readonly connectionStats = { rttMs: 7, lostPackets: 0, sentPackets: 1 };
+  freshStats = async () => this.connectionStats;
   readonly end = Promise.withResolvers<LinkConnection>();
   retries = 0;
   isDown = false;
