@@ -47,6 +47,29 @@ export const tenantOutputs: JsonOutputs = {
       ),
     ),
   },
+  "tenant-delete": {
+    from: ["tenant delete"],
+    kind: "document",
+    schema: documentSchema(
+      "tenant-delete",
+      v.object({
+        tenant_id: v.string(),
+        machines: v.array(
+          v.object({ machine_id: v.string(), name: word, state: v.string(), region: word }),
+        ),
+        volumes: v.array(
+          v.object({
+            volume_id: v.string(),
+            name: word,
+            region: word,
+            size_gib: v.nullable(v.number()),
+            machine_id: v.string(),
+            last_started_at: word,
+          }),
+        ),
+      }),
+    ),
+  },
   "tenant-list": {
     from: ["tenant list"],
     kind: "document",

@@ -101,7 +101,7 @@ export const program: Program = {
     linkServe,
   ],
   headings: {
-    "WORK IN A VAULT": ["connect", "exec", "cp", "forward", "open"],
+    "WORK IN A VAULT": ["connect", "exec", "cp", "forward", "ports", "open"],
     SESSIONS: ["run", "sessions", "logs", "attach", "wait", "kill", "session", "list-exec"],
     VAULTS: ["add", "vault", "token", "config", "verify", "trust"],
     "ROOT FILESYSTEM": ["provision", "build"],

@@ -137,8 +137,8 @@ export const topics = {
     {"schema":"fly-vault/NAME","version":1,"data":...}
   Members may be added; one that changes or goes gets another version. Absent is
   null, times are RFC 3339 in UTC, sizes are bytes. Characters that would steer a
-  terminal are written as \\u escapes, in names of others as well. An error of fly-vault itself
-  is one line on stderr:
+  terminal are written as \\u escapes, in names of others as well. An error of
+  fly-vault itself is one line on stderr:
     {"error":{"code","message","cause","fix","exit"}}
 
   How a session ended (sessions, wait, exit-status), all null while it runs:

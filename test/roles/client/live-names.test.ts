@@ -25,6 +25,15 @@ async function words(...typed: readonly string[]): Promise<string[]> {
     .map((line) => line.split("\t")[0] ?? "");
 }
 
+/** On a machine with too much to do 50 ms may pass without a turn; then there are no names, as it should be. */
+async function sessionWords(...typed: readonly string[]): Promise<string[]> {
+  for (let tries = 0; tries < 30; tries += 1) {
+    const found = await words(...typed);
+    if (found.some((word) => /^[0-9a-f]{32}$/.test(word))) return found;
+  }
+  return [];
+}
+
 test("sessions are those of a background link that stands, and nothing is dialled for them", async () => {
   expect(await words("attach", "dev", "")).toEqual([":none"]);
   expect(existsSync(join(stage.runtime, "fly-vault"))).toBe(false);
@@ -34,11 +43,11 @@ test("sessions are those of a background link that stands, and nothing is dialle
   const id = text.trim();
   expect(id).toMatch(/^[0-9a-f]{32}$/);
   const links = await stage.links();
-  expect(await words("attach", "dev", "")).toEqual([id, ":none"]);
-  expect(await words("logs", id.slice(0, 3))).toEqual([id, ":none"]);
-  expect((await words("logs", "")).slice(0, 2)).toEqual(["dev", id]);
+  expect(await sessionWords("attach", "dev", "")).toEqual([id, ":none"]);
+  expect(await sessionWords("logs", id.slice(0, 3))).toEqual([id, ":none"]);
+  expect((await sessionWords("logs", "")).slice(0, 2)).toEqual(["dev", id]);
   expect((await stage.links()).map(({ pid }) => pid)).toEqual(links.map(({ pid }) => pid));
-});
+}, 30_000);
 
 test("a link that cannot answer gives no names, at once", async () => {
   await stage.exec(["true"]);

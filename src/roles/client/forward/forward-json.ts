@@ -14,4 +14,19 @@ export const forwardOutputs: JsonOutputs = {
       v.array(v.object({ vault: v.string(), ...shown, pid: jsonCount, command: v.string() })),
     ),
   },
+  ports: {
+    from: ["ports"],
+    kind: "document",
+    schema: documentSchema(
+      "ports",
+      v.array(
+        v.object({
+          port: jsonCount,
+          host: v.string(),
+          process: v.string(),
+          pid: v.nullable(jsonCount),
+        }),
+      ),
+    ),
+  },
 };
