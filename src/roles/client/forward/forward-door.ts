@@ -38,7 +38,7 @@ export class ForwardDoor {
         link,
         connection: await link.connection(),
       }));
-      const standing = await within(connecting, untilMs - performance.now());
+      const standing = await within(connecting, Math.max(0, untilMs - performance.now()));
       if (standing === late) throw new Failure("FV-NET-003", `the link to "${this.vault}" is down`);
       const { link, connection } = standing;
       try {

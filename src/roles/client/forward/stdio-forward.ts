@@ -38,8 +38,9 @@ export async function forwardStdio(
     // What goes wrong with sending ends the other half too; what it says comes first.
     sender.done.catch(() => stream.abort(0));
     await receiving;
+    const wasFirst = !sender.isDone;
     await sender.untilSilent();
-    await untilDelivered(link);
+    await untilDelivered(link, wasFirst ? clientLimits.stdioSilentMs : 0);
     stream.abort(0);
     return 0;
   } catch (error) {
@@ -50,6 +51,7 @@ export async function forwardStdio(
 /** Our standard input on its way. */
 class StdioSender {
   readonly done: Promise<void>;
+  isDone = false;
   #isWriting = false;
   #wroteAtMs: number;
   readonly #monotonicMs: () => number;
@@ -81,16 +83,17 @@ class StdioSender {
       this.#wroteAtMs = this.#monotonicMs();
     }
     await stream.end();
+    this.isDone = true;
   }
 }
 
 /**
  * Of a target that has ended no sign comes that it has all: what is on its way would go with the link.
- * So no packet has to go out for a few round trips.
+ * So no packet has to go out for a few round trips, and longer where it had ended before us.
  */
-async function untilDelivered(link: AttestedLink): Promise<void> {
+async function untilDelivered(link: AttestedLink, quietMsMin: number): Promise<void> {
   const { rttMs, sentPackets } = link.connectionStats;
-  const quietMs = Math.min(Math.max(4 * rttMs, 50), clientLimits.stdioSilentMs);
+  const quietMs = Math.min(Math.max(4 * rttMs, 50, quietMsMin), clientLimits.stdioSilentMs);
   const untilMs = performance.now() + clientLimits.stdioDeliveryMs;
   for (let sent = sentPackets; performance.now() < untilMs;) {
     await Bun.sleep(quietMs);
