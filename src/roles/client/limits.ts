@@ -183,7 +183,7 @@ export const clientLimits = {
   linkClientsMax: 256,
   linkSocketsMax: 2048,
   /** Sent, but not taken by the other side: of each stream, in each direction. */
-  linkWindowBytes: 512 * 1024,
+  linkWindowBytes: 2 * 1024 * 1024,
   linkDataBytesMax: 64 * 1024,
   linkMessageBytesMax: 256 * 1024,
   linkPlanBytesMax: 1024 * 1024,
