@@ -1,15 +1,14 @@
 import { RemoteError } from "../../protocol/errors.ts";
 import { limits } from "../../protocol/limits.ts";
 import type {
-  Exit,
   SessionOpenRequest,
   SessionReply,
   SessionSignalRequest,
 } from "../../protocol/session-message.ts";
 import type { SessionState } from "../../protocol/session-server.ts";
 import type { TerminalSize } from "../../system/pty.ts";
-import type { ProcessEnd } from "../../system/reaper.ts";
 import { initLimits } from "./limits.ts";
+import { exitOf, terminate } from "./session-exit.ts";
 import type { SessionProcess } from "./session-process.ts";
 import { SessionPump } from "./session-pump.ts";
 import type { Wake } from "./wake.ts";
@@ -355,7 +354,7 @@ export class Session {
     this.#process.stdin.close();
     this.#endedAtMs = this.#wallMs();
     this.#keptSinceMs = this.#monotonicMs();
-    this.state.finish(this.#exitOf(end));
+    this.state.finish(exitOf(end, this.#timedOut));
     this.#wakeAll();
     for (const body of this.#waiters) body();
     this.#waiters.clear();
@@ -372,13 +371,6 @@ export class Session {
       },
       Math.min(timeoutMs, initLimits.timerMsMax),
     );
-  }
-
-  #exitOf(end: ProcessEnd): Exit {
-    if (this.#timedOut)
-      return { signal: end.kind === "killed" ? end.signal : terminate, timed_out: true };
-    if (end.kind === "exited") return { code: end.code };
-    return { signal: end.signal, ...(end.outOfMemory === true ? { out_of_memory: true } : {}) };
   }
 
   #wakeAll(): void {
@@ -401,5 +393,4 @@ function isSame(one: TerminalSize, other: TerminalSize): boolean {
 }
 
 const endOfTransmission = Uint8Array.of(4);
-const terminate = 15;
 const kill = 9;
