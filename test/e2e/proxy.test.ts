@@ -88,7 +88,7 @@ test("a stopped machine is started, and the client says that it waits for that",
 
 describe("the proxy dies", () => {
   test("its datagram process alone: a console goes on", async () => {
-    const terminal = vault.terminal(["connect", "dev"]);
+    const terminal = vault.terminal(["connect", "dev", "--take-over"]);
     try {
       await terminal.expect(/[#$] /);
       terminal.type("echo one$((1+1))\n");
@@ -163,7 +163,7 @@ describe("a network without UDP", () => {
 test("SIGTERM: clients are told, new ones refused, and a console goes on at the next proxy", async () => {
   const leaving = await startLocalProxy(fly, { ...place(), argv: ["--drain-secs", "3"] });
   await throughProxy({ address: leaving.address });
-  const terminal = vault.terminal(["connect", "dev"]);
+  const terminal = vault.terminal(["connect", "dev", "--take-over"]);
   try {
     await terminal.expect(/[#$] /);
     leaving.kill("SIGTERM");

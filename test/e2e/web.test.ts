@@ -66,7 +66,7 @@ test("a machine that is stopped is started for who comes by TCP, too", async () 
 });
 
 test("a console outlives the web process, the relay, and the whole proxy", async () => {
-  const terminal = vault.terminal(["connect", "dev"]);
+  const terminal = vault.terminal(["connect", "dev", "--take-over"]);
   let turn = 0;
   const answers = async (): Promise<void> => {
     turn += 1;

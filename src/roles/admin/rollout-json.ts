@@ -28,6 +28,7 @@ const plan = v.object({
   health_timeout_ms: jsonCount,
   handshake: v.boolean(),
   no_handshake_because: word,
+  unchecked: ids,
   drain_ms: v.nullable(jsonCount),
   open_sessions: v.array(v.object({ machine_id: v.string(), sessions: jsonCount })),
   sessions_unknown: v.array(v.object({ machine_id: v.string(), because: v.string() })),

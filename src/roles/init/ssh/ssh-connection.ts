@@ -1,6 +1,6 @@
 import { StreamError } from "../../../protocol/byte-stream.ts";
-import { ProtocolError, RemoteError } from "../../../protocol/errors.ts";
-import { type FrameStream, frameTypes } from "../../../protocol/frame.ts";
+import { ProtocolError, RemoteError, WireError } from "../../../protocol/errors.ts";
+import { type Frame, type FrameStream, frameTypes } from "../../../protocol/frame.ts";
 import { encodeJson } from "../../../protocol/message.ts";
 import { type SshRequest } from "../../../protocol/ssh-message.ts";
 import { type SshReply } from "../../../protocol/ssh-message.ts";
@@ -97,7 +97,7 @@ export class SshConnection {
   /** Until the client has ended its half of the stream. */
   async #receive(frames: FrameStream): Promise<void> {
     for (;;) {
-      const frame = await frames.read();
+      const frame = await readFrame(frames);
       if (frame === null) {
         // Without its end having come it is the loss of a link.
         if (this.#clientEnded) return;
@@ -112,5 +112,15 @@ export class SshConnection {
         this.transport.receiveEnd();
       }
     }
+  }
+}
+
+/** A link that is killed leaves half a frame behind: that is a stream that was lost, no broken client. */
+async function readFrame(frames: FrameStream): Promise<Frame | null> {
+  try {
+    return await frames.read();
+  } catch (error) {
+    if (error instanceof WireError) throw new StreamError("connection-lost", error.message);
+    throw error;
   }
 }
