@@ -165,6 +165,7 @@ export class Endpoint {
     for (const resolve of this.#acceptWaiters.splice(0)) resolve(null);
     // One turn for what the socket still holds.
     await new Promise((resolve) => setImmediate(resolve));
+    await this.#flusher.repeatGoodbyes(this.#factory.connections);
     this.#flusher.close();
     this.#carrier?.close();
     this.#factory.forgetAll();

@@ -19,6 +19,8 @@ export class Flusher {
   readonly #options: FlusherOptions;
   readonly #batch = new SendBatch();
   readonly #timers = new Map<QuicConnection, Timer>();
+  /** The last datagram of each connection that is over and not yet dropped. */
+  readonly #goodbyes = new Map<QuicConnection, Uint8Array>();
   #awake = new Set<QuicConnection>();
   #scheduled = false;
   /** The socket was full: the batch waits, and nothing else is written meanwhile. */
@@ -56,7 +58,9 @@ export class Flusher {
    * would, if that one packet is lost, stop the connection for ever.
    */
   sendNow(connection: QuicConnection): void {
-    if (this.#stuck === undefined && !this.#closed) this.#send(connection);
+    if (this.#closed) return;
+    if (this.#stuck === undefined) this.#send(connection);
+    else this.#awake.add(connection);
   }
 
   /** A datagram that belongs to no connection. Lost when the socket is full. */
@@ -65,6 +69,20 @@ export class Flusher {
     this.#batch.load(datagram, host, port);
     this.#options.carrier()?.send(this.#batch);
     this.#batch.clear();
+  }
+
+  /** Says again that we have closed, to those whose queue we may have filled: one goodbye is lost easily. */
+  async repeatGoodbyes(connections: Iterable<QuicConnection>): Promise<void> {
+    const leaving = [...connections].filter(mayLoseGoodbye);
+    if (leaving.length === 0) return;
+    for (let times = 0; times < quicLimits.goodbyeRepeats; times++) {
+      await new Promise((resolve) => setTimeout(resolve, quicLimits.goodbyePauseMs));
+      for (const connection of leaving) {
+        const { host, port } = connection.remoteAddress;
+        const goodbye = this.#goodbyes.get(connection);
+        if (goodbye !== undefined) this.sendLoose(goodbye, host, port);
+      }
+    }
   }
 
   /** What waited for the old socket is lost, as if on the way. */
@@ -79,6 +97,7 @@ export class Flusher {
     for (const { handle } of this.#timers.values()) clearTimeout(handle);
     this.#timers.clear();
     this.#awake.clear();
+    this.#goodbyes.clear();
   }
 
   /** Forgets a connection, whatever it still had to say. */
@@ -86,6 +105,7 @@ export class Flusher {
     clearTimeout(this.#timers.get(connection)?.handle);
     this.#timers.delete(connection);
     this.#awake.delete(connection);
+    this.#goodbyes.delete(connection);
     this.#options.gone(connection);
   }
 
@@ -102,6 +122,7 @@ export class Flusher {
       if (this.#sealed(slot, sent, host, port)) continue;
       // Always fits: same address, and never longer than its slot.
       this.#batch.add(sent, host, port);
+      if (connection.closeReason !== undefined) this.#goodbyes.set(connection, slot.slice(0, sent));
       if (this.#batch.isFull) this.#sendBatch();
       if (this.#stuck !== undefined) break;
     }
@@ -158,6 +179,11 @@ export class Flusher {
     }
     this.#armTimer(connection);
   }
+}
+
+function mayLoseGoodbye(connection: QuicConnection): boolean {
+  const isOurs = connection.isEstablished && connection.closeReason?.kind === "local";
+  return isOurs && connection.stats().sentBytes >= quicLimits.goodbyeRepeatSentBytes;
 }
 
 interface Timer {

@@ -23,6 +23,11 @@ export const quicLimits = {
   packetsPerTurn: 256,
   /** Goodbyes of one connection; more would be a fault of quiche. */
   packetsAfterEndMax: 64,
+  /** From so much on a connection may have filled the peer's queue, where one goodbye is lost easily. */
+  goodbyeRepeatSentBytes: 256 * 1024,
+  /** Without a goodbye the peer would wait for its idle time. */
+  goodbyeRepeats: 3,
+  goodbyePauseMs: 20,
   /** Datagrams taken in before the answers go out, even if more wait in the socket. */
   datagramsBeforeFlush: 256,
   /** Native connections are freed only between turns, so strangers are let in a few at a time. */

@@ -63,7 +63,7 @@ test("after Ctrl-C the same command goes on where it stopped", async () => {
   expect(stopped.code).toBe(130);
   expect(stopped.err).toContain("the same command goes on from there");
   const second = await ended(copying(join(here, "big"), "dev:"));
-  expect(second.code).toBe(0);
+  expect(second).toMatchObject({ code: 0 });
   expect(second.err).toMatch(/big {2}resuming at \d+\.\d MiB/);
   expect(second.err).toContain(`sha256 ${sha256(content)}`);
   expect(second.err).toContain("0 B resent");
