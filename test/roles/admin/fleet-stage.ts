@@ -111,6 +111,8 @@ export async function openFleetStage(
     };
     const made = await call("POST", machinesPath, { region: more.region ?? "ord", config });
     const { id } = made as FleetMachine;
+    // Nothing here keeps a cookie: before that it is not there for everybody who asks.
+    if (options.lagMs !== undefined) await Bun.sleep(2 * options.lagMs);
     await call("GET", `${machinesPath}/${id}/wait?state=started`);
     return id;
   };
