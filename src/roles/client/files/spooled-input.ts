@@ -15,15 +15,24 @@ export async function withSpooledInput(
   try {
     // Where the destination turns out to be a folder, this is the name in it.
     const path = join(folder, "stdin");
-    const status = await stopBefore(context, async () => spool(context, path));
+    const status = await spoolInto(path, context);
     return status === 0 ? await work(path) : status;
   } finally {
     await rm(folder, { recursive: true, force: true });
   }
 }
 
-async function spool({ stdin }: Context, path: string): Promise<number> {
+/** Closes the file also where the input is still awaited when the user stops us. */
+async function spoolInto(path: string, context: Context): Promise<number> {
   const file = await open(path, "wx", 0o600);
+  try {
+    return await stopBefore(context, async () => spool(context, file));
+  } finally {
+    await file.close();
+  }
+}
+
+async function spool({ stdin }: Context, file: FileHandle): Promise<number> {
   try {
     for await (const bytes of stdin.read()) await writeAll(file, bytes);
     return 0;
@@ -32,8 +41,6 @@ async function spool({ stdin }: Context, path: string): Promise<number> {
     throw new Failure("FV-CP-007", `no room for standard input in "${tmpdir()}"`, {
       fix: "make room there, or name another folder in TMPDIR",
     });
-  } finally {
-    await file.close();
   }
 }
 
