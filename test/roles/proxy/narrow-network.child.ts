@@ -26,12 +26,17 @@ for (let count = 0; count < sent; count += 50)
     Array.from({ length: 50 }, () => bareDatagram(slow, 1200)),
     proxy,
   );
-const all = sent + 3;
-const full = await stage.metrics(
-  ({ counters }) => counters["datagrams_from_clients_total"] === all,
-);
+// On a busy machine the relay's own socket loses some, which nobody counts: until no more come.
+let arrived = 0;
+let lastMs = performance.now();
+const full = await stage.metrics(({ counters }) => {
+  const count = Number(counters["datagrams_from_clients_total"]);
+  if (count !== arrived) lastMs = performance.now();
+  arrived = count;
+  return arrived > 3 && performance.now() - lastMs > 500;
+});
 /** What is not lost leaves in the end, at the speed of the way. */
-const left = sent - (full.drops["machine-blocked"] ?? 0);
+const left = arrived - 3 - (full.drops["machine-blocked"] ?? 0);
 const empty = await stage.metrics(
   ({ gauges }) => gauges["upstream_queued_bytes"] === 0 && transmitted() >= left,
 );
