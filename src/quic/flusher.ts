@@ -19,12 +19,13 @@ export class Flusher {
   readonly #options: FlusherOptions;
   readonly #batch = new SendBatch();
   readonly #timers = new Map<QuicConnection, Timer>();
-  /** The last datagram of each connection that is over and not yet dropped. */
+  /** The last datagram of each connection that is over, until it is dropped or we are through. */
   readonly #goodbyes = new Map<QuicConnection, Uint8Array>();
   #awake = new Set<QuicConnection>();
   #scheduled = false;
   /** The socket was full: the batch waits, and nothing else is written meanwhile. */
   #stuck: ReturnType<typeof setTimeout> | undefined;
+  #parting = false;
   #closed = false;
 
   constructor(options: FlusherOptions) {
@@ -75,6 +76,7 @@ export class Flusher {
   async repeatGoodbyes(connections: Iterable<QuicConnection>): Promise<void> {
     const leaving = [...connections].filter(mayLoseGoodbye);
     if (leaving.length === 0) return;
+    this.#parting = true;
     for (let times = 0; times < quicLimits.goodbyeRepeats; times++) {
       await new Promise((resolve) => setTimeout(resolve, quicLimits.goodbyePauseMs));
       for (const connection of leaving) {
@@ -105,7 +107,8 @@ export class Flusher {
     clearTimeout(this.#timers.get(connection)?.handle);
     this.#timers.delete(connection);
     this.#awake.delete(connection);
-    this.#goodbyes.delete(connection);
+    // quiche may be through with a connection before the first repetition.
+    if (!this.#parting) this.#goodbyes.delete(connection);
     this.#options.gone(connection);
   }
 

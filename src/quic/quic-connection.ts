@@ -136,10 +136,10 @@ export class QuicConnection implements Connection {
   close(code: number, reason: string): void {
     if (this.#over !== undefined) return;
     this.#closeQuiche(true, code, reason);
+    this.#finish({ kind: "local", code, reason });
     // Before any timer: quiche 0.18, closed while a probe of the handshake is due, sends probes
     // without end and never says goodbye.
     this.#owner.sendNow(this);
-    this.#finish({ kind: "local", code, reason });
   }
 
   /** Gives up a connection that never got through its handshake, or has no business here. */
