@@ -1,5 +1,5 @@
-import { readdirSync, readFileSync, readlinkSync } from "node:fs";
 import { listeningSockets } from "./listening-sockets.ts";
+import { linkOf, namesIn, textOf } from "./proc-files.ts";
 
 export interface PortHolder {
   readonly pid: number;
@@ -21,36 +21,12 @@ export function portHolder(
       .map(({ link }) => link),
   );
   if (links.size === 0) return undefined;
-  const pids = list("/proc")
+  const pids = namesIn("/proc")
     .filter((name) => /^\d+$/.test(name))
     .slice(0, processesMax);
   const pid = pids.find((each) =>
-    list(`/proc/${each}/fd`).some((fd) => links.has(linkOf(`/proc/${each}/fd/${fd}`))),
+    namesIn(`/proc/${each}/fd`).some((fd) => links.has(linkOf(`/proc/${each}/fd/${fd}`))),
   );
   if (pid === undefined) return undefined;
   return { pid: Number(pid), name: textOf(`/proc/${pid}/comm`).trim() };
-}
-
-function list(folder: string): string[] {
-  try {
-    return readdirSync(folder);
-  } catch {
-    return [];
-  }
-}
-
-function linkOf(path: string): string {
-  try {
-    return readlinkSync(path);
-  } catch {
-    return "";
-  }
-}
-
-function textOf(path: string): string {
-  try {
-    return readFileSync(path, "utf8");
-  } catch {
-    return "";
-  }
 }

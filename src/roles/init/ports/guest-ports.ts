@@ -1,6 +1,6 @@
-import { readdirSync, readFileSync, readlinkSync } from "node:fs";
 import { basename } from "node:path";
 import { type ListeningSocket, listeningSockets } from "../../../system/listening-sockets.ts";
+import { linkOf, namesIn, textOf } from "../../../system/proc-files.ts";
 import { initLimits } from "../limits.ts";
 import { ancestry, readProcessTree, statOf } from "./guest-process-tree.ts";
 
@@ -73,7 +73,7 @@ export class GuestPorts {
   async #searchIn(ancestors: readonly number[], wanted: Set<string>): Promise<void> {
     const [pid = 0] = ancestors;
     let owner: PortOwner | undefined;
-    const descriptors = openFiles(pid).slice(0, initLimits.portDescriptorsMax);
+    const descriptors = namesIn(`/proc/${pid}/fd`).slice(0, initLimits.portDescriptorsMax);
     await Bun.sleep(0);
     for (const [step, name] of descriptors.entries()) {
       if (step % initLimits.portTurnSteps === initLimits.portTurnSteps - 1) await Bun.sleep(0);
@@ -104,28 +104,4 @@ function ownerOf(ancestors: readonly number[]): PortOwner | undefined {
 function nameOf(pid: number): string {
   const name = textOf(`/proc/${pid}/comm`).trim();
   return name === "MainThread" ? basename(linkOf(`/proc/${pid}/exe`)) || name : name;
-}
-
-function openFiles(pid: number): string[] {
-  try {
-    return readdirSync(`/proc/${pid}/fd`);
-  } catch {
-    return [];
-  }
-}
-
-function linkOf(path: string): string {
-  try {
-    return readlinkSync(path);
-  } catch {
-    return "";
-  }
-}
-
-function textOf(path: string): string {
-  try {
-    return readFileSync(path, "utf8");
-  } catch {
-    return "";
-  }
 }
