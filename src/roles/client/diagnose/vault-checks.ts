@@ -111,10 +111,10 @@ export class VaultChecks {
     const ours = links.filter(({ vault }) => vault === this.#config.name);
     const fix = `fly-vault link stop ${this.#config.name}`;
     if (ours.length === 0) return { status: "skipped", detail: "none" };
-    const more = ours.map((link) => {
-      const age = formatDuration(Math.max(0, this.#context.wallMs() - link.since_ms));
-      return `process ${link.pid}, ${link.state} since ${age}, ${counted(link.clients, "command")}, version ${link.version}`;
-    });
+    const more = ours.map(
+      (link) =>
+        `process ${link.pid} (${formatDuration(link.age_ms)} old), ${link.state}, ${counted(link.clients, "command")}, version ${link.version}`,
+    );
     const detail = `${counted(ours.length, "link")} that commands ride on`;
     const isOdd = ours.some((link) => link.state !== "up" || link.version !== version);
     return isOdd ? { status: "warning", detail, more, fix } : { status: "ok", detail, more };

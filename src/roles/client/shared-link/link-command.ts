@@ -89,7 +89,7 @@ function row(link: ListedLink): string[] {
     link.vault,
     link.machine_id ?? "-",
     link.state,
-    formatDuration(link.since_ms),
+    formatDuration(link.age_ms),
     link.idle_ms === null ? "-" : formatDuration(link.idle_ms),
     String(link.streams),
     String(link.pid),
@@ -97,8 +97,8 @@ function row(link: ListedLink): string[] {
 }
 
 function asJson(
-  { path: _path, since_ms: sinceMs, ...link }: ListedLink,
+  { path: _path, age_ms: ageMs, ...link }: ListedLink,
   nowMs: number,
 ): Record<string, unknown> {
-  return { ...link, since: new Date(nowMs - sinceMs).toISOString() };
+  return { ...link, since: new Date(nowMs - ageMs).toISOString() };
 }

@@ -172,7 +172,7 @@ export class LinkHost {
       config: this.#options.config,
       state: this.#state,
       machine_id: this.#link?.login.machine.machineId ?? null,
-      since_ms: Math.round(nowMs - this.#startedMs),
+      age_ms: Math.round(nowMs - this.#startedMs),
       idle_ms: this.#isUsed ? null : Math.round(nowMs - this.#idleSinceMs),
       clients: this.#clients.size,
       streams: this.#streams,

@@ -7,7 +7,7 @@ import {
 } from "../../../cli/json-outputs.ts";
 import { linkDescriptionSchema } from "./link-message.ts";
 
-const { since_ms: _, ...described } = linkDescriptionSchema.entries;
+const { age_ms: _, ...described } = linkDescriptionSchema.entries;
 
 /** What the commands about background links print with `--json`. */
 export const linkOutputs: JsonOutputs = {

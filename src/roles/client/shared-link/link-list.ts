@@ -27,7 +27,7 @@ export async function listLinks(env: Context["env"]): Promise<ListedLink[]> {
   const links = await Promise.all(paths.map(describe));
   return links
     .filter((link) => link !== undefined)
-    .toSorted((a, b) => (a.vault < b.vault ? -1 : a.vault > b.vault ? 1 : b.since_ms - a.since_ms));
+    .toSorted((a, b) => (a.vault < b.vault ? -1 : a.vault > b.vault ? 1 : b.age_ms - a.age_ms));
 }
 
 /** Resolves when it is gone, or after a while. False where it would not go. */
@@ -89,7 +89,7 @@ function silent(path: string): ListedLink {
     vault: "?",
     state: "silent",
     machine_id: null,
-    since_ms: Math.max(0, Date.now() - (statSync(path, { throwIfNoEntry: false })?.mtimeMs ?? 0)),
+    age_ms: Math.max(0, Date.now() - (statSync(path, { throwIfNoEntry: false })?.mtimeMs ?? 0)),
     idle_ms: null,
     clients: 0,
     streams: 0,

@@ -90,7 +90,7 @@ export const linkDescriptionSchema = v.object({
   config: optionalText,
   state: v.picklist(["opening", "up", "down"]),
   machine_id: v.nullable(v.string()),
-  since_ms: v.number(),
+  age_ms: v.number(),
   idle_ms: v.nullable(v.number()),
   clients: v.number(),
   streams: v.number(),

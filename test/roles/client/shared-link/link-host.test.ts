@@ -298,7 +298,7 @@ test("it describes itself, and ends when it is told to", async () => {
     vault: "dev",
     state: "up",
     machine_id: machine.machineId,
-    since_ms: 5000,
+    age_ms: 5000,
     idle_ms: 5000,
     clients: 0,
     streams: 0,

@@ -270,7 +270,7 @@ test("one that stands still is listed, and not waited for without end", async ()
   Bun.spawnSync(["mkdir", "-m", "700", place], { env: {} });
   const path = join(place, "7-still.sock");
   const listening = listenUnix(path, { onConnection: () => undefined });
-  const other = { vault: "dev", state: "up", machine_id: null, since_ms: 1, idle_ms: 1 } as const;
+  const other = { vault: "dev", state: "up", machine_id: null, age_ms: 1, idle_ms: 1 } as const;
   const rest = { clients: 0, streams: 0, pid: 7, version: "1", path };
   const startMs = performance.now();
   const [links, isGone] = await Promise.all([
