@@ -15,10 +15,9 @@ import {
 import { randomBytes } from "node:crypto";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { makeBusyboxRootfs } from "../test/support/busybox-rootfs.ts";
 import { type LocalFly, startLocalFly } from "../test/support/local-fly.ts";
-import { makeLocalVault } from "../test/support/local-vault.ts";
 import { programEnv, programPath } from "../test/support/program.ts";
+import { openBusyboxVault } from "./busybox-vault.ts";
 import { clientOptions, daemonOptions, prepare } from "./transport/ssh.ts";
 
 const part = Number(process.env["FV_BENCH_PART"]) || 1;
@@ -86,16 +85,7 @@ async function measure(tool: Tool): Promise<Map<Case, number>> {
 }
 
 async function openVault(fly: LocalFly): Promise<Tool> {
-  const tenant = await fly.createTenant("bench");
-  const root = join(fly.folder, "rootfs");
-  mkdirSync(root);
-  makeBusyboxRootfs(root);
-  const archive = join(fly.folder, "rootfs.tar");
-  Bun.spawnSync(["tar", "-C", root, "-cf", archive, "."], { env: programEnv() });
-  const vault = await makeLocalVault(fly, tenant);
-  await vault.configure({ rootfs: archive });
-  const ready = await vault.client(["exec", "dev", "--", "true"]);
-  if (ready.exitCode !== 0) throw new Error(ready.stderr);
+  const { vault } = await openBusyboxVault(fly);
   return {
     name: "fly-vault cp",
     copy: (from, to) => [programPath("fly-vault"), "cp", "-rp", from, to],

@@ -7,10 +7,9 @@ import { closeSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync } 
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { openPipe } from "../src/system/process-pipe.ts";
-import { makeBusyboxRootfs } from "../test/support/busybox-rootfs.ts";
 import { type LocalFly, startLocalFly } from "../test/support/local-fly.ts";
-import { makeLocalVault } from "../test/support/local-vault.ts";
 import { programEnv, programPath } from "../test/support/program.ts";
+import { openBusyboxVault } from "./busybox-vault.ts";
 import { clientOptions, daemonOptions, prepare } from "./transport/ssh.ts";
 import { childCpuSeconds } from "./transport/subject.ts";
 
@@ -82,17 +81,7 @@ async function measure(subject: Subject, direction: Direction): Promise<Row> {
 }
 
 async function openVault(fly: LocalFly): Promise<Subject> {
-  const tenant = await fly.createTenant("bench");
-  const root = join(fly.folder, "rootfs");
-  mkdirSync(root);
-  makeBusyboxRootfs(root);
-  const archive = join(fly.folder, "rootfs.tar");
-  const packed = Bun.spawnSync(["tar", "-C", root, "-cf", archive, "."], { env: programEnv() });
-  if (!packed.success) throw new Error(packed.stderr.toString());
-  const vault = await makeLocalVault(fly, tenant);
-  await vault.configure({ rootfs: archive });
-  const ready = await vault.client(["exec", "dev", "--", "true"]);
-  if (ready.exitCode !== 0) throw new Error(ready.stderr);
+  const { tenant, vault } = await openBusyboxVault(fly);
   const processes = machineProcesses(tenant.machineId);
   return {
     name: "fly-vault exec",

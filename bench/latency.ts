@@ -6,10 +6,9 @@
 import { mkdirSync, mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { makeBusyboxRootfs } from "../test/support/busybox-rootfs.ts";
 import { type LocalFly, startLocalFly } from "../test/support/local-fly.ts";
-import { makeLocalVault } from "../test/support/local-vault.ts";
 import { programEnv, programPath } from "../test/support/program.ts";
+import { openBusyboxVault } from "./busybox-vault.ts";
 import { clientOptions, daemonOptions, prepare } from "./transport/ssh.ts";
 
 interface Subject {
@@ -70,17 +69,7 @@ function quantile(values: readonly number[], part: number): number {
 async function openVault(
   fly: LocalFly,
 ): Promise<{ subjects: Subject[]; stop: () => Promise<void> }> {
-  const tenant = await fly.createTenant("bench");
-  const root = join(fly.folder, "rootfs");
-  mkdirSync(root);
-  makeBusyboxRootfs(root);
-  const archive = join(fly.folder, "rootfs.tar");
-  const packed = Bun.spawnSync(["tar", "-C", root, "-cf", archive, "."], { env: programEnv() });
-  if (!packed.success) throw new Error(packed.stderr.toString());
-  const vault = await makeLocalVault(fly, tenant);
-  await vault.configure({ rootfs: archive });
-  const ready = await vault.client(["exec", "dev", "--", "true"]);
-  if (ready.exitCode !== 0) throw new Error(ready.stderr);
+  const { vault } = await openBusyboxVault(fly);
   const env = programEnv({ ...vault.env, FLY_VAULT_NO_LINK: "" });
   const own = programPath("fly-vault");
   const stop = async (): Promise<void> => {
