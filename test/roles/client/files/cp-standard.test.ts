@@ -7,6 +7,7 @@ import { BrokenPipe } from "../../../../src/cli/context.ts";
 import { main } from "../../../../src/roles/client/main.ts";
 import { memoryContext, type MemoryContext } from "../../../support/memory-context.ts";
 import { TestVault } from "../../../support/test-vault.ts";
+import { type CopyRun, runCp } from "./run-cp.ts";
 
 setDefaultTimeout(60_000);
 
@@ -25,18 +26,8 @@ afterEach(async () => {
   await vault.close();
 });
 
-interface Done {
-  readonly code: number;
-  readonly context: MemoryContext;
-  readonly out: string;
-  readonly err: string;
-}
-
-async function cp(words: readonly string[], stdin: readonly Uint8Array[] = []): Promise<Done> {
-  const context = memoryContext({ env: vault.env, columns: 100, stdin });
-  const code = await main(["cp", ...words], context);
-  return { code, context, out: context.out(), err: context.err() };
-}
+const cp = (words: readonly string[], stdin?: readonly Uint8Array[]) =>
+  runCp(vault.env, words, stdin);
 
 test("standard input and output, and what is left of them", async () => {
   expect((await cp(["-", "dev:in"], [Buffer.from("one "), Buffer.from("two")])).code).toBe(0);
@@ -53,7 +44,7 @@ test("standard input and output, and what is left of them", async () => {
 });
 
 /** As somebody sees who reads slowly; `midway` comes when some of it is out. */
-async function cpToOutput(midway: (context: MemoryContext) => Promise<void>): Promise<Done> {
+async function cpToOutput(midway: (context: MemoryContext) => Promise<void>): Promise<CopyRun> {
   let bytes = 0;
   let isOver = false;
   const context: MemoryContext = memoryContext({

@@ -17,10 +17,9 @@ import { join } from "node:path";
 import { RemoteError } from "../../../../src/protocol/errors.ts";
 import { clientLimits } from "../../../../src/roles/client/limits.ts";
 import { main } from "../../../../src/roles/client/main.ts";
-import { memoryContext, type MemoryContext } from "../../../support/memory-context.ts";
+import { memoryContext } from "../../../support/memory-context.ts";
 import { TestVault } from "../../../support/test-vault.ts";
-import { jsonOutputs } from "../../../../src/roles/client/json-outputs.ts";
-import { checkPrintedJson } from "../../../support/printed-json.ts";
+import { runCp } from "./run-cp.ts";
 
 setDefaultTimeout(60_000);
 
@@ -39,19 +38,8 @@ afterEach(async () => {
   await vault.close();
 });
 
-interface Done {
-  readonly code: number;
-  readonly context: MemoryContext;
-  readonly out: string;
-  readonly err: string;
-}
-
-async function cp(words: readonly string[], stdin: readonly Uint8Array[] = []): Promise<Done> {
-  const context = memoryContext({ env: vault.env, columns: 100, stdin });
-  const code = await main(["cp", ...words], context);
-  checkPrintedJson(jsonOutputs, ["cp", ...words], context.out());
-  return { code, context, out: context.out(), err: context.err() };
-}
+const cp = (words: readonly string[], stdin?: readonly Uint8Array[]) =>
+  runCp(vault.env, words, stdin);
 
 async function cpAsking(answers: string, ...words: readonly string[]): Promise<string> {
   const env = { ...vault.env, TERM: "dumb" };
