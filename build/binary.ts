@@ -1,3 +1,4 @@
+import { rm } from "node:fs/promises";
 import { resolve } from "node:path";
 import type { BunPlugin } from "bun";
 import packageJson from "../package.json" with { type: "json" };
@@ -29,6 +30,9 @@ export async function compileBinary(
     throw: false,
   });
   if (!result.success) throw new Error(result.logs.map((log) => log.message).join("\n"));
+  // They are in the executable already.
+  const maps = result.outputs.filter(({ kind }) => kind === "sourcemap");
+  await Promise.all(maps.map(({ path }) => rm(path, { force: true })));
 }
 
 /** The program takes its version from package.json. */
