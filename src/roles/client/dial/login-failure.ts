@@ -94,8 +94,7 @@ export function failureOfCause(cause: LoginClientCause, message: string): LoginF
 
 /** The connection broke off, by the machine or on the way. */
 export function failureOfClose(reason: CloseReason, proofSent: boolean): LoginFailure {
-  // `done` before we are done: its link is being replaced.
-  if (reason.kind !== "peer-application" || reason.code === closeCodes.done)
+  if (reason.kind !== "peer-application" || beingReplaced.has(reason.code))
     return new LoginFailure("FV-NET-003", "the link was lost during the login", {
       because: describe(reason),
       retryable: true,
@@ -127,6 +126,9 @@ export function failureOfClose(reason: CloseReason, proofSent: boolean): LoginFa
       return notFinished(describe(reason));
   }
 }
+
+/** `done` before we are done, or a link that shuts down: the next one may be there in a moment. */
+const beingReplaced: ReadonlySet<number> = new Set([closeCodes.done, closeCodes.shuttingDown]);
 
 /** Before HELLO: the connection itself is not one we log in over. */
 export function channelFailure(because: string): LoginFailure {

@@ -167,6 +167,19 @@ describe("a machine that gives up", () => {
     });
   }
 
+  test.each([closeCodes.done, closeCodes.shuttingDown])(
+    "%i is a link that is lost, which Link.open tries again",
+    async (code) => {
+      const evil = new Attacker(await stage.server());
+      void evil.serve((_message, _stream, victim) => {
+        victim.close(code, "");
+        return Promise.resolve();
+      });
+      const { failure } = await stage.login(evil.address);
+      expect(failure).toMatchObject({ code: "FV-NET-003", exitCode: 255, retryable: true });
+    },
+  );
+
   test("VERSION names both ranges, and is not tried again", async () => {
     const evil = new Attacker(await stage.server());
     void evil.serve((_message, _stream, victim) => {
