@@ -113,8 +113,8 @@ function asCommand(command: Command, words: readonly string[]): Choice {
   return { kind: "command", command, words };
 }
 
-/** With the values of those that have one. */
-function leadingSwitches(argv: readonly string[]): readonly string[] {
+/** Those before the command, with the values of those that have one. */
+export function leadingSwitches(argv: readonly string[]): readonly string[] {
   const flags = Object.entries<Flag>(globalFlags);
   let end = 0;
   for (;;) {

@@ -2,8 +2,8 @@ import { describe, expect, test } from "bun:test";
 import { type Flag, globalFlags, type Program } from "../../src/cli/command.ts";
 import { renderCommandHelp, renderProgramHelp } from "../../src/cli/help.ts";
 import { runProgram } from "../../src/cli/program.ts";
-import { program as admin } from "../../src/roles/admin/main.ts";
-import { program as client } from "../../src/roles/client/main.ts";
+import { program as admin } from "../../src/roles/admin/program.ts";
+import { program as client } from "../../src/roles/client/program.ts";
 import { memoryContext } from "../support/memory-context.ts";
 
 /** A vault, a tenant, a machine, a session, a link: one word for each thing, and no small talk. */

@@ -2,8 +2,8 @@ import { describe, expect, test } from "bun:test";
 import { jsonSchemaOf } from "../../src/cli/json-help.ts";
 import type { Program } from "../../src/cli/command.ts";
 import { runProgram } from "../../src/cli/program.ts";
-import { program as admin } from "../../src/roles/admin/main.ts";
-import { program as client } from "../../src/roles/client/main.ts";
+import { program as admin } from "../../src/roles/admin/program.ts";
+import { program as client } from "../../src/roles/client/program.ts";
 import { memoryContext } from "../support/memory-context.ts";
 import { checkPrintedJson } from "../support/printed-json.ts";
 

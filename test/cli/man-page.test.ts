@@ -1,8 +1,8 @@
 import { expect, test } from "bun:test";
 import { defineCommand } from "../../src/cli/command.ts";
 import { type ManPage, manPages } from "../../src/cli/man-page.ts";
-import { program as admin } from "../../src/roles/admin/main.ts";
-import { program as client } from "../../src/roles/client/main.ts";
+import { program as admin } from "../../src/roles/admin/program.ts";
+import { program as client } from "../../src/roles/client/program.ts";
 
 async function mandoc(words: readonly string[], text: string): Promise<string> {
   const child = Bun.spawn(["mandoc", ...words], { stdin: "pipe", stdout: "pipe", stderr: "pipe" });
