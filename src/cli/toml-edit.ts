@@ -1,6 +1,7 @@
 import { isDeepStrictEqual } from "node:util";
 import { parse, TomlError } from "smol-toml";
 import { type Statement, statementsOf } from "./toml-statements.ts";
+import { tomlKey } from "./toml-words.ts";
 
 /**
  * Changes to a TOML document that leave every other byte as it is. Each is checked by parsing what
@@ -61,15 +62,6 @@ export function removeKey(path: readonly string[], key: string): TomlEdit {
     const text = source.slice(0, place.start) + source.slice(place.end + end);
     return checked(source, text, (root) => drop(root, [...path, key]));
   };
-}
-
-export function tomlString(text: string): string {
-  // All that JSON escapes TOML does too, but for DEL.
-  return JSON.stringify(text).replaceAll("\u007f", String.raw`\u007f`);
-}
-
-export function tomlKey(key: string): string {
-  return /^[A-Za-z0-9_-]+$/.test(key) ? key : tomlString(key);
 }
 
 /** One empty line before what is appended. */

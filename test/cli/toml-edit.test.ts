@@ -1,13 +1,7 @@
 import { describe, expect, test } from "bun:test";
 import fc from "fast-check";
-import {
-  addTable,
-  removeKey,
-  removeTable,
-  setKey,
-  tomlKey,
-  tomlString,
-} from "../../src/cli/toml-edit.ts";
+import { addTable, removeKey, removeTable, setKey } from "../../src/cli/toml-edit.ts";
+import { tomlKey, tomlString } from "../../src/cli/toml-words.ts";
 import { seeded } from "../support/seed.ts";
 
 const source = `# my vaults

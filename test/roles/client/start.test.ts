@@ -19,6 +19,22 @@ const heavy: ReadonlySet<string> = new Set([
   "tar-stream",
 ]);
 
+/** Each costs more than all of our own modules that `exec` loads. */
+const heavyForExec: ReadonlySet<string> = new Set([
+  "node:net",
+  "node:tls",
+  "node:util",
+  "node:dns/promises",
+]);
+
+test("exec loads no network library before it needs one", async () => {
+  const { packages, files } = await staticImports("src/roles/client/session/exec.ts");
+  expect(files.size).toBeGreaterThan(50);
+  expect([...packages.keys()].filter((name) => heavyForExec.has(name) || heavy.has(name))).toEqual(
+    [],
+  );
+});
+
 /** An interface with two small classes, keys as text, numbers. */
 const lightQuic: ReadonlySet<string> = new Set([
   "src/quic/connection.ts",

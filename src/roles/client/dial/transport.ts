@@ -1,4 +1,4 @@
-import { isIP } from "node:net";
+import { ipFamily } from "../../../system/ip-family.ts";
 import type { Address } from "../vault/address.ts";
 import { clientLimits } from "../limits.ts";
 
@@ -55,7 +55,7 @@ export function planTransports({ wish, isWebPossible, udp }: TransportFacts): Tr
 
 /** Where the proxy's WebSocket is if nobody says; undefined where no certificate could be for it. */
 export function defaultWebAddress({ host }: Address): string | undefined {
-  return isIP(host) === 0 ? `wss://${host}${webPath}` : undefined;
+  return ipFamily(host) === 0 ? `wss://${host}${webPath}` : undefined;
 }
 
 /**

@@ -1,5 +1,4 @@
-import { lookup } from "node:dns/promises";
-import { isIP } from "node:net";
+import { ipFamily } from "../../../system/ip-family.ts";
 import { Failure } from "../../../cli/failure.ts";
 import type { SocketAddress } from "../../../quic/connection.ts";
 import { clientLimits } from "../limits.ts";
@@ -17,18 +16,19 @@ export function parseAddress(text: string): Address | undefined {
   const [, host = "", digits = ""] = bracketed ?? plain ?? [];
   const port = Number(digits);
   if (host === "" || port < 1 || port > 65_535) return undefined;
-  if (bracketed !== null) return isIP(host) === 6 ? { host, port } : undefined;
+  if (bracketed !== null) return ipFamily(host) === 6 ? { host, port } : undefined;
   const name = /^(?!-)[A-Za-z0-9_-]{1,63}(?:\.[A-Za-z0-9_-]{1,63})*\.?$/;
   if (!name.test(host) || host.length > 253) return undefined;
   // Digits and dots that are no address would be looked up as a name, and found by some resolvers.
-  if (/^[\d.]+$/.test(host) && isIP(host) !== 4) return undefined;
+  if (/^[\d.]+$/.test(host) && ipFamily(host) !== 4) return undefined;
   return { host, port };
 }
 
 /** Every address of the host, the two families in turn, in the system's order of preference. */
 export async function resolveAddress(address: Address): Promise<SocketAddress[]> {
-  if (isIP(address.host) !== 0) return [{ host: address.host, port: address.port }];
+  if (ipFamily(address.host) !== 0) return [{ host: address.host, port: address.port }];
   try {
+    const { lookup } = await import("node:dns/promises");
     const found = await lookup(address.host, { all: true, order: "verbatim" });
     const hosts = inTurn(found).slice(0, clientLimits.addressesMax);
     return hosts.map((host) => ({ host, port: address.port }));

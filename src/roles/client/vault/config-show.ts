@@ -2,7 +2,7 @@ import { defineCommand } from "../../../cli/command.ts";
 import type { Context } from "../../../cli/context.ts";
 import { jsonDocument } from "../../../cli/json-document.ts";
 import { configPath } from "../../../cli/paths.ts";
-import { tomlKey } from "../../../cli/toml-edit.ts";
+import { tomlKey } from "../../../cli/toml-words.ts";
 import { UsageError } from "../../../cli/usage-error.ts";
 import { isTable, place } from "./config-file.ts";
 import { maskedValue, tomlValue } from "./shown-config.ts";

@@ -1,5 +1,5 @@
 import { expandPath } from "../../../cli/paths.ts";
-import { tomlKey, tomlString } from "../../../cli/toml-edit.ts";
+import { tomlKey, tomlString } from "../../../cli/toml-words.ts";
 import type { Context } from "../../../cli/context.ts";
 import { Failure } from "../../../cli/failure.ts";
 import { tokenStrength } from "../../../fly/token.ts";

@@ -3,7 +3,7 @@ import { dirname, join, resolve } from "node:path";
 import type { Context } from "../../../cli/context.ts";
 import { Failure } from "../../../cli/failure.ts";
 import { configPath, expandPath } from "../../../cli/paths.ts";
-import { tomlString } from "../../../cli/toml-edit.ts";
+import { tomlString } from "../../../cli/toml-words.ts";
 import { hasCode } from "../../../system/filesystem.ts";
 import { type Keychain, KeychainError } from "../../../system/keychain.ts";
 import { writePrivateFile } from "../../../system/private-file.ts";

@@ -2,7 +2,7 @@ import { dirname } from "node:path";
 import * as v from "valibot";
 import type { Context } from "../../../cli/context.ts";
 import { configPath } from "../../../cli/paths.ts";
-import { tomlKey, tomlString } from "../../../cli/toml-edit.ts";
+import { tomlKey, tomlString } from "../../../cli/toml-words.ts";
 import type { StoredToken } from "./token-store.ts";
 import { isVaultName, type VaultConfig } from "./vault-config.ts";
 import { vaultSchema } from "./vault-schema.ts";

@@ -1,5 +1,6 @@
 import { defineCommand } from "../../../cli/command.ts";
-import { removeKey, setKey, tomlString } from "../../../cli/toml-edit.ts";
+import { removeKey, setKey } from "../../../cli/toml-edit.ts";
+import { tomlString } from "../../../cli/toml-words.ts";
 import { UsageError } from "../../../cli/usage-error.ts";
 import { editConfig } from "./config-edit.ts";
 import { readOverview, vaultOf } from "./vault-config.ts";
