@@ -1,5 +1,8 @@
 import { defineCommand } from "../../../cli/command.ts";
 import { UsageError } from "../../../cli/usage-error.ts";
+import { autoForwardFlag } from "../forward/auto-forward-flag.ts";
+import { portsBeside } from "../forward/ports-beside.ts";
+import type { LinkState } from "../link/attested-link.ts";
 import { Foreground } from "./foreground.ts";
 import { clientLimits } from "../limits.ts";
 import { overVault, type VaultWork } from "../link/over-vault.ts";
@@ -17,6 +20,7 @@ export const attach = defineCommand({
     share: { summary: "beside the clients that have it" },
     "take-over": { summary: "in place of the clients that have it (default)" },
     ...escapeFlag,
+    ...autoForwardFlag,
     ...statusFlags,
     json: jsonErrors,
     ...linkFlags,
@@ -33,24 +37,39 @@ export const attach = defineCommand({
     const mode = flags.share ? "share" : "take-over";
     return withStatus(flags["status-fd"], async (report) => {
       const vault = await readVault(positionals.vault, { flags, global }, context);
-      const { name } = vault.config;
-      const { escape } = flags;
+      const { config } = vault;
+      const { quiet } = global;
+      const { isTty } = context.stdin;
+      // As beside `connect`: a person is told of ports, a script asks for them.
+      const otherwise = isTty ? (config.auto_forward ?? "on") : "off";
+      const choice = { said: flags["auto-forward"], otherwise, quiet };
+      const beside = await portsBeside(choice, config, context);
       const foreground = new Foreground(context, {
-        vault: name,
+        vault: config.name,
         report,
-        quiet: global.quiet,
-        escape,
+        quiet,
+        escape: flags.escape,
+        ports: beside?.ports,
       });
       const work = async ({ link, started }: VaultWork): Promise<number> => {
-        const found = await findSession(link, positionals.session, name);
+        beside?.forwards.use(link);
+        const found = await findSession(link, positionals.session, config.name);
         started();
         return foreground.show(link, joining(found, mode, context));
       };
-      const patience = context.stdin.isTty ? {} : { reconnectMs: clientLimits.reconnectMs };
-      const wish = { flags, global, ...patience, onState: foreground.linkState };
-      return foreground.onKeys(vault, async (watched, keys) =>
-        overVault(watched, wish, keys, work),
-      );
+      const onState = (state: LinkState): void => {
+        beside?.forwards.linkState(state);
+        foreground.linkState(state);
+      };
+      const patience = isTty ? {} : { reconnectMs: clientLimits.reconnectMs };
+      const wish = { flags, global, ...patience, onState };
+      try {
+        return await foreground.onKeys(vault, async (watched, keys) =>
+          overVault(watched, wish, keys, work),
+        );
+      } finally {
+        await beside?.forwards.close();
+      }
     });
   },
 });

@@ -3,8 +3,7 @@ import type { Context } from "../../../cli/context.ts";
 import { UsageError } from "../../../cli/usage-error.ts";
 import type { SessionOpenRequest } from "../../../protocol/session-message.ts";
 import { autoForwardFlag } from "../forward/auto-forward-flag.ts";
-import type { AutoForwardsAlone } from "../forward/auto-forward-choice.ts";
-import type { VaultConfig } from "../vault/vault-config.ts";
+import { portsBeside } from "../forward/ports-beside.ts";
 import { agentFlag, offerAgent } from "../ssh/agent-forward.ts";
 import { Foreground, type ForegroundSession } from "./foreground.ts";
 import { clientLimits } from "../limits.ts";
@@ -60,7 +59,7 @@ export const exec = defineCommand({
       const { escape } = flags;
       const { quiet } = global;
       const beside = await portsBeside(
-        { said: flags["auto-forward"], quiet },
+        { said: flags["auto-forward"], otherwise: "off", quiet },
         vault.config,
         context,
       );
@@ -103,17 +102,6 @@ export const exec = defineCommand({
     });
   },
 });
-
-/** A program that is run as a pipe is not asked to share this computer's ports; loaded only where it is said. */
-async function portsBeside(
-  { said, quiet }: { readonly said: string | undefined; readonly quiet: boolean },
-  config: VaultConfig,
-  context: Context,
-): Promise<AutoForwardsAlone | undefined> {
-  if (said === undefined || said === "off") return undefined;
-  const { autoForwardsAlone } = await import("../forward/auto-forward-choice.ts");
-  return autoForwardsAlone({ said, otherwise: "off", quiet }, config, context);
-}
 
 function starting(
   said: string | undefined,

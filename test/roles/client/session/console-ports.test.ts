@@ -68,6 +68,25 @@ test("a server in the console is told of in one line, is forwarded, and both end
   await terminal.exited();
 });
 
+test("attach forwards what its session serves, and --auto-forward off does not", async () => {
+  const port = await freePortOfUsers();
+  const name = `served-${port}`;
+  const session = ["sh", "-c", `${server(port)} & echo ready; read x; kill %1`];
+  expect((await vault.run(["run", "-t", "dev", "--name", name, "--", ...session])).code).toBe(0);
+  client = new PtyClient(["attach", "dev", name, "--auto-forward", "off"], vault.env);
+  await client.shows(/ready/);
+  client.type("~.");
+  await client.exited();
+  expect(client.text).not.toContain(`port ${port}`);
+  client.close();
+  client = new PtyClient(["attach", "dev", name], vault.env);
+  await client.shows(new RegExp(`port ${port} \\(httpd\\) -> localhost:${port}`));
+  expect(await isOpen(port)).toBeTrue();
+  client.type("\r");
+  await client.exited();
+  expect(await isOpen(port)).toBeFalse();
+});
+
 test("a full-screen program is not drawn into: the line waits for its end", async () => {
   const port = await freePortOfUsers();
   const terminal = await connected("--new");
