@@ -11,7 +11,7 @@ import { AttackStage } from "./stage.ts";
  *   FV_LINK_KILLS=50 bun test test/attacks/link-kills.test.ts
  */
 const asked = process.env["FV_LINK_KILLS"];
-const kills = Number(asked ?? 50);
+const kills = Number(asked ?? (process.env["FV_SOAK"] === undefined ? 20 : 50));
 const steadyPauses = ["sh", "-c", 'exec "$0" "$1"', process.execPath];
 const starter = [...steadyPauses, join(import.meta.dir, "keeper.child.ts")];
 

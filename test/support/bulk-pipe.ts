@@ -3,7 +3,7 @@ import { readFileSync } from "node:fs";
 import { programEnv, programPath } from "./program.ts";
 
 /** What is enough to see that nothing is lost; with FV_SOAK=1 as much as people move in a day. */
-export const bulkMebibytes = process.env["FV_SOAK"] === undefined ? 320 : 1024;
+export const bulkMebibytes = process.env["FV_SOAK"] === undefined ? 96 : 1024;
 
 export interface BulkResult {
   readonly exitCode: number;
