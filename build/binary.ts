@@ -26,6 +26,8 @@ export async function compileBinary(
     sourcemap: "linked",
     // ssh2 does without them, and looks for them in vain.
     external: ["cpu-features", "./crypto/build/Release/sshcrypto.node"],
+    // Else the folder of the build is in the executable, and another folder makes another one.
+    define: { __dirname: '"/"', __filename: '"/module.js"' },
     plugins: [nativeQuic, noFailpoints, ofVersion(version)],
     throw: false,
   });
