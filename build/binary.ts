@@ -7,16 +7,30 @@ import { noFailpoints } from "./no-failpoints.ts";
 
 const root = resolve(import.meta.dir, "..");
 
+export interface BinaryOptions {
+  readonly version?: string;
+  /** Lines of public keys that `self-update` checks releases with. */
+  readonly releaseKeys?: string;
+  /** Absent: this computer's own. */
+  readonly target?: BinaryTarget;
+}
+
+/** Another system: Bun's executable for it, which ours is made of, and the QUIC library's. */
+export interface BinaryTarget {
+  readonly platform: "linux" | "darwin" | "windows";
+  readonly arch: "x64" | "arm64";
+  readonly bunExecutable: string;
+  readonly quicNative: string;
+}
+
 /** Compiles the one executable, as it is released. Rejects with what the compiler says. */
-export async function compileBinary(
-  outfile: string,
-  version: string = packageJson.version,
-): Promise<void> {
+export async function compileBinary(outfile: string, options: BinaryOptions = {}): Promise<void> {
+  const { version = packageJson.version, releaseKeys = "", target } = options;
   const result = await Bun.build({
     entrypoints: [`${root}/src/main.ts`],
     // Without the two autoload switches a compiled binary would run `.env` and the preloads of
     // `bunfig.toml` in whatever folder the user stands in.
-    compile: { outfile, autoloadDotenv: false, autoloadBunfig: false },
+    compile: { outfile, autoloadDotenv: false, autoloadBunfig: false, ...crossed(target) },
     target: "bun",
     format: "esm",
     bytecode: true,
@@ -28,13 +42,26 @@ export async function compileBinary(
     external: ["cpu-features", "./crypto/build/Release/sshcrypto.node"],
     // Else the folder of the build is in the executable, and another folder makes another one.
     define: { __dirname: '"/"', __filename: '"/module.js"' },
-    plugins: [nativeQuic, noFailpoints, ofVersion(version)],
+    plugins: [
+      nativeQuic(target?.quicNative),
+      noFailpoints,
+      ofVersion(version),
+      withReleaseKeys(releaseKeys),
+    ],
     throw: false,
   });
   if (!result.success) throw new Error(result.logs.map((log) => log.message).join("\n"));
   // They are in the executable already.
   const maps = result.outputs.filter(({ kind }) => kind === "sourcemap");
   await Promise.all(maps.map(({ path }) => rm(path, { force: true })));
+}
+
+function crossed(target: BinaryTarget | undefined): Partial<Bun.CompileBuildOptions> {
+  if (target === undefined) return {};
+  return {
+    target: `bun-${target.platform}-${target.arch}`,
+    executablePath: target.bunExecutable,
+  };
 }
 
 /** The program takes its version from package.json. */
@@ -47,6 +74,18 @@ function ofVersion(version: string): BunPlugin {
           ? { loader: "json", contents: JSON.stringify({ ...packageJson, version }) }
           : undefined,
       );
+    },
+  };
+}
+
+function withReleaseKeys(lines: string): BunPlugin {
+  return {
+    name: "release-keys",
+    setup(build) {
+      build.onLoad({ filter: /[/\\]client[/\\]update[/\\]release-key\.ts$/ }, () => ({
+        loader: "ts",
+        contents: `export const builtInReleaseKeys: string = ${JSON.stringify(lines)};`,
+      }));
     },
   };
 }

@@ -1,6 +1,7 @@
 import { adminExplanations } from "./admin-explanations.ts";
 import { configExplanations } from "./config-explanations.ts";
 import type { FailureCode } from "./failure-codes.ts";
+import { updateExplanations } from "./update-explanations.ts";
 
 /** What `explain CODE` prints below the title: what it means, then what to do. */
 export interface Explanation {
@@ -291,6 +292,7 @@ export const explanations: Readonly<Record<FailureCode, Explanation>> = {
     remedy: "Its own words stand above ours. Run it by itself until it works; nothing was written.",
   },
   ...adminExplanations,
+  ...updateExplanations,
   "FV-SYS-001": {
     meaning: "The operating system refused a call that the program cannot do without.",
     remedy: "The cause names call and reason: mostly a right, a limit or a full disk.",

@@ -101,6 +101,13 @@ export const failureCodes = {
   "FV-SYS-001": { exitCode: 1, title: "the operating system refused something we need" },
   "FV-SYS-002": { exitCode: 1, title: "there is no ssh-agent on this computer" },
   "FV-SYS-003": { exitCode: 3, title: "a program is not on this computer" },
+  "FV-UPD-001": { exitCode: 6, title: "the release could not be fetched" },
+  "FV-UPD-002": { exitCode: 5, title: "the release is not signed by a key that is known" },
+  "FV-UPD-003": { exitCode: 1, title: "a release is not what it says it is" },
+  "FV-UPD-004": { exitCode: 3, title: "no such release, or none for this computer" },
+  "FV-UPD-005": { exitCode: 7, title: "the newest release is older than the program" },
+  "FV-UPD-006": { exitCode: 1, title: "the program cannot be replaced by itself" },
+  "FV-UPD-007": { exitCode: 1, title: "the new program does not run" },
   "FV-INT-001": { exitCode: 1, title: "a mistake in fly-vault itself" },
 } as const satisfies Record<string, { exitCode: number; title: string }>;
 

@@ -1,7 +1,8 @@
 import { fileURLToPath } from "node:url";
 
-const compiled = import.meta.url.includes("/$bunfs/");
-const source = compiled ? [] : [fileURLToPath(new URL("../main.ts", import.meta.url))];
+/** Whether this is the one executable; else it runs from its source, by Bun. */
+export const isCompiled: boolean = /\/\$bunfs\/|\/~BUN\//.test(import.meta.url);
+const source = isCompiled ? [] : [fileURLToPath(new URL("../main.ts", import.meta.url))];
 
 /**
  * This very program, whatever stands by now where its file was. Means us only where we start it

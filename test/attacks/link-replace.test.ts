@@ -37,7 +37,7 @@ let stage: AttackStage;
 beforeAll(async () => {
   builds = mkdtempSync(join(tmpdir(), "fv-builds-"));
   await compileBinary(join(builds, "this"));
-  await compileBinary(join(builds, "next"), "9.9.9");
+  await compileBinary(join(builds, "next"), { version: "9.9.9" });
 });
 
 afterAll(() => {

@@ -54,4 +54,6 @@ export const commands: CommandLoaders = {
   "link ls": async () => (await import("./shared-link/link-command.ts")).linkLs,
   "link stop": async () => (await import("./shared-link/link-command.ts")).linkStop,
   "link serve": async () => (await import("./shared-link/link-serve.ts")).linkServe,
+  version: async () => (await import("./update/version-command.ts")).versionCommand,
+  "self-update": async () => (await import("./update/self-update-command.ts")).selfUpdateCommand,
 };

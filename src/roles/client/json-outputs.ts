@@ -5,6 +5,7 @@ import { forwardOutputs } from "./forward/forward-json.ts";
 import { provisionOutputs } from "./provision/provision-json.ts";
 import { sessionOutputs } from "./session/session-json.ts";
 import { linkOutputs } from "./shared-link/link-json.ts";
+import { updateOutputs } from "./update/update-json.ts";
 import { vaultOutputs } from "./vault/vault-json.ts";
 
 /** Everything that the client prints with `--json`, for `help json NAME`. */
@@ -16,4 +17,5 @@ export const jsonOutputs: JsonOutputs = {
   ...forwardOutputs,
   ...linkOutputs,
   ...diagnoseOutputs,
+  ...updateOutputs,
 };

@@ -28,7 +28,7 @@ export const program: Program = {
       "stop",
       "link",
     ],
-    "THIS PROGRAM": ["completion"],
+    "THIS PROGRAM": ["version", "self-update", "completion"],
   },
   topics,
   jsonOutputs: async () => (await import("./json-outputs.ts")).jsonOutputs,

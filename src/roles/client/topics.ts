@@ -50,6 +50,8 @@ export const topics = {
   FLY_VAULT_TOKEN_FILE  file with the access token
   FLY_VAULT_TOKEN       the access token; taken out before anything is started
   FLY_VAULT_NO_LINK     no background link (fly-vault help link)
+  FLY_VAULT_RELEASES    where releases are looked for (version --check, self-update)
+  FLY_VAULT_RELEASE_KEY  whose signature they must bear, in place of the built-in one
   XDG_CONFIG_HOME, XDG_STATE_HOME, XDG_CACHE_HOME, XDG_RUNTIME_DIR
                         where fly-vault/ folders lie
   LANG, LC_*            passed on; C.UTF-8 where the vault has no such locale

@@ -1,0 +1,42 @@
+import type { Context } from "../../../cli/context.ts";
+import { UsageError } from "../../../cli/usage-error.ts";
+import { builtInReleaseKeys } from "./release-key.ts";
+import { parseReleaseKeys, type ReleaseKey } from "./ssh-signature.ts";
+
+/** Where releases are published, by default. `install.sh` has the same. */
+const publishedAt = "https://github.com/fly-vault/fly-vault/releases";
+
+export interface ReleaseSource {
+  /** Without a slash at its end. */
+  readonly base: string;
+  /** None: signatures cannot be checked. */
+  readonly keys: readonly ReleaseKey[];
+}
+
+/** From the environment, else what is built in. Throws `UsageError`. */
+export function releaseSource(env: Context["env"]): ReleaseSource {
+  const base = (env["FLY_VAULT_RELEASES"] || publishedAt).replace(/\/+$/, "");
+  if (!URL.canParse(base) || !isAllowed(new URL(base)))
+    throw new UsageError(`FLY_VAULT_RELEASES must be an https: address, not "${base}"`);
+  const said = env["FLY_VAULT_RELEASE_KEY"];
+  const keys = parseReleaseKeys(said || builtInReleaseKeys);
+  if (keys === undefined)
+    throw new UsageError('FLY_VAULT_RELEASE_KEY must be a line like "ssh-ed25519 AAAA..."');
+  return { base, keys };
+}
+
+/** Of one file of a release: of the newest, where no version is said. */
+export function releaseFile(
+  { base }: ReleaseSource,
+  version: string | undefined,
+  name: string,
+): string {
+  const place = version === undefined ? "latest/download" : `download/v${version}`;
+  return `${base}/${place}/${name}`;
+}
+
+/** Where a download may come from, at first and by redirects: nobody in between may change it. */
+export function isAllowed({ protocol, hostname }: URL): boolean {
+  if (protocol === "https:") return true;
+  return protocol === "http:" && ["localhost", "127.0.0.1", "[::1]"].includes(hostname);
+}
