@@ -8,7 +8,7 @@ declare -A packages=(
   [tmux]=tmux [sshd]=openssh-server [ssh]=openssh-client [curl]=curl [busybox]=busybox-static
   [rsync]=rsync [git]=git [ss]=iproute2
   [nft]=nftables [zsh]=zsh [fish]=fish [mandoc]=mandoc [buildah]=buildah
-  [nft]=nftables [vim.tiny]=vim-tiny [less]=less [htop]=htop [tic]=ncurses-bin
+  [shellcheck]=shellcheck [vim.tiny]=vim-tiny [less]=less [htop]=htop [tic]=ncurses-bin
 )
 export PATH="$PATH:/usr/sbin:/sbin"
 missing=()

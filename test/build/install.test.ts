@@ -1,0 +1,254 @@
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from "bun:test";
+import {
+  chmod,
+  mkdir,
+  mkdtemp,
+  readdir,
+  readFile,
+  readlink,
+  rm,
+  symlink,
+  writeFile,
+} from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { releaseSource } from "../../src/roles/client/update/release-source.ts";
+import { makeKey, ReleaseHost } from "../support/release-host.ts";
+
+const script = join(import.meta.dir, "../../build/release/install.sh");
+let host: ReleaseHost;
+let prefix: string;
+let scratch: string;
+
+beforeAll(async () => {
+  host = await ReleaseHost.open();
+  await makeKey(join(host.folder, "stranger"));
+});
+beforeEach(async () => {
+  host.files.clear();
+  host.newest = undefined;
+  prefix = await mkdtemp(join(tmpdir(), "fv-prefix-"));
+  scratch = await mkdtemp(join(tmpdir(), "fv-scratch-"));
+});
+afterEach(async () => {
+  await Promise.all([prefix, scratch].map(async (path) => rm(path, { recursive: true })));
+});
+afterAll(async () => host.close());
+
+const program = (of: string) => `#!/bin/sh\necho "fly-vault ${of}"\n`;
+
+interface InstallOptions {
+  readonly shell?: readonly string[];
+  readonly env?: Readonly<Record<string, string>>;
+}
+
+async function install(
+  words: readonly string[],
+  { shell = ["dash"], env = {} }: InstallOptions = {},
+) {
+  const child = Bun.spawn([...shell, script, "--prefix", prefix, ...words], {
+    cwd: "/",
+    env: { PATH: process.env["PATH"] ?? "", HOME: prefix, TMPDIR: scratch, ...host.env, ...env },
+    stdin: "ignore",
+    stdout: "pipe",
+    stderr: "pipe",
+  });
+  const [out, err, code] = await Promise.all([
+    new Response(child.stdout).text(),
+    new Response(child.stderr).text(),
+    child.exited,
+  ]);
+  expect(await readdir(scratch)).toEqual([]);
+  return { out, err, code };
+}
+
+async function installed(): Promise<string[]> {
+  const names: string[] = await readdir(join(prefix, "bin")).catch(() => []);
+  return names.toSorted();
+}
+const roles = ["fly-local", "fly-vault", "fly-vault-admin", "vault-proxy"];
+
+describe.each([[["dash"]], [["bash", "--posix"]], [["busybox", "sh"]]])("by %p", (shell) => {
+  test("the newest release is installed, with its names", async () => {
+    await host.publish("0.2.0", program("0.2.0"));
+    const { code, err } = await install([], { shell });
+    expect(err).toContain(`fly-vault 0.2.0 is installed in ${prefix}/bin\n`);
+    expect(err).not.toContain("note:");
+    expect(code).toBe(0);
+    expect(await installed()).toEqual(roles);
+    expect(await readlink(join(prefix, "bin/vault-proxy"))).toBe("fly-vault");
+    expect(await readFile(join(prefix, "bin/fly-vault"), "utf8")).toBe(program("0.2.0"));
+  });
+
+  test("another version takes its place", async () => {
+    await host.publish("0.1.0", program("0.1.0"));
+    await host.publish("0.2.0", program("0.2.0"));
+    expect((await install(["--version", "v0.1.0"], { shell })).code).toBe(0);
+    expect((await install([], { shell })).code).toBe(0);
+    expect(await readFile(join(prefix, "bin/fly-vault"), "utf8")).toBe(program("0.2.0"));
+    expect(await installed()).toEqual(roles);
+  });
+});
+
+test("wget does where there is no curl", async () => {
+  await host.publish("0.2.0", program("0.2.0"));
+  const bin = join(prefix, "tools");
+  await mkdir(bin);
+  const tools =
+    "sh id tar gzip mktemp uname sed sha256sum tail wc rm cp chmod mv ln mkdir sync wget ssh-keygen";
+  for (const tool of tools.split(" ")) await symlink(Bun.which(tool) ?? "", join(bin, tool));
+  const { code, err } = await install([], { shell: [Bun.which("dash") ?? ""], env: { PATH: bin } });
+  expect(err).toContain("is installed in");
+  expect(code).toBe(0);
+});
+
+type Damage = (stem: string) => void | Promise<void>;
+const archiveOf = (stem: string) => `${stem}/fly-vault-0.2.0-linux-x64.tar.gz`;
+const damages: readonly (readonly [string, RegExp, Damage])[] = [
+  [
+    "an archive with another checksum",
+    /is not what the release says/,
+    (stem) => {
+      const bytes = Buffer.from(host.files.get(archiveOf(stem)) as Uint8Array);
+      bytes[100] = (bytes[100] ?? 0) ^ 1;
+      host.files.set(archiveOf(stem), bytes);
+    },
+  ],
+  [
+    "an archive cut short",
+    /is not what the release says/,
+    (stem) => {
+      host.files.set(archiveOf(stem), (host.files.get(archiveOf(stem)) as Uint8Array).slice(0, 50));
+    },
+  ],
+  [
+    "an archive that is not there",
+    /could not be fetched/,
+    (stem) => {
+      host.files.delete(archiveOf(stem));
+    },
+  ],
+  [
+    "a list without a signature",
+    /could not be fetched/,
+    (stem) => {
+      host.files.delete(`${stem}/SHA256SUMS.sig`);
+    },
+  ],
+  [
+    "a list that was changed",
+    /not signed by the right key/,
+    (stem) => {
+      host.files.set(`${stem}/SHA256SUMS`, `${String(host.files.get(`${stem}/SHA256SUMS`))}\n`);
+    },
+  ],
+  [
+    "a list that is endless",
+    /longer than 65536|could not be fetched/,
+    (stem) => {
+      host.files.set(`${stem}/SHA256SUMS`, "x".repeat(100_000));
+    },
+  ],
+  [
+    "nothing for this system",
+    /has nothing for linux-x64/,
+    async () => host.publish("0.2.0", program("0.2.0"), ["darwin-x64"]),
+  ],
+  [
+    "a program that does not run",
+    /does not run on this computer/,
+    async () => host.publish("0.2.0", "#!/bin/sh\nexit 1\n"),
+  ],
+  ["nothing at all", /could not be fetched/, () => host.files.clear()],
+];
+
+test.each(damages)("%s: what was there stays, and nothing else is", async (_, words, damage) => {
+  await host.publish("0.1.0", program("0.1.0"));
+  expect((await install([])).code).toBe(0);
+  await host.publish("0.2.0", program("0.2.0"));
+  await damage("/download/v0.2.0");
+  const { code, err } = await install([]);
+  expect(err).toMatch(words);
+  expect(err).toMatch(/^ {2}fix: {3}\S/m);
+  expect(code).toBe(1);
+  expect(await installed()).toEqual(roles);
+  expect(await readFile(join(prefix, "bin/fly-vault"), "utf8")).toBe(program("0.1.0"));
+});
+
+test("a release of another version than asked for is refused", async () => {
+  await host.publish("0.1.0", program("0.1.0"));
+  for (const name of ["SHA256SUMS", "SHA256SUMS.sig"])
+    host.files.set(`/download/v0.3.0/${name}`, host.files.get(`/download/v0.1.0/${name}`) ?? "");
+  const { err } = await install(["--version", "0.3.0"]);
+  expect(err).toContain("what is there as 0.3.0 is another version");
+  expect(await installed()).toEqual([]);
+});
+
+test("a stranger's key is refused; without a key only checksums are checked, and it says so", async () => {
+  await host.publish("0.2.0", program("0.2.0"));
+  const stranger = (await readFile(join(host.folder, "stranger.pub"), "utf8")).trim();
+  const refused = await install([], { env: { FLY_VAULT_RELEASE_KEY: stranger } });
+  expect(refused.err).toContain("not signed by the right key");
+  const insisted = await install(["--require-signature"], { env: { FLY_VAULT_RELEASE_KEY: "" } });
+  expect(insisted.err).toContain("signature cannot be checked");
+  expect(await installed()).toEqual([]);
+  const { code, err } = await install([], { env: { FLY_VAULT_RELEASE_KEY: "" } });
+  expect(err).toContain("note: the signature was not checked (no key is known)");
+  expect(code).toBe(0);
+});
+
+test("what is somebody else's is not replaced, and nothing is installed beside it", async () => {
+  await host.publish("0.2.0", program("0.2.0"));
+  await mkdir(join(prefix, "bin"));
+  await writeFile(join(prefix, "bin/vault-proxy"), "mine");
+  const { code, err } = await install([]);
+  expect({ code, installed: await installed() }).toEqual({ code: 1, installed: ["vault-proxy"] });
+  expect(err).toContain("is there, and is no link");
+});
+
+test("a folder that may not be written is told", async () => {
+  await host.publish("0.2.0", program("0.2.0"));
+  await Promise.all(
+    [prefix, scratch].map(async (path) => chmod(path, path === scratch ? 0o777 : 0o755)),
+  );
+  const nobody = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", "dash"];
+  const { code, err } = await install([], { shell: nobody });
+  expect(err).toContain("may not write");
+  expect(code).toBe(1);
+});
+
+test.each(["--frob", "--prefix", "--version=../x"])("%s is a mistake", async (word) => {
+  const { code, err } = await install([word]);
+  expect(err).toContain("usage: install.sh");
+  expect(code).toBe(2);
+});
+
+test("over http nothing is fetched from elsewhere", async () => {
+  const { err } = await install([], { env: { FLY_VAULT_RELEASES: "http://releases.example" } });
+  expect(err).toContain("over https alone");
+});
+
+test("a script that is cut short at any line does nothing", async () => {
+  await host.publish("0.2.0", program("0.2.0"));
+  host.asked.length = 0;
+  const lines = (await readFile(script, "utf8")).trimEnd().split("\n");
+  const cut = join(host.folder, "cut.sh");
+  for (let count = 1; count < lines.length; count += 10) {
+    await writeFile(cut, lines.slice(0, count).join("\n"));
+    Bun.spawnSync(["dash", cut, "--prefix", prefix], {
+      env: { PATH: "/usr/bin:/bin", ...host.env },
+    });
+  }
+  expect({ asked: host.asked, installed: await installed() }).toEqual({ asked: [], installed: [] });
+});
+
+test("install.sh is clean for shellcheck, as POSIX sh", async () => {
+  const { stdout, exitCode } = Bun.spawnSync(["shellcheck", "--shell=sh", script]);
+  expect(String(stdout)).toBe("");
+  expect(exitCode).toBe(0);
+});
+
+test("install.sh and the client look for releases in the same place", async () => {
+  const { base } = releaseSource({});
+  expect(await readFile(script, "utf8")).toContain(`releases=\${FLY_VAULT_RELEASES:-${base}}\n`);
+});
