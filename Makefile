@@ -3,7 +3,7 @@ SHELL := /bin/bash
 export PATH := $(CURDIR)/node_modules/.bin:$(PATH)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup system rootfs build man check fmt test fuzz soak bench demo image clean
+.PHONY: help setup system rootfs build release man check fmt test fuzz soak bench demo image clean
 
 help: ## print this list
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /\1\t/' | expand -t 10
@@ -22,6 +22,9 @@ rootfs: system ## make the Debian root filesystems that tests unpack and boot (a
 
 build: setup ## compile dist/fly-vault and its symlinks
 	@bun build/compile.ts
+
+release: setup ## everything of a release in dist/release, signed with FLY_VAULT_RELEASE_KEY_FILE
+	@bun build/release.ts
 
 man: setup ## write the man pages to dist/man
 	@bun build/man.ts

@@ -23,8 +23,14 @@ export interface BinaryTarget {
   readonly quicNative: string;
 }
 
-/** Compiles the one executable, as it is released. Rejects with what the compiler says. */
-export async function compileBinary(outfile: string, options: BinaryOptions = {}): Promise<void> {
+/**
+ * Compiles the one executable, as it is released. Gives the files of npm packages that are in it.
+ * Rejects with what the compiler says.
+ */
+export async function compileBinary(
+  outfile: string,
+  options: BinaryOptions = {},
+): Promise<readonly string[]> {
   const { version = packageJson.version, releaseKeys = "", target } = options;
   const result = await Bun.build({
     entrypoints: [`${root}/src/main.ts`],
@@ -48,12 +54,17 @@ export async function compileBinary(outfile: string, options: BinaryOptions = {}
       ofVersion(version),
       withReleaseKeys(releaseKeys),
     ],
+    metafile: true,
     throw: false,
   });
   if (!result.success) throw new Error(result.logs.map((log) => log.message).join("\n"));
   // They are in the executable already.
   const maps = result.outputs.filter(({ kind }) => kind === "sourcemap");
   await Promise.all(maps.map(({ path }) => rm(path, { force: true })));
+  const inputs = Object.values(result.metafile?.outputs ?? {}).flatMap((output) =>
+    Object.keys(output.inputs),
+  );
+  return [...new Set(inputs.filter((path) => path.includes("node_modules/")))].toSorted();
 }
 
 function crossed(target: BinaryTarget | undefined): Partial<Bun.CompileBuildOptions> {

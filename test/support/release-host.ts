@@ -1,5 +1,5 @@
 import { createHash } from "node:crypto";
-import { chmod, mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
+import { chmod, mkdtemp, readdir, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { pack } from "tar-stream";
@@ -59,6 +59,13 @@ export class ReleaseHost {
       `/download/v${version}/SHA256SUMS.sig`,
       await sign(join(this.folder, "key"), sums),
     );
+    this.newest = version;
+  }
+
+  /** What `make release` made. */
+  async publishFolder(version: string, folder: string): Promise<void> {
+    for (const name of await readdir(folder))
+      this.files.set(`/download/v${version}/${name}`, await readFile(join(folder, name)));
     this.newest = version;
   }
 

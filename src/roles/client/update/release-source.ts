@@ -4,7 +4,7 @@ import { builtInReleaseKeys } from "./release-key.ts";
 import { parseReleaseKeys, type ReleaseKey } from "./ssh-signature.ts";
 
 /** Where releases are published, by default. `install.sh` has the same. */
-const publishedAt = "https://github.com/fly-vault/fly-vault/releases";
+export const publishedAt = "https://github.com/fly-vault/fly-vault/releases";
 
 export interface ReleaseSource {
   /** Without a slash at its end. */

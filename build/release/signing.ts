@@ -1,0 +1,48 @@
+import { readFile, rm, stat } from "node:fs/promises";
+import {
+  parseReleaseKeys,
+  signatureNamespace,
+} from "../../src/roles/client/update/ssh-signature.ts";
+
+/**
+ * The public half of a private key file, as a line of an OpenSSH public key file without its comment.
+ * Rejects where it is no ed25519 key, or others can read it.
+ */
+export async function publicKeyOf(keyFile: string): Promise<string> {
+  if (((await stat(keyFile)).mode & 0o077) !== 0)
+    throw new Error(`Others can read ${keyFile}: chmod 600 it`);
+  const line = (await keygen(["-y", "-P", "", "-f", keyFile])).trim();
+  const [type = "", blob = ""] = line.split(" ");
+  if (parseReleaseKeys(line)?.length !== 1) throw new Error(`${keyFile} is no ed25519 key`);
+  return `${type} ${blob}`;
+}
+
+/** Writes PATH.sig, by OpenSSH itself. */
+export async function signFile(keyFile: string, path: string): Promise<void> {
+  // It asks before it replaces one.
+  await rm(`${path}.sig`, { force: true });
+  await keygen(["-q", "-Y", "sign", "-f", keyFile, "-n", signatureNamespace, path]);
+}
+
+/** The script with the key in it: it comes from the same place as the release, so this is for those who keep it. */
+export async function scriptWithKey(path: string, key: string | undefined): Promise<string> {
+  const text = await readFile(path, "utf8");
+  const empty = "key=${FLY_VAULT_RELEASE_KEY:-}\n";
+  if (!text.includes(empty)) throw new Error(`${path} has no place for the key`);
+  return key === undefined ? text : text.replace(empty, `key=\${FLY_VAULT_RELEASE_KEY:-${key}}\n`);
+}
+
+async function keygen(words: readonly string[]): Promise<string> {
+  const child = Bun.spawn(["ssh-keygen", ...words], {
+    stdin: "ignore",
+    stdout: "pipe",
+    stderr: "pipe",
+  });
+  const [out, err, code] = await Promise.all([
+    new Response(child.stdout).text(),
+    new Response(child.stderr).text(),
+    child.exited,
+  ]);
+  if (code !== 0) throw new Error(`ssh-keygen: ${err.trim()}`);
+  return out;
+}
