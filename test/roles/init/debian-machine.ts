@@ -24,13 +24,13 @@ export class DebianMachine {
   }
 
   static async boot(
-    image: "debian-systemd" | "debian-openrc",
+    image: "debian-systemd" | "debian-openrc" | Uint8Array,
     env: Readonly<Record<string, string>>,
   ): Promise<DebianMachine> {
     const debian = new DebianMachine(env);
     try {
       await debian.machine.start();
-      await provision(debian.machine, archiveOf(image));
+      await provision(debian.machine, typeof image === "string" ? archiveOf(image) : image);
     } catch (error) {
       await debian[Symbol.asyncDispose]();
       throw error;
