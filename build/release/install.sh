@@ -86,11 +86,10 @@ platform_name() {
   printf '%s\n' "$system-$arch"
 }
 
-# Sets version and archive, from the list that is signed.
+# Sets version and archive, from a list that is signed.
 find_release() {
   if [ -n "$version" ]; then place=$releases/download/v$version; else place=$releases/latest/download; fi
   fetch "$place/SHA256SUMS" "$scratch/SHA256SUMS" 65536
-  check_signature
   archive=$(sed -n "s/^[0-9a-f]\{64\}  \(fly-vault-[0-9][0-9a-z.-]*-$platform\.tar\.gz\)\$/\1/p" "$scratch/SHA256SUMS")
   case $archive in
     '') fail "the release has nothing for $platform" "$place/SHA256SUMS lists none" "build it from source:  make build" ;;
@@ -101,7 +100,9 @@ find_release() {
     fail "what is there as $version is another version" "its files are those of $found" "do not install it; tell whoever publishes the releases"
   fi
   version=$found
+  # From here on of that version: the newest may be another one by now.
   place=$releases/download/v$version
+  check_signature
 }
 
 check_signature() {

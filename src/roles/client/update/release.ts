@@ -13,31 +13,37 @@ export interface Release extends ReleaseSums {
 /** What a release consists of: the newest, or the one of that version. Rejects with `Failure`. */
 export async function findRelease(
   source: ReleaseSource,
-  version: string | undefined,
+  wanted: string | undefined,
   signal?: AbortSignal,
 ): Promise<Release> {
   const small = { timeoutMs: updateLimits.smallFileMs, signal };
-  const sumsUrl = releaseFile(source, version, "SHA256SUMS");
-  const sums = await downloadFile(sumsUrl, { bytesMax: updateLimits.sumsBytesMax, ...small });
-  if (sums === undefined) throw noRelease(version, sumsUrl);
+  const url = releaseFile(source, wanted, "SHA256SUMS");
+  const sums = await downloadFile(url, { bytesMax: updateLimits.sumsBytesMax, ...small });
+  if (sums === undefined) throw noRelease(wanted, url);
+  const parsed = parseSums(sums, wanted, url);
   const isSigned = source.keys.length > 0;
   if (isSigned) {
-    const url = `${sumsUrl}.sig`;
+    // Of that version: the newest may be another one by now.
+    const signatureUrl = releaseFile(source, parsed.version, "SHA256SUMS.sig");
     const options = { bytesMax: updateLimits.signatureBytesMax, ...small };
-    checkSignature(source.keys, sums, await downloadFile(url, options));
+    checkSignature(source.keys, sums, await downloadFile(signatureUrl, options));
   }
+  return { ...parsed, isSigned };
+}
+
+function parseSums(sums: Uint8Array, wanted: string | undefined, url: string): ReleaseSums {
   const parsed = parseReleaseSums(Buffer.from(sums).toString());
   if (parsed === undefined)
     throw new Failure("FV-UPD-003", "the list of the release's files cannot be understood", {
-      because: `${sumsUrl} is not the SHA256SUMS of one version`,
+      because: `${url} is not the SHA256SUMS of one version`,
       fix: "try again later, or check FLY_VAULT_RELEASES",
     });
-  if (version !== undefined && parsed.version !== version)
-    throw new Failure("FV-UPD-003", `what is there as ${version} is another version`, {
+  if (wanted !== undefined && parsed.version !== wanted)
+    throw new Failure("FV-UPD-003", `what is there as ${wanted} is another version`, {
       because: `its files are those of ${parsed.version}`,
       fix: "do not install it; tell whoever publishes the releases",
     });
-  return { ...parsed, isSigned };
+  return parsed;
 }
 
 function checkSignature(
