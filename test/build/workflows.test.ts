@@ -58,8 +58,11 @@ test.each(names)("%s has only keys that a workflow has, and may by default only 
   for (const each of Object.values(jobs)) {
     if (each.uses === undefined) expect(each).toHaveProperty("timeout-minutes");
     if (each.needs !== undefined) expect(Object.keys(jobs)).toContain(each.needs);
-    for (const { uses, run } of each.steps ?? [])
+    for (const { uses, run } of each.steps ?? []) {
       expect([uses, run].filter((word) => word !== undefined)).toHaveLength(1);
+      // A tag may lead to other code tomorrow.
+      if (uses !== undefined) expect(uses).toMatch(/@[0-9a-f]{40}$/);
+    }
   }
 });
 
