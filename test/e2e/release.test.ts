@@ -11,6 +11,7 @@ import {
 } from "node:fs/promises";
 import { join } from "node:path";
 import { makeRelease } from "../../build/release/make-release.ts";
+import { LinkStage } from "../support/link-stage.ts";
 import { programEnv, programPath } from "../support/program.ts";
 import { ReleaseHost } from "../support/release-host.ts";
 
@@ -18,11 +19,13 @@ import { ReleaseHost } from "../support/release-host.ts";
 
 let host: ReleaseHost;
 let release: string;
+let stage: LinkStage;
 const next = "99.0.0";
 const said: string[] = [];
 
 beforeAll(async () => {
   host = await ReleaseHost.open();
+  stage = await LinkStage.open();
   release = join(host.folder, "release");
   await makeRelease({
     version: next,
@@ -36,7 +39,10 @@ beforeAll(async () => {
   });
   await host.publishFolder(next, release);
 }, 120_000);
-afterAll(async () => host.close());
+afterAll(async () => {
+  await stage.close();
+  await host.close();
+});
 
 async function run(argv: readonly string[], env: Readonly<Record<string, string>> = {}) {
   const child = Bun.spawn([...argv], {
@@ -122,12 +128,14 @@ test("the compiled program replaces itself through a link, and the links stay", 
   expect(refused.err).toContain(`cause: this user may not write in "${bin}"`);
   expect(refused.err).toContain(`fix:   sudo '${bin}/fly-vault' self-update`);
 
-  const { out, code } = await run(
-    [join(host.folder, "shortcut"), "self-update", "--json"],
-    host.env,
-  );
+  expect((await stage.exec(["true"])).code).toBe(0);
+  const { out, code } = await run([join(host.folder, "shortcut"), "self-update", "--json"], {
+    ...host.env,
+    XDG_RUNTIME_DIR: stage.runtime,
+  });
   const { data } = JSON.parse(out);
-  expect(data).toMatchObject({ to: next, changed: true, path: join(bin, "fly-vault") });
+  const path = join(bin, "fly-vault");
+  expect(data).toMatchObject({ to: next, changed: true, path, old_links: 1 });
   expect(code).toBe(0);
   expect((await run([join(bin, "fly-vault-admin"), "--version"])).out).toBe(
     `fly-vault-admin ${next}\n`,
