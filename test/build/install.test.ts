@@ -102,6 +102,34 @@ test("wget does where there is no curl", async () => {
   expect(code).toBe(0);
 });
 
+/** A computer that says it is another one. */
+async function pretending(system: string, machine: string): Promise<string> {
+  const bin = join(prefix, "tools");
+  await mkdir(bin);
+  const uname = `#!/bin/sh\ncase $1 in -s) echo ${system} ;; *) echo ${machine} ;; esac\n`;
+  await writeFile(join(bin, "uname"), uname, { mode: 0o755 });
+  return `${bin}:${process.env["PATH"] ?? ""}`;
+}
+
+test("a Mac gets what is for a Mac, without fly-local", async () => {
+  await host.publish("0.2.0", program("0.2.0"), ["linux-x64", "darwin-arm64"]);
+  host.asked.length = 0;
+  const { code } = await install([], { env: { PATH: await pretending("Darwin", "arm64") } });
+  expect(code).toBe(0);
+  expect(host.asked.at(-1)).toBe("/download/v0.2.0/fly-vault-0.2.0-darwin-arm64.tar.gz");
+  expect(await installed()).toEqual(["fly-vault", "fly-vault-admin", "vault-proxy"]);
+});
+
+test.each([
+  ["FreeBSD", "amd64", "not made for this system"],
+  ["Linux", "riscv64", "not made for this processor"],
+])("%s on %s is told, and nothing is asked", async (system, machine, words) => {
+  host.asked.length = 0;
+  const { code, err } = await install([], { env: { PATH: await pretending(system, machine) } });
+  expect(err).toContain(words);
+  expect({ code, asked: host.asked }).toEqual({ code: 1, asked: [] });
+});
+
 type Damage = (stem: string) => void | Promise<void>;
 const archiveOf = (stem: string) => `${stem}/fly-vault-0.2.0-linux-x64.tar.gz`;
 const damages: readonly (readonly [string, RegExp, Damage])[] = [
@@ -174,6 +202,29 @@ test.each(damages)("%s: what was there stays, and nothing else is", async (_, wo
   expect(await installed()).toEqual(roles);
   expect(await readFile(join(prefix, "bin/fly-vault"), "utf8")).toBe(program("0.1.0"));
 });
+
+test.each(["SIGINT", "SIGTERM", "SIGHUP"] as const)(
+  "%s while the program is tried: what was there stays, and nothing else is",
+  async (signal) => {
+    await host.publish("0.1.0", program("0.1.0"));
+    expect((await install([])).code).toBe(0);
+    const tried = join(prefix, "tried");
+    await host.publish("0.2.0", `#!/bin/sh\ntouch ${tried}\nexec sleep 60\n`);
+    const child = Bun.spawn(["dash", script, "--prefix", prefix], {
+      env: { PATH: process.env["PATH"] ?? "", TMPDIR: scratch, ...host.env },
+      stdin: "ignore",
+      stderr: "ignore",
+      // As a terminal does it, all of its group gets the signal.
+      detached: true,
+    });
+    while (!(await Bun.file(tried).exists())) await Bun.sleep(5);
+    process.kill(-child.pid, signal);
+    expect(await child.exited).not.toBe(0);
+    expect(await installed()).toEqual(roles);
+    expect(await readdir(scratch)).toEqual([]);
+    expect(await readFile(join(prefix, "bin/fly-vault"), "utf8")).toBe(program("0.1.0"));
+  },
+);
 
 test("a release of another version than asked for is refused", async () => {
   await host.publish("0.1.0", program("0.1.0"));
