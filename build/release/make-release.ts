@@ -5,6 +5,7 @@ import { manPages } from "../../src/cli/man-page.ts";
 import { program as admin } from "../../src/roles/admin/program.ts";
 import { program as client } from "../../src/roles/client/program.ts";
 import { publishedAt } from "../../src/roles/client/update/release-source.ts";
+import { platformName } from "../../src/roles/client/update/release-sums.ts";
 import { parseReleaseKeys } from "../../src/roles/client/update/ssh-signature.ts";
 import { compileBinary } from "../binary.ts";
 import { type ArchiveFile, makeArchive } from "./archive.ts";
@@ -77,9 +78,8 @@ export async function makeRelease(wish: ReleaseWish): Promise<void> {
       ? "not signed: FLY_VAULT_RELEASE_KEY_FILE names no key; self-update takes signed releases alone"
       : `signed by ${key}`,
   );
-  say(
-    "only what is for this system can be run here, and was; the others were looked at (docs/release.md)",
-  );
+  if (built.some(({ platform }) => platform !== platformName(process.platform, process.arch)))
+    say("what is for other systems was looked at, and never run (docs/release.md)");
 }
 
 async function buildFor(
