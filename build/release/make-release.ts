@@ -35,6 +35,8 @@ export interface ReleaseWish {
   readonly keyFile: string | undefined;
   /** One more public key to be built in: the one that signs from the next release on. */
   readonly nextKey?: string | undefined;
+  /** Absent: all. */
+  readonly platforms?: readonly Platform[];
   /** Made anew. */
   readonly folder: string;
   readonly say: (line: string) => void;
@@ -56,7 +58,7 @@ export async function makeRelease(wish: ReleaseWish): Promise<void> {
   if (parseReleaseKeys(releaseKeys) === undefined) throw new Error(`No public key: ${nextKey}`);
   const lock = await readPackageLock();
   const built: Built[] = [];
-  for (const platform of platforms) {
+  for (const platform of wish.platforms ?? platforms) {
     const parts = partsOf(platform, lock);
     if ("missing" in parts) say(`${platform.name.padEnd(14)}not built: ${parts.missing}`);
     else built.push(await buildFor(platform, { parts, lock, releaseKeys, part }, wish));
