@@ -43,6 +43,10 @@ export async function serve(stream: {
   } else {
     const bytes = new DataView(head.buffer).getFloat64(1);
     for (let sent = 0; sent < bytes; sent += chunk.byteLength) await stream.write(chunk);
+    await stream.end();
+    // A stream counts until both ends were read; the far side allows no other in its place before.
+    while ((await stream.read()) !== null);
+    return;
   }
   await stream.end();
 }
