@@ -3,7 +3,7 @@ SHELL := /bin/bash
 export PATH := $(CURDIR)/node_modules/.bin:$(PATH)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup system rootfs build release man check fmt test fuzz soak bench demo image clean
+.PHONY: help setup system rootfs build release man check fmt test fuzz soak peers bench demo image clean
 
 help: ## print this list
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /\1\t/' | expand -t 10
@@ -44,8 +44,11 @@ fuzz: setup ## mutated bytes, lost power, GNU tar: make fuzz SECONDS=600 SEED=1
 soak: setup system rootfs build ## what make test does a part of, whole: 1 GiB transfers, every fault at every call (an hour)
 	@FV_SOAK=1 build/test.sh test/attacks/link-kills.test.ts test/e2e/bulk.test.ts test/e2e/proxy.test.ts test/roles/admin/killed.test.ts test/roles/admin/api-faults.test.ts test/build/cross-compile.test.ts test/examples/vmimage.test.ts
 
-bench: setup system build ## performance beside the peers, as a table
-	@for file in bench/*.ts; do bun $$file || exit 1; done
+peers: system ## install the Debian packages that benchmarks stand beside (mosh, socat, nginx, iperf3)
+	@build/system-packages.sh bench || echo "what is missing is skipped"
+
+bench: setup peers build ## performance beside the peers, as a table: make bench ROWS="stream copy" ROUNDS=9
+	@bun bench/suite.ts $(ROWS)
 
 demo: setup system build ## the main job from an empty machine to a shell inside a provisioned one
 	@bun build/demo.ts

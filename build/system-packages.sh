@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Debian packages: what init needs in its image (util-linux, catatonit, nftables), and what tests and the demo
-# bring as real counterparts. Nothing is installed when all commands are there.
+# bring as real counterparts. With "bench" also what benchmarks stand beside. Nothing is installed when all
+# commands are there.
 set -euo pipefail
 declare -A packages=(
   [unshare]=util-linux [nsenter]=util-linux [catatonit]=catatonit [mmdebstrap]=mmdebstrap
@@ -10,11 +11,15 @@ declare -A packages=(
   [nft]=nftables [zsh]=zsh [fish]=fish [mandoc]=mandoc [buildah]=buildah
   [shellcheck]=shellcheck [vim.tiny]=vim-tiny [less]=less [htop]=htop [tic]=ncurses-bin
 )
+if [ "${1:-}" = bench ]; then
+  packages+=([mosh-server]=mosh [socat]=socat [nginx]=nginx-core [iperf3]=iperf3 [sysctl]=procps)
+fi
 export PATH="$PATH:/usr/sbin:/sbin"
 missing=()
 for command in "${!packages[@]}"; do
   command -v "$command" >/dev/null || missing+=("${packages[$command]}")
 done
+[ "${1:-}" != bench ] || [ -e /usr/lib/nginx/modules/ngx_stream_module.so ] || missing+=(libnginx-mod-stream)
 [ -e /etc/ssl/certs/ca-certificates.crt ] || missing+=(ca-certificates)
 [ ${#missing[@]} -eq 0 ] && exit 0
 mapfile -t missing < <(printf '%s\n' "${missing[@]}" | sort -u)

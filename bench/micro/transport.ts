@@ -1,11 +1,10 @@
 /**
- * How fast bytes move, next to the package's own classes and to OpenSSH: `bun bench/transport.ts`.
- * The two ends are two processes on loopback. `FV_BENCH_PART=0.25` moves a quarter of the bytes.
+ * How fast bytes move, next to the package's own classes: `bun bench/micro/transport.ts`.
+ * The two ends are two processes on loopback. `PART=0.25` moves a quarter of the bytes.
  */
-import { openOurs } from "./transport/ours.ts";
-import { openPackage } from "./transport/package-classes.ts";
-import { openSsh } from "./transport/ssh.ts";
-import type { Direction, Subject } from "./transport/subject.ts";
+import { openOurs } from "../transport/ours.ts";
+import { openPackage } from "../transport/package-classes.ts";
+import type { Direction, Subject } from "../transport/subject.ts";
 
 interface Row {
   readonly name: string;
@@ -15,7 +14,7 @@ interface Row {
   readonly cpuSecondsPerGb: number;
 }
 
-const part = Number(process.env["FV_BENCH_PART"]) || 1;
+const part = Number(process.env["PART"]) || 1;
 const rounds = 3;
 const cases: readonly (readonly [number, Direction])[] = [
   [1, "up"],
@@ -50,21 +49,18 @@ async function measure(subject: Subject): Promise<Row> {
   return { name: subject.name, handshakeMs, rates, cpuSecondsPerGb };
 }
 
-const openers: readonly (readonly [string, () => Promise<Subject | null>])[] = [
+const openers: readonly (readonly [string, () => Promise<Subject>])[] = [
   ["fly-vault", () => openOurs("fly-vault, 1200-byte datagrams", {})],
   ["fly-vault 1350", () => openOurs("fly-vault, 1350", { datagramBytesMax: 1350 })],
   ["fly-vault 8000", () => openOurs("fly-vault, 8000", { datagramBytesMax: 8000 })],
   ["package", openPackage],
-  ["ssh", () => openSsh("pipe")],
-  ["ssh -L", () => openSsh("forward")],
 ];
 
 const rows: Row[] = [];
 for (const [name, open] of openers) {
   try {
     await using subject = await open();
-    if (subject === null) console.error(`${name}: skipped, no ssh and sshd here`);
-    else rows.push(await measure(subject));
+    rows.push(await measure(subject));
   } catch (error) {
     console.error(`${name}: failed, ${String(error)}`);
   }

@@ -1,8 +1,8 @@
-import { FrameDecoder } from "../src/protocol/frame.ts";
-import { SessionClient } from "../src/protocol/session-client.ts";
-import { encodeSessionFrame } from "../src/protocol/session-frame.ts";
-import { OutputBudget } from "../src/protocol/session-output.ts";
-import { SessionState } from "../src/protocol/session-server.ts";
+import { FrameDecoder } from "../../src/protocol/frame.ts";
+import { SessionClient } from "../../src/protocol/session-client.ts";
+import { encodeSessionFrame } from "../../src/protocol/session-frame.ts";
+import { OutputBudget } from "../../src/protocol/session-output.ts";
+import { SessionState } from "../../src/protocol/session-server.ts";
 
 /** What the protocol itself costs, without sockets: it must stay small beside the transport. */
 

@@ -1,11 +1,11 @@
 /**
- * What the proxy's relay decides about a datagram, without any socket: `bun bench/relay-core.ts`.
+ * What the proxy's relay decides about a datagram, without any socket: `bun bench/micro/relay-core.ts`.
  * Nanoseconds a datagram, best of five rounds, and bytes of the heap that each leaves.
  */
-import { proxyLimits } from "../src/roles/proxy/limits.ts";
-import { client, RelayStage, strangersKey } from "../test/roles/proxy/relay-stage.ts";
+import { proxyLimits } from "../../src/roles/proxy/limits.ts";
+import { client, RelayStage, strangersKey } from "../../test/roles/proxy/relay-stage.ts";
 
-const part = Number(process.env["FV_BENCH_PART"]) || 1;
+const part = Number(process.env["PART"]) || 1;
 const rounds = 5;
 
 interface Row {
