@@ -3,7 +3,7 @@ SHELL := /bin/bash
 export PATH := $(CURDIR)/node_modules/.bin:$(PATH)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup system rootfs build release man check fmt test fuzz soak peers bench demo image clean
+.PHONY: help setup system rootfs build release man check fmt test fuzz soak peers bench growth demo image clean
 
 help: ## print this list
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /\1\t/' | expand -t 10
@@ -49,6 +49,9 @@ peers: system ## install the Debian packages that benchmarks stand beside (mosh,
 
 bench: setup peers build ## performance beside the peers, as a table: make bench ROWS="stream copy" ROUNDS=9
 	@bun bench/suite.ts $(ROWS)
+
+growth: setup system build ## how cost grows with streams, sessions, flows and entries
+	@for file in bench/growth/{streams,sessions,flows,entries}.ts; do bun $$file || exit 1; done
 
 demo: setup system build ## the main job from an empty machine to a shell inside a provisioned one
 	@bun build/demo.ts
