@@ -9,13 +9,13 @@ const ports = { ours: 4001, ssh: 4002 } as const;
 /** A forwarded TCP port beside `ssh -L`, on loopback. */
 await benchmark({
   name: "forward",
-  rounds: 5,
+  rounds: 4,
   measure: async ({ rounds, part }) => {
     await using vault = await openBusyboxVault();
     await using ssh = await openSsh();
     const figures: Measured[] = [];
     for (const connections of [1, 8]) {
-      using target = new TcpTarget(Math.ceil((256e6 * part) / connections));
+      using target = new TcpTarget(Math.ceil((128e6 * part) / connections));
       const to = `127.0.0.1:${target.port}`;
       const own = vault.client("forward", "dev", `${ports.ours}:${to}`, "-q");
       await using running = new AsyncDisposableStack();

@@ -47,7 +47,11 @@ await benchmark({
       goal: { of: "ratio", limit: 1 },
     } as const;
     return ["ssh tar -xz", "the same, sync"].map((peer) =>
-      samples.compare({ ...shared, what: "provision 500 MB, 16 000 entries", peer }),
+      samples.compare({
+        ...shared,
+        what: `provision ${(size.bytes / 1e6).toFixed(0)} MB, ${size.entries} entries`,
+        peer,
+      }),
     );
   },
 });

@@ -10,9 +10,9 @@ import { pipeCommand, pipeRate } from "./peers/pipe-transfer.ts";
 /** ssh to a vault beside ssh to an sshd: what the same program gets from either. */
 await benchmark({
   name: "ssh-door",
-  rounds: 5,
+  rounds: 3,
   measure: async ({ rounds, part }) => {
-    const bytes = Math.ceil(128e6 * part);
+    const bytes = Math.ceil(64e6 * part);
     const stage = await startSshStage();
     await using ssh = await openSsh();
     const env = programEnv({ ...stage.vault.env, FLY_VAULT_NO_LINK: "" });

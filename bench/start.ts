@@ -7,7 +7,7 @@ import { openBusyboxVault } from "./peers/vault.ts";
 /** The bare start of the client, and the memory of one that runs a command. */
 await benchmark({
   name: "start",
-  rounds: 25,
+  rounds: 15,
   measure: async ({ rounds }) => {
     await using vault = await openBusyboxVault();
     await using ssh = await openSsh();

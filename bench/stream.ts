@@ -12,9 +12,9 @@ const udp = "raw UDP, iperf3";
 /** One stream on loopback: `exec` as a pipe beside ssh as a pipe, and our transport beside bare datagrams. */
 await benchmark({
   name: "stream",
-  rounds: 5,
+  rounds: 4,
   measure: async ({ rounds, part }) => {
-    const bytes = Math.ceil(256e6 * part);
+    const bytes = Math.ceil(128e6 * part);
     return [...(await measurePipes(rounds, bytes)), ...(await measureTransport(rounds, bytes))];
   },
 });

@@ -27,9 +27,10 @@ export interface Goal {
 
 export type Verdict = "met" | "not met" | "skipped" | "";
 
-/** Ours over the peer's, of medians; NaN without a peer. */
+/** Ours over the peer's, of medians; NaN without a peer, or beside one that takes nothing at all. */
 export function ratioOf({ ours, peer }: Figure): number {
-  return "values" in peer ? median(ours) / median(peer.values) : Number.NaN;
+  const other = "values" in peer ? median(peer.values) : 0;
+  return other === 0 ? Number.NaN : median(ours) / other;
 }
 
 export function verdictOf(figure: Figure): Verdict {

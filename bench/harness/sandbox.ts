@@ -13,8 +13,9 @@ export function isInSandbox(): boolean {
 
 /** Runs this very program again inside, to its end, and gives its exit code. */
 export async function runInSandbox(): Promise<number> {
+  if (process.getuid?.() !== 0) return runAsRoot();
   const folder = mkdtempSync(join(tmpdir(), "fv-bench-"));
-  const child = Bun.spawn([...asRoot(), ...unshare, process.execPath, ...process.argv.slice(1)], {
+  const child = Bun.spawn([...unshare, process.execPath, ...process.argv.slice(1)], {
     env: childEnv(settings(), variables(folder)),
     stdio: ["ignore", "inherit", "inherit"],
   });
@@ -56,8 +57,14 @@ const unshare = [
   "--",
 ] as const;
 
-function asRoot(): readonly string[] {
-  return process.getuid?.() === 0 ? [] : ["sudo", "--preserve-env"];
+/** Ctrl-C goes to both of us, and the one below tidies up. */
+async function runAsRoot(): Promise<number> {
+  process.on("SIGINT", () => undefined);
+  const child = Bun.spawn(["sudo", "--preserve-env", process.execPath, ...process.argv.slice(1)], {
+    env: childEnv(settings()),
+    stdio: ["inherit", "inherit", "inherit"],
+  });
+  return child.exited;
 }
 
 function settings(): Readonly<Record<string, string | undefined>> {
