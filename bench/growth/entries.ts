@@ -9,6 +9,8 @@ import { RootfsTree } from "../peers/rootfs-tree.ts";
 import type { Measured } from "./keeper.child.ts";
 
 const entryBytes = 500;
+/** With an inode for each of the entries. */
+const diskMebibytes = 6144;
 const keeper = fileURLToPath(new URL("keeper.child.ts", import.meta.url));
 
 /** Entries of a root filesystem, of 500 bytes on average, on an empty ext4 each time. */
@@ -56,6 +58,3 @@ function unpackTar(archive: string): number {
   system("tar", "-xpf", archive, "-C", disk.dir);
   return performance.now() - startMs;
 }
-
-/** With an inode for each of the entries. */
-const diskMebibytes = 6144;
