@@ -74,7 +74,7 @@ async function measureRow(row: string): Promise<RowResult> {
     stdio: ["ignore", "pipe", "inherit"],
   });
   const stop = (): void => child.kill("SIGTERM");
-  process.once("SIGINT", stop).once("SIGTERM", stop);
+  process.on("SIGINT", stop).on("SIGTERM", stop);
   const [text, code] = await Promise.all([child.stdout.text(), child.exited]);
   process.off("SIGINT", stop).off("SIGTERM", stop);
   const seconds = (performance.now() - startMs) / 1000;

@@ -20,7 +20,7 @@ export async function runInSandbox(): Promise<number> {
     stdio: ["ignore", "inherit", "inherit"],
   });
   const stop = (): void => child.kill("SIGKILL");
-  process.once("SIGINT", stop).once("SIGTERM", stop).once("SIGHUP", stop);
+  process.on("SIGINT", stop).on("SIGTERM", stop).on("SIGHUP", stop);
   const code = await child.exited;
   rmSync(folder, { recursive: true, force: true });
   return code;
