@@ -3,7 +3,7 @@ SHELL := /bin/bash
 export PATH := $(CURDIR)/node_modules/.bin:$(PATH)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup system rootfs build release man check fmt test fuzz soak bench demo image clean
+.PHONY: help setup system rootfs build man check fmt test fuzz soak bench demo clean-machine-test image clean
 
 help: ## print this list
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /\1\t/' | expand -t 10
@@ -46,6 +46,9 @@ soak: setup system rootfs build ## what make test does a part of, whole: 1 GiB t
 
 bench: setup system build ## performance beside the peers, as a table
 	@for file in bench/*.ts; do bun $$file || exit 1; done
+
+clean-machine-test: system ## both commands of the README in a fresh Debian machine (half an hour)
+	@build/clean-machine.sh $(TARGETS)
 
 demo: setup system build ## the main job from an empty machine to a shell inside a provisioned one
 	@bun build/demo.ts
