@@ -1,0 +1,108 @@
+import { afterAll, expect, test } from "bun:test";
+import { readdirSync, readFileSync } from "node:fs";
+import { mkdtemp, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join, resolve } from "node:path";
+import { makeRootfsArchive } from "../support/rootfs-archive.ts";
+import { consoleSteps, type Step } from "./console-block.ts";
+import { isAsShown, isLineAsShown, printedLines } from "./loose-output.ts";
+import { type Answer, PageShell } from "./page-shell.ts";
+import { beginning, exceptions, fromNothing } from "./pages.ts";
+
+/** Every console block of the documentation, followed from top to bottom: docs/testing.md has the rules. */
+
+const root = resolve(import.meta.dir, "../..");
+const pageLimitMs = 60_000;
+const documents = readdirSync(join(root, "docs")).filter((name) => name.endsWith(".md"));
+const pages = ["README.md", ...documents.map((name) => `docs/${name}`)].filter(
+  (page) => stepsOf(page).length > 0,
+);
+
+const folder = await mkdtemp(join(tmpdir(), "fv-docs-rootfs-"));
+const rootfs = await makeRootfsArchive(folder, {
+  format: "tar.zst",
+  files: { "root/.profile": "PS1='root@acme:~# '\n", "etc/debian_version": "12.15\n" },
+});
+afterAll(async () => rm(folder, { recursive: true }));
+
+for (const page of pages)
+  test.concurrent(
+    `${page} does what it says`,
+    async () => {
+      await using shell = await PageShell.open(rootfs);
+      if (!fromNothing.includes(page))
+        await follow(shell, beginning.page, stepsOf(beginning.page, beginning.untilHeading));
+      await follow(shell, page, stepsOf(page));
+    },
+    pageLimitMs,
+  );
+
+test("every exception is one of some page", () => {
+  const commands = pages.flatMap((page) => stepsOf(page).map(({ command }) => command));
+  const unused = exceptions.filter(
+    (exception) => !commands.some((command) => exception.command.test(command)),
+  );
+  expect(unused).toEqual([]);
+});
+
+function stepsOf(page: string, untilHeading?: string): Step[] {
+  return consoleSteps(readFileSync(join(root, page), "utf8"), untilHeading);
+}
+
+async function follow(shell: PageShell, page: string, steps: readonly Step[]): Promise<void> {
+  for (const step of steps) {
+    const exception = exceptions.find(({ command }) => command.test(step.command));
+    if (exception !== undefined && exception.instead === undefined) continue;
+    const at = `${page}:${step.line}: $ ${step.command}`;
+    try {
+      await followStep(shell, { ...step, command: exception?.instead ?? step.command });
+    } catch (error) {
+      throw new Error(`${at}\n${error instanceof Error ? error.message : String(error)}`);
+    }
+  }
+}
+
+async function followStep(shell: PageShell, step: Step): Promise<void> {
+  const shown = step.shown.flatMap((part) => (part.kind === "output" ? [part.text] : []));
+  if (shown.length < step.shown.length) return checkEnd(shown, await onTerminal(shell, step));
+  const isRight = (output: string): boolean =>
+    shown.length === 0 || isAsShown(shown, printedLines(output, shell.home));
+  if (step.command.endsWith(" &"))
+    return checkEnd(shown, await shell.runBeside(step.command.slice(0, -2), isRight));
+  const answer = await shell.run(step.command);
+  checkEnd(shown, answer);
+  if (!isRight(answer.output)) expect(printedLines(answer.output, shell.home)).toEqual(shown);
+}
+
+/** Errors that are shown are wanted, no others. */
+function checkEnd(shown: readonly string[], { exitCode, output }: Answer): void {
+  const isError = shown.some((line) => line.startsWith("error: "));
+  if (isError === (exitCode === 0)) throw new Error(`exit status ${exitCode}:\n${output}`);
+}
+
+/** Everything that is shown must come in its order; a terminal shows more than that. */
+async function onTerminal(shell: PageShell, step: Step): Promise<Answer> {
+  shell.startOnTerminal(step.command);
+  let wanted: string[] = [];
+  for (const part of step.shown) {
+    if (part.kind === "output") wanted.push(part.text);
+    else {
+      const before = wanted;
+      const isReady = (output: string): boolean =>
+        hasInOrder(before, printedLines(output, shell.home)) &&
+        (part.kind === "interrupt" || /[#$] $/.test(Bun.stripANSI(output)));
+      await shell.typeWhen(isReady, part.kind === "interrupt" ? "\u0003" : `${part.text}\r`);
+    }
+  }
+  const answer = await shell.answer();
+  const printed = printedLines(answer.output, shell.home);
+  if (!hasInOrder(wanted, printed)) expect(printed).toEqual(wanted);
+  return answer;
+}
+
+function hasInOrder(wanted: readonly string[], printed: readonly string[]): boolean {
+  let at = 0;
+  for (const line of printed)
+    if (wanted[at] !== undefined && isLineAsShown(wanted[at] ?? "", line)) at += 1;
+  return at === wanted.length;
+}
