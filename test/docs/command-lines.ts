@@ -29,8 +29,15 @@ export function commandLines(page: string): CommandLine[] {
   for (const block of fencedBlocks(lines)) {
     for (let at = 0; at < block.lines.length; at++) fenced.add(block.line + at - 1);
     if (!["", "sh", "console"].includes(block.language)) continue;
+    const isTyped = (text: string): boolean =>
+      block.language !== "console" || text.startsWith("$ ");
     const text = block.lines.join("\n").replaceAll(/\\\n\s*/g, " ");
-    found.push(...linesOf(text, block.line));
+    found.push(
+      ...linesOf(
+        text.replaceAll(/^.*$/gm, (row) => (isTyped(row) ? row : "")),
+        block.line,
+      ),
+    );
   }
   for (const [index, text] of lines.entries()) {
     if (fenced.has(index)) continue;
@@ -41,13 +48,20 @@ export function commandLines(page: string): CommandLine[] {
   return found;
 }
 
+/** Processes that init and the proxy start by themselves: not for people, who only read their names. */
+const inner: readonly string[] = "workload unpack files sftp ssh link relay web".split(" ");
+
 /** What is wrong with the words, or nothing: the program itself judges them, before it would do anything. */
 export async function mistakeIn({ program, words }: CommandLine): Promise<string | undefined> {
   const context = memoryContext();
+  if (inner.includes(words[0] ?? "") && (program === "init" || program === "vault-proxy"))
+    return undefined;
   const isWholeProgram = program === "init" || program === "vault-proxy";
   const asked = isWholeProgram ? [...words, "--help"] : ["--help", ...words];
   const code = await programs[program](asked, context);
-  return code === 0 ? undefined : context.err().split("\n", 1)[0];
+  const [mistake = ""] = context.err().split("\n", 1);
+  // Running text may name a flag without its value.
+  return code === 0 || mistake.includes(" needs a value") ? undefined : mistake;
 }
 
 const start =
@@ -58,9 +72,14 @@ function linesOf(text: string, line: number): CommandLine[] {
     [...row.matchAll(start)].flatMap((match) => {
       const words = wordsOf(row.slice(match.index + match[0].length));
       const program = match[1] as ProgramName;
-      return words === undefined ? [] : [{ line: line + at, program, words }];
+      return words === undefined || isLabel(words) ? [] : [{ line: line + at, program, words }];
     }),
   );
+}
+
+/** What keys are derived with, and a lease's description, begin with the program's name as well. */
+function isLabel([first = "", second = ""]: readonly string[]): boolean {
+  return ((first === "admission" || first === "mask") && second === "1") || first === "rollout";
 }
 
 /** As a shell cuts them, up to where the command ends; nothing where the text is a sentence or a pattern. */

@@ -21,7 +21,7 @@ const pages = ["README.md", ...documents.map((name) => `docs/${name}`)].filter(
 const folder = await mkdtemp(join(tmpdir(), "fv-docs-rootfs-"));
 const rootfs = await makeRootfsArchive(folder, {
   format: "tar.zst",
-  files: { "root/.profile": "PS1='root@acme:~# '\n", "etc/debian_version": "12.15\n" },
+  files: { "root/.profile": "PS1='root@acme:\\w# '\n", "etc/debian_version": "12.15\n" },
 });
 afterAll(async () => rm(folder, { recursive: true }));
 
@@ -57,7 +57,8 @@ async function follow(shell: PageShell, page: string, steps: readonly Step[]): P
     try {
       await followStep(shell, { ...step, command: exception?.instead ?? step.command });
     } catch (error) {
-      throw new Error(`${at}\n${error instanceof Error ? error.message : String(error)}`);
+      const cause = error instanceof Error ? error.message : String(error);
+      throw new Error(`${at}\n${cause}`, { cause: error });
     }
   }
 }

@@ -12,7 +12,9 @@ export function isAsShown(shown: readonly string[], printed: readonly string[]):
 }
 
 export function isLineAsShown(shown: string, printed: string): boolean {
-  const parts = shape(shown).split("…").map(RegExp.escape);
+  const parts = shape(shown)
+    .split("…")
+    .map((part) => RegExp.escape(part));
   return new RegExp(`^${parts.join(".*")}$`).test(shape(printed));
 }
 
@@ -22,13 +24,14 @@ export function printedLines(output: string, home: string): string[] {
     .replaceAll(home, "/home/me")
     .split("\n")
     .map((line) => line.trimEnd())
-    .filter((line) => !/^\{"at":|^(?:upload|unpack|download)\b.* · /.test(line));
+    .filter((line) => !/^\{"at":|^(?:upload|unpack|download)\b.* · |^boot$/.test(line));
   while (lines.at(-1) === "") lines.pop();
   return lines;
 }
 
 function shape(line: string): string {
   return line
+    .replaceAll(/\d{4}-\d\d-\d\dT[\d:.]+Z/g, "0 s ago")
     .replaceAll(/[0-9a-f]+…/g, "…")
     .replaceAll(/(?<![A-Za-z0-9])[0-9a-f]{6,}(?![A-Za-z0-9])/g, "#")
     .replaceAll(/\d+(?:[.,:]\d+)*/g, "0")

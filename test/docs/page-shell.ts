@@ -64,7 +64,7 @@ export class PageShell implements AsyncDisposable {
   /** One that goes on beside the next ones; resolves with what it has printed once that is enough. */
   async runBeside(command: string, isEnough: (output: string) => boolean): Promise<Answer> {
     const path = join(this.home, `.beside-${crypto.randomUUID()}`);
-    const answer = await this.run(`{ ${command}\n} >${path} 2>&1 &`);
+    const answer = await this.run(`: >${path}; { ${command}\n} >>${path} 2>&1 &`);
     const printed = Bun.file(path);
     await this.#until(async () => isEnough(await printed.text()), `enough of ${command}`);
     return { ...answer, output: await printed.text() };
@@ -110,8 +110,8 @@ export class PageShell implements AsyncDisposable {
   }
 
   #type(text: string): void {
-    this.#child.stdin.write(text);
-    this.#child.stdin.flush();
+    void this.#child.stdin.write(text);
+    void this.#child.stdin.flush();
   }
 
   async #read(): Promise<void> {

@@ -20,6 +20,20 @@ export interface Exception {
 /** The first that matches counts. */
 export const exceptions: readonly Exception[] = [
   {
+    command: /^fly apps create my-vaults /,
+    why: "needs an account at Fly; fly-local is asked by its API",
+    instead: `curl -sfo /dev/null -H "authorization: Bearer $FLY_API_TOKEN" $FLY_API_BASE/v1/apps --json '{"name": "my-vaults", "org_slug": "local"}'`,
+  },
+  {
+    command: /^export FLY_API_TOKEN=\$\(fly tokens create /,
+    why: "the token of an account at Fly; fly-local's does",
+    instead: "export FLY_API_TOKEN=$(cat ~/fly/api-token)",
+  },
+  {
+    command: /^(?:printf .*\| |echo .*\| |sudo )?(?:fly|docker|wg-quick) /s,
+    why: "needs an account at Fly",
+  },
+  {
     command: /^make build\b/,
     why: "it was built before the tests; the shell has it in PATH",
     instead: "true",
