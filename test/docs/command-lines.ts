@@ -56,6 +56,9 @@ export async function mistakeIn({ program, words }: CommandLine): Promise<string
   const context = memoryContext();
   if (inner.includes(words[0] ?? "") && (program === "init" || program === "vault-proxy"))
     return undefined;
+  // `fly-vault COMMAND --help` stands for many.
+  if (words.some((word) => /^[A-Z]+$/.test(word)) && /^(?:help|[A-Z]+)$/.test(words[0] ?? ""))
+    return undefined;
   const isWholeProgram = program === "init" || program === "vault-proxy";
   const asked = isWholeProgram ? [...words, "--help"] : ["--help", ...words];
   const code = await programs[program](asked, context);

@@ -13,32 +13,62 @@ import { beginning, exceptions, fromNothing } from "./pages.ts";
 
 const root = resolve(import.meta.dir, "../..");
 const pageLimitMs = 60_000;
-const documents = readdirSync(join(root, "docs")).filter((name) => name.endsWith(".md"));
-const pages = ["README.md", ...documents.map((name) => `docs/${name}`)].filter(
-  (page) => stepsOf(page).length > 0,
-);
-
 const folder = await mkdtemp(join(tmpdir(), "fv-docs-rootfs-"));
 const rootfs = await makeRootfsArchive(folder, {
   format: "tar.zst",
   files: { "root/.profile": "PS1='root@acme:\\w# '\n", "etc/debian_version": "12.15\n" },
 });
-afterAll(async () => rm(folder, { recursive: true }));
+const shell = await PageShell.open(rootfs);
+afterAll(async () => {
+  await shell[Symbol.asyncDispose]();
+  await rm(folder, { recursive: true });
+});
 
-for (const page of pages)
-  test.concurrent(
+/** In the order of the index, as a reader would take them. */
+const index = readFileSync(join(root, "docs/README.md"), "utf8");
+const pages = [...index.matchAll(/\]\(([a-z-]+\.md)\)/g)].map(([, name]) => `docs/${name}`);
+const others = pages.filter(
+  (page) => page !== beginning.page && !fromNothing.includes(page) && stepsOf(page).length > 0,
+);
+
+for (const page of fromNothing)
+  test(
     `${page} does what it says`,
     async () => {
-      await using shell = await PageShell.open(rootfs);
-      if (!fromNothing.includes(page))
-        await follow(shell, beginning.page, stepsOf(beginning.page, beginning.untilHeading));
-      await follow(shell, page, stepsOf(page));
+      await using own = await PageShell.open(rootfs);
+      await follow(own, page, stepsOf(page));
     },
     pageLimitMs,
   );
 
+const first = stepsOf(beginning.page, beginning.untilHeading);
+test(`${beginning.page}`, async () => follow(shell, beginning.page, first), pageLimitMs);
+
+for (const page of others)
+  test(
+    `${page} goes on from there`,
+    async () => shell.inChild(async () => follow(shell, page, stepsOf(page))),
+    pageLimitMs,
+  );
+
+test(
+  `${beginning.page}, its end`,
+  async () => follow(shell, beginning.page, stepsOf(beginning.page).slice(first.length)),
+  pageLimitMs,
+);
+
+test("every page with something to type is in the index", () => {
+  const all = readdirSync(join(root, "docs"))
+    .filter((name) => name.endsWith(".md"))
+    .map((name) => `docs/${name}`);
+  const forgotten = all.filter((page) => stepsOf(page).length > 0 && !pages.includes(page));
+  expect(forgotten).toEqual([]);
+});
+
 test("every exception is one of some page", () => {
-  const commands = pages.flatMap((page) => stepsOf(page).map(({ command }) => command));
+  const commands = ["README.md", ...pages].flatMap((page) =>
+    stepsOf(page).map(({ command }) => command),
+  );
   const unused = exceptions.filter(
     (exception) => !commands.some((command) => exception.command.test(command)),
   );

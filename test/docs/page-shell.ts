@@ -64,10 +64,21 @@ export class PageShell implements AsyncDisposable {
   /** One that goes on beside the next ones; resolves with what it has printed once that is enough. */
   async runBeside(command: string, isEnough: (output: string) => boolean): Promise<Answer> {
     const path = join(this.home, `.beside-${crypto.randomUUID()}`);
-    const answer = await this.run(`: >${path}; { ${command}\n} >>${path} 2>&1 &`);
+    const { exitCode } = await this.run(`: >${path}; ${command} >>${path} 2>&1 &`);
     const printed = Bun.file(path);
     await this.#until(async () => isEnough(await printed.text()), `enough of ${command}`);
-    return { ...answer, output: await printed.text() };
+    return { output: await printed.text(), exitCode };
+  }
+
+  /** What `work` exports and leaves running ends with it; files stay. */
+  async inChild(work: () => Promise<void>): Promise<void> {
+    this.#type("bash --noprofile --norc\n");
+    try {
+      await work();
+    } finally {
+      await this.run("kill $(jobs -p) 2>/dev/null; wait");
+      this.#type("exit\n");
+    }
   }
 
   /** The same on a terminal; what is typed follows, then `answer`. */
