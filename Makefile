@@ -3,10 +3,10 @@ SHELL := /bin/bash
 export PATH := $(CURDIR)/node_modules/.bin:$(PATH)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup system rootfs build man check fmt test fuzz soak bench demo clean-machine-test image clean
+.PHONY: help setup system rootfs build man check fmt test fuzz soak bench demo clean-machine-test recordings image clean
 
 help: ## print this list
-	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /\1\t/' | expand -t 10
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 20
 
 setup: node_modules/.installed ## install the pinned toolchain and libraries (npm only)
 
@@ -46,6 +46,9 @@ soak: setup system rootfs build ## what make test does a part of, whole: 1 GiB t
 
 bench: setup system build ## performance beside the peers, as a table
 	@for file in bench/*.ts; do bun $$file || exit 1; done
+
+recordings: setup system build ## draw docs/media anew, from real terminals
+	@bun build/recordings.ts
 
 clean-machine-test: system ## both commands of the README in a fresh Debian machine (half an hour)
 	@build/clean-machine.sh $(TARGETS)

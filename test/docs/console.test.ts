@@ -18,9 +18,9 @@ const rootfs = await makeRootfsArchive(folder, {
   format: "tar.zst",
   files: { "root/.profile": "PS1='root@acme:\\w# '\n", "etc/debian_version": "12.15\n" },
 });
-const shell = await PageShell.open(rootfs);
+const stage = await PageShell.open(rootfs);
 afterAll(async () => {
-  await shell[Symbol.asyncDispose]();
+  await stage[Symbol.asyncDispose]();
   await rm(folder, { recursive: true });
 });
 
@@ -42,18 +42,18 @@ for (const page of fromNothing)
   );
 
 const first = stepsOf(beginning.page, beginning.untilHeading);
-test(`${beginning.page}`, async () => follow(shell, beginning.page, first), pageLimitMs);
+test(beginning.page, async () => follow(stage, beginning.page, first), pageLimitMs);
 
 for (const page of others)
   test(
     `${page} goes on from there`,
-    async () => shell.inChild(async () => follow(shell, page, stepsOf(page))),
+    async () => stage.inChild(async () => follow(stage, page, stepsOf(page))),
     pageLimitMs,
   );
 
 test(
   `${beginning.page}, its end`,
-  async () => follow(shell, beginning.page, stepsOf(beginning.page).slice(first.length)),
+  async () => follow(stage, beginning.page, stepsOf(beginning.page).slice(first.length)),
   pageLimitMs,
 );
 

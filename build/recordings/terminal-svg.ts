@@ -1,0 +1,100 @@
+/** A picture of a terminal, as text: what `tmux capture-pane -e` prints becomes SVG that any browser shows. */
+
+const cell = { width: 8.4, height: 18 };
+const margin = 12;
+/** Of the sixteen colours; what a program chooses beyond them is shown in the colour of plain text. */
+const palette = (
+  "#3b4048 #e06c75 #98c379 #e5c07b #61afef #c678dd #56b6c2 #c8ccd4 " +
+  "#7f848e #ff7b86 #b5e08f #ffd58a #7cc4ff #dd8cf5 #6fd3df #ffffff"
+).split(" ");
+const ground = "#1e2127";
+const plain = "#c8ccd4";
+
+interface Style {
+  readonly colour: string;
+  readonly bold: boolean;
+  readonly dim: boolean;
+  readonly reversed: boolean;
+}
+
+const unstyled: Style = { colour: plain, bold: false, dim: false, reversed: false };
+
+interface Run {
+  readonly column: number;
+  readonly text: string;
+  readonly style: Style;
+}
+
+/** Screens one below the other, each of so many columns. */
+export function terminalSvg(screens: readonly string[], columns: number): string {
+  const width = Math.ceil(columns * cell.width) + 2 * margin;
+  const parts: string[] = [];
+  let top = 0;
+  for (const screen of screens) {
+    const rows = screen.replace(/\n+$/, "").split("\n");
+    const height = rows.length * cell.height + 2 * margin;
+    parts.push(
+      `<rect y="${top}" width="${width}" height="${height}" rx="8" fill="${ground}"/>`,
+      ...rows.flatMap((row, index) => drawRow(row, top + margin + index * cell.height)),
+    );
+    top += height + margin;
+  }
+  const height = top - margin;
+  const head = `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 ${width} ${height}" width="${width}" height="${height}" font-family="ui-monospace, Menlo, Consolas, monospace" font-size="14" xml:space="preserve">`;
+  return `${[head, ...parts, "</svg>"].join("\n")}\n`;
+}
+
+function drawRow(row: string, top: number): string[] {
+  return styledRuns(row).flatMap(({ column, text, style }) => {
+    const x = round(margin + column * cell.width);
+    const width = round(Bun.stringWidth(text) * cell.width);
+    const { colour, bold, dim, reversed } = style;
+    const look = `${bold ? ' font-weight="bold"' : ""}${dim ? ' opacity="0.6"' : ""}`;
+    const box = `<rect x="${x}" y="${top}" width="${width}" height="${cell.height}" fill="${colour}"/>`;
+    const fill = reversed ? ground : colour;
+    const words = `<text x="${x}" y="${top + 13}" textLength="${width}" fill="${fill}"${look}>${escaped(text)}</text>`;
+    if (text.trim() === "") return reversed ? [box] : [];
+    return reversed ? [box, words] : [words];
+  });
+}
+
+/** Text of one look, with the column it begins in. */
+export function styledRuns(row: string): Run[] {
+  const runs: Run[] = [];
+  let style = unstyled;
+  let column = 0;
+  for (const [, codes, text = ""] of row.matchAll(/\u001b\[([\d;]*)m|([^\u001b]+)/g)) {
+    if (codes !== undefined) style = restyled(style, codes);
+    else {
+      runs.push({ column, text, style });
+      column += Bun.stringWidth(text);
+    }
+  }
+  return runs;
+}
+
+function restyled(before: Style, codes: string): Style {
+  let style = before;
+  for (const code of codes.split(";").map(Number)) {
+    if (code === 0) style = unstyled;
+    else if (code === 1) style = { ...style, bold: true };
+    else if (code === 2) style = { ...style, dim: true };
+    else if (code === 7) style = { ...style, reversed: true };
+    else if (code === 22) style = { ...style, bold: false, dim: false };
+    else if (code === 27) style = { ...style, reversed: false };
+    else if (code >= 30 && code <= 37) style = { ...style, colour: palette[code - 30] ?? plain };
+    else if (code >= 90 && code <= 97) style = { ...style, colour: palette[code - 82] ?? plain };
+    else if (code === 39) style = { ...style, colour: plain };
+    // 38 and 48 are followed by a colour of their own, and nothing of ours uses them with another look.
+    else if (code === 38 || code === 48) break;
+  }
+  return style;
+}
+
+function escaped(text: string): string {
+  return text.replaceAll("&", "&amp;").replaceAll("<", "&lt;").replaceAll(">", "&gt;");
+}
+
+function round(value: number): number {
+  return Math.round(value * 10) / 10;
+}
