@@ -58,12 +58,15 @@ function drawRow(row: string, top: number): string[] {
   });
 }
 
+const escape = String.fromCodePoint(0x1b);
+const lookOrText = new RegExp(`${escape}\\[([\\d;]*)m|([^${escape}]+)`, "g");
+
 /** Text of one look, with the column it begins in. */
 export function styledRuns(row: string): Run[] {
   const runs: Run[] = [];
   let style = unstyled;
   let column = 0;
-  for (const [, codes, text = ""] of row.matchAll(/\u001b\[([\d;]*)m|([^\u001b]+)/g)) {
+  for (const [, codes, text = ""] of row.matchAll(lookOrText)) {
     if (codes !== undefined) style = restyled(style, codes);
     else {
       runs.push({ column, text, style });
@@ -73,20 +76,25 @@ export function styledRuns(row: string): Run[] {
   return runs;
 }
 
+const looks: Readonly<Record<number, Partial<Style>>> = {
+  0: unstyled,
+  1: { bold: true },
+  2: { dim: true },
+  7: { reversed: true },
+  22: { bold: false, dim: false },
+  27: { reversed: false },
+  39: { colour: plain },
+};
+
 function restyled(before: Style, codes: string): Style {
   let style = before;
   for (const code of codes.split(";").map(Number)) {
-    if (code === 0) style = unstyled;
-    else if (code === 1) style = { ...style, bold: true };
-    else if (code === 2) style = { ...style, dim: true };
-    else if (code === 7) style = { ...style, reversed: true };
-    else if (code === 22) style = { ...style, bold: false, dim: false };
-    else if (code === 27) style = { ...style, reversed: false };
-    else if (code >= 30 && code <= 37) style = { ...style, colour: palette[code - 30] ?? plain };
-    else if (code >= 90 && code <= 97) style = { ...style, colour: palette[code - 82] ?? plain };
-    else if (code === 39) style = { ...style, colour: plain };
-    // 38 and 48 are followed by a colour of their own, and nothing of ours uses them with another look.
-    else if (code === 38 || code === 48) break;
+    // A colour of its own follows, and nothing of ours uses one together with another look.
+    if (code === 38 || code === 48) break;
+    const dark = code >= 30 && code <= 37 ? palette[code - 30] : undefined;
+    const bright = code >= 90 && code <= 97 ? palette[code - 82] : undefined;
+    const colour = dark ?? bright;
+    style = { ...style, ...looks[code], ...(colour === undefined ? {} : { colour }) };
   }
   return style;
 }
