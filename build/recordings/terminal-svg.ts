@@ -87,14 +87,12 @@ const looks: Readonly<Record<number, Partial<Style>>> = {
 };
 
 function restyled(before: Style, codes: string): Style {
-  let style = before;
+  const style = { ...before };
   for (const code of codes.split(";").map(Number)) {
     // A colour of its own follows, and nothing of ours uses one together with another look.
     if (code === 38 || code === 48) break;
-    const dark = code >= 30 && code <= 37 ? palette[code - 30] : undefined;
-    const bright = code >= 90 && code <= 97 ? palette[code - 82] : undefined;
-    const colour = dark ?? bright;
-    style = { ...style, ...looks[code], ...(colour === undefined ? {} : { colour }) };
+    const colour = code >= 90 ? palette[code - 82] : palette[code - 30];
+    Object.assign(style, colour === undefined ? looks[code] : { colour });
   }
   return style;
 }
