@@ -1,8 +1,8 @@
 /**
  * What docs/testing.md calls a console block: a fenced block of the language `console`, read as a person would
  * follow it. Lines that begin with `$ ` are typed into a shell, with what continues them (a backslash at the end, a
- * here-document); lines with a machine's prompt (`root@acme:~# `) are typed into that machine's console, `^C` is the
- * key; all others are output.
+ * here-document); lines with a machine's prompt (`root@acme:~# `) are typed into that machine's console; all others are
+ * output.
  */
 export interface Step {
   /** Of the page, from 1. */
@@ -13,8 +13,7 @@ export interface Step {
 
 export type Shown =
   | { readonly kind: "output"; readonly text: string }
-  | { readonly kind: "typed"; readonly text: string }
-  | { readonly kind: "interrupt" };
+  | { readonly kind: "typed"; readonly text: string };
 
 /** The steps of a page up to a heading, or to its end. */
 export function consoleSteps(page: string, untilHeading?: string): Step[] {
@@ -75,7 +74,6 @@ function wholeCommand(lines: readonly string[], start: number): string[] {
 }
 
 function shownLine(text: string): Shown {
-  if (text === "^C") return { kind: "interrupt" };
   const typed = /^[a-z0-9]+@[a-z0-9-]+:\S*[#$] (.+)$/.exec(text)?.[1];
   return typed === undefined ? { kind: "output", text } : { kind: "typed", text: typed };
 }

@@ -114,15 +114,15 @@ function checkEnd(shown: readonly string[], { exitCode, output }: Answer): void 
 /** Everything that is shown must come in its order; a terminal shows more than that. */
 async function onTerminal(shell: PageShell, step: Step): Promise<Answer> {
   shell.startOnTerminal(step.command);
-  let wanted: string[] = [];
+  const wanted: string[] = [];
   for (const part of step.shown) {
     if (part.kind === "output") wanted.push(part.text);
     else {
-      const before = wanted;
+      const before = [...wanted];
       const isReady = (output: string): boolean =>
         hasInOrder(before, printedLines(output, shell.home)) &&
-        (part.kind === "interrupt" || /[#$] $/.test(Bun.stripANSI(output)));
-      await shell.typeWhen(isReady, part.kind === "interrupt" ? "\u0003" : `${part.text}\r`);
+        /[#$] $/.test(Bun.stripANSI(output));
+      await shell.typeWhen(isReady, `${part.text}\r`);
     }
   }
   const answer = await shell.answer();
