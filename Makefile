@@ -54,7 +54,8 @@ clean-machine-test: system ## both commands of the README in a fresh Debian mach
 	@build/clean-machine.sh $(TARGETS)
 
 demo: setup system build ## the main job from an empty machine to a shell inside a provisioned one
-	@bun build/demo.ts
+	@mkdir -p .cache
+	@build/as-root.sh bun build/demo.ts
 
 clean: ## remove what was built (not node_modules)
 	@rm -rf dist .cache

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# What the README promises: on a Debian machine with node, npm, make and root, and nothing else, its two commands
-# pass. The machine is made for this run, with mount and process namespaces of its own, and gone afterwards. It has
+# What the README promises: on a Debian machine with node, npm, make and root (or sudo), and nothing else, its two
+# commands pass: `make demo` for a user with sudo, `make test` for root. The machine is made for this run, with mount and process namespaces of its own, and gone afterwards. It has
 # the last commit, not what lies about here. With arguments: only those targets of make.
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -13,7 +13,9 @@ machine=$(mktemp -d /var/tmp/clean-machine.XXXXXX)
 trap 'rm -rf --one-file-system "$machine"' EXIT
 
 install_debian() {
-  mmdebstrap --quiet --variant=minbase --include=nodejs,npm,make,ca-certificates bookworm "$machine" "${sources[@]}"
+  # With mounts that nobody else sees, and that go with it.
+  unshare --mount --pid --fork --kill-child --mount-proc \
+    mmdebstrap --quiet --variant=minbase --include=nodejs,npm,make,ca-certificates,sudo bookworm "$machine" "${sources[@]}"
 }
 
 # Packages come from where this computer has them from, by the same proxies and certificates.
@@ -31,7 +33,17 @@ configure_packages() {
   cp -L /etc/resolv.conf /etc/hosts "$machine/etc/"
   cp -R /usr/local/share/ca-certificates/. "$machine/usr/local/share/ca-certificates/"
   chroot "$machine" update-ca-certificates >/dev/null 2>&1
-  echo "registry=$(npm config get registry)" >"$machine/root/.npmrc"
+  echo "registry=$(npm config get registry)" | tee "$machine/root/.npmrc" >"$machine/home/me/.npmrc"
+}
+
+add_user() {
+  chroot "$machine" useradd --create-home --shell /bin/bash me
+  echo "me ALL=(ALL) NOPASSWD: ALL" >"$machine/etc/sudoers.d/me"
+}
+
+clone_for() { # HOME OWNER
+  git clone --quiet --depth 1 "file://$PWD" "$machine$1/fly-vault"
+  chroot "$machine" chown --recursive "$2:$2" "$1"
 }
 
 # As a machine that has booted: a root of its own (not a chroot, out of which root can climb, and in which the kernel
@@ -47,16 +59,20 @@ enter='
   mount -t tmpfs -o mode=755 tmpfs run
   pivot_root . mnt
   umount --lazy mnt
-  cd /root/fly-vault
-  exec env -i PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin HOME=/root LANG=C.UTF-8 make "$1"
+  cd "$2/fly-vault"
+  exec setpriv --reuid "$1" --regid "$1" --init-groups \
+    env -i PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin HOME="$2" LANG=C.UTF-8 make "$3"
 '
 
 echo "making a Debian machine with node, npm and make"
 find_sources
 install_debian
+add_user
 configure_packages
-git clone --quiet --depth 1 "file://$PWD" "$machine/root/fly-vault"
+clone_for /root root
+clone_for /home/me me
 for target in "${targets[@]}"; do
-  echo "make $target"
-  unshare --mount --pid --fork --kill-child bash -ec "$enter" "$machine" "$target" </dev/null
+  if [ "$target" = demo ]; then who=(me /home/me); else who=(root /root); fi
+  echo "${who[0]}: make $target"
+  unshare --mount --pid --fork --kill-child bash -ec "$enter" "$machine" "${who[@]}" "$target" </dev/null
 done
