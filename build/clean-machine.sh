@@ -1,11 +1,12 @@
 #!/usr/bin/env bash
 # What the README promises: on a Debian machine with node, npm, make and root (or sudo), and nothing else, its two
-# commands pass: `make demo` for a user with sudo, `make test` for root. The machine is made for this run, with mount and process namespaces of its own, and gone afterwards. It has
-# the last commit, not what lies about here. With arguments: only those targets of make.
+# commands pass: `make demo` for a user with sudo, `make test` for root. The machine is made for this run, with mounts
+# and processes of its own, has the last commit and not what lies about here, and is gone afterwards. With arguments:
+# only those targets of make.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 export PATH="$PATH:/usr/sbin:/sbin"
-[ "$(id -u)" -eq 0 ] || exec sudo "$0" "$@"
+[ "$(id -u)" -eq 0 ] || exec sudo build/clean-machine.sh "$@"
 targets=("$@")
 [ ${#targets[@]} -gt 0 ] || targets=(demo test)
 machine=$(mktemp -d /var/tmp/clean-machine.XXXXXX)
@@ -15,7 +16,8 @@ trap 'rm -rf --one-file-system "$machine"' EXIT
 install_debian() {
   # With mounts that nobody else sees, and that go with it.
   unshare --mount --pid --fork --kill-child --mount-proc \
-    mmdebstrap --quiet --variant=minbase --include=nodejs,npm,make,ca-certificates,sudo bookworm "$machine" "${sources[@]}"
+    mmdebstrap --quiet --variant=minbase --include=nodejs,npm,make,ca-certificates,sudo \
+    bookworm "$machine" "${sources[@]}"
 }
 
 # Packages come from where this computer has them from, by the same proxies and certificates.
@@ -29,7 +31,8 @@ find_sources() {
 }
 
 configure_packages() {
-  apt-config dump --no-empty | grep -E '^Acquire::(https?|Check|Retries)' >"$machine/etc/apt/apt.conf.d/99clean-machine" || true
+  apt-config dump --no-empty | { grep -E '^Acquire::(https?|Check|Retries)' || true; } \
+    >"$machine/etc/apt/apt.conf.d/99clean-machine"
   cp -L /etc/resolv.conf /etc/hosts "$machine/etc/"
   cp -R /usr/local/share/ca-certificates/. "$machine/usr/local/share/ca-certificates/"
   chroot "$machine" update-ca-certificates >/dev/null 2>&1
