@@ -57,12 +57,11 @@ test(
   pageLimitMs,
 );
 
-test("every page with something to type is in the index", () => {
+test("every page is in the index", () => {
   const all = readdirSync(join(root, "docs"))
-    .filter((name) => name.endsWith(".md"))
+    .filter((name) => name.endsWith(".md") && name !== "README.md")
     .map((name) => `docs/${name}`);
-  const forgotten = all.filter((page) => stepsOf(page).length > 0 && !pages.includes(page));
-  expect(forgotten).toEqual([]);
+  expect(pages.toSorted()).toEqual(all.toSorted());
 });
 
 test("every exception is one of some page", () => {
