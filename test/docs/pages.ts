@@ -16,6 +16,11 @@ export interface Exception {
 /** The first that matches counts. */
 export const exceptions: readonly Exception[] = [
   {
+    command: /^fly-local serve --state-dir ~\/fly &$/,
+    why: "commands follow each other faster than people type, and would wait for Fly's limits of calls a second",
+    instead: "fly-local serve --state-dir ~/fly --no-rate-limit --evidence-rate 0 &",
+  },
+  {
     command: /^fly apps create my-vaults /,
     why: "needs an account at Fly; fly-local is asked by its API",
     instead: `curl -sfo /dev/null -H "authorization: Bearer $FLY_API_TOKEN" $FLY_API_BASE/v1/apps --json '{"name": "my-vaults", "org_slug": "local"}'`,
