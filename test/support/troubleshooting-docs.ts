@@ -43,6 +43,7 @@ const areas = [
   { prefix: "API", title: "Fly's Machines API" },
   { prefix: "ADM", title: "Tenants" },
   { prefix: "PRX", title: "The proxy" },
+  { prefix: "UPD", title: "Updates" },
   { prefix: "SYS", title: "This computer" },
   { prefix: "INT", title: "fly-vault itself" },
 ] as const;
