@@ -49,6 +49,10 @@ export const exceptions: readonly Exception[] = [
     instead:
       "fly-vault-admin tenant update-image --resume $(ls ~/.local/state/fly-vault/rollouts | sed -n 's/.jsonl$//p' | head -n 1)",
   },
+  {
+    command: /^(?:curl -fsSLO https:\/\/github|sh install\.sh)/,
+    why: "nothing is released yet; test/build has releases of its own for the installer",
+  },
   { command: /^curl https:\/\/vault\.example\.com/, why: "no such host" },
   {
     command: /^(?:rsync|git push) /,
