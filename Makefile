@@ -3,10 +3,10 @@ SHELL := /bin/bash
 export PATH := $(CURDIR)/node_modules/.bin:$(PATH)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup system rootfs build release man check fmt test fuzz soak peers bench growth demo image clean
+.PHONY: help setup system rootfs build release man check fmt test fuzz soak peers bench growth demo clean-machine-test recordings image clean
 
 help: ## print this list
-	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /\1\t/' | expand -t 10
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 20
 
 setup: node_modules/.installed ## install the pinned toolchain and libraries (npm only)
 
@@ -53,8 +53,15 @@ bench: setup peers build ## performance beside the peers, as a table: make bench
 growth: setup system build ## how cost grows with streams, sessions, flows and entries
 	@for file in bench/growth/{streams,sessions,flows,entries}.ts; do bun $$file || exit 1; done
 
+recordings: setup system build ## draw docs/media anew, from real terminals
+	@bun build/recordings.ts
+
+clean-machine-test: system ## both commands of the README in a fresh Debian machine (half an hour)
+	@build/clean-machine.sh $(TARGETS)
+
 demo: setup system build ## the main job from an empty machine to a shell inside a provisioned one
-	@bun build/demo.ts
+	@mkdir -p .cache
+	@build/as-root.sh bun build/demo.ts
 
 clean: ## remove what was built (not node_modules)
 	@rm -rf dist .cache

@@ -7,7 +7,7 @@ declare -A packages=(
   [unshare]=util-linux [nsenter]=util-linux [catatonit]=catatonit [mmdebstrap]=mmdebstrap
   [zstd]=zstd [gzip]=gzip [tar]=tar [bsdtar]=libarchive-tools [setfattr]=attr [mkfs.ext4]=e2fsprogs [ip]=iproute2
   [tmux]=tmux [sshd]=openssh-server [ssh]=openssh-client [curl]=curl [busybox]=busybox-static
-  [rsync]=rsync [git]=git [ss]=iproute2
+  [rsync]=rsync [git]=git [ss]=iproute2 [script]=bsdutils
   [nft]=nftables [zsh]=zsh [fish]=fish [mandoc]=mandoc [buildah]=buildah
   [shellcheck]=shellcheck [vim.tiny]=vim-tiny [less]=less [htop]=htop [tic]=ncurses-bin
 )

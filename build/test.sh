@@ -3,10 +3,7 @@
 # compute, so two halves run side by side. With arguments: `bun test` with those.
 set -uo pipefail
 cd "$(dirname "$0")/.."
-if [ "$(id -u)" -ne 0 ]; then
-  # Namespaces, mounts and owners are what is tested: that takes root.
-  exec sudo --preserve-env=PATH,CI,FV_SEED env "PATH=$PATH" "$0" "$@"
-fi
+[ "$(id -u)" -eq 0 ] || exec build/as-root.sh build/test.sh "$@"
 logs=$(mktemp -d)
 trap 'rm -rf "$logs"' EXIT
 half() { # NAME ARGUMENT...; a pipe, not a file: some tests look at what a child has inherited

@@ -4,15 +4,20 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { explanations } from "../../src/cli/explanations.ts";
+import { failureCodes } from "../../src/cli/failure-codes.ts";
 import { cliDocs } from "../support/cli-docs.ts";
+import { documentedPrefixes, troubleshootingDocs } from "../support/troubleshooting-docs.ts";
 
 const root = fileURLToPath(new URL("../..", import.meta.url));
 
 test("docs/cli.md is what the programs say of themselves", async () => {
-  const docs = await formatted(await cliDocs());
-  const path = join(root, "docs/cli.md");
-  if (process.env["FV_UPDATE_DOCS"] === "1") await Bun.write(path, docs);
-  expect(await Bun.file(path).text()).toBe(docs);
+  await expectPage("docs/cli.md", await cliDocs());
+});
+
+test("docs/troubleshooting.md has every code, as it is explained", async () => {
+  const prefixes = Object.keys(failureCodes).map((code) => code.split("-")[1] ?? "");
+  expect(documentedPrefixes.toSorted()).toEqual([...new Set(prefixes)].toSorted());
+  await expectPage("docs/troubleshooting.md", troubleshootingDocs());
 });
 
 test("every command that an error or an explanation tells to run is there", async () => {
@@ -35,10 +40,17 @@ test("every command that an error or an explanation tells to run is there", asyn
   expect(missing.filter((command) => command !== "fly-vault help")).toEqual([]);
 });
 
+async function expectPage(name: string, text: string): Promise<void> {
+  const docs = await formatted(text);
+  const path = join(root, name);
+  if (process.env["FV_UPDATE_DOCS"] === "1") await Bun.write(path, docs);
+  expect(await Bun.file(path).text()).toBe(docs);
+}
+
 /** As `make fmt` leaves it. */
 async function formatted(text: string): Promise<string> {
   const folder = await mkdtemp(join(tmpdir(), "fv-docs-"));
-  const path = join(folder, "cli.md");
+  const path = join(folder, "page.md");
   try {
     await Bun.write(path, text);
     const { exitCode } = Bun.spawnSync([process.execPath, "fmt", path], {

@@ -1,6 +1,4 @@
 import type { Context } from "../../src/cli/context.ts";
-import { explanations } from "../../src/cli/explanations.ts";
-import { type FailureCode, failureCodes } from "../../src/cli/failure-codes.ts";
 import { main as admin } from "../../src/roles/admin/main.ts";
 import { main as client } from "../../src/roles/client/main.ts";
 import { main as init } from "../../src/roles/init/main.ts";
@@ -23,7 +21,6 @@ export async function cliDocs(): Promise<string> {
     await section("fly-local", local),
     `## Help topics\n\n${shown.map(block).join("\n\n")}`,
     errors,
-    errorList(),
   ];
   return `${parts.join("\n\n")}\n`;
 }
@@ -99,14 +96,4 @@ error: ...
 
 With \`--json\` an error is one line on stderr, that of wrong words too.
 
-A code never gets a second meaning. Text that came from the other side is quoted without control characters.`;
-
-function errorList(): string {
-  return Object.entries(failureCodes)
-    .map(([code, { exitCode, title }]) => {
-      const { meaning, remedy } = explanations[code as FailureCode];
-      return `- **${code}**, exit ${exitCode}: ${title}. ${meaning} *What to do:* ${remedy}`;
-    })
-    .join("\n")
-    .replaceAll("[vault.NAME]", "`[vault.NAME]`");
-}
+A code never gets a second meaning. Text that came from the other side is quoted without control characters. [troubleshooting.md](troubleshooting.md) has all codes.`;

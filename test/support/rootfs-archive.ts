@@ -41,6 +41,7 @@ const applets = [
   "dd",
   "httpd",
   "hostname",
+  "tar",
 ];
 
 /** A small but whole root filesystem: Debian's static busybox and what a login needs. Returns the archive's path. */

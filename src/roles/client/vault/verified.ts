@@ -97,13 +97,12 @@ export function renderVerified(facts: Verified, env: Context["env"]): string {
     facts.digestsAllowed === undefined
       ? ""
       : ` (policy: ${counted(facts.digestsAllowed, "digest")})`;
-  const image = `${facts.imageName ?? ""}@${facts.image.value ?? "not told"}`.replace(/^@/, "");
   const rows: [string, string, string][] = [
     ["org", facts.org.value ?? "", standing(facts.org)],
     ["app", facts.app.value ?? "", standing(facts.app)],
     ["machine", facts.machine.value ?? "", standing(facts.machine)],
     ["region", facts.region ?? "not told", ""],
-    ["image", image, standing(facts.image, policy)],
+    ["image", imageText(facts), standing(facts.image, policy)],
     ["init", facts.init.value ?? "", standing(facts.init)],
   ];
   const lines = rows.map(([name, value, how]) =>
@@ -120,6 +119,13 @@ export function renderVerified(facts: Verified, env: Context["env"]): string {
     `not covered: ${notCovered.join(", ")} (fly-vault help trust)`,
     "",
   ].join("\n");
+}
+
+/** Where the image was named by its digest, the name has it already. */
+function imageText({ image, imageName }: Verified): string {
+  const digest = image.value ?? "not told";
+  if (imageName === undefined || imageName.endsWith(`@${digest}`)) return imageName ?? digest;
+  return `${imageName}@${digest}`;
 }
 
 export function verifiedJson(facts: Verified): Record<string, unknown> {

@@ -1,6 +1,7 @@
 import { afterAll, beforeAll, beforeEach, expect, test } from "bun:test";
 import { rm } from "node:fs/promises";
 import { join } from "node:path";
+import { renderVerified } from "../../../../src/roles/client/vault/verified.ts";
 import { PtyClient } from "../../../support/pty-client.ts";
 import { secretTraces } from "../../../support/secret-traces.ts";
 import { TestVault, testToken } from "../../../support/test-vault.ts";
@@ -54,6 +55,22 @@ test("every fact with its standing, for people", async () => {
   ])
     expect(out).toMatch(line);
   expect(vault.connectionCount).toBe(1);
+});
+
+test("an image that is named by its digest is not given it a second time", () => {
+  const fact = { value: undefined, standing: "not pinned" } as const;
+  const image = { value: imageOne, standing: "not pinned" } as const;
+  const imageName = `registry.fly.io/dev-vaults@${imageOne}`;
+  const facts = { org: fact, app: fact, machine: fact, init: fact, image, imageName };
+  const times = { tokenAgeMs: 0, clockSkewMs: 0, attestedMs: 0 };
+  const place = {
+    vault: "dev",
+    issuer: "https://issuer",
+    region: "ord",
+    digestsAllowed: undefined,
+  };
+  const text = renderVerified({ ...facts, ...times, ...place }, {});
+  expect(text).toContain(`  image    ${imageName}  not pinned\n`);
 });
 
 test("and for programs: first use, then pinned; allowed where there is a list", async () => {
