@@ -54,13 +54,17 @@ export function firewallRules(
     type filter hook input priority filter; policy drop;
     ct state established,related accept
     iif lo accept
-    meta l4proto { icmp, ipv6-icmp } accept
+    meta l4proto { ${icmp}, ${icmpv6} } accept
     ${each((port) => `udp dport ${port} accept`)}
     ${open.join("\n    ")}
   }
 }
 `;
 }
+
+/** By number: nft looks names up in /etc/protocols, which few images have. */
+const icmp = 1;
+const icmpv6 = 58;
 
 /** Deleting what is not there is an error, adding what is there is none. */
 export const dropTable = `table inet fly_vault

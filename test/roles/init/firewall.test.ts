@@ -176,6 +176,15 @@ test.each([
   },
 );
 
+test("it needs no /etc/protocols and no /etc/services, which an image of Debian alone lacks", async () => {
+  const bare = "for file in protocols services; do mount --bind /dev/null /etc/$file; done";
+  await using machine = await TestMachine.boot({
+    starter: [...unshared, `${bare}; exec "$0" "$@"`],
+    env: { VAULT_FIREWALL: "on", VAULT_LISTEN: "127.0.0.1:8443", VAULT_OPEN_PORTS: "tcp/80" },
+  });
+  expect(await machine.status()).toMatchObject({ firewall: "on" });
+});
+
 test("by itself it touches no network that may be somebody's computer's", async () => {
   using network = new NetworkPair();
   for (const env of [{}, { VAULT_FIREWALL: "auto" }, { VAULT_FIREWALL: "off" }]) {
