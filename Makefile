@@ -2,6 +2,9 @@
 SHELL := /bin/bash
 export PATH := $(CURDIR)/node_modules/.bin:$(PATH)
 
+# buildah shows an image as a folder to root alone.
+AS_ROOT := $(if $(filter 0,$(shell id -u)),,sudo --preserve-env=BASE,SOURCE env "PATH=$$PATH")
+
 .DEFAULT_GOAL := help
 .PHONY: help setup system rootfs build release man check fmt test fuzz soak peers bench growth demo clean-machine-test recordings image clean
 
@@ -62,6 +65,9 @@ clean-machine-test: system ## both commands of the README in a fresh Debian mach
 demo: setup system build ## the main job from an empty machine to a shell inside a provisioned one
 	@mkdir -p .cache
 	@build/as-root.sh bun build/demo.ts
+
+image: setup system build ## both images of the Containerfile to dist/image, each with its SBOM: make image BASE=IMAGE
+	@$(AS_ROOT) bun build/image.ts
 
 clean: ## remove what was built (not node_modules)
 	@rm -rf dist .cache
