@@ -3,10 +3,10 @@ SHELL := /bin/bash
 export PATH := $(CURDIR)/node_modules/.bin:$(PATH)
 
 # buildah shows an image as a folder to root alone.
-AS_ROOT := $(if $(filter 0,$(shell id -u)),,sudo --preserve-env=BASE,SOURCE env "PATH=$$PATH")
+AS_ROOT := $(if $(filter 0,$(shell id -u)),,sudo --preserve-env=BASE,SOURCE,FV_SEED,FV_POWER_CUTS env "PATH=$$PATH")
 
 .DEFAULT_GOAL := help
-.PHONY: help setup system rootfs build release man check fmt test fuzz soak peers bench growth demo clean-machine-test recordings image clean
+.PHONY: help setup system rootfs build release man check fmt test fuzz soak peers bench growth demo clean-machine-test recordings image vm-test clean
 
 help: ## print this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 20
@@ -68,6 +68,11 @@ demo: setup system build ## the main job from an empty machine to a shell inside
 
 image: setup system build ## both images of the Containerfile to dist/image, each with its SBOM: make image BASE=IMAGE
 	@$(AS_ROOT) bun build/image.ts
+
+vm-test: rootfs build ## boot the image as a virtual machine: power cuts, suspension, weather (a quarter of an hour)
+	@build/system-packages.sh vm
+	@build/vm-test/boot-files.sh
+	@$(AS_ROOT) bun build/vm-test.ts
 
 clean: ## remove what was built (not node_modules)
 	@rm -rf dist .cache

@@ -14,6 +14,10 @@ declare -A packages=(
 if [ "${1:-}" = bench ]; then
   packages+=([mosh-server]=mosh [socat]=socat [nginx]=nginx-core [iperf3]=iperf3 [sysctl]=procps)
 fi
+# `make vm-test` needs more: a machine to boot, and what its initramfs is made of.
+if [ "${1:-}" = vm ]; then
+  packages+=([qemu-system-x86_64]=qemu-system-x86 [socat]=socat [cpio]=cpio [depmod]=kmod [tc]=iproute2)
+fi
 export PATH="$PATH:/usr/sbin:/sbin"
 missing=()
 for command in "${!packages[@]}"; do

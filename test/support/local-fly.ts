@@ -30,6 +30,8 @@ const app = "vault-tenants";
 export interface LocalFlyOptions {
   /** Puts all of fly-local's state on a file system of this size, to see disks run full. */
   readonly volumesMebibytes?: number;
+  /** What machines run in place of init. */
+  readonly entrypoint?: string;
 }
 
 export async function startLocalFly(options: LocalFlyOptions = {}): Promise<LocalFly> {
@@ -48,6 +50,7 @@ export async function startLocalFly(options: LocalFlyOptions = {}): Promise<Loca
       "--listen",
       "127.0.0.1:0",
       "--json",
+      ...(options.entrypoint === undefined ? [] : ["--init", options.entrypoint]),
     ],
     {
       cwd: "/",
