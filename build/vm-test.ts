@@ -47,7 +47,7 @@ async function live(stage: Stage): Promise<void> {
   await show("forward a port", () => steps.forwards(stage));
   await show("suspend it for 60 s", () => steps.survivesPause(stage, pauseMs));
   await show("its clock is ten minutes off", () => steps.refusesWrongClock(stage));
-  await show("100 ms and 5 % of loss", () => steps.standsWeather(stage, 256 * 1024));
+  await show("100 ms and 5 % of loss", () => steps.standsWeather(stage, 1024 * 1024));
   const power = await timeline.step(
     "two stamped root filesystems",
     () => PowerCuts.prepare(stage),

@@ -1,8 +1,8 @@
 import { makeRootfsArchive } from "../../test/support/rootfs-archive.ts";
 import { randomBytes, seededRandom } from "../../test/support/seed.ts";
 
-const stamps = 1500;
-const largeBytes = 4 * 1024 * 1024;
+const stamps = 400;
+const largeBytes = 1024 * 1024;
 
 /**
  * A root filesystem in which every part says which one it is of: many small files with its name in each,
@@ -14,7 +14,7 @@ export async function stampedArchive(folder: string, name: string, seed: number)
     "/etc/release": `${name}\n`,
   };
   for (let index = 0; index < stamps; index++)
-    files[`/stamps/${index % 30}/${index}`] = `${name}\n`;
+    files[`/stamps/${index % 20}/${index}`] = `${name}\n`;
   return makeRootfsArchive(folder, { format: "tar.zst", files });
 }
 
