@@ -89,7 +89,8 @@ function debianPackage(one: DebianPackage): SpdxPackage {
   const version = encodeURIComponent(one.version);
   return {
     ...plain(`SPDXRef-deb-${idOf(one.name)}-${idOf(one.architecture)}`, one.name, one.version),
-    supplier: `Organization: ${one.maintainer}`,
+    // SPDX has addresses in parentheses.
+    supplier: `Organization: ${one.maintainer.replace(/<([^<>]*)>$/, "($1)")}`,
     externalRefs: purl(
       `pkg:deb/debian/${encodeURIComponent(one.name)}@${version}?arch=${one.architecture}`,
     ),

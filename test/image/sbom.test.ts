@@ -82,6 +82,7 @@ test("names, versions and licences are there by the words of SPDX and of purl", 
   const of = (name: string) => made.packages.find((one) => one.name === name);
   expect(of("libstdc++6")).toMatchObject({
     versionInfo: "1:12.2.0-14+deb12u1",
+    supplier: "Organization: Debian GCC Maintainers (debian-gcc@lists.debian.org)",
     externalRefs: [
       {
         referenceLocator: "pkg:deb/debian/libstdc%2B%2B6@1%3A12.2.0-14%2Bdeb12u1?arch=amd64",
