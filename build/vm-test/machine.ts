@@ -35,7 +35,7 @@ for await (const bytes of qemu.stdout) {
 const ended = /entrypoint ended with (\d+)/.exec(text)?.[1];
 process.exit((await qemu.exited) === 0 && ended !== undefined ? Number(ended) : 137);
 
-/** A processor without KVM has to be one that Bun's executable runs on: it wants AVX2. */
+/** Without KVM: qemu computes every instruction, on as many threads as there are processors. */
 function machine(): string[] {
   return [
     ["-nodefaults", "-no-reboot", "-display", "none", "-M", "q35", "-m", "1024", "-smp", "2"],
