@@ -69,10 +69,10 @@ demo: setup system build ## the main job from an empty machine to a shell inside
 image: setup system build ## both images of the Containerfile to dist/image, each with its SBOM: make image BASE=IMAGE
 	@$(AS_ROOT) bun build/image.ts
 
-vm-test: rootfs build ## boot the image as a virtual machine: power cuts, suspension, weather (a quarter of an hour)
+vm-test: rootfs build ## boot the image as a virtual machine: power cuts, suspension, loss (up to half an hour)
 	@build/system-packages.sh vm
 	@build/vm-test/boot-files.sh
 	@$(AS_ROOT) bun build/vm-test.ts
 
 clean: ## remove what was built (not node_modules)
-	@rm -rf dist .cache
+	@rm -rf dist .cache 2>/dev/null || $(AS_ROOT) rm -rf dist .cache

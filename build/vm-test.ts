@@ -57,8 +57,8 @@ async function live(stage: Stage): Promise<void> {
     await timeline.step(
       `power cut ${number} of ${cuts}`,
       () => power.cut(),
-      ({ atMs, found, toldDone, bootMs }) =>
-        `after ${seconds(atMs)}${toldDone ? ", told to be done" : ""}: the ${found} one, whole; up again in ${seconds(bootMs)}`,
+      ({ moment, found, toldDone, bootMs }) =>
+        `${moment}${toldDone ? ", told to be done" : ""}: the ${found} one, whole; up again in ${seconds(bootMs)}`,
     );
   await show("stop it", () => steps.stops(stage));
   console.log(`seed ${seed}`);

@@ -12,12 +12,18 @@ interface Version {
 
 /** What is found after a cut. */
 export interface CutResult {
-  readonly atMs: number;
+  /** When power went. */
+  readonly moment: string;
   readonly found: "old" | "new";
   readonly toldDone: boolean;
   readonly bootMs: number;
 }
 
+/** What `provision` says it has come to when all is unpacked, and how long what follows takes here, about. */
+const stages = [
+  { words: "· sync", lastsMs: 4000 },
+  { words: "· switch", lastsMs: 2000 },
+] as const;
 const keptLine = `kept since before all cuts, seed ${seed}`;
 
 /**
@@ -27,6 +33,7 @@ const keptLine = `kept since before all cuts, seed ${seed}`;
 export class PowerCuts {
   readonly #stage: Stage;
   readonly #random = seededRandom(seed);
+  #count = 0;
   #current: Version;
   #next: Version;
   /** How long a provisioning takes that nothing disturbs. */
@@ -56,12 +63,11 @@ export class PowerCuts {
   /** Cuts once. Rejects where anything is not as promised. */
   async cut(): Promise<CutResult> {
     const [before, after] = [this.#current, this.#next];
-    const atMs = this.#random() * this.wholeMs * 1.1;
     const client = Bun.spawn(
       [programPath("fly-vault"), "provision", "dev", "--from", after.archive],
-      { env: programEnv(this.#stage.vault.env), stdio: ["ignore", "ignore", "ignore"], cwd: "/" },
+      { env: programEnv(this.#stage.vault.env), stdio: ["ignore", "ignore", "pipe"], cwd: "/" },
     );
-    await Bun.sleep(atMs);
+    const moment = await this.#moment(client.stderr);
     const toldDone = client.exitCode === 0;
     await this.#stage.cutPower();
     // Else it would go on where it was, as soon as the machine is back.
@@ -74,7 +80,27 @@ export class PowerCuts {
     if (toldDone && found !== after)
       throw new Error(`It was said to be done, and after the cut it is not there`);
     [this.#current, this.#next] = found === before ? [before, after] : [after, before];
-    return { atMs, found: found === before ? "old" : "new", toldDone, bootMs };
+    return { moment, found: found === before ? "old" : "new", toldDone, bootMs };
+  }
+
+  /**
+   * Waits for it. Of all the time that it takes, the change of places is a small part: every second cut is
+   * made from the moment on when all is unpacked, or when places are changed.
+   */
+  async #moment(progress: ReadableStream<Uint8Array>): Promise<string> {
+    const number = this.#count;
+    this.#count += 1;
+    const chance = this.#random();
+    if (number % 2 === 0) {
+      const afterMs = chance * this.wholeMs * 1.1;
+      await Bun.sleep(afterMs);
+      return `after ${seconds(afterMs)}`;
+    }
+    const { words, lastsMs } = stages[number % 4 === 1 ? 0 : 1];
+    await printed(progress, words);
+    const afterMs = chance * lastsMs;
+    await Bun.sleep(afterMs);
+    return `${seconds(afterMs)} after "${words}"`;
   }
 
   /** Which of the two the machine has. Rejects where it is neither, or both, or a home has changed. */
@@ -89,6 +115,26 @@ export class PowerCuts {
       throw new Error(`Homes are not as they were:\n${homes}`);
     return found;
   }
+}
+
+/** Resolves at these words; goes on reading, for a pipe that nobody reads would end its writer. */
+async function printed(stream: ReadableStream<Uint8Array>, words: string): Promise<void> {
+  const { promise, resolve, reject } = Promise.withResolvers<void>();
+  const read = async (): Promise<void> => {
+    const decoder = new TextDecoder();
+    let text = "";
+    for await (const bytes of stream) {
+      text += decoder.decode(bytes, { stream: true });
+      if (text.includes(words)) resolve();
+    }
+    reject(new Error(`provision ended without "${words}":\n${text}`));
+  };
+  read().catch(reject);
+  return promise;
+}
+
+function seconds(ms: number): string {
+  return `${(ms / 1000).toFixed(1)} s`;
 }
 
 async function version(stage: Stage, name: string, stampSeed: number): Promise<Version> {
