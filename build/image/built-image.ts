@@ -31,8 +31,8 @@ export async function buildImage(target: Target, base: string, origin: Origin): 
     ".",
   );
   await label(unlabelled, name, origin);
-  // Of builds before this one nothing is kept but what the next can take from the cache.
-  await buildah("rmi", "--prune");
+  // Of builds before this one nothing is kept but what the next can take from the cache, or what is in use.
+  await buildah("rmi", "--prune").catch(() => undefined);
   return name;
 }
 

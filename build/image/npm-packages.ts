@@ -41,7 +41,7 @@ export async function bundledFolders(): Promise<Set<string>> {
     entrypoints: [`${root}/src/main.ts`],
     target: "bun",
     external: ["cpu-features", "./crypto/build/Release/sshcrypto.node"],
-    plugins: [nativeQuic],
+    plugins: [nativeQuic(undefined)],
     metafile: true,
   });
   const paths = Object.keys(metafile?.inputs ?? {}).map((path) => relative(root, resolve(path)));
