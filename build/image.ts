@@ -1,14 +1,13 @@
 import { mkdir } from "node:fs/promises";
 import { join, resolve } from "node:path";
-import packageLock from "../package-lock.json" with { type: "json" };
 import { formatSize } from "../src/cli/size.ts";
 import { localBase } from "./image/base-image.ts";
 import { withFiles } from "./image/buildah.ts";
 import { buildImage, exportImage, type Origin, type Target } from "./image/built-image.ts";
+import { imageBill } from "./image/image-bill.ts";
 import { type DebianPackage, installedPackages } from "./image/dpkg-status.ts";
-import { bundledFolders, packagesIn } from "./image/npm-packages.ts";
 import { originHere } from "./image/origin.ts";
-import { spdxDocument } from "./image/spdx.ts";
+import { programBill } from "./image/program-bill.ts";
 
 /**
  * Builds both images of the Containerfile and writes each to dist/image, as an OCI archive with its SBOM.
@@ -30,15 +29,8 @@ async function makeImage(target: Target, of: Origin): Promise<void> {
   const digest = await exportImage(image, archive);
   const before = new Set((await packagesOf(base)).map(({ name }) => name));
   const debian = await packagesOf(image);
-  const document = spdxDocument({
-    name: `fly-vault-${target}`,
-    version: of.version,
-    createdMs: of.createdMs,
-    digest,
-    programSha256: await sha256("dist/fly-vault"),
-    debian,
-    npm: packagesIn(await bundledFolders(), packageLock),
-  });
+  const name = `fly-vault-${target}`;
+  const document = imageBill({ name, version: of.version, digest, debian }, await programBill(of));
   await Bun.write(join(folder, `${target}.spdx.json`), `${JSON.stringify(document, null, 2)}\n`);
   console.log(`\n${image}`);
   console.log(`  digest   ${digest}`);
@@ -64,10 +56,4 @@ async function packagesOf(image: string): Promise<DebianPackage[]> {
   return withFiles(image, async (files) =>
     installedPackages(await Bun.file(join(files, "var/lib/dpkg/status")).text()),
   );
-}
-
-async function sha256(path: string): Promise<string> {
-  const hash = new Bun.CryptoHasher("sha256");
-  for await (const chunk of Bun.file(path).stream()) hash.update(chunk);
-  return hash.digest("hex");
 }

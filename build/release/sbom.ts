@@ -14,8 +14,26 @@ export interface Bill {
   readonly nativePackage: string;
 }
 
-/** What an executable is made of, as SPDX 2.3 JSON. */
-export function makeSbom(bill: Bill): object {
+/** An SPDX 2.3 document as JSON. */
+export interface SpdxDocument {
+  readonly spdxVersion: string;
+  readonly dataLicense: string;
+  readonly SPDXID: string;
+  readonly name: string;
+  readonly documentNamespace: string;
+  readonly creationInfo: { readonly created: string; readonly creators: readonly string[] };
+  readonly packages: readonly object[];
+  readonly relationships: readonly SpdxRelationship[];
+}
+
+interface SpdxRelationship {
+  readonly spdxElementId: string;
+  readonly relationshipType: string;
+  readonly relatedSpdxElement: string;
+}
+
+/** What an executable is made of. */
+export function makeSbom(bill: Bill): SpdxDocument {
   const { version, platform, packages, crates } = bill;
   const name = `fly-vault-${version}-${platform}`;
   return {
@@ -110,7 +128,7 @@ function purl(locator: string): object {
   };
 }
 
-function contains(from: string, to: string): object {
+function contains(from: string, to: string): SpdxRelationship {
   return { spdxElementId: from, relationshipType: "CONTAINS", relatedSpdxElement: to };
 }
 
