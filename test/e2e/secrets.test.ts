@@ -93,13 +93,18 @@ async function say(
   return { code, leaks: [...leaks], text: out + err };
 }
 
-/** What the program itself was started with stays in the kernel's view of it; that is its starter's doing. */
+/**
+ * What the program itself was started with stays in the kernel's view of it; that is its starter's doing. So it is
+ * with a child that was forked and is not another program yet: it still shows its parent's words.
+ */
 function processLeaks(ownPid: number): string[] {
+  const own = bytesOf(`/proc/${ownPid}/cmdline`);
   return readdirSync("/proc")
     .filter((name) => /^\d+$/.test(name))
     .flatMap((pid) =>
       ["cmdline", "environ"].flatMap((file) => {
-        if (file === "environ" && Number(pid) === ownPid) return [];
+        const isOurs = Number(pid) === ownPid || bytesOf(`/proc/${pid}/cmdline`).equals(own);
+        if (file === "environ" && isOurs) return [];
         const bytes = bytesOf(`/proc/${pid}/${file}`);
         return tracesIn(bytes).map(
           (trace) => `${file} of ${bytesOf(`/proc/${pid}/cmdline`).toString()}: ${trace}`,
