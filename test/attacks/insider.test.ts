@@ -124,24 +124,28 @@ test("more requests than the keeper holds: they are refused, logins and others a
     for (let index = 0; index < 200; index += 1) await open(connection, `c${which}-${index}`);
   // A login asks the keeper as well: places are kept for that.
   const last = await stage.logIn();
-  expect(await answerCode(await asked(last))).toBe("limit");
+  // The requests, and later the goodbyes, are still on their way for a while.
+  expect(await answerOtherThan("0x2", last)).toBe("limit");
   for (const connection of connections) connection.close(0, "");
   const codes = new Set(await Promise.all(waiting));
   expect(codes.has("end")).toBe(false);
   expect(codes.has("internal")).toBe(false);
-  // The machine learns of the goodbyes one after the other.
-  const endMs = performance.now() + 10_000;
-  let code = "limit";
-  while (code === "limit" && performance.now() < endMs) {
-    const frames = await asked(last);
-    code = await answerCode(frames);
-    await frames.stream.end();
-    await Bun.sleep(20);
-  }
-  expect(code).toBe("0x2");
+  expect(await answerOtherThan("limit", last)).toBe("0x2");
   await expectServed(last);
   last.close(0, "");
 });
+
+/** Asks again until there is another answer, for ten seconds. */
+async function answerOtherThan(code: string, connection: Connection): Promise<string> {
+  const endMs = performance.now() + 10_000;
+  for (;;) {
+    const frames = await asked(connection);
+    const answer = await answerCode(frames);
+    await frames.stream.end().catch(() => undefined);
+    if (answer !== code || performance.now() > endMs) return answer;
+    await Bun.sleep(20);
+  }
+}
 
 test("streams that are through, but never ended by the client, keep no place in the keeper", async () => {
   const hostile = await stage.logIn();

@@ -20,7 +20,8 @@ const token = `fv-test-${randomBytes(20).toString("hex")}`;
 const apiToken = `fo1-test-${randomBytes(20).toString("hex")}`;
 const master = new Uint8Array(randomBytes(32));
 const admissionKey = formatAdmissionKey(deriveAdmissionKey(master, 1, machineId));
-const admissionSecret = admissionKey.slice(admissionKey.lastIndexOf("_") + 1);
+// The secret itself may have underscores.
+const admissionSecret = admissionKey.split("_").slice(3).join("_");
 
 let vault: TestVault;
 let place: string;
