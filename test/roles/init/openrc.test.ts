@@ -63,7 +63,10 @@ test("a session has a terminal and starts services", async () => {
   const { stdout, exit } = await session.outcome();
   expect(stdout).toContain("/dev/pts/");
   expect(exit).toEqual({ code: 3 });
-  const { stdout: command } = await machine.shell("cat /proc/$(cat /run/trace.pid)/cmdline");
+  // Whoever starts it writes down its number before it is that program.
+  const { stdout: command } = await machine.shell(
+    "pid=$(cat /run/trace.pid); for i in $(seq 100); do grep -q ^/bin/sleep /proc/$pid/cmdline && break; sleep 0.1; done; cat /proc/$pid/cmdline",
+  );
   expect(command).toBe("/bin/sleep\x001000000\x00");
 });
 

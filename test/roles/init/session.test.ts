@@ -144,8 +144,14 @@ test("a background flood does not keep a session open", async () => {
 
 test("a background trickle is not waited for longer than drainLooksMax looks", async () => {
   const startMs = performance.now();
+  // A pause that starts no program: on a busy machine that alone would be a silence.
+  const pause = "i=0; while [ $i -lt 3000 ]; do i=$((i+1)); done";
   const client = await machine.open({
-    argv: ["/bin/sh", "-c", "echo started; while :; do echo more; usleep 20000; done & exit 7"],
+    argv: [
+      "/bin/sh",
+      "-c",
+      `echo started; for n in $(seq 6000); do echo more; ${pause}; done & exit 7`,
+    ],
   });
   const { stdout, exit } = await client.outcome();
   expect(exit).toEqual({ code: 7 });
@@ -274,7 +280,9 @@ test("output beyond the ring while nobody looks is a gap that says how much", as
   await client.write("go\n");
   client.drop();
   await client.over().catch(() => undefined);
-  await Bun.sleep(500);
+  const isWritten = async () =>
+    (await machine.sessions()).some((row) => row.session_id === id && row.stdout_bytes > 6_000_000);
+  while (!(await isWritten())) await Bun.sleep(20);
   const again = await machine.attach({ session: id });
   await again.until("end");
   expect(again.lostBytes).toBeGreaterThan(6_000_000 - limits.ringBytes - 1024);
