@@ -222,4 +222,5 @@ clean_up() {
   [ -z "$staged" ] || rm -f "$staged"
 }
 
-main "$@"
+# In braces, so that a line that is cut short is none.
+{ main "$@"; }

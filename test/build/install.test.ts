@@ -293,6 +293,23 @@ test("a script that is cut short at any line does nothing", async () => {
   expect({ asked: host.asked, installed: await installed() }).toEqual({ asked: [], installed: [] });
 });
 
+test("a script whose last line is cut short at any byte does nothing", async () => {
+  await host.publish("0.2.0", program("0.2.0"));
+  host.asked.length = 0;
+  const text = (await readFile(script, "utf8")).trimEnd();
+  await Promise.all([chmod(prefix, 0o777), chmod(scratch, 0o777)]);
+  // Without its words it would install into the home folder, or as root into /usr/local: not here.
+  const nobody = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"];
+  for (let length = text.lastIndexOf("\n"); length < text.length; length += 1) {
+    const { exitCode } = Bun.spawnSync([...nobody, "dash", "-s", "--", "--prefix", prefix], {
+      stdin: Buffer.from(text.slice(0, length)),
+      env: { PATH: "/usr/bin:/bin", HOME: prefix, TMPDIR: scratch, ...host.env },
+    });
+    expect([0, 2]).toContain(exitCode);
+  }
+  expect({ asked: host.asked, left: await readdir(prefix) }).toEqual({ asked: [], left: [] });
+});
+
 test("install.sh is clean for shellcheck, as POSIX sh", async () => {
   const { stdout, exitCode } = Bun.spawnSync(["shellcheck", "--shell=sh", script]);
   expect(String(stdout)).toBe("");
