@@ -22,7 +22,7 @@ FLY_VAULT_RELEASES names another place of releases, FLY_VAULT_RELEASE_KEY anothe
 
 # All of it is read before any of it runs: a download of this script that breaks off does nothing.
 main() {
-  prefix='' version='' require_signature=no scratch='' staged=''
+  prefix='' version='' require_signature=no scratch='' stage=''
   read_words "$@"
   platform=$(platform_name)
   need tar; need gzip; need mktemp
@@ -148,19 +148,21 @@ check_place() {
 }
 
 put_in_place() {
-  # Beside its place: a rename is one step only within a file system.
-  staged=$bin/.fly-vault-install.$$
-  cp "$scratch/${archive%.tar.gz}/fly-vault" "$staged" ||
+  # Beside its place: a rename is one step only within a file system. In a folder that nobody else may write
+  # in, so that no link of theirs is followed. What a kill leaves of it, `fly-vault self-update` removes.
+  stage=$(mktemp -d "$bin/.fly-vault-update-XXXXXX") ||
+    fail "the program could not be written" "mktemp said so above" "see that there is room in $bin"
+  cp "$scratch/${archive%.tar.gz}/fly-vault" "$stage/fly-vault" ||
     fail "the program could not be written" "cp said so above" "see that there is room in $bin"
-  chmod 755 "$staged"
-  said=$("$staged" --version 2>&1) || true
+  chmod 755 "$stage/fly-vault"
+  said=$("$stage/fly-vault" --version 2>&1) || true
   [ "$said" = "fly-vault $version" ] ||
     fail "the new program does not run on this computer" "it said \"$said\", not \"fly-vault $version\"" "on Linux it needs glibc; build it from source:  make build"
-  sync "$staged" 2>/dev/null || sync
-  mv -f "$staged" "$bin/fly-vault"
+  sync "$stage/fly-vault" 2>/dev/null || sync
+  mv -f "$stage/fly-vault" "$bin/fly-vault"
   for role in $(roles); do
-    ln -s fly-vault "$staged"
-    mv -f "$staged" "$bin/$role"
+    ln -s fly-vault "$stage/$role"
+    mv -f "$stage/$role" "$bin/$role"
   done
 }
 
@@ -219,7 +221,7 @@ misused() {
 
 clean_up() {
   [ -z "$scratch" ] || rm -rf "$scratch"
-  [ -z "$staged" ] || rm -f "$staged"
+  [ -z "$stage" ] || rm -rf "$stage"
 }
 
 # In braces, so that a line that is cut short is none.

@@ -257,6 +257,19 @@ test("what is somebody else's is not replaced, and nothing is installed beside i
   expect(err).toContain("is there, and is no link");
 });
 
+test("the new program is written where nobody else can have put a link", async () => {
+  const seen = join(prefix, "seen");
+  await host.publish("0.2.0", `#!/bin/sh\nls -ld "\${0%/*}" >${seen}\necho "fly-vault 0.2.0"\n`);
+  await mkdir(join(prefix, "bin"));
+  const victim = join(prefix, "victim");
+  await writeFile(victim, "mine");
+  const trap = `ln -s ${victim} ${prefix}/bin/.fly-vault-install.$$; exec dash "$@"`;
+  const { code } = await install([], { shell: ["dash", "-c", trap, "trap"] });
+  expect(code).toBe(0);
+  expect(await readFile(victim, "utf8")).toBe("mine");
+  expect(await readFile(seen, "utf8")).toMatch(/^drwx------ .*\/bin\/\.fly-vault-update-\w+\n$/);
+});
+
 test("a folder that may not be written is told", async () => {
   await host.publish("0.2.0", program("0.2.0"));
   await Promise.all(
