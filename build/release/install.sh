@@ -25,7 +25,7 @@ main() {
   prefix='' version='' require_signature=no scratch='' stage=''
   read_words "$@"
   platform=$(platform_name)
-  need tar; need gzip; need mktemp
+  need tar; need gzip; need mktemp; need readlink
   if command -v sha256sum >/dev/null; then hasher=sha256sum; else need shasum; hasher='shasum -a 256'; fi
   trap clean_up EXIT
   trap 'exit 130' INT
@@ -140,11 +140,26 @@ check_place() {
   mkdir -p "$bin" 2>/dev/null || true
   [ -w "$bin" ] || fail "this user may not write in \"$bin\"" "" "run it as root, or choose a folder of yours:  --prefix ~/.local"
   [ ! -d "$bin/fly-vault" ] || fail "\"$bin/fly-vault\" is a folder" "" "move it away, or choose another --prefix"
+  # Homebrew's, or that of somebody who keeps the program elsewhere.
+  [ ! -L "$bin/fly-vault" ] ||
+    fail "\"$bin/fly-vault\" is a link" "$(kind_of "$bin/fly-vault")" "update it the way it was installed, or remove it, or choose another --prefix"
   for role in $(roles); do
-    if [ -d "$bin/$role" ] || { [ -e "$bin/$role" ] && [ ! -L "$bin/$role" ]; }; then
-      fail "\"$bin/$role\" is there, and is no link" "it would be replaced by a link to fly-vault" "move it away, or choose another --prefix"
-    fi
+    is_free "$bin/$role" ||
+      fail "\"$bin/$role\" is there, and is no link to fly-vault" "$(kind_of "$bin/$role")" "move it away, or choose another --prefix"
   done
+}
+
+# Whether there is nothing, or a link as this script makes it.
+is_free() {
+  if [ ! -L "$1" ]; then [ ! -e "$1" ]; return; fi
+  case $(readlink "$1") in
+    fly-vault | ./fly-vault | "$bin/fly-vault") ;;
+    *) false ;;
+  esac
+}
+
+kind_of() {
+  if [ -L "$1" ]; then echo "it leads to $(readlink "$1")"; else echo "it would be replaced by one"; fi
 }
 
 put_in_place() {

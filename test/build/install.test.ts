@@ -95,7 +95,7 @@ test("wget does where there is no curl", async () => {
   const bin = join(prefix, "tools");
   await mkdir(bin);
   const tools =
-    "sh id tar gzip mktemp uname sed sha256sum tail wc rm cp chmod mv ln mkdir sync wget ssh-keygen";
+    "sh id tar gzip mktemp uname sed sha256sum tail wc rm cp chmod mv ln mkdir readlink sync wget ssh-keygen";
   for (const tool of tools.split(" ")) await symlink(Bun.which(tool) ?? "", join(bin, tool));
   const { code, err } = await install([], { shell: [Bun.which("dash") ?? ""], env: { PATH: bin } });
   expect(err).toContain("is installed in");
@@ -254,7 +254,26 @@ test("what is somebody else's is not replaced, and nothing is installed beside i
   await writeFile(join(prefix, "bin/vault-proxy"), "mine");
   const { code, err } = await install([]);
   expect({ code, installed: await installed() }).toEqual({ code: 1, installed: ["vault-proxy"] });
-  expect(err).toContain("is there, and is no link");
+  expect(err).toContain("is there, and is no link to fly-vault");
+});
+
+test("a link that leads elsewhere is somebody else's too", async () => {
+  await host.publish("0.2.0", program("0.2.0"));
+  await mkdir(join(prefix, "bin"));
+  for (const [name, target, words] of [
+    ["fly-vault", "../Cellar/fly-vault/0.1.0/bin/fly-vault", "is a link"],
+    ["vault-proxy", "/opt/other/vault-proxy", "is there, and is no link to fly-vault"],
+  ] as const) {
+    await symlink(target, join(prefix, "bin", name));
+    const { code, err } = await install([]);
+    expect({ code, installed: await installed() }).toEqual({ code: 1, installed: [name] });
+    expect(err).toContain(words);
+    expect(err).toContain(target);
+    expect(err).toMatch(/^ {2}fix: {3}\S/m);
+    await rm(join(prefix, "bin", name));
+  }
+  await symlink(join(prefix, "bin/fly-vault"), join(prefix, "bin/vault-proxy"));
+  expect((await install([])).code).toBe(0);
 });
 
 test("the new program is written where nobody else can have put a link", async () => {
