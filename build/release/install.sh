@@ -16,7 +16,7 @@ usage='usage: install.sh [--prefix DIR] [--version VERSION] [--require-signature
 
   --prefix DIR         install into DIR/bin (default: /usr/local for root, else ~/.local)
   --version VERSION    that version (default: the newest)
-  --require-signature  refuse where the signature cannot be checked (no key, or no ssh-keygen)
+  --require-signature  refuse where the signature cannot be checked (no key, or no ssh-keygen of 8.1 or newer)
 
 FLY_VAULT_RELEASES names another place of releases, FLY_VAULT_RELEASE_KEY another key.'
 
@@ -111,9 +111,11 @@ check_signature() {
     unchecked='no key is known'
   elif ! command -v ssh-keygen >/dev/null; then
     unchecked='ssh-keygen is not installed'
+  elif ! knows_signatures; then
+    unchecked='ssh-keygen is older than OpenSSH 8.1'
   fi
   if [ -n "$unchecked" ]; then
-    [ "$require_signature" = no ] || fail "the release's signature cannot be checked" "$unchecked" "install OpenSSH's client, or set FLY_VAULT_RELEASE_KEY"
+    [ "$require_signature" = no ] || fail "the release's signature cannot be checked" "$unchecked" "install OpenSSH's client, 8.1 or newer, or set FLY_VAULT_RELEASE_KEY"
     say "note: the signature was not checked ($unchecked), only checksums"
     return
   fi
@@ -121,7 +123,14 @@ check_signature() {
   printf '%s\n' "$key" | sed 's/^/fly-vault /' >"$scratch/signers"
   ssh-keygen -Y verify -q -f "$scratch/signers" -I fly-vault -n fly-vault-release \
     -s "$scratch/SHA256SUMS.sig" <"$scratch/SHA256SUMS" >/dev/null 2>&1 ||
-    fail "the release is not signed by the right key" "SHA256SUMS.sig is no signature of SHA256SUMS by $key" "do not install it by other ways; tell whoever publishes the releases"
+    fail "the release is not signed by the right key" "SHA256SUMS.sig is no signature of SHA256SUMS by the key that is known" "do not install it by other ways; tell whoever publishes the releases"
+}
+
+# An older one calls -Y an unknown option; the others miss a file. Neither is asked about the release.
+knows_signatures() {
+  case $(ssh-keygen -Y find-principals 2>&1 </dev/null) in
+    *option*Y*) return 1 ;;
+  esac
 }
 
 fetch_program() {

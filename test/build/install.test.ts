@@ -248,6 +248,21 @@ test("a stranger's key is refused; without a key only checksums are checked, and
   expect(code).toBe(0);
 });
 
+test("an ssh-keygen that knows no signatures is as good as none, and no attack", async () => {
+  await host.publish("0.2.0", program("0.2.0"));
+  const bin = join(prefix, "tools");
+  await mkdir(bin);
+  const old = `#!/bin/sh\necho "unknown option -- Y\nusage: ssh-keygen [-q]" >&2\nexit 1\n`;
+  await writeFile(join(bin, "ssh-keygen"), old, { mode: 0o755 });
+  const env = { PATH: `${bin}:${process.env["PATH"] ?? ""}` };
+  const insisted = await install(["--require-signature"], { env });
+  expect(insisted.err).toContain("cause: ssh-keygen is older than OpenSSH 8.1\n");
+  expect({ code: insisted.code, installed: await installed() }).toEqual({ code: 1, installed: [] });
+  const { code, err } = await install([], { env });
+  expect(err).toContain("note: the signature was not checked (ssh-keygen is older than OpenSSH");
+  expect(code).toBe(0);
+});
+
 test("what is somebody else's is not replaced, and nothing is installed beside it", async () => {
   await host.publish("0.2.0", program("0.2.0"));
   await mkdir(join(prefix, "bin"));
