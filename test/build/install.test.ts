@@ -90,16 +90,58 @@ describe.each([[["dash"]], [["bash", "--posix"]], [["busybox", "sh"]]])("by %p",
   });
 });
 
-test("wget does where there is no curl", async () => {
-  await host.publish("0.2.0", program("0.2.0"));
-  const bin = join(prefix, "tools");
-  await mkdir(bin);
+describe("wget, where there is no curl,", () => {
   const tools =
-    "sh id tar gzip mktemp uname sed sha256sum tail wc rm cp chmod mv ln mkdir readlink sync wget ssh-keygen";
-  for (const tool of tools.split(" ")) await symlink(Bun.which(tool) ?? "", join(bin, tool));
-  const { code, err } = await install([], { shell: [Bun.which("dash") ?? ""], env: { PATH: bin } });
-  expect(err).toContain("is installed in");
-  expect(code).toBe(0);
+    "sh id tar gzip mktemp uname sed sha256sum wc rm cp chmod mv ln mkdir readlink sync wget ssh-keygen";
+  const byWget = async (env: Readonly<Record<string, string>> = {}) => {
+    const bin = join(prefix, "tools");
+    await mkdir(bin);
+    for (const tool of tools.split(" ")) await symlink(Bun.which(tool) ?? "", join(bin, tool));
+    return install([], { shell: [Bun.which("dash") ?? ""], env: { PATH: bin, ...env } });
+  };
+
+  test("does", async () => {
+    await host.publish("0.2.0", program("0.2.0"));
+    const { code, err } = await byWget();
+    expect(err).toContain("is installed in");
+    expect(code).toBe(0);
+  });
+
+  test("says why it could not", async () => {
+    const { code, err } = await byWget();
+    expect(err).toMatch(/^ {2}cause: http:.*SHA256SUMS: .*404/m);
+    expect(code).toBe(1);
+  });
+
+  test("is not led from https to http", async () => {
+    await host.publish("0.2.0", program("0.2.0"));
+    const pem = join(prefix, "pem");
+    const made = Bun.spawnSync([
+      ..."openssl req -x509 -newkey ed25519 -nodes -days 2 -subj /CN=releases".split(" "),
+      ...["-addext", "subjectAltName=IP:127.0.0.1", "-keyout", `${pem}.key`, "-out", pem],
+    ]);
+    expect(made.exitCode).toBe(0);
+    await writeFile(`${pem}.wgetrc`, `ca_certificate = ${pem}\n`);
+    await using secure = Bun.serve({
+      hostname: "127.0.0.1",
+      port: 0,
+      tls: { cert: Bun.file(pem), key: Bun.file(`${pem}.key`) },
+      fetch: ({ url }) =>
+        Response.redirect(`${host.base}${new URL(url).pathname.slice("/releases".length)}`, 302),
+    });
+    host.asked.length = 0;
+    const { code, err } = await byWget({
+      FLY_VAULT_RELEASES: `https://127.0.0.1:${secure.port}/releases`,
+      WGETRC: `${pem}.wgetrc`,
+      no_proxy: "127.0.0.1",
+    });
+    expect(err).toContain("could not be fetched");
+    expect({ code, asked: host.asked, installed: await installed() }).toEqual({
+      code: 1,
+      asked: [],
+      installed: [],
+    });
+  });
 });
 
 /** A computer that says it is another one. */
