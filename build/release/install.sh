@@ -32,9 +32,9 @@ main() {
   trap 'exit 143' TERM HUP
   scratch=$(mktemp -d) || fail "there is no room for a download" "mktemp -d failed" "set TMPDIR to a folder of yours"
 
+  bin=$prefix/bin
   find_release
   fetch_program
-  bin=$prefix/bin
   check_place
   put_in_place
   say "fly-vault $version is installed in $bin"
@@ -88,7 +88,8 @@ platform_name() {
 
 # Sets version and archive, from a list that is signed.
 find_release() {
-  if [ -n "$version" ]; then place=$releases/download/v$version; else place=$releases/latest/download; fi
+  named=$version
+  if [ -n "$named" ]; then place=$releases/download/v$named; else place=$releases/latest/download; fi
   fetch "$place/SHA256SUMS" "$scratch/SHA256SUMS" 65536
   archive=$(sed -n "s/^[0-9a-f]\{64\}  \(fly-vault-[0-9][0-9a-z.-]*-$platform\.tar\.gz\)\$/\1/p" "$scratch/SHA256SUMS")
   case $archive in
@@ -96,13 +97,41 @@ find_release() {
     *[!0-9a-z._-]*) fail "the list of the release's files cannot be understood" "$place/SHA256SUMS names several for $platform" "tell whoever publishes the releases" ;;
   esac
   found=${archive#fly-vault-} found=${found%-"$platform".tar.gz}
-  if [ -n "$version" ] && [ "$found" != "$version" ]; then
-    fail "what is there as $version is another version" "its files are those of $found" "do not install it; tell whoever publishes the releases"
+  if [ -n "$named" ] && [ "$found" != "$named" ]; then
+    fail "what is there as $named is another version" "its files are those of $found" "do not install it; tell whoever publishes the releases"
   fi
   version=$found
   # From here on of that version: the newest may be another one by now.
   place=$releases/download/v$version
   check_signature
+  [ -n "$named" ] || check_newer
+}
+
+# Somebody may serve an old release as the newest, for a mistake that is in it: its signature is good.
+check_newer() {
+  if [ ! -f "$bin/fly-vault" ] || [ ! -x "$bin/fly-vault" ]; then return; fi
+  said=$("$bin/fly-vault" --version 2>/dev/null </dev/null) || true
+  installed=${said#fly-vault }
+  if is_newer "$installed" "$version"; then
+    fail "the newest release is older than what is installed" "it is $version, and \"$bin/fly-vault\" is $installed" "if you want it all the same:  --version $version"
+  fi
+}
+
+# is_newer VERSION THAN: by their numbers. A release is newer than what came before it (1.0.0-rc.1); of two of
+# those with the same numbers neither is.
+is_newer() {
+  one=${1%%-*}. other=${2%%-*}.
+  while [ -n "$one" ] && [ -n "$other" ]; do
+    # What is no number is no version of ours.
+    if [ "${one%%.*}" -gt "${other%%.*}" ] 2>/dev/null; then return 0; fi
+    [ "${one%%.*}" -eq "${other%%.*}" ] 2>/dev/null || return 1
+    one=${one#*.} other=${other#*.}
+  done
+  case $1/$2 in
+    *-*/*) return 1 ;;
+    */*-*) return 0 ;;
+    *) return 1 ;;
+  esac
 }
 
 check_signature() {

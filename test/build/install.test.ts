@@ -277,6 +277,26 @@ test("a release of another version than asked for is refused", async () => {
   expect(await installed()).toEqual([]);
 });
 
+test.each([
+  ["0.2.0", "0.1.0"],
+  ["0.10.0", "0.9.1"],
+  ["1.0.0", "1.0.0-rc.1"],
+])(
+  "with %s installed, %s as the newest is refused, and comes when it is named",
+  async (now, old) => {
+    await mkdir(join(prefix, "bin"));
+    await writeFile(join(prefix, "bin/fly-vault"), program(now), { mode: 0o755 });
+    await host.publish(old, program(old));
+    const { code, err } = await install([]);
+    expect(err).toContain(`is ${now}`);
+    expect(err).toContain(`fix:   if you want it all the same:  --version ${old}\n`);
+    expect(code).toBe(1);
+    expect(await readFile(join(prefix, "bin/fly-vault"), "utf8")).toBe(program(now));
+    expect((await install(["--version", old])).code).toBe(0);
+    expect(await readFile(join(prefix, "bin/fly-vault"), "utf8")).toBe(program(old));
+  },
+);
+
 test("a stranger's key is refused; without a key only checksums are checked, and it says so", async () => {
   await host.publish("0.2.0", program("0.2.0"));
   const stranger = (await readFile(join(host.folder, "stranger.pub"), "utf8")).trim();
