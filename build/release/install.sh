@@ -152,7 +152,7 @@ check_signature() {
   printf '%s\n' "$key" | sed 's/^/fly-vault /' >"$scratch/signers"
   ssh-keygen -Y verify -q -f "$scratch/signers" -I fly-vault -n fly-vault-release \
     -s "$scratch/SHA256SUMS.sig" <"$scratch/SHA256SUMS" >/dev/null 2>&1 ||
-    fail "the release is not signed by the right key" "SHA256SUMS.sig is no signature of SHA256SUMS by the key that is known" "do not install it by other ways; tell whoever publishes the releases"
+    fail "the release is not signed by the right key" "SHA256SUMS.sig is no signature of SHA256SUMS by a key that is known" "do not install it by other ways; tell whoever publishes the releases"
 }
 
 # An older one calls -Y an unknown option; the others miss a file. Neither is asked about the release.

@@ -12,6 +12,7 @@ import {
 } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { scriptWithKeys } from "../../build/release/signing.ts";
 import { releaseSource } from "../../src/roles/client/update/release-source.ts";
 import { makeKey, ReleaseHost } from "../support/release-host.ts";
 
@@ -40,13 +41,14 @@ const program = (of: string) => `#!/bin/sh\necho "fly-vault ${of}"\n`;
 interface InstallOptions {
   readonly shell?: readonly string[];
   readonly env?: Readonly<Record<string, string>>;
+  readonly file?: string;
 }
 
 async function install(
   words: readonly string[],
-  { shell = ["dash"], env = {} }: InstallOptions = {},
+  { shell = ["dash"], env = {}, file = script }: InstallOptions = {},
 ) {
-  const child = Bun.spawn([...shell, script, "--prefix", prefix, ...words], {
+  const child = Bun.spawn([...shell, file, "--prefix", prefix, ...words], {
     cwd: "/",
     env: { PATH: process.env["PATH"] ?? "", HOME: prefix, TMPDIR: scratch, ...host.env, ...env },
     stdin: "ignore",
@@ -307,6 +309,17 @@ test("a stranger's key is refused; without a key only checksums are checked, and
   expect(await installed()).toEqual([]);
   const { code, err } = await install([], { env: { FLY_VAULT_RELEASE_KEY: "" } });
   expect(err).toContain("note: the signature was not checked (no key is known)");
+  expect(code).toBe(0);
+});
+
+test("of the keys that are built in any may have signed", async () => {
+  await host.publish("0.2.0", program("0.2.0"));
+  const stranger = (await readFile(join(host.folder, "stranger.pub"), "utf8")).trim();
+  const keyed = join(host.folder, "keyed.sh");
+  await writeFile(keyed, await scriptWithKeys(script, `${stranger}\n${host.key}`));
+  const env = { FLY_VAULT_RELEASE_KEY: "" };
+  const { code, err } = await install(["--require-signature"], { env, file: keyed });
+  expect(err).toContain("is installed in");
   expect(code).toBe(0);
 });
 
