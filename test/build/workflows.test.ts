@@ -115,8 +115,9 @@ describe("the release's key", () => {
     const setup = steps.findIndex(({ run }) => run === "make setup");
     expect(setup).toBeGreaterThan(-1);
     expect(signing).toBeGreaterThan(setup);
-    const secret = (each: object) => JSON.stringify(each).includes("secrets.RELEASE_KEY");
-    expect(steps.filter(secret)).toEqual(steps.slice(signing, signing + 1));
+    expect(steps.filter((each) => JSON.stringify(each).includes("secrets.RELEASE_KEY"))).toEqual(
+      steps.slice(signing, signing + 1),
+    );
     const checkout = steps.find(({ uses }) => uses?.startsWith("actions/checkout@"));
     expect(checkout?.with).toEqual({ "persist-credentials": false });
     expect(steps[signing]?.env).toHaveProperty("FLY_VAULT_RELEASE_NEXT_KEY");
@@ -139,16 +140,16 @@ describe("the release's key", () => {
 
   /** The step as it stands, with a `make` that looks for the key. */
   async function sign(key: string, ends: number) {
-    await using folder = await mkdtempDisposable(join(tmpdir(), "fv-sign-step-"));
-    const scratch = join(folder.path, "tmp");
+    await using place = await mkdtempDisposable(join(tmpdir(), "fv-sign-step-"));
+    const scratch = join(place.path, "tmp");
     await mkdir(scratch);
     const look =
       'f=$FLY_VAULT_RELEASE_KEY_FILE; echo "$(stat -c %a "$f") $(cat "$f"), and RELEASE_KEY is ${RELEASE_KEY-not there}"';
-    await writeFile(join(folder.path, "make"), `#!/bin/sh\n${look}\nexit ${ends}\n`, {
+    await writeFile(join(place.path, "make"), `#!/bin/sh\n${look}\nexit ${ends}\n`, {
       mode: 0o755,
     });
     const child = Bun.spawnSync(["bash", "-e", "-o", "pipefail", "-c", steps[signing]?.run ?? ""], {
-      env: { PATH: `${folder.path}:/usr/bin:/bin`, TMPDIR: scratch, RELEASE_KEY: key },
+      env: { PATH: `${place.path}:/usr/bin:/bin`, TMPDIR: scratch, RELEASE_KEY: key },
     });
     expect(await readdir(scratch)).toEqual([]);
     return { stdout: child.stdout.toString(), code: child.exitCode };

@@ -12,6 +12,7 @@ afterAll(async () => host.close());
 
 const to = (location: string) => () => Response.redirect(location, 302);
 const from = (base: string) => releaseSource({ FLY_VAULT_RELEASES: base }).base;
+const may = (start: string, next: string) => mayLeadTo(new URL(next), new URL(start));
 const options = { bytesMax: 1000, timeoutMs: 5000 };
 
 test("downloadFile gives the bytes, counts them, and knows what is not there", async () => {
@@ -58,7 +59,6 @@ test("downloadFile follows redirects, but not in circles and not to where others
 
 test("a download over https is led to https alone, one from this computer to this computer as well", () => {
   const loopback = ["http://127.0.0.1:8000/x", "http://localhost/x", "http://[::1]/x"];
-  const may = (start: string, next: string) => mayLeadTo(new URL(next), new URL(start));
   for (const next of loopback) {
     expect(may("https://releases.example/x", next)).toBe(false);
     expect(may("http://127.0.0.1:9000/x", next)).toBe(true);
