@@ -1,4 +1,4 @@
-import { afterAll, afterEach, beforeAll, beforeEach, expect } from "bun:test";
+import { afterAll, afterEach, beforeAll, beforeEach, expect, setDefaultTimeout } from "bun:test";
 import { mkdtemp, readdir, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -23,6 +23,8 @@ export class InstallStage {
   scratch = "";
 
   constructor() {
+    // An installation starts some thirty processes.
+    setDefaultTimeout(30_000);
     beforeAll(async () => {
       this.host = await ReleaseHost.open();
       await makeKey(join(this.host.folder, "stranger"));
