@@ -16,25 +16,25 @@ usage='usage: install.sh [--prefix DIR] [--version VERSION] [--require-signature
 
   --prefix DIR         install into DIR/bin (default: /usr/local for root, else ~/.local)
   --version VERSION    that version (default: the newest)
-  --require-signature  refuse where the signature cannot be checked (no key, or no ssh-keygen)
+  --require-signature  refuse where the signature cannot be checked (no key, or no ssh-keygen of 8.1 or newer)
 
 FLY_VAULT_RELEASES names another place of releases, FLY_VAULT_RELEASE_KEY another key.'
 
 # All of it is read before any of it runs: a download of this script that breaks off does nothing.
 main() {
-  prefix='' version='' require_signature=no scratch='' staged=''
+  prefix='' version='' require_signature=no scratch='' stage=''
   read_words "$@"
   platform=$(platform_name)
-  need tar; need gzip; need mktemp
+  need tar; need gzip; need mktemp; need readlink
   if command -v sha256sum >/dev/null; then hasher=sha256sum; else need shasum; hasher='shasum -a 256'; fi
   trap clean_up EXIT
   trap 'exit 130' INT
   trap 'exit 143' TERM HUP
   scratch=$(mktemp -d) || fail "there is no room for a download" "mktemp -d failed" "set TMPDIR to a folder of yours"
 
+  bin=$prefix/bin
   find_release
   fetch_program
-  bin=$prefix/bin
   check_place
   put_in_place
   say "fly-vault $version is installed in $bin"
@@ -88,7 +88,8 @@ platform_name() {
 
 # Sets version and archive, from a list that is signed.
 find_release() {
-  if [ -n "$version" ]; then place=$releases/download/v$version; else place=$releases/latest/download; fi
+  named=$version
+  if [ -n "$named" ]; then place=$releases/download/v$named; else place=$releases/latest/download; fi
   fetch "$place/SHA256SUMS" "$scratch/SHA256SUMS" 65536
   archive=$(sed -n "s/^[0-9a-f]\{64\}  \(fly-vault-[0-9][0-9a-z.-]*-$platform\.tar\.gz\)\$/\1/p" "$scratch/SHA256SUMS")
   case $archive in
@@ -96,13 +97,41 @@ find_release() {
     *[!0-9a-z._-]*) fail "the list of the release's files cannot be understood" "$place/SHA256SUMS names several for $platform" "tell whoever publishes the releases" ;;
   esac
   found=${archive#fly-vault-} found=${found%-"$platform".tar.gz}
-  if [ -n "$version" ] && [ "$found" != "$version" ]; then
-    fail "what is there as $version is another version" "its files are those of $found" "do not install it; tell whoever publishes the releases"
+  if [ -n "$named" ] && [ "$found" != "$named" ]; then
+    fail "what is there as $named is another version" "its files are those of $found" "do not install it; tell whoever publishes the releases"
   fi
   version=$found
   # From here on of that version: the newest may be another one by now.
   place=$releases/download/v$version
   check_signature
+  [ -n "$named" ] || check_newer
+}
+
+# Somebody may serve an old release as the newest, for a mistake that is in it: its signature is good.
+check_newer() {
+  if [ ! -f "$bin/fly-vault" ] || [ ! -x "$bin/fly-vault" ]; then return; fi
+  said=$("$bin/fly-vault" --version 2>/dev/null </dev/null) || true
+  installed=${said#fly-vault }
+  if is_newer "$installed" "$version"; then
+    fail "the newest release is older than what is installed" "it is $version, and \"$bin/fly-vault\" is $installed" "if you want it all the same:  --version $version"
+  fi
+}
+
+# is_newer VERSION THAN: by their numbers. A release is newer than what came before it (1.0.0-rc.1); of two of
+# those with the same numbers neither is.
+is_newer() {
+  one=${1%%-*}. other=${2%%-*}.
+  while [ -n "$one" ] && [ -n "$other" ]; do
+    # What is no number is no version of ours.
+    if [ "${one%%.*}" -gt "${other%%.*}" ] 2>/dev/null; then return 0; fi
+    [ "${one%%.*}" -eq "${other%%.*}" ] 2>/dev/null || return 1
+    one=${one#*.} other=${other#*.}
+  done
+  case $1/$2 in
+    *-*/*) return 1 ;;
+    */*-*) return 0 ;;
+    *) return 1 ;;
+  esac
 }
 
 check_signature() {
@@ -111,9 +140,11 @@ check_signature() {
     unchecked='no key is known'
   elif ! command -v ssh-keygen >/dev/null; then
     unchecked='ssh-keygen is not installed'
+  elif ! knows_signatures; then
+    unchecked='ssh-keygen is older than OpenSSH 8.1'
   fi
   if [ -n "$unchecked" ]; then
-    [ "$require_signature" = no ] || fail "the release's signature cannot be checked" "$unchecked" "install OpenSSH's client, or set FLY_VAULT_RELEASE_KEY"
+    [ "$require_signature" = no ] || fail "the release's signature cannot be checked" "$unchecked" "install OpenSSH's client, 8.1 or newer, or set FLY_VAULT_RELEASE_KEY"
     say "note: the signature was not checked ($unchecked), only checksums"
     return
   fi
@@ -121,7 +152,14 @@ check_signature() {
   printf '%s\n' "$key" | sed 's/^/fly-vault /' >"$scratch/signers"
   ssh-keygen -Y verify -q -f "$scratch/signers" -I fly-vault -n fly-vault-release \
     -s "$scratch/SHA256SUMS.sig" <"$scratch/SHA256SUMS" >/dev/null 2>&1 ||
-    fail "the release is not signed by the right key" "SHA256SUMS.sig is no signature of SHA256SUMS by $key" "do not install it by other ways; tell whoever publishes the releases"
+    fail "the release is not signed by the right key" "SHA256SUMS.sig is no signature of SHA256SUMS by a key that is known" "do not install it by other ways; tell whoever publishes the releases"
+}
+
+# An older one calls -Y an unknown option; the others miss a file. Neither is asked about the release.
+knows_signatures() {
+  case $(ssh-keygen -Y find-principals 2>&1 </dev/null) in
+    *option*Y*) return 1 ;;
+  esac
 }
 
 fetch_program() {
@@ -140,27 +178,44 @@ check_place() {
   mkdir -p "$bin" 2>/dev/null || true
   [ -w "$bin" ] || fail "this user may not write in \"$bin\"" "" "run it as root, or choose a folder of yours:  --prefix ~/.local"
   [ ! -d "$bin/fly-vault" ] || fail "\"$bin/fly-vault\" is a folder" "" "move it away, or choose another --prefix"
+  # Homebrew's, or that of somebody who keeps the program elsewhere.
+  [ ! -L "$bin/fly-vault" ] ||
+    fail "\"$bin/fly-vault\" is a link" "$(kind_of "$bin/fly-vault")" "update it the way it was installed, or remove it, or choose another --prefix"
   for role in $(roles); do
-    if [ -d "$bin/$role" ] || { [ -e "$bin/$role" ] && [ ! -L "$bin/$role" ]; }; then
-      fail "\"$bin/$role\" is there, and is no link" "it would be replaced by a link to fly-vault" "move it away, or choose another --prefix"
-    fi
+    is_free "$bin/$role" ||
+      fail "\"$bin/$role\" is there, and is no link to fly-vault" "$(kind_of "$bin/$role")" "move it away, or choose another --prefix"
   done
 }
 
+# Whether there is nothing, or a link as this script makes it.
+is_free() {
+  if [ ! -L "$1" ]; then [ ! -e "$1" ]; return; fi
+  case $(readlink "$1") in
+    fly-vault | ./fly-vault | "$bin/fly-vault") ;;
+    *) false ;;
+  esac
+}
+
+kind_of() {
+  if [ -L "$1" ]; then echo "it leads to $(readlink "$1")"; else echo "it would be replaced by one"; fi
+}
+
 put_in_place() {
-  # Beside its place: a rename is one step only within a file system.
-  staged=$bin/.fly-vault-install.$$
-  cp "$scratch/${archive%.tar.gz}/fly-vault" "$staged" ||
+  # Beside its place: a rename is one step only within a file system. In a folder that nobody else may write
+  # in, so that no link of theirs is followed. What a kill leaves of it, `fly-vault self-update` removes.
+  stage=$(mktemp -d "$bin/.fly-vault-update-XXXXXX") ||
+    fail "the program could not be written" "mktemp said so above" "see that there is room in $bin"
+  cp "$scratch/${archive%.tar.gz}/fly-vault" "$stage/fly-vault" ||
     fail "the program could not be written" "cp said so above" "see that there is room in $bin"
-  chmod 755 "$staged"
-  said=$("$staged" --version 2>&1) || true
+  chmod 755 "$stage/fly-vault"
+  said=$("$stage/fly-vault" --version 2>&1) || true
   [ "$said" = "fly-vault $version" ] ||
     fail "the new program does not run on this computer" "it said \"$said\", not \"fly-vault $version\"" "on Linux it needs glibc; build it from source:  make build"
-  sync "$staged" 2>/dev/null || sync
-  mv -f "$staged" "$bin/fly-vault"
+  sync "$stage/fly-vault" 2>/dev/null || sync
+  mv -f "$stage/fly-vault" "$bin/fly-vault"
   for role in $(roles); do
-    ln -s fly-vault "$staged"
-    mv -f "$staged" "$bin/$role"
+    ln -s fly-vault "$stage/$role"
+    mv -f "$stage/$role" "$bin/$role"
   done
 }
 
@@ -183,7 +238,7 @@ fetch() {
     curl -fsSL --proto "$protocol" --proto-redir "$protocol" --connect-timeout 15 --speed-limit 1 --speed-time 30 \
       --max-redirs 5 --max-filesize "$3" -o "$2" "$1" 2>"$scratch/said" || unreachable "$1"
   elif command -v wget >/dev/null; then
-    wget -q -T 30 -O "$2" "$1" 2>"$scratch/said" || unreachable "$1"
+    fetch_by_wget "$1" "$2" 2>"$scratch/said" || unreachable "$1"
   else
     fail "there is no curl and no wget" "" "install one of them"
   fi
@@ -191,8 +246,21 @@ fetch() {
   [ "$(wc -c <"$2")" -le "$3" ] || fail "$1 is longer than $3 bytes" "" "tell whoever publishes the releases"
 }
 
+# It cannot be told to stay with https: what is led to http goes to a proxy that is none. Only GNU's is known to
+# check certificates; of what another one fetched the signature counts alone.
+fetch_by_wget() {
+  if [ "$protocol" = '=https' ]; then
+    case $(wget --version 2>&1) in "GNU Wget "*) ;; *) require_signature=yes ;; esac
+    http_proxy=http://127.0.0.1:9 no_proxy='' wget -t 3 -T 30 -O "$2" "$1"
+  else
+    wget -t 3 -T 30 -O "$2" "$1"
+  fi
+}
+
 unreachable() {
-  fail "the release could not be fetched" "$1: $(tail -n 1 "$scratch/said" 2>/dev/null)" "check the network and the version; FLY_VAULT_RELEASES says where releases are looked for"
+  # The last line that is not empty.
+  said=$(sed -n '/./h; ${ x; p; }' "$scratch/said" 2>/dev/null) || true
+  fail "the release could not be fetched" "$1: $said" "check the network and the version; FLY_VAULT_RELEASES says where releases are looked for"
 }
 
 need() {
@@ -219,7 +287,8 @@ misused() {
 
 clean_up() {
   [ -z "$scratch" ] || rm -rf "$scratch"
-  [ -z "$staged" ] || rm -f "$staged"
+  [ -z "$stage" ] || rm -rf "$stage"
 }
 
-main "$@"
+# In braces, so that a line that is cut short is none.
+{ main "$@"; }

@@ -22,7 +22,7 @@ import { type Parts, partsOf, type Platform, platforms, targetOf } from "./platf
 import { makeProvenance } from "./provenance.ts";
 import { quicCrates } from "./quic-crates.ts";
 import { makeSbom } from "./sbom.ts";
-import { publicKeyOf, scriptWithKey, signFile } from "./signing.ts";
+import { publicKeyOf, scriptWithKeys, signFile } from "./signing.ts";
 
 export interface ReleaseWish {
   readonly version: string;
@@ -65,7 +65,7 @@ export async function makeRelease(wish: ReleaseWish): Promise<void> {
   }
   await writeFile(
     join(part, "install.sh"),
-    await scriptWithKey(join(import.meta.dir, "install.sh"), key),
+    await scriptWithKeys(join(import.meta.dir, "install.sh"), releaseKeys),
     { mode: 0o755 },
   );
   const formula = homebrewFormula(version, publishedAt, built);

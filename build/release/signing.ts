@@ -24,12 +24,27 @@ export async function signFile(keyFile: string, path: string): Promise<void> {
   await keygen(["-q", "-Y", "sign", "-f", keyFile, "-n", signatureNamespace, path]);
 }
 
-/** The script with the key in it: it comes from the same place as the release, so this is for those who keep it. */
-export async function scriptWithKey(path: string, key: string | undefined): Promise<string> {
+/**
+ * The script with the keys (lines, maybe none) in it: it comes from the same place as the release, so this is for
+ * those who keep it.
+ */
+export async function scriptWithKeys(path: string, keys: string): Promise<string> {
   const text = await readFile(path, "utf8");
   const empty = "key=${FLY_VAULT_RELEASE_KEY:-}\n";
   if (!text.includes(empty)) throw new Error(`${path} has no place for the key`);
-  return key === undefined ? text : text.replace(empty, `key=\${FLY_VAULT_RELEASE_KEY:-${key}}\n`);
+  const lines = keys.split("\n").filter((line) => line.trim() !== "");
+  return text.replace(
+    empty,
+    () => `key=\${FLY_VAULT_RELEASE_KEY:-${lines.map(bare).join("\n")}}\n`,
+  );
+}
+
+/** A key's line without its comment: nothing in it may mean something to a shell. */
+function bare(line: string): string {
+  const [type = "", blob = ""] = line.trim().split(/\s+/);
+  if (type !== "ssh-ed25519" || !/^[A-Za-z0-9+/]+=*$/.test(blob))
+    throw new Error(`No public key: ${line}`);
+  return `${type} ${blob}`;
 }
 
 async function keygen(words: readonly string[]): Promise<string> {

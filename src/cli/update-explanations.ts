@@ -9,9 +9,9 @@ export const updateExplanations = {
   },
   "FV-UPD-002": {
     meaning:
-      "SHA256SUMS of a release is signed, and all else is checked against it. Here the signature is missing or wrong, or this program knows no key to check it with: only a release made with a key has one built in.",
+      "SHA256SUMS of a release is signed, and all else is checked against it. Here the signature is missing or wrong, or this program knows no key to check it with: only a release made with a key has one built in. Where the key has changed since this version, a release in between was signed with the old one and brings the new one.",
     remedy:
-      "Never install that release by hand because of this. For your own releases set FLY_VAULT_RELEASE_KEY to the public key. Nothing was changed.",
+      "Never install that release by hand because of this. After a change of the key update in two steps: `fly-vault self-update TRANSITIONAL_VERSION`, with the version that the release notes name, then `fly-vault self-update`. For your own releases set FLY_VAULT_RELEASE_KEY to the public key. Nothing was changed.",
   },
   "FV-UPD-003": {
     meaning:

@@ -1,110 +1,36 @@
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from "bun:test";
-import {
-  chmod,
-  mkdir,
-  mkdtemp,
-  readdir,
-  readFile,
-  readlink,
-  rm,
-  symlink,
-  writeFile,
-} from "node:fs/promises";
-import { tmpdir } from "node:os";
+import { describe, expect, test } from "bun:test";
+import { chmod, mkdir, readdir, readFile, readlink, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { releaseSource } from "../../src/roles/client/update/release-source.ts";
-import { makeKey, ReleaseHost } from "../support/release-host.ts";
+import { InstallStage, program, roles, script } from "./install-stage.ts";
 
-const script = join(import.meta.dir, "../../build/release/install.sh");
-let host: ReleaseHost;
-let prefix: string;
-let scratch: string;
-
-beforeAll(async () => {
-  host = await ReleaseHost.open();
-  await makeKey(join(host.folder, "stranger"));
-});
-beforeEach(async () => {
-  host.files.clear();
-  host.newest = undefined;
-  prefix = await mkdtemp(join(tmpdir(), "fv-prefix-"));
-  scratch = await mkdtemp(join(tmpdir(), "fv-scratch-"));
-});
-afterEach(async () => {
-  await Promise.all([prefix, scratch].map(async (path) => rm(path, { recursive: true })));
-});
-afterAll(async () => host.close());
-
-const program = (of: string) => `#!/bin/sh\necho "fly-vault ${of}"\n`;
-
-interface InstallOptions {
-  readonly shell?: readonly string[];
-  readonly env?: Readonly<Record<string, string>>;
-}
-
-async function install(
-  words: readonly string[],
-  { shell = ["dash"], env = {} }: InstallOptions = {},
-) {
-  const child = Bun.spawn([...shell, script, "--prefix", prefix, ...words], {
-    cwd: "/",
-    env: { PATH: process.env["PATH"] ?? "", HOME: prefix, TMPDIR: scratch, ...host.env, ...env },
-    stdin: "ignore",
-    stdout: "pipe",
-    stderr: "pipe",
-  });
-  const [out, err, code] = await Promise.all([
-    new Response(child.stdout).text(),
-    new Response(child.stderr).text(),
-    child.exited,
-  ]);
-  expect(await readdir(scratch)).toEqual([]);
-  return { out, err, code };
-}
-
-async function installed(): Promise<string[]> {
-  const names: string[] = await readdir(join(prefix, "bin")).catch(() => []);
-  return names.toSorted();
-}
-const roles = ["fly-local", "fly-vault", "fly-vault-admin", "vault-proxy"];
+const stage = new InstallStage();
 
 describe.each([[["dash"]], [["bash", "--posix"]], [["busybox", "sh"]]])("by %p", (shell) => {
   test("the newest release is installed, with its names", async () => {
-    await host.publish("0.2.0", program("0.2.0"));
-    const { code, err } = await install([], { shell });
-    expect(err).toContain(`fly-vault 0.2.0 is installed in ${prefix}/bin\n`);
+    await stage.host.publish("0.2.0", program("0.2.0"));
+    const { code, err } = await stage.install([], { shell });
+    expect(err).toContain(`fly-vault 0.2.0 is installed in ${stage.prefix}/bin\n`);
     expect(err).not.toContain("note:");
     expect(code).toBe(0);
-    expect(await installed()).toEqual(roles);
-    expect(await readlink(join(prefix, "bin/vault-proxy"))).toBe("fly-vault");
-    expect(await readFile(join(prefix, "bin/fly-vault"), "utf8")).toBe(program("0.2.0"));
+    expect(await stage.installed()).toEqual(roles);
+    expect(await readlink(join(stage.prefix, "bin/vault-proxy"))).toBe("fly-vault");
+    expect(await readFile(join(stage.prefix, "bin/fly-vault"), "utf8")).toBe(program("0.2.0"));
   });
 
   test("another version takes its place", async () => {
-    await host.publish("0.1.0", program("0.1.0"));
-    await host.publish("0.2.0", program("0.2.0"));
-    expect((await install(["--version", "v0.1.0"], { shell })).code).toBe(0);
-    expect((await install([], { shell })).code).toBe(0);
-    expect(await readFile(join(prefix, "bin/fly-vault"), "utf8")).toBe(program("0.2.0"));
-    expect(await installed()).toEqual(roles);
+    await stage.host.publish("0.1.0", program("0.1.0"));
+    await stage.host.publish("0.2.0", program("0.2.0"));
+    expect((await stage.install(["--version", "v0.1.0"], { shell })).code).toBe(0);
+    expect((await stage.install([], { shell })).code).toBe(0);
+    expect(await readFile(join(stage.prefix, "bin/fly-vault"), "utf8")).toBe(program("0.2.0"));
+    expect(await stage.installed()).toEqual(roles);
   });
-});
-
-test("wget does where there is no curl", async () => {
-  await host.publish("0.2.0", program("0.2.0"));
-  const bin = join(prefix, "tools");
-  await mkdir(bin);
-  const tools =
-    "sh id tar gzip mktemp uname sed sha256sum tail wc rm cp chmod mv ln mkdir sync wget ssh-keygen";
-  for (const tool of tools.split(" ")) await symlink(Bun.which(tool) ?? "", join(bin, tool));
-  const { code, err } = await install([], { shell: [Bun.which("dash") ?? ""], env: { PATH: bin } });
-  expect(err).toContain("is installed in");
-  expect(code).toBe(0);
 });
 
 /** A computer that says it is another one. */
 async function pretending(system: string, machine: string): Promise<string> {
-  const bin = join(prefix, "tools");
+  const bin = join(stage.prefix, "tools");
   await mkdir(bin);
   const uname = `#!/bin/sh\ncase $1 in -s) echo ${system} ;; *) echo ${machine} ;; esac\n`;
   await writeFile(join(bin, "uname"), uname, { mode: 0o755 });
@@ -112,22 +38,24 @@ async function pretending(system: string, machine: string): Promise<string> {
 }
 
 test("a Mac gets what is for a Mac, without fly-local", async () => {
-  await host.publish("0.2.0", program("0.2.0"), ["linux-x64", "darwin-arm64"]);
-  host.asked.length = 0;
-  const { code } = await install([], { env: { PATH: await pretending("Darwin", "arm64") } });
+  await stage.host.publish("0.2.0", program("0.2.0"), ["linux-x64", "darwin-arm64"]);
+  stage.host.asked.length = 0;
+  const { code } = await stage.install([], { env: { PATH: await pretending("Darwin", "arm64") } });
   expect(code).toBe(0);
-  expect(host.asked.at(-1)).toBe("/download/v0.2.0/fly-vault-0.2.0-darwin-arm64.tar.gz");
-  expect(await installed()).toEqual(["fly-vault", "fly-vault-admin", "vault-proxy"]);
+  expect(stage.host.asked.at(-1)).toBe("/download/v0.2.0/fly-vault-0.2.0-darwin-arm64.tar.gz");
+  expect(await stage.installed()).toEqual(["fly-vault", "fly-vault-admin", "vault-proxy"]);
 });
 
 test.each([
   ["FreeBSD", "amd64", "not made for this system"],
   ["Linux", "riscv64", "not made for this processor"],
 ])("%s on %s is told, and nothing is asked", async (system, machine, words) => {
-  host.asked.length = 0;
-  const { code, err } = await install([], { env: { PATH: await pretending(system, machine) } });
+  stage.host.asked.length = 0;
+  const { code, err } = await stage.install([], {
+    env: { PATH: await pretending(system, machine) },
+  });
   expect(err).toContain(words);
-  expect({ code, asked: host.asked }).toEqual({ code: 1, asked: [] });
+  expect({ code, asked: stage.host.asked }).toEqual({ code: 1, asked: [] });
 });
 
 type Damage = (stem: string) => void | Promise<void>;
@@ -137,81 +65,87 @@ const damages: readonly (readonly [string, RegExp, Damage])[] = [
     "an archive with another checksum",
     /is not what the release says/,
     (stem) => {
-      const bytes = Buffer.from(host.files.get(archiveOf(stem)) as Uint8Array);
+      const bytes = Buffer.from(stage.host.files.get(archiveOf(stem)) as Uint8Array);
       bytes[100] = (bytes[100] ?? 0) ^ 1;
-      host.files.set(archiveOf(stem), bytes);
+      stage.host.files.set(archiveOf(stem), bytes);
     },
   ],
   [
     "an archive cut short",
     /is not what the release says/,
     (stem) => {
-      host.files.set(archiveOf(stem), (host.files.get(archiveOf(stem)) as Uint8Array).slice(0, 50));
+      stage.host.files.set(
+        archiveOf(stem),
+        (stage.host.files.get(archiveOf(stem)) as Uint8Array).slice(0, 50),
+      );
     },
   ],
   [
     "an archive that is not there",
     /could not be fetched/,
     (stem) => {
-      host.files.delete(archiveOf(stem));
+      stage.host.files.delete(archiveOf(stem));
     },
   ],
   [
     "a list without a signature",
     /could not be fetched/,
     (stem) => {
-      host.files.delete(`${stem}/SHA256SUMS.sig`);
+      stage.host.files.delete(`${stem}/SHA256SUMS.sig`);
     },
   ],
   [
     "a list that was changed",
     /not signed by the right key/,
     (stem) => {
-      host.files.set(`${stem}/SHA256SUMS`, `${String(host.files.get(`${stem}/SHA256SUMS`))}\n`);
+      stage.host.files.set(
+        `${stem}/SHA256SUMS`,
+        `${String(stage.host.files.get(`${stem}/SHA256SUMS`))}\n`,
+      );
     },
   ],
   [
     "a list that is endless",
     /longer than 65536|could not be fetched/,
     (stem) => {
-      host.files.set(`${stem}/SHA256SUMS`, "x".repeat(100_000));
+      stage.host.files.set(`${stem}/SHA256SUMS`, "x".repeat(100_000));
     },
   ],
   [
     "nothing for this system",
     /has nothing for linux-x64/,
-    async () => host.publish("0.2.0", program("0.2.0"), ["darwin-x64"]),
+    async () => stage.host.publish("0.2.0", program("0.2.0"), ["darwin-x64"]),
   ],
   [
     "a program that does not run",
     /does not run on this computer/,
-    async () => host.publish("0.2.0", "#!/bin/sh\nexit 1\n"),
+    async () => stage.host.publish("0.2.0", "#!/bin/sh\nexit 1\n"),
   ],
-  ["nothing at all", /could not be fetched/, () => host.files.clear()],
+  ["nothing at all", /could not be fetched/, () => stage.host.files.clear()],
 ];
 
 test.each(damages)("%s: what was there stays, and nothing else is", async (_, words, damage) => {
-  await host.publish("0.1.0", program("0.1.0"));
-  expect((await install([])).code).toBe(0);
-  await host.publish("0.2.0", program("0.2.0"));
+  await stage.host.publish("0.1.0", program("0.1.0"));
+  expect((await stage.install([])).code).toBe(0);
+  await stage.host.publish("0.2.0", program("0.2.0"));
   await damage("/download/v0.2.0");
-  const { code, err } = await install([]);
+  const { code, err } = await stage.install([]);
   expect(err).toMatch(words);
   expect(err).toMatch(/^ {2}fix: {3}\S/m);
   expect(code).toBe(1);
-  expect(await installed()).toEqual(roles);
-  expect(await readFile(join(prefix, "bin/fly-vault"), "utf8")).toBe(program("0.1.0"));
+  expect(await stage.installed()).toEqual(roles);
+  expect(await readFile(join(stage.prefix, "bin/fly-vault"), "utf8")).toBe(program("0.1.0"));
 });
 
 test.each(["SIGINT", "SIGTERM", "SIGHUP"] as const)(
   "%s while the program is tried: what was there stays, and nothing else is",
   async (signal) => {
-    await host.publish("0.1.0", program("0.1.0"));
-    expect((await install([])).code).toBe(0);
-    const tried = join(prefix, "tried");
-    await host.publish("0.2.0", `#!/bin/sh\ntouch ${tried}\nexec sleep 60\n`);
-    const child = Bun.spawn(["dash", script, "--prefix", prefix], {
-      env: { PATH: process.env["PATH"] ?? "", TMPDIR: scratch, ...host.env },
+    await stage.host.publish("0.1.0", program("0.1.0"));
+    expect((await stage.install([])).code).toBe(0);
+    const tried = join(stage.prefix, "tried");
+    await stage.host.publish("0.2.0", `#!/bin/sh\ntouch ${tried}\nexec sleep 60\n`);
+    const child = Bun.spawn(["dash", script, "--prefix", stage.prefix], {
+      env: { PATH: process.env["PATH"] ?? "", TMPDIR: stage.scratch, ...stage.host.env },
       stdin: "ignore",
       stderr: "ignore",
       // As a terminal does it, all of its group gets the signal.
@@ -220,77 +154,85 @@ test.each(["SIGINT", "SIGTERM", "SIGHUP"] as const)(
     while (!(await Bun.file(tried).exists())) await Bun.sleep(5);
     process.kill(-child.pid, signal);
     expect(await child.exited).not.toBe(0);
-    expect(await installed()).toEqual(roles);
-    expect(await readdir(scratch)).toEqual([]);
-    expect(await readFile(join(prefix, "bin/fly-vault"), "utf8")).toBe(program("0.1.0"));
+    expect(await stage.installed()).toEqual(roles);
+    expect(await readdir(stage.scratch)).toEqual([]);
+    expect(await readFile(join(stage.prefix, "bin/fly-vault"), "utf8")).toBe(program("0.1.0"));
   },
 );
 
 test("a release of another version than asked for is refused", async () => {
-  await host.publish("0.1.0", program("0.1.0"));
+  await stage.host.publish("0.1.0", program("0.1.0"));
   for (const name of ["SHA256SUMS", "SHA256SUMS.sig"])
-    host.files.set(`/download/v0.3.0/${name}`, host.files.get(`/download/v0.1.0/${name}`) ?? "");
-  const { err } = await install(["--version", "0.3.0"]);
+    stage.host.files.set(
+      `/download/v0.3.0/${name}`,
+      stage.host.files.get(`/download/v0.1.0/${name}`) ?? "",
+    );
+  const { err } = await stage.install(["--version", "0.3.0"]);
   expect(err).toContain("what is there as 0.3.0 is another version");
-  expect(await installed()).toEqual([]);
-});
-
-test("a stranger's key is refused; without a key only checksums are checked, and it says so", async () => {
-  await host.publish("0.2.0", program("0.2.0"));
-  const stranger = (await readFile(join(host.folder, "stranger.pub"), "utf8")).trim();
-  const refused = await install([], { env: { FLY_VAULT_RELEASE_KEY: stranger } });
-  expect(refused.err).toContain("not signed by the right key");
-  const insisted = await install(["--require-signature"], { env: { FLY_VAULT_RELEASE_KEY: "" } });
-  expect(insisted.err).toContain("signature cannot be checked");
-  expect(await installed()).toEqual([]);
-  const { code, err } = await install([], { env: { FLY_VAULT_RELEASE_KEY: "" } });
-  expect(err).toContain("note: the signature was not checked (no key is known)");
-  expect(code).toBe(0);
-});
-
-test("what is somebody else's is not replaced, and nothing is installed beside it", async () => {
-  await host.publish("0.2.0", program("0.2.0"));
-  await mkdir(join(prefix, "bin"));
-  await writeFile(join(prefix, "bin/vault-proxy"), "mine");
-  const { code, err } = await install([]);
-  expect({ code, installed: await installed() }).toEqual({ code: 1, installed: ["vault-proxy"] });
-  expect(err).toContain("is there, and is no link");
+  expect(await stage.installed()).toEqual([]);
 });
 
 test("a folder that may not be written is told", async () => {
-  await host.publish("0.2.0", program("0.2.0"));
+  await stage.host.publish("0.2.0", program("0.2.0"));
   await Promise.all(
-    [prefix, scratch].map(async (path) => chmod(path, path === scratch ? 0o777 : 0o755)),
+    [stage.prefix, stage.scratch].map(async (path) =>
+      chmod(path, path === stage.scratch ? 0o777 : 0o755),
+    ),
   );
   const nobody = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", "dash"];
-  const { code, err } = await install([], { shell: nobody });
+  const { code, err } = await stage.install([], { shell: nobody });
   expect(err).toContain("may not write");
   expect(code).toBe(1);
 });
 
 test.each(["--frob", "--prefix", "--version=../x"])("%s is a mistake", async (word) => {
-  const { code, err } = await install([word]);
+  const { code, err } = await stage.install([word]);
   expect(err).toContain("usage: install.sh");
   expect(code).toBe(2);
 });
 
 test("over http nothing is fetched from elsewhere", async () => {
-  const { err } = await install([], { env: { FLY_VAULT_RELEASES: "http://releases.example" } });
+  const { err } = await stage.install([], {
+    env: { FLY_VAULT_RELEASES: "http://releases.example" },
+  });
   expect(err).toContain("over https alone");
 });
 
 test("a script that is cut short at any line does nothing", async () => {
-  await host.publish("0.2.0", program("0.2.0"));
-  host.asked.length = 0;
+  await stage.host.publish("0.2.0", program("0.2.0"));
+  stage.host.asked.length = 0;
   const lines = (await readFile(script, "utf8")).trimEnd().split("\n");
-  const cut = join(host.folder, "cut.sh");
+  const cut = join(stage.host.folder, "cut.sh");
   for (let count = 1; count < lines.length; count += 10) {
     await writeFile(cut, lines.slice(0, count).join("\n"));
-    Bun.spawnSync(["dash", cut, "--prefix", prefix], {
-      env: { PATH: "/usr/bin:/bin", ...host.env },
+    Bun.spawnSync(["dash", cut, "--prefix", stage.prefix], {
+      env: { PATH: "/usr/bin:/bin", ...stage.host.env },
     });
   }
-  expect({ asked: host.asked, installed: await installed() }).toEqual({ asked: [], installed: [] });
+  expect({ asked: stage.host.asked, installed: await stage.installed() }).toEqual({
+    asked: [],
+    installed: [],
+  });
+});
+
+test("a script whose last line is cut short at any byte does nothing", async () => {
+  await stage.host.publish("0.2.0", program("0.2.0"));
+  stage.host.asked.length = 0;
+  const text = (await readFile(script, "utf8")).trimEnd();
+  await Promise.all([chmod(stage.prefix, 0o777), chmod(stage.scratch, 0o777)]);
+  // Without its words it would install into the home folder, or as root into /usr/local: not here.
+  const nobody = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"];
+  for (let length = text.lastIndexOf("\n"); length < text.length; length += 1) {
+    const { exitCode } = Bun.spawnSync([...nobody, "dash", "-s", "--", "--prefix", stage.prefix], {
+      stdin: Buffer.from(text.slice(0, length)),
+      env: { PATH: "/usr/bin:/bin", HOME: stage.prefix, TMPDIR: stage.scratch, ...stage.host.env },
+    });
+    expect([0, 2]).toContain(exitCode);
+  }
+  expect({ asked: stage.host.asked, left: await readdir(stage.prefix) }).toEqual({
+    asked: [],
+    left: [],
+  });
 });
 
 test("install.sh is clean for shellcheck, as POSIX sh", async () => {

@@ -2,7 +2,7 @@ import { afterAll, beforeAll, expect, test } from "bun:test";
 import { chmod, mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { publicKeyOf, scriptWithKey, signFile } from "../../build/release/signing.ts";
+import { publicKeyOf, scriptWithKeys, signFile } from "../../build/release/signing.ts";
 import { isSignedBy, parseReleaseKeys } from "../../src/roles/client/update/ssh-signature.ts";
 import { rejection } from "../support/rejection.ts";
 import { makeKey } from "../support/release-host.ts";
@@ -43,13 +43,16 @@ test("signFile signs what the client takes, and again the same", async () => {
   expect(await readFile(`${path}.sig`, "utf8")).toBe(first);
 });
 
-test("scriptWithKey writes the key into the one place for it", async () => {
+test("scriptWithKeys writes the keys into the one place for them, and nothing that a shell would run", async () => {
   const script = join(import.meta.dir, "../../build/release/install.sh");
   const plain = await readFile(script, "utf8");
-  expect(await scriptWithKey(script, undefined)).toBe(plain);
-  const keyed = await scriptWithKey(script, "ssh-ed25519 AAAA");
+  expect(await scriptWithKeys(script, "")).toBe(plain);
+  const keyed = await scriptWithKeys(script, "ssh-ed25519 AAAA\nssh-ed25519 BB+/ $(reboot)}");
   expect(keyed.split("\n").filter((each) => !plain.split("\n").includes(each))).toEqual([
-    "key=${FLY_VAULT_RELEASE_KEY:-ssh-ed25519 AAAA}",
+    "key=${FLY_VAULT_RELEASE_KEY:-ssh-ed25519 AAAA",
+    "ssh-ed25519 BB+/}",
   ]);
-  expect((await rejection(scriptWithKey(key, undefined))).message).toContain("no place");
+  const odd = await rejection(scriptWithKeys(script, "ssh-ed25519 AA$(reboot)"));
+  expect(odd.message).toContain("No public key");
+  expect((await rejection(scriptWithKeys(key, ""))).message).toContain("no place");
 });

@@ -1,5 +1,7 @@
-import { expect, test } from "bun:test";
+import { describe, expect, test } from "bun:test";
 import { readFileSync } from "node:fs";
+import { mkdir, mkdtempDisposable, readdir, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import * as v from "valibot";
@@ -12,7 +14,7 @@ const step = v.strictObject({
   name: v.optional(v.string()),
   uses: v.optional(v.string()),
   run: v.optional(v.string()),
-  with: v.optional(v.record(v.string(), v.union([v.string(), v.number()]))),
+  with: v.optional(v.record(v.string(), v.union([v.string(), v.number(), v.boolean()]))),
   env: v.optional(v.record(v.string(), v.string())),
 });
 const access = v.picklist(["read", "write", "none"]);
@@ -30,6 +32,7 @@ const job = v.strictObject({
       matrix: v.record(v.string(), v.array(v.string())),
     }),
   ),
+  environment: v.optional(v.string()),
   permissions: v.optional(permissions),
   "timeout-minutes": v.optional(v.number()),
   steps: v.optional(v.array(step)),
@@ -101,4 +104,54 @@ test("what another workflow calls is there, and lets itself be called", () => {
   expect(called.length).toBeGreaterThan(0);
   for (const path of called)
     expect(read(path.slice(path.lastIndexOf("/") + 1)).on).toHaveProperty("workflow_call");
+});
+
+describe("the release's key", () => {
+  const { environment, steps = [] } = read("release.yml").jobs["release"] ?? {};
+  const signing = steps.findIndex(({ env }) => env?.["RELEASE_KEY"] !== undefined);
+
+  test("is in one step alone, after all that npm gives, and no token lies about beside it", () => {
+    expect(environment).toBe("release");
+    const setup = steps.findIndex(({ run }) => run === "make setup");
+    expect(setup).toBeGreaterThan(-1);
+    expect(signing).toBeGreaterThan(setup);
+    expect(steps.filter((each) => JSON.stringify(each).includes("secrets.RELEASE_KEY"))).toEqual(
+      steps.slice(signing, signing + 1),
+    );
+    const checkout = steps.find(({ uses }) => uses?.startsWith("actions/checkout@"));
+    expect(checkout?.with).toEqual({ "persist-credentials": false });
+    expect(steps[signing]?.env).toHaveProperty("FLY_VAULT_RELEASE_NEXT_KEY");
+  });
+
+  test.each([0, 1])(
+    "is in a file while make runs, and gone after it (make ends with %d)",
+    async (ends) => {
+      const { stdout, code } = await sign("the key", ends);
+      expect(stdout).toBe("600 the key, and RELEASE_KEY is not there\n");
+      expect(code).toBe(ends);
+    },
+  );
+
+  test("must be there", async () => {
+    const { stdout, code } = await sign("", 0);
+    expect(stdout).toContain("no secret RELEASE_KEY");
+    expect(code).toBe(1);
+  });
+
+  /** The step as it stands, with a `make` that looks for the key. */
+  async function sign(key: string, ends: number) {
+    await using place = await mkdtempDisposable(join(tmpdir(), "fv-sign-step-"));
+    const scratch = join(place.path, "tmp");
+    await mkdir(scratch);
+    const look =
+      'f=$FLY_VAULT_RELEASE_KEY_FILE; echo "$(stat -c %a "$f") $(cat "$f"), and RELEASE_KEY is ${RELEASE_KEY-not there}"';
+    await writeFile(join(place.path, "make"), `#!/bin/sh\n${look}\nexit ${ends}\n`, {
+      mode: 0o755,
+    });
+    const child = Bun.spawnSync(["bash", "-e", "-o", "pipefail", "-c", steps[signing]?.run ?? ""], {
+      env: { PATH: `${place.path}:/usr/bin:/bin`, TMPDIR: scratch, RELEASE_KEY: key },
+    });
+    expect(await readdir(scratch)).toEqual([]);
+    return { stdout: child.stdout.toString(), code: child.exitCode };
+  }
 });

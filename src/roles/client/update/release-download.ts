@@ -2,7 +2,7 @@ import { Failure } from "../../../cli/failure.ts";
 import { formatSize } from "../../../cli/size.ts";
 import { formatDuration } from "../../../cli/duration.ts";
 import { late, within } from "../../../system/within.ts";
-import { isAllowed } from "./release-source.ts";
+import { mayLeadTo } from "./release-source.ts";
 import { updateLimits } from "./update-limits.ts";
 
 export interface DownloadOptions {
@@ -54,8 +54,8 @@ async function follow(start: string, signal: AbortSignal): Promise<Response> {
     if (response.status < 300 || response.status > 399 || location === null)
       throw unreachable(url, `the answer was ${response.status}`);
     const next = new URL(location, url);
-    if (!isAllowed(next))
-      throw unreachable(url, `it leads to ${next.origin}, over which anybody could change it`);
+    if (!mayLeadTo(next, new URL(start)))
+      throw unreachable(url, `it leads to ${next.origin}, which is not https`);
     url = next.href;
   }
   throw unreachable(start, `more than ${updateLimits.redirectsMax} redirects`);

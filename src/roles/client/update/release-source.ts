@@ -35,8 +35,13 @@ export function releaseFile(
   return `${base}/${place}/${name}`;
 }
 
-/** Where a download may come from, at first and by redirects: nobody in between may change it. */
-export function isAllowed({ protocol, hostname }: URL): boolean {
+/** Where a download may come from: nobody in between may change it. */
+function isAllowed({ protocol, hostname }: URL): boolean {
   if (protocol === "https:") return true;
   return protocol === "http:" && ["localhost", "127.0.0.1", "[::1]"].includes(hostname);
+}
+
+/** Whether a download may be led on: from elsewhere never to what listens on this computer over http. */
+export function mayLeadTo(next: URL, start: URL): boolean {
+  return next.protocol === "https:" || (start.protocol === "http:" && isAllowed(next));
 }

@@ -1,6 +1,6 @@
 import { randomUUID } from "node:crypto";
 import { constants } from "node:fs";
-import { open, readdir, rename, rm, stat, type FileHandle } from "node:fs/promises";
+import { lstat, open, readdir, rename, rm, stat, type FileHandle } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import type { Context } from "../../../cli/context.ts";
 import { Failure } from "../../../cli/failure.ts";
@@ -81,14 +81,15 @@ async function mustRun(
   });
 }
 
-/** Of an update that was killed. One that is at work is younger. */
+/** Of an update or an `install.sh` (that has a folder) that was killed. One that is at work is younger. */
 async function removeLeftovers(folder: string, nowMs: number): Promise<void> {
   const names = await readdir(folder);
   for (const name of names.filter((each) => each.startsWith(prefix))) {
     const path = join(folder, name);
-    const found = await stat(path).catch(() => undefined);
-    if (found?.isFile() === true && nowMs - found.mtimeMs > updateLimits.leftoverMs)
-      await rm(path, { force: true });
+    const found = await lstat(path).catch(() => undefined);
+    const isOurs = found?.isFile() === true || found?.isDirectory() === true;
+    if (isOurs && nowMs - found.mtimeMs > updateLimits.leftoverMs)
+      await rm(path, { recursive: true, force: true });
   }
 }
 

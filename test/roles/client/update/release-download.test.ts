@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, expect, test } from "bun:test";
 import { downloadFile } from "../../../../src/roles/client/update/release-download.ts";
-import { releaseSource } from "../../../../src/roles/client/update/release-source.ts";
+import { mayLeadTo, releaseSource } from "../../../../src/roles/client/update/release-source.ts";
 import { ReleaseHost } from "../../../support/release-host.ts";
 import { rejection } from "../../../support/rejection.ts";
 
@@ -12,6 +12,7 @@ afterAll(async () => host.close());
 
 const to = (location: string) => () => Response.redirect(location, 302);
 const from = (base: string) => releaseSource({ FLY_VAULT_RELEASES: base }).base;
+const may = (start: string, next: string) => mayLeadTo(new URL(next), new URL(start));
 const options = { bytesMax: 1000, timeoutMs: 5000 };
 
 test("downloadFile gives the bytes, counts them, and knows what is not there", async () => {
@@ -47,13 +48,25 @@ test("downloadFile follows redirects, but not in circles and not to where others
   const reasons = [
     ["circle", "more than 5 redirects"],
     ["plain", "http://releases.example"],
-    ["other", "anybody could change it"],
+    ["other", "which is not https"],
   ] as const;
   for (const [name, words] of reasons)
     expect(await rejection(downloadFile(`${host.base}/${name}`, options))).toMatchObject({
       code: "FV-UPD-001",
       because: expect.stringContaining(words),
     });
+});
+
+test("a download over https is led to https alone, one from this computer to this computer as well", () => {
+  const loopback = ["http://127.0.0.1:8000/x", "http://localhost/x", "http://[::1]/x"];
+  for (const next of loopback) {
+    expect(may("https://releases.example/x", next)).toBe(false);
+    expect(may("http://127.0.0.1:9000/x", next)).toBe(true);
+  }
+  for (const start of ["https://releases.example/x", "http://127.0.0.1:9000/x"]) {
+    expect(may(start, "https://elsewhere.example/x")).toBe(true);
+    expect(may(start, "http://elsewhere.example/x")).toBe(false);
+  }
 });
 
 test("downloadFile says what the host answered, and that it did not answer in time", async () => {

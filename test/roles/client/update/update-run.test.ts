@@ -196,9 +196,13 @@ test("Ctrl-C while the new program is tried leaves the old one", async () => {
 test("what a killed update left is removed once it is old", async () => {
   const old = join(host.folder, "bin/.fly-vault-update-old");
   const young = join(host.folder, "bin/.fly-vault-update-young");
+  // install.sh works in a folder.
+  const oldFolder = join(host.folder, "bin/.fly-vault-update-XyZ123");
   await writeFile(old, "half");
   await writeFile(young, "at work");
-  await utimes(old, 0, 0);
+  await mkdir(oldFolder);
+  await writeFile(join(oldFolder, "fly-vault"), "half");
+  await Promise.all([old, oldFolder].map(async (each) => utimes(each, 0, 0)));
   await host.publish("0.2.0", program("0.2.0"));
   await update({});
   expect(await readdir(join(host.folder, "bin"))).toEqual([".fly-vault-update-young", "fly-vault"]);
