@@ -45,7 +45,7 @@ fuzz: setup ## mutated bytes, lost power, GNU tar: make fuzz SECONDS=600 SEED=1
 	@FV_FUZZ_SECONDS=$(or $(SECONDS),60) FV_SEED=$(SEED) bun test test/fuzz crash-images gnu-tar-agreement
 
 soak: setup system rootfs build ## what make test does a part of, whole: 1 GiB transfers, every fault at every call (an hour)
-	@FV_SOAK=1 build/test.sh test/attacks/link-kills.test.ts test/e2e/bulk.test.ts test/e2e/proxy.test.ts test/roles/admin/killed.test.ts test/roles/admin/api-faults.test.ts test/build/cross-compile.test.ts test/examples/vmimage.test.ts
+	@FV_SOAK=1 build/test.sh test/attacks/link-kills.test.ts test/roles/init/session-bulk.test.ts test/e2e/bulk.test.ts test/e2e/proxy.test.ts test/roles/admin/killed.test.ts test/roles/admin/api-faults.test.ts test/build/cross-compile.test.ts test/examples/vmimage.test.ts
 
 peers: system ## install the Debian packages that benchmarks stand beside (mosh, socat, nginx, iperf3)
 	@build/system-packages.sh bench || echo "what is missing is skipped"
