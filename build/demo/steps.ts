@@ -1,6 +1,7 @@
 import { createHash, randomBytes } from "node:crypto";
 import { appendFile, mkdir, writeFile } from "node:fs/promises";
 import { join } from "node:path";
+import { freePort } from "../free-port.ts";
 import type { LocalFly, Tenant } from "../../test/support/local-fly.ts";
 import { programEnv, programPath, type RunResult } from "../../test/support/program.ts";
 import type { Laptop } from "./laptop.ts";
@@ -138,13 +139,6 @@ function echo(text: string): string {
 
 function sha256(bytes: Uint8Array): string {
   return createHash("sha256").update(bytes).digest("hex");
-}
-
-function freePort(): number {
-  const probe = Bun.listen({ hostname: "127.0.0.1", port: 0, socket: { data: () => {} } });
-  const { port } = probe;
-  probe.stop(true);
-  return port;
 }
 
 async function retry<T>(attempt: () => Promise<T>): Promise<T> {

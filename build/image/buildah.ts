@@ -1,5 +1,6 @@
 import { mkdir } from "node:fs/promises";
 import { join, resolve } from "node:path";
+import { childOutcome } from "../child-outcome.ts";
 
 const root = resolve(import.meta.dir, "../..");
 
@@ -8,18 +9,12 @@ export async function buildah(...words: readonly string[]): Promise<string> {
   const storage = join(root, ".cache/containers");
   await mkdir(storage, { recursive: true, mode: 0o700 });
   const argv = ["--root", join(storage, "root"), "--runroot", join(storage, "run"), ...words];
-  const child = Bun.spawn(["buildah", ...argv], {
+  const { out, err, code } = await childOutcome(["buildah", ...argv], {
     cwd: root,
     env: { PATH: `${process.env["PATH"]}:/usr/sbin:/sbin`, HOME: process.env["HOME"] ?? "/root" },
-    stdio: ["ignore", "pipe", "pipe"],
   });
-  const [text, complaints, code] = await Promise.all([
-    child.stdout.text(),
-    child.stderr.text(),
-    child.exited,
-  ]);
-  if (code === 0) return text.trim();
-  throw new Error(`buildah ${words.join(" ")} ended with ${code}\n${complaints}${text}`);
+  if (code === 0) return out.trim();
+  throw new Error(`buildah ${words.join(" ")} ended with ${code}\n${err}${out}`);
 }
 
 /** Shows the image's files as a folder to `look`. They are not the image's own: changing them changes nothing. */

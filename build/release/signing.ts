@@ -1,4 +1,5 @@
 import { readFile, rm, stat } from "node:fs/promises";
+import { childOutcome } from "../child-outcome.ts";
 import {
   parseReleaseKeys,
   signatureNamespace,
@@ -48,16 +49,7 @@ function bare(line: string): string {
 }
 
 async function keygen(words: readonly string[]): Promise<string> {
-  const child = Bun.spawn(["ssh-keygen", ...words], {
-    stdin: "ignore",
-    stdout: "pipe",
-    stderr: "pipe",
-  });
-  const [out, err, code] = await Promise.all([
-    new Response(child.stdout).text(),
-    new Response(child.stderr).text(),
-    child.exited,
-  ]);
+  const { out, err, code } = await childOutcome(["ssh-keygen", ...words]);
   if (code !== 0) throw new Error(`ssh-keygen: ${err.trim()}`);
   return out;
 }

@@ -1,5 +1,6 @@
 import { createHash } from "node:crypto";
 import { randomBytes } from "node:crypto";
+import { freePort } from "../free-port.ts";
 import { programEnv, programPath } from "../../test/support/program.ts";
 import type { Stage } from "./stage.ts";
 
@@ -164,11 +165,4 @@ async function waitFor(
 
 function sha256(bytes: Uint8Array): string {
   return createHash("sha256").update(bytes).digest("hex");
-}
-
-function freePort(): number {
-  const probe = Bun.listen({ hostname: "127.0.0.1", port: 0, socket: { data: () => {} } });
-  const { port } = probe;
-  probe.stop(true);
-  return port;
 }

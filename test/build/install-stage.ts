@@ -2,6 +2,7 @@ import { afterAll, afterEach, beforeAll, beforeEach, expect, setDefaultTimeout }
 import { mkdtemp, readdir, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { childOutcome } from "../../build/child-outcome.ts";
 import { makeKey, ReleaseHost } from "../support/release-host.ts";
 
 export const script = join(import.meta.dir, "../../build/release/install.sh");
@@ -46,7 +47,7 @@ export class InstallStage {
     words: readonly string[],
     { shell = ["dash"], env = {}, file = script }: InstallOptions = {},
   ) {
-    const child = Bun.spawn([...shell, file, "--prefix", this.prefix, ...words], {
+    const outcome = await childOutcome([...shell, file, "--prefix", this.prefix, ...words], {
       cwd: "/",
       env: {
         PATH: process.env["PATH"] ?? "",
@@ -55,17 +56,9 @@ export class InstallStage {
         ...this.host.env,
         ...env,
       },
-      stdin: "ignore",
-      stdout: "pipe",
-      stderr: "pipe",
     });
-    const [out, err, code] = await Promise.all([
-      new Response(child.stdout).text(),
-      new Response(child.stderr).text(),
-      child.exited,
-    ]);
     expect(await readdir(this.scratch)).toEqual([]);
-    return { out, err, code };
+    return outcome;
   }
 
   async installed(): Promise<string[]> {

@@ -1,5 +1,6 @@
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { createHash, randomBytes } from "node:crypto";
+import { freePort } from "../../build/free-port.ts";
 import { type LocalFly, startLocalFly, type Tenant } from "../support/local-fly.ts";
 import { type LocalVault, makeLocalVault } from "../support/local-vault.ts";
 import { programEnv, programPath } from "../support/program.ts";
@@ -178,13 +179,6 @@ async function machineCall(path: string): Promise<Response> {
 
 function sha256(bytes: Uint8Array): string {
   return createHash("sha256").update(bytes).digest("hex");
-}
-
-function freePort(): number {
-  const probe = Bun.listen({ hostname: "127.0.0.1", port: 0, socket: { data: () => {} } });
-  const { port } = probe;
-  probe.stop(true);
-  return port;
 }
 
 async function fetchWithin(url: string, withinMs: number): Promise<string> {

@@ -10,6 +10,7 @@ import {
   writeFile,
 } from "node:fs/promises";
 import { join } from "node:path";
+import { childOutcome } from "../../build/child-outcome.ts";
 import { makeRelease } from "../../build/release/make-release.ts";
 import { platforms } from "../../build/release/platforms.ts";
 import { LinkStage } from "../support/link-stage.ts";
@@ -48,19 +49,10 @@ afterAll(async () => {
 });
 
 async function run(argv: readonly string[], env: Readonly<Record<string, string>> = {}) {
-  const child = Bun.spawn([...argv], {
+  return childOutcome(argv, {
     cwd: release,
     env: programEnv({ HOME: host.folder, FLY_VAULT_RELEASES: host.base, ...env }),
-    stdin: "ignore",
-    stdout: "pipe",
-    stderr: "pipe",
   });
-  const [out, err, code] = await Promise.all([
-    new Response(child.stdout).text(),
-    new Response(child.stderr).text(),
-    child.exited,
-  ]);
-  return { out, err, code };
 }
 
 const json = async (name: string) => JSON.parse(await readFile(join(release, name), "utf8"));

@@ -2,6 +2,7 @@ import { afterAll, afterEach, beforeAll, describe, expect, test } from "bun:test
 import { createHash, randomBytes } from "node:crypto";
 import { existsSync } from "node:fs";
 import { join } from "node:path";
+import { freePort } from "../../build/free-port.ts";
 import { clientProcesses, until, withAgent } from "../support/ssh-laptop.ts";
 import {
   residentBytes,
@@ -381,13 +382,6 @@ async function askUnix(path: string, question: string): Promise<string> {
   const text = await answer.promise;
   socket.end();
   return text;
-}
-
-function freePort(): number {
-  const server = Bun.listen({ hostname: "127.0.0.1", port: 0, socket: { data: () => {} } });
-  const { port } = server;
-  server.stop(true);
-  return port;
 }
 
 function sha256(bytes: Uint8Array): string {
