@@ -2,9 +2,6 @@
 SHELL := /bin/bash
 export PATH := $(CURDIR)/node_modules/.bin:$(PATH)
 
-# buildah shows an image as a folder to root alone.
-AS_ROOT := $(if $(filter 0,$(shell id -u)),,sudo --preserve-env=BASE,SOURCE,FV_SEED,FV_POWER_CUTS env "PATH=$$PATH")
-
 .DEFAULT_GOAL := help
 .PHONY: help setup system rootfs build release man check fmt test fuzz soak peers bench growth demo clean-machine-test recordings image vm-test clean
 
@@ -45,7 +42,7 @@ fuzz: setup ## mutated bytes, lost power, GNU tar: make fuzz SECONDS=600 SEED=1
 	@FV_FUZZ_SECONDS=$(or $(SECONDS),60) FV_SEED=$(SEED) bun test test/fuzz crash-images gnu-tar-agreement
 
 soak: setup system rootfs build ## what make test does a part of, whole: 1 GiB transfers, every fault at every call (an hour)
-	@FV_SOAK=1 build/test.sh test/attacks/link-kills.test.ts test/roles/init/session-bulk.test.ts test/e2e/bulk.test.ts test/e2e/proxy.test.ts test/roles/admin/killed.test.ts test/roles/admin/api-faults.test.ts test/build/cross-compile.test.ts test/examples/vmimage.test.ts
+	@FV_SOAK=1 build/test.sh test/roles/init-provision/crash.test.ts test/attacks/link-kills.test.ts test/roles/init/session-bulk.test.ts test/e2e/bulk.test.ts test/e2e/proxy.test.ts test/roles/admin/killed.test.ts test/roles/admin/api-faults.test.ts test/build/cross-compile.test.ts test/examples/vmimage.test.ts
 
 peers: system ## install the Debian packages that benchmarks stand beside (mosh, socat, nginx, iperf3)
 	@build/system-packages.sh bench || echo "what is missing is skipped"
@@ -67,12 +64,12 @@ demo: setup system build ## the main job from an empty machine to a shell inside
 	@build/as-root.sh bun build/demo.ts
 
 image: setup system build ## both images of the Containerfile to dist/image, each with its SBOM: make image BASE=IMAGE
-	@$(AS_ROOT) bun build/image.ts
+	@build/contained.sh bun build/image.ts
 
 vm-test: rootfs build ## boot the image as a virtual machine: power cuts, suspension, loss (up to half an hour)
 	@build/system-packages.sh vm
 	@build/vm-test/boot-files.sh
-	@$(AS_ROOT) bun build/vm-test.ts
+	@build/contained.sh bun build/vm-test.ts
 
 clean: ## remove what was built (not node_modules)
-	@rm -rf dist .cache 2>/dev/null || $(AS_ROOT) rm -rf dist .cache
+	@rm -rf dist .cache 2>/dev/null || build/as-root.sh rm -rf dist .cache
