@@ -35,7 +35,7 @@ check: setup ## formatting, types, lint, dead code
 fmt: setup ## format every file
 	@bun fmt .
 
-test: setup system rootfs build ## all tests, in under 15 minutes
+test: setup system rootfs build ## all tests, a quarter of an hour
 	@build/test.sh
 
 fuzz: setup ## mutated bytes, lost power, GNU tar: make fuzz SECONDS=600 SEED=1
