@@ -23,10 +23,16 @@ else
   cat "$logs/quiet"
 fi
 count() { grep -hE "^ *[0-9]+ $1\$" "$logs"/* | awk '{ sum += $1 } END { print sum + 0 }'; }
+whatFailed() { # for each, what it said: its last lines stand just above "(fail)"
+  grep -hE '^\(fail\)' "$logs"/* | head -40 | while IFS= read -r line; do
+    grep -hF -B 25 -m 1 -- "$line" "$logs"/* | grep -v '^(pass)'
+  done
+}
 passed=$(count pass)
 bad=$(count fail)
 skipped=$(count skip)
 [ "$passed" -gt 0 ] || status=1
 [ "$status" -eq 0 ] || [ "$bad" -gt 0 ] || bad=1
+[ "$bad" -eq 0 ] || whatFailed
 echo "$passed passed, $bad failed, $skipped skipped"
 exit "$status"

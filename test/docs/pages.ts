@@ -21,6 +21,11 @@ export const exceptions: readonly Exception[] = [
     instead: "fly-local serve --state-dir ~/fly --no-rate-limit --evidence-rate 0 &",
   },
   {
+    command: /^fly-vault ports acme$/,
+    why: "commands follow each other faster than people type; a server that goes to the background listens a little later",
+    instead: "until fly-vault ports acme 2>&1 | grep -q httpd; do sleep 0.1; done; fly-vault ports acme",
+  },
+  {
     command: /^fly apps create my-vaults /,
     why: "needs an account at Fly; fly-local is asked by its API",
     instead: `curl -sfo /dev/null -H "authorization: Bearer $FLY_API_TOKEN" $FLY_API_BASE/v1/apps --json '{"name": "my-vaults", "org_slug": "local"}'`,

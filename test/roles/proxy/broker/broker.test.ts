@@ -216,6 +216,8 @@ test("a relay that can never listen is given up, with what it says of it", async
   broker.start();
   for (let run = 0; run < 2; run++) {
     const relay = await standIns.next("relay");
+    // Left before it has said so much, it would be reset instead of obeying.
+    await until(() => relay.heard.find(({ kind }) => kind === "secrets"), "the secrets");
     relay.report({ kind: "failed", message: "EADDRINUSE" });
     relay.leave();
   }
