@@ -14,7 +14,7 @@ import type { CongestionControl, ServerIdentity } from "./quiche-config.ts";
 import { RouteTable } from "./route-table.ts";
 import { Strangers } from "./strangers.ts";
 import { canonicalHost } from "./socket-address.ts";
-import { openUdp } from "./udp-carrier.ts";
+import { openQuicUdp } from "./udp-carrier.ts";
 
 export interface EndpointOptions {
   /** Where to listen; port 0 for any. Clients: the wildcard of the server's address family. */
@@ -64,7 +64,7 @@ export class Endpoint {
     const routes = new RouteTable<QuicConnection>();
     const log = options.log ?? (() => undefined);
     this.#bind = options.bind;
-    this.#openCarrier = options.openCarrier ?? openUdp;
+    this.#openCarrier = options.openCarrier ?? openQuicUdp;
     this.#owner = {
       nowMs,
       wake: (connection) => this.#flusher.wake(connection),

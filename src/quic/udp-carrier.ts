@@ -2,14 +2,35 @@ import { constants } from "node:os";
 import type { SocketAddress } from "./connection.ts";
 import type { DatagramCarrier, DatagramReceiver } from "./carrier.ts";
 import { quicLimits } from "./limits.ts";
+import { datagramBytes } from "./merged-datagrams.ts";
 import type { SendBatch } from "./send-batch.ts";
 import { UdpNative } from "./udp-native.ts";
 
 type Socket = Bun.udp.Socket<"buffer">;
 
+/** For QUIC: datagrams that came together are taken from the kernel together, where Linux can. */
+export async function openQuicUdp(
+  bind: SocketAddress,
+  receive: DatagramReceiver,
+): Promise<DatagramCarrier> {
+  return openSocket(bind, { mergeReceived: true }, (block, port, host) => {
+    const length = datagramBytes(block);
+    for (let at = 0; at < block.byteLength; at += length)
+      receive(block.subarray(at, at + length), port, host);
+  });
+}
+
 /** A UDP socket of Bun's, cured of what makes it unsafe for a server and sped up where Linux can. */
 export async function openUdp(
   bind: SocketAddress,
+  receive: DatagramReceiver,
+): Promise<DatagramCarrier> {
+  return openSocket(bind, { mergeReceived: false }, receive);
+}
+
+async function openSocket(
+  bind: SocketAddress,
+  options: { readonly mergeReceived: boolean },
   receive: DatagramReceiver,
 ): Promise<DatagramCarrier> {
   const socket = await Bun.udpSocket({
@@ -23,6 +44,7 @@ export async function openUdp(
     },
   });
   const native = process.platform === "linux" ? nativeHalf(socket) : undefined;
+  if (options.mergeReceived) native?.setOption(levelUdp, udpMergeReceived, 1);
   return new UdpCarrier(socket, native);
 }
 
@@ -116,6 +138,9 @@ const wouldBlock: ReadonlySet<number> = new Set([EAGAIN, ENOBUFS]);
 /** What kernels and drivers that cannot cut datagrams say; all else is about one path at one time. */
 const cannotSegment: ReadonlySet<number> = new Set([EINVAL, EIO, ENOPROTOOPT, EOPNOTSUPP]);
 
+const levelUdp = 17;
+/** UDP_GRO; kernels before 5.0 do not have it, and go on one by one. */
+const udpMergeReceived = 104;
 const levelIp = 0;
 const ipReceiveErrors = 11;
 const levelIpv6 = 41;

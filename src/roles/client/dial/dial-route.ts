@@ -1,5 +1,5 @@
 import { isIPv6 } from "node:net";
-import { openUdp } from "../../../quic/udp-carrier.ts";
+import { openQuicUdp } from "../../../quic/udp-carrier.ts";
 import { type Address, resolveAddress, showAddress } from "../vault/address.ts";
 import type { DialTarget } from "./dial-attempt.ts";
 import { clientLimits } from "../limits.ts";
@@ -29,7 +29,7 @@ export function udpRoute(address: Address): DialRoute {
         where: showAddress(remote),
         bind: { host: isIPv6(remote.host) ? "::" : "0.0.0.0", port: 0 },
         remote,
-        carrier: () => openUdp,
+        carrier: () => openQuicUdp,
       })),
   };
 }
