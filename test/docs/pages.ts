@@ -23,7 +23,8 @@ export const exceptions: readonly Exception[] = [
   {
     command: /^fly-vault ports acme$/,
     why: "commands follow each other faster than people type; a server that goes to the background listens a little later",
-    instead: "until fly-vault ports acme 2>&1 | grep -q httpd; do sleep 0.1; done; fly-vault ports acme",
+    instead:
+      "until fly-vault ports acme 2>&1 | grep -q httpd; do sleep 0.1; done; fly-vault ports acme",
   },
   {
     command: /^fly apps create my-vaults /,
