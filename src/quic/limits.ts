@@ -72,6 +72,8 @@ export const quicLimits = {
    * always grants more before the old grant is used up (see `Flusher.sendNow`).
    */
   readBytesBeforeSend: 16 * 1024,
+  /** What one read of a stream gives at most: what goes on to a socket is cheaper in large pieces. */
+  readBytesMax: 64 * 1024,
   /** What one stream may hand to quiche before the next stream has its turn. */
   writeQuantumBytes: 16 * 1024,
 

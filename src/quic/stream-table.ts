@@ -186,4 +186,4 @@ class PeerStreamIds {
 }
 
 /** Shared by all connections: read and copied within one synchronous step. */
-const chunk = new Uint8Array(quicLimits.readBytesBeforeSend);
+const chunk = new Uint8Array(quicLimits.readBytesMax);

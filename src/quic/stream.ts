@@ -1,4 +1,5 @@
 import { type ByteStream, StreamError } from "../protocol/byte-stream.ts";
+import { quicLimits } from "./limits.ts";
 import type { QuicheConnection } from "./quiche-connection.ts";
 import { type QuicheError, quicheError } from "./quiche-error.ts";
 
@@ -183,31 +184,41 @@ export class QuicStream implements ByteStream {
   #pull(): Uint8Array | null | StreamError | undefined {
     if (this.#readError !== undefined) return this.#readError;
     if (this.#readEnded) return null;
-    const { quiche, chunk } = this.#owner;
+    const { chunk } = this.#owner;
+    let length = 0;
+    while (length < chunk.byteLength) {
+      // Part after part: the connection must be able to send in between (see `consumed`).
+      const part = chunk.subarray(length, length + quicLimits.readBytesBeforeSend);
+      const got = this.#receive(part);
+      length += got;
+      if (got < part.byteLength) break;
+    }
+    if (length > 0) return chunk.slice(0, length);
+    return this.#readError ?? (this.#readEnded ? null : undefined);
+  }
+
+  /** How many bytes came; fewer than there was room for when there are no more for now. */
+  #receive(into: Uint8Array): number {
     try {
-      const got = quiche.streamReceive(this.id, chunk);
-      if (got === null) return undefined;
-      const taken = this.#taken(...got);
-      this.#owner.consumed(got[0]);
-      return taken;
+      const got = this.#owner.quiche.streamReceive(this.id, into);
+      if (got === null) return 0;
+      const [length, fin] = got;
+      const bytes = fin ? this.#checkEnd(into, length) : length;
+      this.#owner.consumed(length);
+      return bytes;
     } catch (error) {
       this.#readError = readError(quicheError(error));
       this.#checkFinished();
-      return this.#readError;
+      return 0;
     }
   }
 
-  #taken(length: number, fin: boolean): Uint8Array | null | StreamError | undefined {
-    const bytes = fin ? length - 1 : length;
-    if (bytes < 0 || (fin && this.#owner.chunk[bytes] !== endMarker[0])) {
-      this.#readError = new StreamError("reset", "The stream ended without its end marker");
-    } else if (fin) {
-      this.#readEnded = true;
-    }
-    if (fin) this.#checkFinished();
-    if (this.#readError !== undefined) return this.#readError;
-    if (bytes > 0) return this.#owner.chunk.slice(0, bytes);
-    return fin ? null : undefined;
+  /** How many bytes there are before the end marker. */
+  #checkEnd(last: Uint8Array, length: number): number {
+    if (last[length - 1] === endMarker[0]) this.#readEnded = true;
+    else this.#readError = new StreamError("reset", "The stream ended without its end marker");
+    this.#checkFinished();
+    return Math.max(0, length - 1);
   }
 
   #checkFinished(): void {
