@@ -13,7 +13,7 @@ import type { Log, LogLevel } from "../../system/log.ts";
 import { dieWithParent, forbidInspection } from "../../system/process.ts";
 import { DescriptorReader } from "../../system/process-pipe.ts";
 import { connectUnix } from "../../system/tcp-stream.ts";
-import { endHeldUpStarts } from "./held-up-start.ts";
+import { HeldUpStarts } from "./held-up-start.ts";
 import { initLimits } from "./limits.ts";
 import { linkAdmission } from "./link-admission.ts";
 import { listenAddresses } from "./link-address.ts";
@@ -30,6 +30,7 @@ import {
 } from "./link-plan.ts";
 import { LinkStreams } from "./link-stream.ts";
 import { LoginGate } from "./login-gate.ts";
+import { Rest } from "./rest.ts";
 
 /**
  * `init link PLAN`: everything that faces the network. Holds no session: when it dies, the keeper
@@ -73,11 +74,12 @@ async function serve(plan: LinkPlan, context: Context, log: Log): Promise<void> 
   writeFileSync(join(plan.runDir, "listening"), `${addresses.join("\n")}\n`, { mode: 0o600 });
   for (const address of addresses)
     log("info", "listening", { address, admission: admission.summary });
-  const streams = new LinkStreams(plan.keeperSocket, log);
+  const heldUp = new HeldUpStarts(plan.keeperPid, log);
+  const rest = new Rest({ onWork: () => heldUp.start(), onRest: () => heldUp.stop() });
+  const streams = new LinkStreams(plan.keeperSocket, log, () => rest.request());
   const clients = new LinkClients(gate, streams, initLimits.clientConnectionsMax);
   for (const endpoint of endpoints) void clients.acceptFrom(endpoint);
   report({ kind: "listening" });
-  endHeldUpStarts(plan.keeperPid, log);
   const goodbye = (await stopped) === "SIGHUP" ? comeBack : undefined;
   await Promise.all(endpoints.map((endpoint) => endpoint.close(goodbye)));
 }
