@@ -29,6 +29,7 @@ import { dataLayout } from "./provision/data-layout.ts";
 import { repairAtBoot } from "./provision/repair.ts";
 import { Provisioning } from "./provisioning.ts";
 import type { RecentLog } from "./recent-log.ts";
+import { Rest } from "./rest.ts";
 import { type Secrets, takeSecrets } from "./secrets.ts";
 import type { Session } from "./session.ts";
 import { type SshPlan, sshSocketIn } from "./ssh/ssh-plan.ts";
@@ -176,9 +177,10 @@ function superviseLink(
 }
 
 function openServer(keeperSocket: string, services: KeeperServices): Listening {
+  const rest = new Rest();
   const server = listenUnix(keeperSocket, {
     connectionsMax: initLimits.keeperConnectionsMax,
-    onConnection: (stream) => void serveStream(stream, services),
+    onConnection: (stream) => void serveStream(stream, services).finally(rest.request()),
   });
   chmodSync(keeperSocket, 0o600);
   return server;

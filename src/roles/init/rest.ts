@@ -1,3 +1,4 @@
+import { dropProgramPages } from "../../system/program-pages.ts";
 import { initLimits } from "./limits.ts";
 
 export interface RestOptions {
@@ -8,7 +9,7 @@ export interface RestOptions {
 }
 
 /**
- * Tells work from rest: work goes on while a request is open, and a while after
+ * Tells work from rest, for keeper and link each: work goes on while a request is open, and a while after
  * the last, in which the keeper may still be at it: it waits for boots.
  */
 export class Rest {
@@ -44,5 +45,8 @@ export class Rest {
   #rest(): void {
     this.#rests = true;
     this.#options.onRest?.();
+    // What was compiled, and garbage.
+    Bun.shrink();
+    dropProgramPages();
   }
 }
