@@ -6,6 +6,7 @@ import { protocolVersion } from "../../protocol/limits.ts";
 import type { Status } from "../../protocol/message.ts";
 import type { Log } from "../../system/log.ts";
 import { syncDisks } from "../../system/process.ts";
+import { Rest } from "../../system/rest.ts";
 import { programOnDisk } from "../../system/self.ts";
 import { type Listening, listenUnix } from "../../system/tcp-stream.ts";
 import { admissionStatus } from "./admission-status.ts";
@@ -29,7 +30,6 @@ import { dataLayout } from "./provision/data-layout.ts";
 import { repairAtBoot } from "./provision/repair.ts";
 import { Provisioning } from "./provisioning.ts";
 import type { RecentLog } from "./recent-log.ts";
-import { Rest } from "./rest.ts";
 import { type Secrets, takeSecrets } from "./secrets.ts";
 import type { Session } from "./session.ts";
 import { type SshPlan, sshSocketIn } from "./ssh/ssh-plan.ts";
@@ -177,7 +177,7 @@ function superviseLink(
 }
 
 function openServer(keeperSocket: string, services: KeeperServices): Listening {
-  const rest = new Rest();
+  const rest = new Rest({ afterMs: initLimits.restAfterMs });
   const server = listenUnix(keeperSocket, {
     connectionsMax: initLimits.keeperConnectionsMax,
     onConnection: (stream) => void serveStream(stream, services).finally(rest.request()),

@@ -12,6 +12,7 @@ import { Endpoint } from "../../quic/endpoint.ts";
 import type { Log, LogLevel } from "../../system/log.ts";
 import { dieWithParent, forbidInspection } from "../../system/process.ts";
 import { DescriptorReader } from "../../system/process-pipe.ts";
+import { Rest } from "../../system/rest.ts";
 import { connectUnix } from "../../system/tcp-stream.ts";
 import { HeldUpStarts } from "./held-up-start.ts";
 import { initLimits } from "./limits.ts";
@@ -30,7 +31,6 @@ import {
 } from "./link-plan.ts";
 import { LinkStreams } from "./link-stream.ts";
 import { LoginGate } from "./login-gate.ts";
-import { Rest } from "./rest.ts";
 
 /**
  * `init link PLAN`: everything that faces the network. Holds no session: when it dies, the keeper
@@ -75,7 +75,11 @@ async function serve(plan: LinkPlan, context: Context, log: Log): Promise<void> 
   for (const address of addresses)
     log("info", "listening", { address, admission: admission.summary });
   const heldUp = new HeldUpStarts(plan.keeperPid, log);
-  const rest = new Rest({ onWork: () => heldUp.start(), onRest: () => heldUp.stop() });
+  const rest = new Rest({
+    afterMs: initLimits.restAfterMs,
+    onWork: () => heldUp.start(),
+    onRest: () => heldUp.stop(),
+  });
   const streams = new LinkStreams(plan.keeperSocket, log, () => rest.request());
   const clients = new LinkClients(gate, streams, initLimits.clientConnectionsMax);
   for (const endpoint of endpoints) void clients.acceptFrom(endpoint);

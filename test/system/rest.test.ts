@@ -1,6 +1,5 @@
 import { expect, test } from "bun:test";
-import { initLimits } from "../../../src/roles/init/limits.ts";
-import { Rest } from "../../../src/roles/init/rest.ts";
+import { Rest } from "../../src/system/rest.ts";
 
 function stage(): { rest: Rest; told: string[]; rested: () => Promise<void> } {
   const told: string[] = [];
@@ -41,8 +40,4 @@ test("it does not rest while a request is open, whatever has ended beside it", a
   over();
   await rested();
   expect(told).toEqual(["work", "rest"]);
-});
-
-test("a request that waits for a boot is over before the link rests, which then does not look for held-up starts", () => {
-  expect(initLimits.restAfterMs).toBeGreaterThan(initLimits.settleMs);
 });

@@ -1,16 +1,15 @@
-import { dropProgramPages } from "../../system/program-pages.ts";
-import { initLimits } from "./limits.ts";
+import { dropProgramPages } from "./program-pages.ts";
 
 export interface RestOptions {
-  readonly afterMs?: number;
+  readonly afterMs: number;
   /** From the start and at the first request after a rest. */
   readonly onWork?: () => void;
   readonly onRest?: () => void;
 }
 
 /**
- * Tells work from rest, for keeper and link each: work goes on while a request is open, and a while after
- * the last, in which the keeper may still be at it: it waits for boots.
+ * Tells work from rest, for a process that waits most of its life: it works while a request is open and a
+ * while after the last. Then it gives back what only work needs.
  */
 export class Rest {
   readonly #options: RestOptions;
@@ -18,9 +17,9 @@ export class Rest {
   #rests = true;
   #timer: ReturnType<typeof setTimeout> | undefined;
 
-  constructor(options: RestOptions = {}) {
+  constructor(options: RestOptions) {
     this.#options = options;
-    // What was asked of the one before us may be under way.
+    // Its start is work, and what was asked of the one before it may be under way.
     this.request()();
   }
 
@@ -38,7 +37,7 @@ export class Rest {
 
   #restLater(): void {
     clearTimeout(this.#timer);
-    this.#timer = setTimeout(() => this.#rest(), this.#options.afterMs ?? initLimits.restAfterMs);
+    this.#timer = setTimeout(() => this.#rest(), this.#options.afterMs);
     this.#timer.unref();
   }
 
