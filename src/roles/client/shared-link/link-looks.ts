@@ -18,11 +18,10 @@ export class LinkLooks {
 
   constructor(look: () => void, restAfterMs: number = clientLimits.linkRestAfterMs) {
     this.#look = look;
-    const { linkLookMs, watchEveryMs, restLookMs } = clientLimits;
     this.#rest = new Rest({
       afterMs: restAfterMs,
-      onWork: () => this.#lookEvery(linkLookMs, watchEveryMs),
-      onRest: () => this.#lookEvery(restLookMs, restLookMs),
+      onWork: () => this.#lookEvery(clientLimits.linkLookMs, clientLimits.watchEveryMs),
+      onRest: () => this.#lookEvery(clientLimits.restLookMs, clientLimits.restLookMs),
     });
   }
 
