@@ -22,6 +22,7 @@ export interface OpenSsh extends AsyncDisposable {
 }
 
 export interface SharedConnection extends AsyncDisposable {
+  readonly pid: number;
   readonly flags: readonly string[];
 }
 
@@ -95,6 +96,7 @@ async function openMaster(
   const master = Bun.spawn(base([...flags, "-M", "-N"], "127.0.0.1"), { env });
   await untilAnswered(base(flags, "127.0.0.1"), env);
   return {
+    pid: master.pid,
     flags,
     [Symbol.asyncDispose]: async () => {
       master.kill();

@@ -11,6 +11,11 @@ export function peakResidentMb(pid: number): number {
   return field(pid, "VmHWM") / 1000;
 }
 
+/** What nobody shares and no file holds: it would be free without this process. */
+export function ownMb(pid: number): number {
+  return field(pid, "Private_Dirty", "smaps_rollup") / 1000;
+}
+
 /** User and system time of the process alone. */
 export function cpuSeconds(pid: number): number {
   const [user = 0, system = 0] = statTicks(pid);
@@ -53,8 +58,8 @@ function statTicks(pid: number): readonly number[] {
 }
 
 /** In kB of 1024 bytes, as the kernel says; here as thousands of bytes. */
-function field(pid: number, name: string): number {
-  const text = readFileSync(`/proc/${pid}/status`, "latin1");
+function field(pid: number, name: string, file = "status"): number {
+  const text = readFileSync(`/proc/${pid}/${file}`, "latin1");
   return Number(new RegExp(`^${name}:\\s+(\\d+)`, "m").exec(text)?.[1] ?? 0) * 1.024;
 }
 

@@ -169,6 +169,12 @@ export const clientLimits = {
   linkOrphanMs: 2000,
   /** How often it looks whether the vault's configuration and its own socket are still there. */
   linkLookMs: 1000,
+  /**
+   * Without a command for so long it rests: it gives memory back, and looks at all this, and at its link,
+   * only so often. Below `clockJumpMs`, or each look would seem to be a sleep.
+   */
+  linkRestAfterMs: 30_000,
+  restLookMs: 2000,
   /** What it knows of the machine's state is asked for again after this time. */
   linkStatusMs: 10_000,
   /** From its start until it takes commands; for its first word to one; for its end after `stop`. */

@@ -6,20 +6,38 @@ import { initLimits } from "./limits.ts";
 /**
  * A session starts among the guest's processes, and the keeper stands still until its program runs:
  * whoever may signal it there can stop it, and all sessions with it. The link does not stand still,
- * so it looks, and ends what is still stopped at the next look.
+ * so it looks, and ends what is still stopped at the next look. Nothing starts but for a client's
+ * request: while the link rests it need not look.
  */
-export function endHeldUpStarts(keeperPid: number, log: Log): void {
-  let suspects = new Set<number>();
-  const look = (): void => {
-    const stopped = stoppedStarts(keeperPid);
+export class HeldUpStarts {
+  readonly #keeperPid: number;
+  readonly #log: Log;
+  #suspects = new Set<number>();
+  #clock: ReturnType<typeof setInterval> | undefined;
+
+  constructor(keeperPid: number, log: Log) {
+    this.#keeperPid = keeperPid;
+    this.#log = log;
+  }
+
+  start(): void {
+    this.#clock = setInterval(() => this.#look(), initLimits.heldUpLookMs);
+  }
+
+  stop(): void {
+    clearInterval(this.#clock);
+    this.#suspects.clear();
+  }
+
+  #look(): void {
+    const stopped = stoppedStarts(this.#keeperPid);
     for (const pid of stopped) {
-      if (!suspects.has(pid)) continue;
-      log("warn", "held-up-start-ended", { pid });
+      if (!this.#suspects.has(pid)) continue;
+      this.#log("warn", "held-up-start-ended", { pid });
       signalProcess(pid, 9);
     }
-    suspects = new Set(stopped);
-  };
-  setInterval(look, initLimits.heldUpLookMs);
+    this.#suspects = new Set(stopped);
+  }
 }
 
 /** Only while the keeper waits: a stopped program of its name may be anybody's. */

@@ -6,6 +6,7 @@ import { protocolVersion } from "../../protocol/limits.ts";
 import type { Status } from "../../protocol/message.ts";
 import type { Log } from "../../system/log.ts";
 import { syncDisks } from "../../system/process.ts";
+import { Rest } from "../../system/rest.ts";
 import { programOnDisk } from "../../system/self.ts";
 import { type Listening, listenUnix } from "../../system/tcp-stream.ts";
 import { admissionStatus } from "./admission-status.ts";
@@ -176,9 +177,10 @@ function superviseLink(
 }
 
 function openServer(keeperSocket: string, services: KeeperServices): Listening {
+  const rest = new Rest({ afterMs: initLimits.restAfterMs });
   const server = listenUnix(keeperSocket, {
     connectionsMax: initLimits.keeperConnectionsMax,
-    onConnection: (stream) => void serveStream(stream, services),
+    onConnection: (stream) => void serveStream(stream, services).finally(rest.request()),
   });
   chmodSync(keeperSocket, 0o600);
   return server;

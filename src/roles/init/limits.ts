@@ -84,6 +84,8 @@ export const initLimits = {
 
   /** How often the link looks whether the keeper is held up by a start that somebody stopped. */
   heldUpLookMs: 500,
+  /** Without a request for so long keeper and link rest. More than `settleMs`: by then none waits for a start. */
+  restAfterMs: 30_000,
 
   /** Sessions: processes that run at once, and sessions that ended and are remembered. */
   runningMax: 200,

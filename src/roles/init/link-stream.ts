@@ -25,14 +25,17 @@ import { sshSocketIn } from "./ssh/ssh-plan.ts";
 export class LinkStreams {
   readonly #keeperSocket: string;
   readonly #log: Log;
+  readonly #onRequest: () => () => void;
   readonly #traffic: TrafficMark;
   #forwards = 0;
   #udpPeers = 0;
   #keeperStreams = 0;
 
-  constructor(keeperSocket: string, log: Log) {
+  /** `onRequest` is told of each that the keeper gets, and what it returns of that one's end. */
+  constructor(keeperSocket: string, log: Log, onRequest: () => () => void = () => nothing) {
     this.#keeperSocket = keeperSocket;
     this.#log = log;
+    this.#onRequest = onRequest;
     this.#traffic = new TrafficMark(trafficFileIn(dirname(keeperSocket)));
   }
 
@@ -94,6 +97,7 @@ export class LinkStreams {
     if (this.#keeperStreams >= initLimits.keeperStreamsMax)
       throw new RemoteError("limit", `${initLimits.keeperStreamsMax} requests are open`);
     this.#keeperStreams += 1;
+    const over = this.#onRequest();
     try {
       const keeper = await connectUnix(socket, initLimits.keeperConnectMs);
       if (isForward) tellResets(keeper);
@@ -101,6 +105,7 @@ export class LinkStreams {
       await splice(frames.release(), keeper);
     } finally {
       this.#keeperStreams -= 1;
+      over();
     }
   }
 
@@ -139,6 +144,8 @@ export class LinkStreams {
     }
   }
 }
+
+const nothing = (): void => undefined;
 
 interface PassOptions {
   /** Of the process that serves it; the keeper's where absent. */

@@ -12,8 +12,9 @@ import { Endpoint } from "../../quic/endpoint.ts";
 import type { Log, LogLevel } from "../../system/log.ts";
 import { dieWithParent, forbidInspection } from "../../system/process.ts";
 import { DescriptorReader } from "../../system/process-pipe.ts";
+import { Rest } from "../../system/rest.ts";
 import { connectUnix } from "../../system/tcp-stream.ts";
-import { endHeldUpStarts } from "./held-up-start.ts";
+import { HeldUpStarts } from "./held-up-start.ts";
 import { initLimits } from "./limits.ts";
 import { linkAdmission } from "./link-admission.ts";
 import { listenAddresses } from "./link-address.ts";
@@ -73,11 +74,16 @@ async function serve(plan: LinkPlan, context: Context, log: Log): Promise<void> 
   writeFileSync(join(plan.runDir, "listening"), `${addresses.join("\n")}\n`, { mode: 0o600 });
   for (const address of addresses)
     log("info", "listening", { address, admission: admission.summary });
-  const streams = new LinkStreams(plan.keeperSocket, log);
+  const heldUp = new HeldUpStarts(plan.keeperPid, log);
+  const rest = new Rest({
+    afterMs: initLimits.restAfterMs,
+    onWork: () => heldUp.start(),
+    onRest: () => heldUp.stop(),
+  });
+  const streams = new LinkStreams(plan.keeperSocket, log, () => rest.request());
   const clients = new LinkClients(gate, streams, initLimits.clientConnectionsMax);
   for (const endpoint of endpoints) void clients.acceptFrom(endpoint);
   report({ kind: "listening" });
-  endHeldUpStarts(plan.keeperPid, log);
   const goodbye = (await stopped) === "SIGHUP" ? comeBack : undefined;
   await Promise.all(endpoints.map((endpoint) => endpoint.close(goodbye)));
 }

@@ -38,15 +38,29 @@ test("a client that is gone before its yes leaves no connection to the target", 
   await closed.promise;
 });
 
+test("what goes to the keeper is told of when it comes and when it is over", async () => {
+  const told: string[] = [];
+  const streams = new LinkStreams(
+    keeperThatRefuses(),
+    () => {},
+    () => {
+      told.push("request");
+      return () => void told.push("over");
+    },
+  );
+  const { near, far } = memoryPair();
+  await near.write(encodeFrame(frameTypes.request, encodeJson({ type: "sessions" })));
+  await streams.serveAll(connectionOf(far));
+  const frames = new FrameStream(near);
+  expect((await frames.read())?.type).toBe(frameTypes.error);
+  expect(told).toEqual(["request"]);
+  await near.end();
+  while (told.length < 2) await Bun.sleep(1);
+  expect(told).toEqual(["request", "over"]);
+});
+
 test("a refusal of the machine leaves no socket open here", async () => {
-  const folder = mkdtempSync(join(tmpdir(), "fv-link-streams-"));
-  const path = join(folder, "keeper.sock");
-  const keeper = listenUnix(path, { onConnection: (stream) => void refuse(stream) });
-  cleanups.push(() => {
-    keeper.close();
-    rmSync(folder, { recursive: true });
-  });
-  expect(existsSync(path)).toBe(true);
+  const path = keeperThatRefuses();
   const streams = new LinkStreams(path, () => {});
   const before = openDescriptors();
   const wish: Request = { type: "agent" };
@@ -61,6 +75,19 @@ test("a refusal of the machine leaves no socket open here", async () => {
   await Bun.sleep(50);
   expect(openDescriptors() - before).toBeLessThan(5);
 });
+
+/** Gives its socket. */
+function keeperThatRefuses(): string {
+  const folder = mkdtempSync(join(tmpdir(), "fv-link-streams-"));
+  const path = join(folder, "keeper.sock");
+  const keeper = listenUnix(path, { onConnection: (stream) => void refuse(stream) });
+  cleanups.push(() => {
+    keeper.close();
+    rmSync(folder, { recursive: true });
+  });
+  expect(existsSync(path)).toBe(true);
+  return path;
+}
 
 async function refuse(stream: ByteStream): Promise<void> {
   const frames = new FrameStream(stream);

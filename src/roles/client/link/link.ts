@@ -45,7 +45,7 @@ export interface LinkOptions {
  */
 export class Link implements AttestedLink {
   readonly #options: LinkOptions;
-  readonly #timer: ReturnType<typeof setInterval>;
+  #timer: ReturnType<typeof setInterval>;
   readonly #retryNow = new Wakeup();
   #opened: OpenedConnection;
   #watch = new LinkWatch();
@@ -116,6 +116,14 @@ export class Link implements AttestedLink {
   /** No more waiting: the user asked, or the computer woke up. */
   retryNow(): void {
     this.#retryNow.call();
+  }
+
+  /** How often it looks whether it is lost, and first of all now. */
+  lookEvery(everyMs: number): void {
+    if (this.#closed) return;
+    clearInterval(this.#timer);
+    this.#timer = setInterval(() => this.#observe(), everyMs);
+    this.#observe();
   }
 
   async close(): Promise<void> {

@@ -8,6 +8,7 @@ import { within } from "../../../system/within.ts";
 import { clientLimits } from "../limits.ts";
 import { Link } from "../link/link.ts";
 import { LinkHost } from "./link-host.ts";
+import { LinkLooks } from "./link-looks.ts";
 import { configDigest, linkSecret } from "./link-key.ts";
 import type { LinkPlan } from "./link-message.ts";
 import {
@@ -28,15 +29,18 @@ export async function serveLink(plan: LinkPlan, context: Context): Promise<numbe
   const config = plan.config as unknown as VaultConfig;
   const socket = newSocketName(process.pid);
   const { monotonicMs, wallMs } = context;
+  forbidInspection();
+  const secret = await linkSecret(context);
+  const looks = new LinkLooks(() => look());
   const host = new LinkHost({
     vault: config.name,
     config: config.path,
     socket,
     idleMs: plan.idleMs,
+    onRequest: () => looks.request(),
     monotonicMs,
     wallMs,
   });
-  forbidInspection();
   raiseDescriptorLimit(clientLimits.linkSocketsMax + spareDescriptors);
   // Before the socket is there: nobody else may open it, not even for a moment.
   process.umask(0o077);
@@ -61,23 +65,23 @@ export async function serveLink(plan: LinkPlan, context: Context): Promise<numbe
     giveNameUp();
     host.retire();
   };
-  const secret = await linkSecret(context);
   let seen: string | undefined;
-  const looking = setInterval(() => {
+  const look = (): void => {
     // Whoever cleans up /tmp may have taken the socket itself.
     const isNamed = socketOf(folder, name) === socket && existsSync(join(folder, socket));
     const found = fileState(config.path);
     const isKept = found === seen || isSameConfig(plan, secret, context);
     seen = found;
     if (!isNamed || host.isOld || !isKept) retire();
-  }, clientLimits.linkLookMs);
+  };
   // Somebody who logs out, or the system that stops: nothing is waited for.
   const stopped = Promise.withResolvers<void>();
   context.onStop(() => stopped.resolve());
   await context.stdout.write("ready\n");
   const opening = openLink(plan, config, host, context);
+  void opening.then((link) => link && looks.follow(link));
   await Promise.race([host.ended, stopped.promise]);
-  clearInterval(looking);
+  looks.close();
   giveNameUp();
   listening.close();
   remove(join(folder, socket));

@@ -30,6 +30,8 @@ export interface LinkHostOptions {
   /** The socket's name in its folder. */
   readonly socket: string;
   readonly idleMs: number;
+  /** Told of each command and each stream, and by what it returns of that one's end. */
+  readonly onRequest?: () => () => void;
   readonly monotonicMs: () => number;
   readonly wallMs: () => number;
 }
@@ -151,6 +153,15 @@ export class LinkHost {
   }
 
   async #route(wish: LinkRequest, frames: SharedFrames): Promise<void> {
+    const over = this.#options.onRequest?.();
+    try {
+      await this.#answer(wish, frames);
+    } finally {
+      over?.();
+    }
+  }
+
+  async #answer(wish: LinkRequest, frames: SharedFrames): Promise<void> {
     switch (wish.type) {
       case "client":
         return this.#serveClient(wish.verbose, frames);

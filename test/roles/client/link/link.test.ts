@@ -60,6 +60,17 @@ test("after a sleep in another network a link over TCP is dialled anew at once",
   await link.close();
 });
 
+test("a sleep is noticed at once when somebody looks closer again", async () => {
+  const [first, second] = [new Played(elsewhere), new Played()];
+  let wallMs = 0;
+  const link = await linkOver([first, second], () => wallMs);
+  link.lookEvery(1e6);
+  wallMs = 600_000;
+  link.lookEvery(1e6);
+  expect(first.rebinds).toBe(1);
+  await link.close();
+});
+
 test("a proxy that goes before anybody listens is not missed, and one that is gone moves nothing", async () => {
   const [first, second] = [new Played(elsewhere), new Played()];
   first.notices.tell("draining");

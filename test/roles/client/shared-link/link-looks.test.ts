@@ -1,0 +1,22 @@
+import { expect, test } from "bun:test";
+import { clientLimits } from "../../../../src/roles/client/limits.ts";
+import { LinkLooks } from "../../../../src/roles/client/shared-link/link-looks.ts";
+
+test("the link is looked at seldom once no command uses it, and often from the next one on", async () => {
+  const told: number[] = [];
+  const looks = new LinkLooks(() => undefined, 20);
+  const over = looks.request();
+  looks.follow({ lookEvery: (everyMs) => void told.push(everyMs) });
+  await Bun.sleep(60);
+  expect(told).toEqual([]);
+  over();
+  while (told.length === 0) await Bun.sleep(1);
+  const next = looks.request();
+  expect(told).toEqual([clientLimits.restLookMs, clientLimits.watchEveryMs]);
+  next();
+  looks.close();
+});
+
+test("a look that comes late at rest is not taken for a sleep", () => {
+  expect(2 * clientLimits.restLookMs).toBeLessThan(clientLimits.clockJumpMs);
+});

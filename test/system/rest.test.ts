@@ -1,0 +1,43 @@
+import { expect, test } from "bun:test";
+import { Rest } from "../../src/system/rest.ts";
+
+function stage(): { rest: Rest; told: string[]; rested: () => Promise<void> } {
+  const told: string[] = [];
+  let wake: (() => void) | undefined;
+  const rest = new Rest({
+    afterMs: 20,
+    onWork: () => void told.push("work"),
+    onRest: () => {
+      told.push("rest");
+      wake?.();
+    },
+  });
+  const rested = async (): Promise<void> =>
+    new Promise((resolve) => {
+      wake = resolve;
+    });
+  return { rest, told, rested };
+}
+
+test("it begins with work, rests when nothing is asked, and works again at the first request", async () => {
+  const { rest, told, rested } = stage();
+  expect(told).toEqual(["work"]);
+  await rested();
+  const over = rest.request();
+  rest.request()();
+  expect(told).toEqual(["work", "rest", "work"]);
+  over();
+  await rested();
+  expect(told).toEqual(["work", "rest", "work", "rest"]);
+});
+
+test("it does not rest while a request is open, whatever has ended beside it", async () => {
+  const { rest, told, rested } = stage();
+  const over = rest.request();
+  rest.request()();
+  await Bun.sleep(60);
+  expect(told).toEqual(["work"]);
+  over();
+  await rested();
+  expect(told).toEqual(["work", "rest"]);
+});
