@@ -11,14 +11,6 @@ export const provisionLimits = {
   spaceCheckBytes: 64 * 1024 * 1024,
   spaceCheckEntries: 1000,
 
-  /** Decompressed bytes per step, and how far the decompressor may run ahead. */
-  decodedChunkBytes: 256 * 1024,
-  decodedAheadBytes: 1024 * 1024,
-  /** Name, comment and extra field of a gzip header together. */
-  gzipHeaderBytesMax: 64 * 1024,
-  /** A zstd frame makes its reader keep this much. All that `zstd -19` asks for; `--ultra -20` wants 32 MiB. */
-  zstdWindowBytesMax: 8 * 1024 * 1024,
-
   /** Guess of how large a compressed tree becomes, and the room wanted beyond a tree's expected size. */
   inflationExpected: 4,
   roomFactor: 1.5,

@@ -1,10 +1,10 @@
 import type { RemoteErrorCode } from "../../../protocol/errors.ts";
 import { hasCode } from "../../../system/filesystem.ts";
 import { SystemError } from "../../../system/libc.ts";
-import { ArchiveCorrupt, ArchiveFormat } from "./archive-error.ts";
+import { ArchiveCorrupt, ArchiveFormat } from "../../../system/archive/archive-error.ts";
 import { DiskFull } from "./disk-full.ts";
 import type { Report } from "./report.ts";
-import { type TarReason, TarRefusal } from "./tar/refusal.ts";
+import { type TarReason, TarRefusal } from "../../../system/archive/tar/refusal.ts";
 
 type Refused = Extract<Report, { readonly type: "refused" }>;
 

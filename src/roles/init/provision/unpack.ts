@@ -9,16 +9,16 @@ import {
   syncfs,
 } from "../../../system/filesystem.ts";
 import { dieWithParent, forbidInspection } from "../../../system/process.ts";
-import { notAnArchive } from "./archive-format.ts";
-import { decompress } from "./decompress.ts";
+import { notAnArchive } from "../../../system/archive/archive-format.ts";
+import { decompress } from "../../../system/archive/decompress.ts";
 import { Extractor } from "./extractor.ts";
 import { checkLayout } from "./layout.ts";
 import { provisionLimits } from "./limits.ts";
 import { refusalReport } from "./refusal-report.ts";
 import type { Report } from "./report.ts";
 import { sealStaging } from "./seal.ts";
-import { TarReader } from "./tar/reader.ts";
-import { TarRefusal } from "./tar/refusal.ts";
+import { TarReader } from "../../../system/archive/tar/reader.ts";
+import { TarRefusal } from "../../../system/archive/tar/refusal.ts";
 
 /**
  * The child of provisioning, started by the keeper and by nobody else. Reports on descriptor 3.
