@@ -1,5 +1,7 @@
+import { closeSync } from "node:fs";
 import { RemoteError } from "../../../protocol/errors.ts";
 import { childEnv } from "../../../system/child-env.ts";
+import { DescriptorReader, openPipe } from "../../../system/process-pipe.ts";
 import { provisionLimits } from "./limits.ts";
 import { parseReport, type Report, unreadable } from "./report.ts";
 
@@ -22,16 +24,12 @@ export interface UnpackRun {
  * whatever happens, the child is gone when this settles.
  */
 export async function runUnpack(run: UnpackRun): Promise<Done> {
-  run.signal.throwIfAborted();
-  const child = Bun.spawn([...run.command], {
-    env: childEnv({ PATH: run.env["PATH"] ?? defaultPath }, compileLess),
-    stdio: ["pipe", "ignore", "inherit", "pipe"],
-  });
+  const { child, reports } = start(run);
   const kill = (): void => child.kill("SIGKILL");
   run.signal.addEventListener("abort", kill, { once: true });
   try {
     const feeding = feed(run, child.stdin, kill);
-    const verdict = await readReports(reportStream(child), run.onProgress);
+    const verdict = await readReports(reports, run.onProgress);
     // One that has nothing more to say and does not end would be waited for in vain.
     if (verdict === undefined) kill();
     const sourceError = await settled(feeding, child.exited);
@@ -41,10 +39,32 @@ export async function runUnpack(run: UnpackRun): Promise<Done> {
     return judged(verdict, child.signalCode);
   } finally {
     run.signal.removeEventListener("abort", kill);
+    reports.close();
     kill();
     await child.exited;
   }
 }
+
+function start(run: UnpackRun): { readonly child: Child; readonly reports: DescriptorReader } {
+  run.signal.throwIfAborted();
+  // One of our own: what Bun makes for a descriptor beyond the third stays open when all is over.
+  const { readFd, writeFd } = openPipe();
+  const reports = new DescriptorReader(readFd);
+  try {
+    const child = Bun.spawn([...run.command], {
+      env: childEnv({ PATH: run.env["PATH"] ?? defaultPath }, compileLess),
+      stdio: ["pipe", "ignore", "inherit", writeFd],
+    });
+    return { child, reports };
+  } catch (error) {
+    reports.close();
+    throw error;
+  } finally {
+    closeSync(writeFd);
+  }
+}
+
+type Child = Bun.Subprocess<"pipe", "ignore", "inherit">;
 
 /** The last stage of JavaScriptCore's optimiser costs a child of seconds more than it saves: an eighth of its time. */
 const compileLess = { BUN_JSC_useFTLJIT: "0" };
@@ -123,21 +143,15 @@ function settled(
   return Promise.race([feeding, exited.then(() => undefined)]);
 }
 
-function reportStream(child: { readonly stdio: readonly unknown[] }): ReadableStream<Uint8Array> {
-  const fd = child.stdio[3];
-  if (typeof fd !== "number") throw new TypeError("The child has no report pipe");
-  return Bun.file(fd).stream();
-}
-
 /** The final report, or undefined where the child died without one. */
 async function readReports(
-  stream: ReadableStream<Uint8Array>,
+  reports: DescriptorReader,
   onProgress: UnpackRun["onProgress"],
 ): Promise<Report | undefined> {
   const decoder = new TextDecoder();
   let rest = "";
   let verdict: Report | undefined;
-  for await (const bytes of stream) {
+  for (let bytes = await reports.read(); bytes !== null; bytes = await reports.read()) {
     const lines = (rest + decoder.decode(bytes, { stream: true })).split("\n");
     rest = lines.pop() ?? "";
     if (rest.length > provisionLimits.reportLineBytesMax) throw unreadable();
