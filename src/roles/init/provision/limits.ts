@@ -17,10 +17,16 @@ export const provisionLimits = {
   /** With less free than this no provisioning begins. */
   roomBytesMin: 4 * 1024 * 1024,
 
+  /** How long the old tree is read, how many names, folders in folders, and names of one folder. */
+  surveyMs: 2 * 60_000,
+  surveyNamesMax: 2_000_000,
+  surveyDepthMax: 256,
+  surveyFolderMax: 1_000_000,
+
   progressMs: 200,
-  /** Categories of left-out things in a report, and the length of one line of it. */
+  /** Categories of left-out things in a report, and the length of one line of it: the pieces of the largest recipe fit one. */
   skippedKindsMax: 16,
-  reportLineBytesMax: 64 * 1024,
+  reportLineBytesMax: 256 * 1024,
 
   /** No byte of the archive for so long: the sender is gone. */
   archiveWaitMs: 5 * 60_000,

@@ -6,15 +6,20 @@ import { provisionLimits } from "./limits.ts";
 import { parseReport, type Report, unreadable } from "./report.ts";
 
 type Done = Extract<Report, { readonly type: "done" }>;
-type ProgressReport = Extract<Report, { readonly type: "progress" }>;
+export type ProgressReport = Extract<Report, { readonly type: "progress" }>;
 
 export interface UnpackRun {
   readonly command: readonly string[];
   readonly env: Readonly<Record<string, string | undefined>>;
   /** Goes to the child's stdin; none for `seal`. */
-  readonly archive?: AsyncIterable<Uint8Array>;
+  readonly archive?: AsyncIterable<Uint8Array> | undefined;
+  /** Another child's end of a pipe in its place, and one for what the child writes. They are closed here. */
+  readonly stdin?: number;
+  readonly stdout?: number;
   readonly archiveWaitMs?: number;
   readonly onProgress?: (report: ProgressReport) => void;
+  /** What a gathering child says once, of `PieceSet`. */
+  readonly onLacking?: ((pieces: Uint8Array) => void) | undefined;
   readonly signal: AbortSignal;
 }
 
@@ -29,13 +34,13 @@ export async function runUnpack(run: UnpackRun): Promise<Done> {
   run.signal.addEventListener("abort", kill, { once: true });
   try {
     const feeding = feed(run, child.stdin, kill);
-    const verdict = await readReports(reports, run.onProgress);
+    const verdict = await readReports(reports, run);
     // One that has nothing more to say and does not end would be waited for in vain.
     if (verdict === undefined) kill();
     const sourceError = await settled(feeding, child.exited);
     await child.exited;
-    if (run.signal.aborted) throw cancelled();
     if (sourceError !== undefined) throw sourceError;
+    if (run.signal.aborted && verdict?.type !== "refused") throw abortReason(run.signal);
     return judged(verdict, child.signalCode);
   } finally {
     run.signal.removeEventListener("abort", kill);
@@ -46,25 +51,29 @@ export async function runUnpack(run: UnpackRun): Promise<Done> {
 }
 
 function start(run: UnpackRun): { readonly child: Child; readonly reports: DescriptorReader } {
-  run.signal.throwIfAborted();
+  const { stdin, stdout } = run;
   // One of our own: what Bun makes for a descriptor beyond the third stays open when all is over.
   const { readFd, writeFd } = openPipe();
   const reports = new DescriptorReader(readFd);
   try {
+    run.signal.throwIfAborted();
     const child = Bun.spawn([...run.command], {
       env: childEnv({ PATH: run.env["PATH"] ?? defaultPath }, compileLess),
-      stdio: ["pipe", "ignore", "inherit", writeFd],
+      stdio: [stdin ?? "pipe", stdout ?? "ignore", "inherit", writeFd],
     });
     return { child, reports };
   } catch (error) {
     reports.close();
     throw error;
   } finally {
-    closeSync(writeFd);
+    for (const fd of [stdin, stdout, writeFd]) if (fd !== undefined) closeSync(fd);
   }
 }
 
-type Child = Bun.Subprocess<"pipe", "ignore", "inherit">;
+/** What it ends of besides a cancel is said by whoever ends it. */
+function abortReason({ reason }: AbortSignal): unknown {
+  return reason instanceof RemoteError ? reason : cancelled();
+}
 
 /** The last stage of JavaScriptCore's optimiser costs a child of seconds more than it saves: an eighth of its time. */
 const compileLess = { BUN_JSC_useFTLJIT: "0" };
@@ -77,13 +86,15 @@ export function cancelled(): RemoteError {
 }
 
 type ChildInput = Pick<Bun.FileSink, "write" | "flush" | "end">;
+type Child = Bun.Subprocess<"pipe" | number, "ignore" | number, "inherit">;
 
 /** Resolves with the source's own error, which counts more than the child's complaint about a short archive. */
 async function feed(
   run: UnpackRun,
-  stdin: ChildInput,
+  stdin: ChildInput | number | undefined,
   kill: () => void,
 ): Promise<Error | undefined> {
+  if (typeof stdin !== "object") return undefined;
   try {
     if (run.archive !== undefined) {
       await copyArchive(run.archive, stdin, run.archiveWaitMs ?? provisionLimits.archiveWaitMs);
@@ -146,7 +157,7 @@ function settled(
 /** The final report, or undefined where the child died without one. */
 async function readReports(
   reports: DescriptorReader,
-  onProgress: UnpackRun["onProgress"],
+  { onProgress, onLacking }: UnpackRun,
 ): Promise<Report | undefined> {
   const decoder = new TextDecoder();
   let rest = "";
@@ -158,6 +169,7 @@ async function readReports(
     for (const line of lines) {
       const report = parseReport(line);
       if (report.type === "progress") onProgress?.(report);
+      else if (report.type === "lacking") onLacking?.(Buffer.from(report.pieces, "base64"));
       else verdict = report;
     }
   }
