@@ -58,7 +58,7 @@ export class DeltaUpload implements RootfsUpload {
     for await (const chunk of decompress(whole)) {
       for (let at = 0; at < chunk.length;) {
         if (walk.left === 0 && !walk.next()) throw changed();
-        if (walk.isAtStart && walk.isNeeded && batch.isFullFor(walk.left)) yield packBatch(batch);
+        if (walk.isNeeded && batch.isFullFor(walk.left)) yield packBatch(batch);
         const bytes = walk.take(chunk, at);
         if (walk.isNeeded) batch.add(bytes);
         at += bytes.length;
@@ -85,7 +85,6 @@ class RecipeWalk {
   readonly #items: Iterator<RecipeItem, void, undefined>;
   readonly #lacking: PieceSet;
   #piece = 0;
-  #length = 0;
   /** Of the item that it is in. */
   left = 0;
   isNeeded = false;
@@ -95,15 +94,10 @@ class RecipeWalk {
     this.#lacking = lacking;
   }
 
-  get isAtStart(): boolean {
-    return this.left === this.#length;
-  }
-
   /** False at the end. */
   next(): boolean {
     const { done, value } = this.#items.next();
     if (done === true) return false;
-    this.#length = value.length;
     this.left = value.length;
     this.isNeeded = value.id === undefined || this.#lacking.has(this.#piece);
     if (value.id !== undefined) this.#piece += 1;
