@@ -1,8 +1,18 @@
 import { expect, test } from "bun:test";
-import { mkdirSync, renameSync, symlinkSync, truncateSync } from "node:fs";
+import {
+  closeSync,
+  mkdirSync,
+  openSync,
+  renameSync,
+  rmSync,
+  symlinkSync,
+  truncateSync,
+  writeSync,
+} from "node:fs";
 import { join } from "node:path";
 import { PieceSet } from "../../../../src/protocol/piece-set.ts";
 import { provisionLimits } from "../../../../src/roles/init/provision/limits.ts";
+import { mkdirat, openat2, openFlags } from "../../../../src/system/filesystem.ts";
 import { randomBytes, seed, seededRandom } from "../../../support/seed.ts";
 import { uploadOf } from "../../../support/delta-archive.ts";
 import { deltaOfFiles, GatherStage } from "./gather-stage.ts";
@@ -40,6 +50,36 @@ test("a folder that becomes a link to another one is not followed when its piece
   const run = () => stage.gather(upload, delta, { onLacking: swap });
   expect(run).toThrow(expect.objectContaining({ code: "pieces-changed" }));
 });
+
+test("a file that comes to be a folder, and a path longer than the kernel opens, are lacking", async () => {
+  using stage = new GatherStage({ file: wanted });
+  const upload = await uploadOf(delta, stage.lacking(delta));
+  const swap = (): void => {
+    rmSync(join(stage.tree, "file"));
+    mkdirSync(join(stage.tree, "file"));
+  };
+  const run = () => stage.gather(upload, delta, { onLacking: swap });
+  expect(run).toThrow(expect.objectContaining({ code: "pieces-changed" }));
+  writeDeep(stage.tree, "d".repeat(250), 20);
+  expect(stage.lacking(delta)).not.toEqual(nothing);
+  Bun.spawnSync(["rm", "-rf", "d".repeat(250)], { cwd: stage.tree });
+});
+
+/** A file in as many folders of that name, deeper than paths reach. */
+function writeDeep(root: string, name: string, depth: number): void {
+  let folder = openSync(root, "r");
+  for (let level = 0; level < depth; level++) {
+    mkdirat(folder, name, 0o755);
+    const inner = openat2(folder, name, { flags: openFlags.directory });
+    closeSync(folder);
+    folder = inner;
+  }
+  const flags = openFlags.writeOnly | openFlags.create;
+  const fd = openat2(folder, "file", { flags, mode: 0o644 });
+  writeSync(fd, wanted);
+  closeSync(fd);
+  closeSync(folder);
+}
 
 const { surveyMs, surveyNamesMax, surveyDepthMax, surveyFolderMax } = provisionLimits;
 const usual = { surveyMs, surveyNamesMax, surveyDepthMax, surveyFolderMax };

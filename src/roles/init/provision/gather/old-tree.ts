@@ -1,5 +1,5 @@
 import { fstatSync, readSync } from "node:fs";
-import { closeFile, hasCode, openat2, openFlags } from "../../../../system/filesystem.ts";
+import { closeFile, openat2, openFlags } from "../../../../system/filesystem.ts";
 import { strictResolve } from "../folder-cache.ts";
 import type { PiecePlace } from "./piece-places.ts";
 
@@ -18,9 +18,10 @@ export class OldTree {
   /** Bytes that were seen there before; false where they cannot be read any more. One file stays open for the next. */
   read({ path, offset }: PiecePlace, into: Uint8Array): boolean {
     try {
-      return readWhole(this.#fileAt(path), into, offset);
+      const fd = this.#fileAt(path);
+      return fd !== undefined && readWhole(fd, into, offset);
     } catch (error) {
-      if (isGone(error)) return false;
+      if (isTroubleWithFile(error)) return false;
       throw error;
     }
   }
@@ -30,18 +31,15 @@ export class OldTree {
     this.#open = undefined;
   }
 
-  #fileAt(path: Buffer): number {
+  #fileAt(path: Buffer): number | undefined {
     if (this.#open?.path === path) return this.#open.fd;
     this.close();
     const opened = openInTree(this.#rootFd, path);
-    if (opened?.kind !== "file") throw new Gone();
+    if (opened?.kind === "folder") closeFile(opened.fd);
+    if (opened?.kind !== "file") return undefined;
     this.#open = { path, fd: opened.fd };
     return opened.fd;
   }
-}
-
-class Gone extends Error {
-  readonly code = "ENOENT";
 }
 
 function readWhole(fd: number, into: Uint8Array, offset: number): boolean {
@@ -53,14 +51,15 @@ function readWhole(fd: number, into: Uint8Array, offset: number): boolean {
   return true;
 }
 
-/** What somebody took away, made a link of, or whose block the disk has lost. */
-export function isGone(error: unknown): boolean {
-  return hasCode(error, "ENOENT", "ENOTDIR", "ELOOP", "EXDEV", "EACCES", "EPERM", "EIO", "ENXIO");
+/** Somebody took it away, made a link of it, holds a lease on it, or the disk has lost a block: others are looked at. */
+export function isTroubleWithFile(error: unknown): boolean {
+  return error instanceof Error && "syscall" in error;
 }
 
-export type OpenedEntry =
-  | { readonly kind: "folder"; readonly fd: number }
-  | { readonly kind: "file"; readonly fd: number; readonly sizeBytes: number };
+export interface OpenedEntry {
+  readonly kind: "folder" | "file";
+  readonly fd: number;
+}
 
 /**
  * A folder or a plain file, opened; undefined for anything else, and for a file with holes, which would be
@@ -75,7 +74,7 @@ export function openInTree(folderFd: number, name: Uint8Array): OpenedEntry | un
   if (isFolder) return { kind: "folder", fd };
   const status = fstatSync(fd);
   const isDense = status.size <= status.blocks * 512 + holeBytesMin;
-  if (status.isFile() && isDense) return { kind: "file", fd, sizeBytes: status.size };
+  if (status.isFile() && isDense) return { kind: "file", fd };
   closeFile(fd);
   return undefined;
 }

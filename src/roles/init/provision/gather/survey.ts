@@ -3,7 +3,7 @@ import { ContentPieces } from "../../../../system/archive/content-pieces.ts";
 import { closeFile } from "../../../../system/filesystem.ts";
 import { listFolder } from "../../../../system/folder-listing.ts";
 import { provisionLimits } from "../limits.ts";
-import { isGone, openInTree } from "./old-tree.ts";
+import { isTroubleWithFile, openInTree } from "./old-tree.ts";
 import type { PiecePlaces } from "./piece-places.ts";
 
 export interface SurveyOptions {
@@ -49,7 +49,7 @@ class Survey {
       try {
         this.#entry(fd, name, path.length === 0 ? name : Buffer.concat([path, slash, name]), depth);
       } catch (error) {
-        if (!isGone(error)) throw error;
+        if (!isTroubleWithFile(error)) throw error;
       }
     }
   }
