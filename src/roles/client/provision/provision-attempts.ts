@@ -110,11 +110,13 @@ export class ProvisionAttempts {
   }
 }
 
-/** A machine that knows only whole archives, one whose files do not keep still, or one that has little of it. */
+/** What people are told of it; undefined where sending all of it would not help. */
 function reasonForWhole(error: unknown): string | undefined {
   if (error instanceof LittleInCommon) return "the machine has little of it";
-  const codes: readonly string[] = ["bad-request", "unsupported", "pieces-changed"];
-  return error instanceof RemoteError && codes.includes(error.code) ? error.message : undefined;
+  if (!(error instanceof RemoteError)) return undefined;
+  if (error.code === "pieces-changed") return "files of the machine changed meanwhile";
+  const isOlder = error.code === "bad-request" || error.code === "unsupported";
+  return isOlder ? "the machine takes only whole archives" : undefined;
 }
 
 function cancelledHere(): Failure {
