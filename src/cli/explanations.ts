@@ -261,7 +261,8 @@ export const explanations: Readonly<Record<FailureCode, Explanation>> = {
     remedy: "`fly volumes extend`, or a smaller archive. The old root filesystem is untouched.",
   },
   "FV-PROV-005": {
-    meaning: "What arrived has another SHA-256 than the one it was to have.",
+    meaning:
+      "The archive, as it is here or as it arrived, has another SHA-256 than the one it was to have.",
     remedy: "Compare with `sha256sum FILE`. The old root filesystem is untouched.",
   },
   "FV-PROV-006": {

@@ -36,6 +36,7 @@ export const remoteErrorCodes = [
   "archive-refused",
   "archive-truncated",
   "digest-mismatch",
+  "pieces-changed",
   "download-failed",
   "disk-full",
   "cancelled",

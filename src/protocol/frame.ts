@@ -47,6 +47,8 @@ export const frameTypes = {
   /** Server: JSON, see message.ts. */
   progress: 0x22,
   done: 0x23,
+  /** Server: which pieces of a recipe the machine lacks, see piece-set.ts. */
+  lacking: 0x24,
 
   /** Forwards. Both: one UDP datagram, which may be empty. */
   datagram: 0x30,
@@ -110,6 +112,7 @@ const payloadBytesMax: ReadonlyMap<number, number> = new Map<number, number>([
   [frameTypes.dataEnd, 0],
   [frameTypes.progress, limits.controlBytesMax],
   [frameTypes.done, limits.replyBytesMax],
+  [frameTypes.lacking, limits.lackingBytesMax],
   [frameTypes.datagram, limits.datagramBytesMax],
   [frameTypes.incoming, limits.controlBytesMax],
   [frameTypes.listenEnd, 0],

@@ -92,6 +92,14 @@ export const limits = {
   filePathBytesMax: 4096,
   filePatternsMax: 256,
 
+  /** A recipe of an archive: its items, 20 bytes or less each; one of them; what is packed together. */
+  recipeItemsMax: 2 ** 20,
+  recipeBytesMax: 2 ** 20 * 20,
+  pieceBytesMax: 256 * 1024,
+  batchBytesMax: 1024 * 1024,
+  /** A bit for each piece. */
+  lackingBytesMax: 2 ** 20 / 8,
+
   /** An absolute offset must stay exact in a JavaScript number. */
   offsetMax: Number.MAX_SAFE_INTEGER,
 } as const;

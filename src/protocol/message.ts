@@ -27,6 +27,15 @@ const provision = v.object({
   id: name,
   source: v.variant("kind", [
     v.object({ kind: v.literal("upload"), size_bytes: v.optional(offset) }),
+    /** An upload of what the live root filesystem has not: a recipe, then the pieces that are lacking. */
+    v.object({
+      kind: v.literal("delta"),
+      archive_sha256: sha256,
+      /** Of the tar stream inside the archive, which is what is put together. */
+      tar_sha256: sha256,
+      tar_bytes: offset,
+      recipe_bytes: v.pipe(offset, v.minValue(1), v.maxValue(limits.recipeBytesMax)),
+    }),
     v.object({ kind: v.literal("url"), url: textUpTo(limits.urlBytesMax) }),
     /** The root filesystem before the last switch, unless the one with that digest is not live any more. */
     v.object({ kind: v.literal("previous"), instead_of: v.optional(sha256) }),
@@ -130,7 +139,7 @@ export const cancelReplySchema = v.object({
 });
 
 export const progressSchema = v.object({
-  phase: v.picklist(["download", "unpack", "sync", "switch", "boot"]),
+  phase: v.picklist(["download", "compare", "unpack", "sync", "switch", "boot"]),
   /** Compressed bytes taken, entries and bytes written so far. */
   received_bytes: offset,
   total_bytes: v.optional(offset),

@@ -22,6 +22,12 @@ export function enlargePipe({ writeFd }: Pipe): void {
   libc().fcntl(writeFd, setPipeSize, bulkPipeBytes);
 }
 
+/** Calls on it wait, whatever the runtime made of it. All who share the open pipe are concerned. */
+export function makeBlocking(fd: number): void {
+  const flags = check("fcntl", () => libc().fcntl(fd, getFlags, 0));
+  check("fcntl", () => libc().fcntl(fd, setFlags, flags & ~nonBlocking));
+}
+
 /** Whether a read of it would not wait: there are bytes, or there is the end. */
 export function hasInput(fd: number): boolean {
   const request = new Int32Array(new ArrayBuffer(8));
@@ -143,6 +149,9 @@ function isCode(error: unknown, code: string): boolean {
   return error instanceof Error && "code" in error && error.code === code;
 }
 
+const getFlags = 3;
+const setFlags = 4;
+const nonBlocking = 0o4000;
 const setPipeSize = 1031;
 const bulkPipeBytes = 1024 * 1024;
 const pollIn = 1;

@@ -120,6 +120,10 @@ test("more requests than the keeper holds: they are refused, logins and others a
     await frames.write(frameTypes.request, encodeJson({ ...message, argv: ["sleep", "60"] }));
     waiting.push(answerCode(frames).catch((error: StreamError) => error.kind));
   };
+  const [first] = connections;
+  if (first !== undefined) await open(first, "c");
+  // While it starts, others who want the same session are sent away, and theirs do not stay open.
+  expect(await waiting[0]).toBe("0x2");
   for (const [which, connection] of connections.entries())
     for (let index = 0; index < 200; index += 1) await open(connection, `c${which}-${index}`);
   // A login asks the keeper as well: places are kept for that.

@@ -24,7 +24,7 @@ export function printedLines(output: string, home: string): string[] {
     .replaceAll(home, "/home/me")
     .split("\n")
     .map((line) => line.trimEnd())
-    .filter((line) => !/^\{"at":|^(?:upload|unpack|download)\b.* · |^boot$/.test(line));
+    .filter((line) => !/^\{"at":|^(?:upload|unpack|download)\b.* · |^comparing |^boot$/.test(line));
   while (lines.at(-1) === "") lines.pop();
   return lines;
 }

@@ -11,8 +11,8 @@ import {
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { SystemError } from "../../src/system/libc.ts";
-import { TarReader } from "../../src/roles/init/provision/tar/reader.ts";
-import { TarRefusal } from "../../src/roles/init/provision/tar/refusal.ts";
+import { TarReader } from "../../src/system/archive/tar/reader.ts";
+import { TarRefusal } from "../../src/system/archive/tar/refusal.ts";
 import { unpackInto } from "../roles/init-provision/scratch.ts";
 import type { FuzzTarget } from "../support/fuzz.ts";
 import { anyArchive, mutateTar } from "../support/tar-generator.ts";

@@ -1,8 +1,8 @@
 import { constants, gunzipSync, gzipSync, zstdCompressSync, zstdDecompressSync } from "node:zlib";
-import { ArchiveCorrupt, ArchiveFormat } from "../../src/roles/init/provision/archive-error.ts";
-import { decompress } from "../../src/roles/init/provision/decompress.ts";
-import { GzipHeader } from "../../src/roles/init/provision/gzip-header.ts";
-import { ZstdFrames } from "../../src/roles/init/provision/zstd-frames.ts";
+import { ArchiveCorrupt, ArchiveFormat } from "../../src/system/archive/archive-error.ts";
+import { decompress } from "../../src/system/archive/decompress.ts";
+import { GzipHeader } from "../../src/system/archive/gzip-header.ts";
+import { ZstdFrames } from "../../src/system/archive/zstd-frames.ts";
 import { type FuzzTarget, someSlices } from "../support/fuzz.ts";
 import { pick } from "../support/mutation.ts";
 import { between, type Random, randomBytes } from "../support/seed.ts";

@@ -1,7 +1,7 @@
-import type { TarEntry } from "../../src/roles/init/provision/tar/entry.ts";
-import { TarRefusal } from "../../src/roles/init/provision/tar/refusal.ts";
-import { tarLimits } from "../../src/roles/init/provision/tar/limits.ts";
-import { type TarEvent, TarReader } from "../../src/roles/init/provision/tar/reader.ts";
+import type { TarEntry } from "../../src/system/archive/tar/entry.ts";
+import { TarRefusal } from "../../src/system/archive/tar/refusal.ts";
+import { tarLimits } from "../../src/system/archive/tar/limits.ts";
+import { type TarEvent, TarReader } from "../../src/system/archive/tar/reader.ts";
 import { concat, endMark } from "../roles/init-provision/tar-builder.ts";
 import { type FuzzTarget, isSampled, someSlices } from "../support/fuzz.ts";
 import { anyEntry, mutateTar } from "../support/tar-generator.ts";

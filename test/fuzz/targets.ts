@@ -11,6 +11,7 @@ import * as message from "./message-target.ts";
 import * as proxy from "./proxy-target.ts";
 import * as quicHeader from "./quic-header-target.ts";
 import * as quic from "./quic-target.ts";
+import * as recipe from "./recipe-target.ts";
 import * as tar from "./tar-target.ts";
 
 /** A target, and the file whose export it is. */
@@ -33,6 +34,7 @@ export const targets: readonly FiledTarget[] = [
   ...filed("tar", tar),
   ...filed("archive", archive),
   ...filed("compression", compression),
+  ...filed("recipe", recipe),
   ...filed("guest", guest),
 ];
 

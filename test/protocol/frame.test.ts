@@ -37,6 +37,7 @@ const payloadMax: Record<FrameType, number> = {
   [frameTypes.dataEnd]: 0,
   [frameTypes.progress]: limits.controlBytesMax,
   [frameTypes.done]: limits.replyBytesMax,
+  [frameTypes.lacking]: limits.lackingBytesMax,
   [frameTypes.datagram]: limits.datagramBytesMax,
   [frameTypes.incoming]: limits.controlBytesMax,
   [frameTypes.listenEnd]: 0,

@@ -84,6 +84,7 @@ test.each(readVectors("provision.txt"))(
       const { type, payload } = only(bytes);
       if (type === frameTypes.data) return withHex({ kind: "data", ...decodeArchiveData(payload) });
       if (type === frameTypes.dataEnd) return { kind: "data-end" };
+      if (type === frameTypes.lacking) return withHex({ kind: "lacking", pieces: payload });
       if (type === frameTypes.progress)
         return { kind: "progress", ...decodeJson(progressSchema, payload, "Progress") };
       return { kind: "done", ...decodeJson(provisionedSchema, payload, "Done") };

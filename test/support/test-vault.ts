@@ -356,16 +356,15 @@ export class TestVault {
     const upload = known ?? new TestUpload();
     this.uploads.set(request.id, upload);
     await reply(frames, { offset: upload.bytes, created: known === undefined });
-    while (request.source.kind === "upload" && !upload.isWhole) {
+    const { source } = request;
+    const over = await upload.receive(frames, source, async () => {
+      this.uploaded = upload.bytes;
+      if (upload.bytes > 0 && upload.bytes % (1 << 20) === 0)
+        await progress(frames, { phase: "unpack", received_bytes: upload.bytes });
       const refusal = this.provisionAnswer?.(request);
       if (refusal !== undefined) throw refusal;
-      const frame = await frames.read();
-      if (frame === null) return;
-      upload.take(frame);
-      this.uploaded = upload.bytes;
-      if (upload.bytes % (1 << 20) === 0)
-        await progress(frames, { phase: "unpack", received_bytes: upload.bytes });
-    }
+    });
+    if (!over) return;
     for (const phase of this.lastPhases)
       await progress(frames, { phase, received_bytes: upload.bytes });
     await this.beforeDone?.();
@@ -373,7 +372,7 @@ export class TestVault {
     this.uploadedHash = upload.digest;
     this.vmState = "ready";
     const done = {
-      sha256: upload.digest,
+      sha256: source.kind === "delta" ? source.archive_sha256 : upload.digest,
       entries: 3,
       written_bytes: upload.bytes,
       skipped: this.skipped,

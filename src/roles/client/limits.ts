@@ -120,6 +120,10 @@ export const clientLimits = {
   /** /proc is looked through for who has a port. */
   holderProcessesMax: 4096,
 
+  /** A smaller archive is sent before it is compared. */
+  deltaBytesMin: 2 * 1024 * 1024,
+  /** Of a packed one of which more than this is lacking all is sent: it may be packed better than we do it on the way. */
+  deltaShareMax: 0.8,
   /** A lost link is waited for as long as the machine waits for the rest of an upload. */
   provisionReconnectMs: 5 * 60_000,
   /** A machine that was restarted in the middle is asked again from the start, so often. */

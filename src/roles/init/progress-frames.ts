@@ -8,6 +8,7 @@ export class ProgressFrames {
   readonly #wake = new Wake();
   readonly #sending: Promise<void>;
   #fresh: Progress | undefined;
+  #lacking: Uint8Array | undefined;
   #stopped = false;
 
   constructor(frames: FrameStream) {
@@ -15,8 +16,10 @@ export class ProgressFrames {
     this.#sending = this.#send().catch(() => undefined);
   }
 
-  show(progress: Progress): void {
+  /** `lacking`: what the client waits for besides, once. */
+  show(progress: Progress, lacking?: Uint8Array): void {
     this.#fresh = progress;
+    this.#lacking ??= lacking;
     this.#wake.notify();
   }
 
@@ -30,8 +33,10 @@ export class ProgressFrames {
   async #send(): Promise<void> {
     for (;;) {
       await this.#wake.wait();
-      const fresh = this.#fresh;
+      const [fresh, lacking] = [this.#fresh, this.#lacking];
       this.#fresh = undefined;
+      this.#lacking = undefined;
+      if (lacking !== undefined) await this.#frames.write(frameTypes.lacking, lacking);
       if (fresh !== undefined) await this.#frames.write(frameTypes.progress, encodeJson(fresh));
       if (this.#stopped) return;
       await Bun.sleep(progressEveryMs);

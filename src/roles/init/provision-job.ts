@@ -15,6 +15,8 @@ export interface ProvisionCourse {
   readonly upload: ArrivingArchive;
   readonly signal: AbortSignal;
   readonly onProgress: (progress: Progress) => void;
+  /** Of the recipe an upload begins with; told to the client, again whenever it attaches. */
+  readonly onLacking: (pieces: Uint8Array) => void;
   /** From here on it is too late to cancel. */
   readonly onDecided: () => void;
 }
@@ -46,6 +48,7 @@ export class ProvisionJob {
   #attached: { readonly stream: ByteStream; readonly progress: ProgressFrames } | undefined;
   #wasAttended = false;
   #latest: Progress;
+  #lacking: Uint8Array | undefined;
 
   constructor(request: ProvisionRequest, work: ProvisionWork) {
     this.request = request;
@@ -85,7 +88,7 @@ export class ProvisionJob {
       const reply = { offset: this.#upload.receivedBytes, created: !this.#wasAttended };
       this.#wasAttended = true;
       await frames.write(frameTypes.ok, encodeJson(reply));
-      if (!this.isOver) progress.show(this.#latest);
+      if (!this.isOver) progress.show(this.#latest, this.#lacking);
       const outcome = await Promise.race([this.outcome, this.#receive(frames)]);
       if (outcome === "left") throw new StreamError("connection-lost", "The client has left");
       const told = tell(frames, progress, outcome, status);
@@ -102,6 +105,10 @@ export class ProvisionJob {
         upload: this.#upload,
         signal: this.#abort.signal,
         onProgress: (progress) => this.#show(progress),
+        onLacking: (pieces) => {
+          this.#lacking = pieces;
+          this.#attached?.progress.show(this.#latest, pieces);
+        },
         onDecided: () => {
           this.#state = "decided";
         },
@@ -143,7 +150,8 @@ export class ProvisionJob {
   }
 
   #take({ type, payload }: Frame): void {
-    const isUpload = this.request.source.kind === "upload";
+    const { kind } = this.request.source;
+    const isUpload = kind === "upload" || kind === "delta";
     if (isUpload && type === frameTypes.dataEnd) {
       this.#upload.end();
     } else if (isUpload && type === frameTypes.data) {
@@ -155,7 +163,12 @@ export class ProvisionJob {
   }
 }
 
-const firstPhase = { upload: "unpack", url: "download", previous: "switch" } as const;
+const firstPhase = {
+  upload: "unpack",
+  delta: "compare",
+  url: "download",
+  previous: "switch",
+} as const;
 
 async function tell(
   frames: FrameStream,

@@ -3,7 +3,7 @@ import type { ProvisionRequest } from "../../protocol/message.ts";
 import type { Log } from "../../system/log.ts";
 import type { LiveRootfs, NextRootfs } from "./live-rootfs.ts";
 import { type Download, openDownload } from "./provision/download.ts";
-import { restorePrevious, stageRootfs } from "./provision/provision.ts";
+import { type DeltaArchive, restorePrevious, stageRootfs } from "./provision/provision.ts";
 import type { ProvisionCourse, ProvisionResult, ProvisionWork } from "./provision-job.ts";
 
 export interface ProvisionWorkOptions {
@@ -25,6 +25,8 @@ export function provisionWork(
         const archive = { bytes: course.upload, sizeBytes: source.size_bytes, sha256 };
         return replaceBy(archive, course, options);
       };
+    case "delta":
+      return (course) => replaceByDelta(source, sha256, course, options);
     case "url":
       return async (course) => {
         const wish = { digestGiven: sha256 !== undefined, signal: course.signal };
@@ -36,8 +38,32 @@ export function provisionWork(
   }
 }
 
+/** The machine never sees the archive itself; what is pinned is compared with what the client says it is. */
+async function replaceByDelta(
+  source: Extract<ProvisionRequest["source"], { readonly kind: "delta" }>,
+  pinned: string | undefined,
+  course: ProvisionCourse,
+  options: ProvisionWorkOptions,
+): Promise<ProvisionResult> {
+  const { archive_sha256: archiveSha256, recipe_bytes: recipeBytes } = source;
+  if (pinned !== undefined && pinned !== archiveSha256)
+    throw new RemoteError("digest-mismatch", "The archive is another one than the one pinned");
+  const archive = {
+    bytes: course.upload,
+    sizeBytes: source.tar_bytes,
+    sha256: source.tar_sha256,
+    delta: { recipeBytes, archiveSha256, onLacking: course.onLacking },
+  };
+  return replaceBy(archive, course, options);
+}
+
+interface ArrivingRootfs extends Download {
+  readonly sha256: string | undefined;
+  readonly delta?: DeltaArchive;
+}
+
 async function replaceBy(
-  archive: Download & { readonly sha256: string | undefined },
+  archive: ArrivingRootfs,
   course: ProvisionCourse,
   { dataDir, live, log, archiveWaitMs }: ProvisionWorkOptions,
 ): Promise<ProvisionResult> {
@@ -46,6 +72,7 @@ async function replaceBy(
     archive: archive.bytes,
     sha256: archive.sha256,
     sizeBytes: archive.sizeBytes,
+    delta: archive.delta,
     onProgress: course.onProgress,
     signal: course.signal,
     log,

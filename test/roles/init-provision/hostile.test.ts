@@ -2,7 +2,7 @@ import { describe, expect, setDefaultTimeout, test } from "bun:test";
 import { lstatSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { checkLayout } from "../../../src/roles/init/provision/layout.ts";
-import { TarRefusal } from "../../../src/roles/init/provision/tar/refusal.ts";
+import { TarRefusal } from "../../../src/system/archive/tar/refusal.ts";
 import { closeFile, openat2, openFlags } from "../../../src/system/filesystem.ts";
 import { attributeCases } from "./corpus/attribute.ts";
 import { breakoutCases } from "./corpus/breakout.ts";
@@ -31,10 +31,10 @@ const cases = [
 
 /** Rows about more than one archive given to the reader: the files that have their tests. */
 const elsewhere: Readonly<Record<number, string>> = {
-  65: "decompress.test.ts",
-  66: "decompress.test.ts",
-  67: "decompress.test.ts",
-  68: "decompress.test.ts",
+  65: "../../system/archive/decompress.test.ts",
+  66: "../../system/archive/decompress.test.ts",
+  67: "../../system/archive/decompress.test.ts",
+  68: "../../system/archive/decompress.test.ts",
   69: "limits.test.ts",
   70: "tar-fuzz.test.ts",
   71: "hostile.test.ts",

@@ -6,8 +6,8 @@ import type { ExtractorSystem } from "../../../src/roles/init/provision/extracto
 import { provisionLimits } from "../../../src/roles/init/provision/limits.ts";
 import { Skipped } from "../../../src/roles/init/provision/skipped.ts";
 import { refusalReport } from "../../../src/roles/init/provision/refusal-report.ts";
-import { tarLimits } from "../../../src/roles/init/provision/tar/limits.ts";
-import { TarRefusal } from "../../../src/roles/init/provision/tar/refusal.ts";
+import { tarLimits } from "../../../src/system/archive/tar/limits.ts";
+import { TarRefusal } from "../../../src/system/archive/tar/refusal.ts";
 import * as filesystem from "../../../src/system/filesystem.ts";
 import { SystemError } from "../../../src/system/libc.ts";
 import { Scratch, unpackInto } from "./scratch.ts";

@@ -13,8 +13,8 @@ import { join } from "node:path";
 import { closeFile, openat2, openFlags } from "../../../src/system/filesystem.ts";
 import { Extractor, type ExtractorSystem } from "../../../src/roles/init/provision/extractor.ts";
 import type { ProvisionLimits } from "../../../src/roles/init/provision/limits.ts";
-import type { TarLimits } from "../../../src/roles/init/provision/tar/limits.ts";
-import { TarReader } from "../../../src/roles/init/provision/tar/reader.ts";
+import type { TarLimits } from "../../../src/system/archive/tar/limits.ts";
+import { TarReader } from "../../../src/system/archive/tar/reader.ts";
 
 /** A folder of its own with an empty root to unpack into and a sentinel tree beside it; gone with the block. */
 export class Scratch implements Disposable {

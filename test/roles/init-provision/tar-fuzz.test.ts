@@ -1,8 +1,8 @@
 import { describe, expect, setDefaultTimeout, test } from "bun:test";
 import fc from "fast-check";
-import { parsePax } from "../../../src/roles/init/provision/tar/pax.ts";
-import { type TarEvent, TarReader } from "../../../src/roles/init/provision/tar/reader.ts";
-import { TarRefusal, type TarReason } from "../../../src/roles/init/provision/tar/refusal.ts";
+import { parsePax } from "../../../src/system/archive/tar/pax.ts";
+import { type TarEvent, TarReader } from "../../../src/system/archive/tar/reader.ts";
+import { TarRefusal, type TarReason } from "../../../src/system/archive/tar/refusal.ts";
 import { attributeCases } from "./corpus/attribute.ts";
 import { breakoutCases } from "./corpus/breakout.ts";
 import { linkCases } from "./corpus/link.ts";

@@ -1,6 +1,6 @@
-import type { TarEntry } from "../../../src/roles/init/provision/tar/entry.ts";
-import { TarReader } from "../../../src/roles/init/provision/tar/reader.ts";
-import { TarRefusal } from "../../../src/roles/init/provision/tar/refusal.ts";
+import type { TarEntry } from "../../../src/system/archive/tar/entry.ts";
+import { TarReader } from "../../../src/system/archive/tar/reader.ts";
+import { TarRefusal } from "../../../src/system/archive/tar/refusal.ts";
 
 /** The same archive as two readers see it. */
 

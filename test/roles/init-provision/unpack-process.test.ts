@@ -1,4 +1,5 @@
 import { expect, test } from "bun:test";
+import { readdirSync } from "node:fs";
 import { provisionLimits } from "../../../src/roles/init/provision/limits.ts";
 import { runUnpack } from "../../../src/roles/init/provision/unpack-process.ts";
 import { rejection } from "../../support/rejection.ts";
@@ -26,6 +27,18 @@ test("a child whose report has no end is killed once it is too long", async () =
     code: "internal",
     message: expect.stringContaining("cannot be read"),
   });
+});
+
+const openCount = (): number => readdirSync("/proc/self/fd").length;
+
+test("no descriptor is left of a child that is over", async () => {
+  const verdict =
+    '{"type":"done","sha256":"","received_bytes":0,"entries":0,"written_bytes":0,"skipped":[]}';
+  await run(`echo '${verdict}' >&3`);
+  const before = openCount();
+  for (let count = 0; count < 5; count++) await run(`echo '${verdict}' >&3`);
+  for (let looks = 0; looks < 100 && openCount() > before; looks++) await Bun.sleep(10);
+  expect(openCount()).toBeLessThanOrEqual(before);
 });
 
 test("nor is one that says what we do not know", async () => {

@@ -1,7 +1,8 @@
 import { describe, expect, setDefaultTimeout, test } from "bun:test";
 import { existsSync, readdirSync, readFileSync, readlinkSync, statSync } from "node:fs";
 import { dir, endMark, file } from "./tar-builder.ts";
-import { Volume } from "./volume-fixture.ts";
+import { deltaOf } from "../../support/delta-archive.ts";
+import { rootfs, Volume } from "./volume-fixture.ts";
 
 setDefaultTimeout(60_000);
 
@@ -28,6 +29,45 @@ describe("while an archive is unpacked", () => {
     const staged = await staging;
     expect(existsSync(`/proc/${pid}`)).toBe(false);
     await staged.discard();
+  });
+
+  test("so has the one that puts it together, and the live tree, where it can write nothing", async () => {
+    await using volume = new Volume();
+    await volume.provision(rootfs("1"));
+    const delta = await deltaOf(rootfs("2"));
+    const lacking = Promise.withResolvers<Uint8Array>();
+    const gate = Promise.withResolvers<undefined>();
+    async function* halting(): AsyncGenerator<Uint8Array> {
+      for await (const bytes of delta.upload.bytes(0, lacking.promise)) {
+        yield bytes;
+        await gate.promise;
+      }
+    }
+    const { tar_sha256, tar_bytes, recipe_bytes, archive_sha256 } = delta.source;
+    const staging = volume.stage(halting(), {
+      sha256: tar_sha256,
+      sizeBytes: tar_bytes,
+      delta: {
+        recipeBytes: recipe_bytes,
+        archiveSha256: archive_sha256,
+        onLacking: lacking.resolve,
+      },
+    });
+    await lacking.promise;
+    const pid = await childAtWork(volume.layout.rootfs);
+    for (const kind of ["mnt", "net"])
+      expect(namespaceOf(pid, kind)).not.toBe(namespaceOf("self", kind));
+    expect(interfacesOf(pid)).toEqual(["lo"]);
+    expect(openElsewhere(pid, volume.layout.rootfs)).toEqual([]);
+    const mounts = readFileSync(`/proc/${pid}/mountinfo`, "utf8").split("\n");
+    const root = mounts.filter((line) => line.split(" ")[4] === "/");
+    expect(root).toEqual([expect.stringMatching(/ \/ ro,nosuid,nodev,noexec/)]);
+    gate.resolve(undefined);
+    const staged = await staging;
+    expect(existsSync(`/proc/${pid}`)).toBe(false);
+    expect(staged.sha256).toBe(archive_sha256);
+    await staged.activate();
+    expect(volume.read("rootfs/version")).toBe("2");
   });
 });
 

@@ -16,6 +16,7 @@ import {
   type ProvisionRequest,
   request,
 } from "../../../src/protocol/message.ts";
+import { type DeltaArchive, deltaOf } from "../../support/delta-archive.ts";
 import { makeBusyboxRootfs } from "../../support/busybox-rootfs.ts";
 import { rejection } from "../../support/rejection.ts";
 import type { TestMachine } from "./machine.ts";
@@ -60,6 +61,8 @@ export class ProvisionStream {
   readonly created: boolean;
   readonly phases = new Set<string>();
   latest: Progress | undefined;
+  /** Resolves while `result` is waited for. */
+  readonly lacking = Promise.withResolvers<Uint8Array>();
 
   private constructor(frames: FrameStream, offset: number, created: boolean) {
     this.frames = frames;
@@ -89,9 +92,26 @@ export class ProvisionStream {
     }
   }
 
+  /** The same of one that the machine has some of; `result` must be waited for meanwhile. */
+  async sendDelta({ upload }: DeltaArchive, until = Infinity): Promise<void> {
+    for await (const bytes of upload.bytes(this.offset, this.lacking.promise)) {
+      const { offset } = this;
+      const part = bytes.subarray(0, until - offset);
+      this.offset += part.length;
+      await this.frames.writeEncoded(encodeArchiveData({ offset, bytes: part }));
+      if (this.offset === until) return;
+    }
+  }
+
   async finish(): Promise<Provisioned> {
     await this.frames.write(frameTypes.dataEnd, new Uint8Array(0));
     return this.result();
+  }
+
+  /** The same where `result` is waited for already. */
+  async finishWith(told: Promise<Provisioned>): Promise<Provisioned> {
+    await this.frames.write(frameTypes.dataEnd, new Uint8Array(0)).catch(() => undefined);
+    return told;
   }
 
   async result(): Promise<Provisioned> {
@@ -102,6 +122,10 @@ export class ProvisionStream {
       if (frame.type === frameTypes.done) {
         await this.frames.stream.end();
         return decodeJson(provisionedSchema, frame.payload, "Done");
+      }
+      if (frame.type === frameTypes.lacking) {
+        this.lacking.resolve(frame.payload);
+        continue;
       }
       this.latest = decodeJson(progressSchema, frame.payload, "Progress");
       this.phases.add(this.latest.phase);
@@ -127,6 +151,21 @@ export async function provision(
     if (error instanceof RemoteError) throw error;
     return upload.result();
   });
+}
+
+/** One upload of what the machine lacks, from start to end. */
+export async function provisionDelta(
+  machine: Pick<TestMachine, "connect">,
+  archive: Uint8Array,
+  wish: Partial<ProvisionRequest> = {},
+): Promise<Provisioned & { readonly sentBytes: number }> {
+  const delta = await deltaOf(archive);
+  const stream = await ProvisionStream.open(machine, { source: delta.source, ...wish });
+  const told = stream.result();
+  const sent = stream.sendDelta(delta).then(() => stream.finishWith(told));
+  // A refusal may end the stream before all was sent: the result says why.
+  sent.catch(() => undefined);
+  return { ...(await told), sentBytes: stream.offset };
 }
 
 /** Back to the root filesystem before the last switch. */

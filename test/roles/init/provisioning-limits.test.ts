@@ -11,6 +11,7 @@ import { LiveRootfs } from "../../../src/roles/init/live-rootfs.ts";
 import { dataLayout } from "../../../src/roles/init/provision/data-layout.ts";
 import { unlockFile } from "../../../src/roles/init/provision/lock-file.ts";
 import { Provisioning } from "../../../src/roles/init/provisioning.ts";
+import { deltaOf } from "../../support/delta-archive.ts";
 import { memoryPair } from "../../support/memory-stream.ts";
 import { rejection } from "../../support/rejection.ts";
 import { archiveOf, codeOf, ProvisionStream } from "./provision-client.ts";
@@ -89,6 +90,22 @@ test.each(["gone", "there, but silent"])(
     // Whoever comes back too late is told, and uploads nothing in vain.
     const late = await ProvisionStream.open(service, { id: "a" });
     expect(await codeOf(late.result())).toBe("cancelled");
+  },
+);
+
+test.each(["its recipe", "what is lacking"])(
+  "a client that is gone before all of %s is there is waited for no longer",
+  async (part) => {
+    const delta = await deltaOf(archive);
+    const { recipe_bytes } = delta.source;
+    const until = part === "its recipe" ? recipe_bytes - 1 : recipe_bytes + 1000;
+    const stream = await ProvisionStream.open(service, { id: "a", source: delta.source });
+    const told = stream.result();
+    told.catch(() => undefined);
+    await stream.sendDelta(delta, until);
+    expect(left()).toEqual(["rootfs.next"]);
+    expect(await rejection(told)).toMatchObject({ code: "cancelled" });
+    expect(left()).toEqual([]);
   },
 );
 

@@ -110,6 +110,11 @@ const refusals: Readonly<Record<RemoteErrorCode, Refusal>> = {
     message: () => "the archive is not the one whose digest was given",
     fix: () => "compare with  sha256sum FILE;  the old rootfs is untouched",
   },
+  "pieces-changed": {
+    code: "FV-PROV-008",
+    message: (vault) => `files of "${vault}" changed while they were compared with the archive`,
+    fix: () => "start it again with --whole; nothing was changed",
+  },
   "download-failed": {
     code: "FV-PROV-006",
     message: (vault) => `"${vault}" could not download the archive`,

@@ -8,7 +8,7 @@ import type { Provisioned } from "../../../protocol/message.ts";
 import { printableLine } from "../../../protocol/printable-line.ts";
 import { clientLimits } from "../limits.ts";
 import { overVault, type VaultWork } from "../link/over-vault.ts";
-import { provision } from "./provision.ts";
+import { provision, type ProvisionOutcome } from "./provision.ts";
 import { warnOfRollback } from "./rollback-warning.ts";
 import { configuredSource, namedSource, type RootfsSource } from "./rootfs-source.ts";
 import type { VaultConfig } from "../vault/vault-config.ts";
@@ -25,12 +25,13 @@ export const provisionCommand = defineCommand({
       summary: "the archive, or a folder to pack (default: rootfs or rootfs_url of the vault)",
     },
     sha256: { value: "HEX", summary: "refuse any other archive" },
+    whole: { summary: "send all of a file, not only what the machine lacks of it" },
     rollback: { summary: "go back to the previous root filesystem" },
     json: { summary: "print the result as JSON" },
     ...linkFlags,
   },
   description:
-    "A file is uploaded, a URL is fetched by the machine itself. The new root filesystem is made ready while the old one runs; then sessions end and it is booted. If it does not boot, or its init dies within half a minute, the machine goes back by itself. /root and /home stay. An upload goes on where it stood when the link was lost (--reconnect, 5m). Ctrl-C leaves everything as it was.",
+    "Of a file the machine is sent what it lacks: contents that its root filesystem has already are taken from there (--whole sends all of it). A URL is fetched by the machine itself. The new root filesystem is made ready while the old one runs; then sessions end and it is booted. If it does not boot, or its init dies within half a minute, the machine goes back by itself. /root and /home stay. An upload goes on where it stood when the link was lost (--reconnect, 5m). Ctrl-C leaves everything as it was.",
   examples: [
     "fly-vault provision my-dev --from rootfs.tar.zst",
     "fly-vault provision my-dev --from https://example.com/rootfs.tar.zst --sha256 HEX",
@@ -55,9 +56,12 @@ export const provisionCommand = defineCommand({
     const source = await sourceOf({ ...wish, from: packed.from }, vault.config, context);
     const work = async ({ link, config, leaving }: VaultWork): Promise<number> => {
       if (!quiet) await warnOfRollback(link, config.name, context);
-      const done = await provision(link, { vault: config.name, source, quiet, leaving }, context);
-      if (flags.json) await context.stdout.write(jsonResult("provision", resultData(done)));
-      else if (!quiet) await context.stderr.write(leftOut(done));
+      const options = { vault: config.name, source, whole: flags.whole, quiet, leaving };
+      const outcome = await provision(link, options, context);
+      const archiveBytes = source.kind === "file" ? source.sizeBytes : undefined;
+      if (flags.json)
+        await context.stdout.write(jsonResult("provision", resultData(outcome, archiveBytes)));
+      else if (!quiet) await context.stderr.write(leftOut(outcome.done));
       return 0;
     };
     const reconnectMs = clientLimits.provisionReconnectMs;
@@ -71,8 +75,9 @@ interface Wish {
   readonly rollback: boolean;
 }
 
-function wishOf({ from, sha256, rollback }: Wish): Wish {
+function wishOf({ from, sha256, rollback, whole }: Wish & { readonly whole: boolean }): Wish {
   if (rollback && from !== undefined) throw new UsageError("--rollback takes no --from");
+  if (rollback && whole) throw new UsageError("--rollback takes no --whole");
   if (rollback && sha256 !== undefined) throw new UsageError("--rollback takes no --sha256");
   if (sha256 !== undefined && !/^[0-9a-f]{64}$/i.test(sha256))
     throw new UsageError(`--sha256 must be 64 hexadecimal digits, not "${sha256}"`);
@@ -89,8 +94,16 @@ async function sourceOf(wish: Wish, config: VaultConfig, context: Context): Prom
   return wish.sha256 === undefined ? source : { ...source, sha256: wish.sha256 };
 }
 
-function resultData({ sha256, entries, written_bytes, skipped }: Provisioned) {
-  return { sha256: sha256 ?? null, entries, written_bytes, skipped };
+function resultData({ done, sentBytes }: ProvisionOutcome, archiveBytes: number | undefined) {
+  const { sha256, entries, written_bytes, skipped } = done;
+  return {
+    sha256: sha256 ?? null,
+    entries,
+    written_bytes,
+    sent_bytes: sentBytes ?? null,
+    archive_bytes: archiveBytes ?? null,
+    skipped,
+  };
 }
 
 /** Names in an archive are anybody's choice. */

@@ -10,6 +10,9 @@ export const provisionOutputs: JsonOutputs = {
       sha256: v.nullable(v.string()),
       entries: jsonCount,
       written_bytes: jsonCount,
+      /** Of an upload: what went over the link, and how large the archive is. */
+      sent_bytes: v.nullable(jsonCount),
+      archive_bytes: v.nullable(jsonCount),
       /** What was in the archive and could not be made. */
       skipped: v.array(v.string()),
     }),

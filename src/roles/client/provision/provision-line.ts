@@ -3,8 +3,15 @@ import { formatSize } from "../../../cli/size.ts";
 import type { Progress } from "../../../protocol/message.ts";
 
 export interface Sent {
-  bytes: number;
-  readonly sizeBytes: number;
+  readonly bytes: number;
+  /** Undefined until the machine has said how much it lacks. */
+  readonly totalBytes: number | undefined;
+}
+
+/** `comparing 45%  1.9 of 4.2 GiB`, while the archive is read here. */
+export function readingLine(bytes: number, totalBytes: number): string {
+  const percent = Math.floor((100 * bytes) / totalBytes);
+  return `comparing ${percent}%  ${formatSize(bytes)} of ${formatSize(totalBytes)}`;
 }
 
 /** `upload 45%  1.9 of 4.2 GiB  38.2 MiB/s  1 m 02 s left · unpack 18204 entries 3.1 GiB` */
@@ -15,18 +22,23 @@ export function progressLine(
   elapsedMs: number,
 ): string {
   if (kind === "previous") return remote?.phase ?? "asked";
+  if (remote?.phase === "compare") return `comparing with ${remote.entries} files of the machine`;
   const parts: string[] = [];
   const incoming =
     kind === "file"
-      ? { word: "upload", bytes: sent.bytes, total: sent.sizeBytes }
+      ? { word: "upload", bytes: sent.bytes, total: sent.totalBytes }
       : { word: "download", bytes: remote?.received_bytes ?? 0, total: remote?.total_bytes };
   if (incoming.bytes !== incoming.total) parts.push(transferPart(incoming, elapsedMs));
   else parts.push(`${incoming.word} done`);
-  if (remote !== undefined && remote.entries > 0)
-    parts.push(`unpack ${remote.entries} entries ${formatSize(remote.written_bytes)}`);
-  if (remote !== undefined && remote.phase !== "download" && remote.phase !== "unpack")
-    parts.push(remote.phase);
+  if (remote !== undefined) parts.push(...unpackParts(remote));
   return parts.join(" · ");
+}
+
+function unpackParts({ phase, entries, written_bytes }: Progress): string[] {
+  const parts: string[] = [];
+  if (entries > 0) parts.push(`unpack ${entries} entries ${formatSize(written_bytes)}`);
+  if (phase !== "download" && phase !== "unpack") parts.push(phase);
+  return parts;
 }
 
 function transferPart(

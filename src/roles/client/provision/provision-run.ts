@@ -19,13 +19,13 @@ import { answer } from "../link/answer.ts";
 import { clientLimits } from "../limits.ts";
 import type { AttestedLink, LinkConnection } from "../link/attested-link.ts";
 import { overLink } from "../link/over-link.ts";
-import type { FileLook, RootfsFile } from "./rootfs-file.ts";
+import type { RootfsUpload } from "./rootfs-upload.ts";
 
 export interface ProvisionPlan {
   /** With an id of its own: by it the machine knows us again. */
   readonly request: ProvisionRequest;
-  /** What is uploaded, where something is. */
-  readonly file?: { readonly content: RootfsFile; readonly look: FileLook } | undefined;
+  /** Where something is uploaded. */
+  readonly upload?: RootfsUpload | undefined;
 }
 
 export interface ProvisionEvents {
@@ -82,14 +82,14 @@ export class ProvisionRun {
 
   async #attach(connection: LinkConnection): Promise<Provisioned> {
     const frames = new FrameStream(await connection.openStream());
-    const turn = { over: false };
+    const turn = { over: false, lacking: Promise.withResolvers<Uint8Array>() };
     try {
       if (this.#isLeaving) throw new Failure("FV-PROV-008", "the work was cancelled here");
       const asking = answer(request(frames, this.#plan.request, provisionReplySchema));
       this.#asking = asking;
       const { offset, created } = await asking;
       this.#begin(offset, created);
-      const reading = this.#read(frames);
+      const reading = this.#read(frames, turn);
       return await Promise.race([reading, this.#upload(frames, offset, turn).then(() => reading)]);
     } catch (error) {
       frames.stream.abort(0);
@@ -115,34 +115,33 @@ export class ProvisionRun {
   }
 
   /** A stream that breaks is no error here: the machine may refuse while we still send, and its answer is what counts. */
-  async #upload(frames: FrameStream, start: number, turn: { over: boolean }): Promise<void> {
-    const { file } = this.#plan;
-    if (file === undefined) return;
-    const { content, look } = file;
+  async #upload(frames: FrameStream, start: number, turn: Turn): Promise<void> {
+    const { upload } = this.#plan;
+    if (upload === undefined) return;
+    let offset = start;
     try {
-      await content.mustBe(look);
-      for (let offset = start; !turn.over;) {
-        const bytes = await content.read(offset);
-        if (bytes.length === 0) break;
+      for await (const bytes of upload.bytes(start, turn.lacking.promise)) {
+        if (turn.over) return;
         await frames.writeEncoded(encodeArchiveData({ offset, bytes }));
         offset += bytes.length;
         if (!turn.over) this.#events.sent(offset);
       }
-      if (turn.over) return;
-      await content.mustBe(look);
-      await frames.write(frameTypes.dataEnd, new Uint8Array(0));
+      if (!turn.over) await frames.write(frameTypes.dataEnd, new Uint8Array(0));
     } catch (error) {
       if (!(error instanceof StreamError)) throw error;
     }
   }
 
-  async #read(frames: FrameStream): Promise<Provisioned> {
+  async #read(frames: FrameStream, turn: Turn): Promise<Provisioned> {
     for (;;) {
       const frame = await frames.read();
       if (frame === null) throw new StreamError("connection-lost", "The stream ended too early");
       switch (frame.type) {
         case frameTypes.progress:
           this.#events.progress(decodeJson(progressSchema, frame.payload, "Progress"));
+          break;
+        case frameTypes.lacking:
+          turn.lacking.resolve(frame.payload);
           break;
         case frameTypes.done:
           return decodeJson(provisionedSchema, frame.payload, "Result");
@@ -153,4 +152,10 @@ export class ProvisionRun {
       }
     }
   }
+}
+
+/** One attachment, and what the machine says in it that it lacks. */
+interface Turn {
+  over: boolean;
+  readonly lacking: PromiseWithResolvers<Uint8Array>;
 }

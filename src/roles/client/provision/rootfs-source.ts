@@ -3,7 +3,6 @@ import { Failure } from "../../../cli/failure.ts";
 import { expandPath } from "../../../cli/paths.ts";
 import { formatSize } from "../../../cli/size.ts";
 import { UsageError } from "../../../cli/usage-error.ts";
-import type { ProvisionRequest } from "../../../protocol/message.ts";
 import { type FileLook, lookAtRootfs } from "./rootfs-file.ts";
 import type { VaultConfig } from "../vault/vault-config.ts";
 import { isRootfsUrl } from "../vault/vault-schema.ts";
@@ -60,22 +59,6 @@ function noSource(config: VaultConfig, purpose: RootfsPurpose): Failure {
       fix: purpose === "provision" ? `say which:  --from FILE, or ${line}` : line,
     },
   );
-}
-
-/** `liveSha256`: what the machine runs now, so that going back twice is going back once. */
-export function sourceRequest(
-  source: RootfsSource,
-  id: string,
-  liveSha256: string | undefined,
-): ProvisionRequest {
-  const type = "provision";
-  if (source.kind === "previous") {
-    const left = liveSha256 === undefined ? {} : { instead_of: liveSha256 };
-    return { type, id, source: { kind: "previous", ...left } };
-  }
-  const pin = source.sha256 === undefined ? {} : { sha256: source.sha256 };
-  if (source.kind === "url") return { type, id, source: { kind: "url", url: source.url }, ...pin };
-  return { type, id, source: { kind: "upload", size_bytes: source.sizeBytes }, ...pin };
 }
 
 export function sourceTitle(source: RootfsSource, vault: string): string {

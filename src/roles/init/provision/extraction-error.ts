@@ -1,8 +1,8 @@
 import { hasCode } from "../../../system/filesystem.ts";
 import { DiskFull } from "./disk-full.ts";
-import { type ByteString, printable } from "./tar/byte-string.ts";
-import type { TarEntry } from "./tar/entry.ts";
-import { TarRefusal } from "./tar/refusal.ts";
+import { type ByteString, printable } from "../../../system/archive/tar/byte-string.ts";
+import type { TarEntry } from "../../../system/archive/tar/entry.ts";
+import { TarRefusal } from "../../../system/archive/tar/refusal.ts";
 
 /** Runs one step of an entry and turns what the kernel says into what it means for the archive. */
 export function about(entry: TarEntry, step: () => void): void {

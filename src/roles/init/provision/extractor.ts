@@ -6,11 +6,11 @@ import { FolderCache, strictResolve } from "./folder-cache.ts";
 import { provisionLimits, type ProvisionLimits } from "./limits.ts";
 import { PendingFolders } from "./pending-folders.ts";
 import { Skipped } from "./skipped.ts";
-import { bytesOf, printable } from "./tar/byte-string.ts";
-import type { TarEntry } from "./tar/entry.ts";
-import type { TarEvent } from "./tar/reader.ts";
-import { TarRefusal } from "./tar/refusal.ts";
-import { splitXattrs } from "./tar/xattr-policy.ts";
+import { bytesOf, printable } from "../../../system/archive/tar/byte-string.ts";
+import type { TarEntry } from "../../../system/archive/tar/entry.ts";
+import type { TarEvent } from "../../../system/archive/tar/reader.ts";
+import { TarRefusal } from "../../../system/archive/tar/refusal.ts";
+import { splitXattrs } from "../../../system/archive/tar/xattr-policy.ts";
 
 export interface Extraction {
   readonly entries: number;

@@ -6,8 +6,8 @@ import {
   openFlags,
   resolveFlags,
 } from "../../../system/filesystem.ts";
-import { bytesOf, type ByteString } from "./tar/byte-string.ts";
-import { TarRefusal } from "./tar/refusal.ts";
+import { bytesOf, type ByteString } from "../../../system/archive/tar/byte-string.ts";
+import { TarRefusal } from "../../../system/archive/tar/refusal.ts";
 
 /** Never out of the root, never through a link, whoever made it. */
 export const strictResolve =

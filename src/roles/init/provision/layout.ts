@@ -9,7 +9,7 @@ import {
   resolveFlags,
 } from "../../../system/filesystem.ts";
 import { strictResolve } from "./folder-cache.ts";
-import { TarRefusal } from "./tar/refusal.ts";
+import { TarRefusal } from "../../../system/archive/tar/refusal.ts";
 
 /**
  * Where the boot mounts something or writes: real folders, or a mount would land wherever a link of

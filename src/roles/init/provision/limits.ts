@@ -11,24 +11,22 @@ export const provisionLimits = {
   spaceCheckBytes: 64 * 1024 * 1024,
   spaceCheckEntries: 1000,
 
-  /** Decompressed bytes per step, and how far the decompressor may run ahead. */
-  decodedChunkBytes: 256 * 1024,
-  decodedAheadBytes: 1024 * 1024,
-  /** Name, comment and extra field of a gzip header together. */
-  gzipHeaderBytesMax: 64 * 1024,
-  /** A zstd frame makes its reader keep this much. All that `zstd -19` asks for; `--ultra -20` wants 32 MiB. */
-  zstdWindowBytesMax: 8 * 1024 * 1024,
-
   /** Guess of how large a compressed tree becomes, and the room wanted beyond a tree's expected size. */
   inflationExpected: 4,
   roomFactor: 1.5,
   /** With less free than this no provisioning begins. */
   roomBytesMin: 4 * 1024 * 1024,
 
+  /** How long the old tree is read, how many names, folders in folders, and names of one folder. */
+  surveyMs: 2 * 60_000,
+  surveyNamesMax: 2_000_000,
+  surveyDepthMax: 256,
+  surveyFolderMax: 1_000_000,
+
   progressMs: 200,
-  /** Categories of left-out things in a report, and the length of one line of it. */
+  /** Categories of left-out things in a report, and the length of one line of it: the pieces of the largest recipe fit one. */
   skippedKindsMax: 16,
-  reportLineBytesMax: 64 * 1024,
+  reportLineBytesMax: 256 * 1024,
 
   /** No byte of the archive for so long: the sender is gone. */
   archiveWaitMs: 5 * 60_000,

@@ -1,6 +1,6 @@
-import { type ByteString, byteString, bytesOf } from "./tar/byte-string.ts";
-import type { TarAttributes } from "./tar/entry.ts";
-import { TarRefusal } from "./tar/refusal.ts";
+import { type ByteString, byteString, bytesOf } from "../../../system/archive/tar/byte-string.ts";
+import type { TarAttributes } from "../../../system/archive/tar/entry.ts";
+import { TarRefusal } from "../../../system/archive/tar/refusal.ts";
 
 export interface PendingFolder {
   readonly path: ByteString;

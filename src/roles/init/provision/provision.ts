@@ -2,13 +2,15 @@ import { RemoteError } from "../../../protocol/errors.ts";
 import type { Progress } from "../../../protocol/message.ts";
 import type { Log } from "../../../system/log.ts";
 import { selfCommand } from "../../../system/self.ts";
+import type { DataLayout } from "./data-layout.ts";
 import { type DataVolume, holdVolume } from "./data-volume.ts";
 import { failpoint } from "./failpoint.ts";
+import { runGathered } from "./gathered-unpack.ts";
 import { provisionLimits } from "./limits.ts";
 import { writeMark } from "./mark.ts";
 import { makeRoom } from "./room.ts";
 import { emptyTrash } from "./trash.ts";
-import { cancelled, runUnpack } from "./unpack-process.ts";
+import { cancelled, type ProgressReport, runUnpack } from "./unpack-process.ts";
 import * as trees from "./volume.ts";
 import { onVolume } from "./volume-failure.ts";
 import type { VolumeFs } from "./volume-fs.ts";
@@ -32,11 +34,20 @@ export interface StageOptions {
   readonly env?: Readonly<Record<string, string | undefined>>;
   /** How long the archive may stand still; `provisionLimits` has the usual time. */
   readonly archiveWaitMs?: number;
+  /** The archive is one that has to be put together first: then size and digest are those of its tar stream. */
+  readonly delta?: DeltaArchive | undefined;
   /** How to start the unpacking child. */
   readonly unpackCommand?: readonly string[];
   /** The child and the disk; others than the real ones in tests. */
   readonly runUnpack?: typeof runUnpack;
   readonly fs?: VolumeFs;
+}
+
+export interface DeltaArchive {
+  readonly recipeBytes: number;
+  /** What the tree is known by: the client's word. */
+  readonly archiveSha256: string;
+  readonly onLacking: (pieces: Uint8Array) => void;
 }
 
 export interface StagedRootfs {
@@ -63,7 +74,7 @@ export async function stageRootfs(options: StageOptions): Promise<StagedRootfs> 
   const volume = holdVolume(dataDir, log, options.fs);
   busy.add(dataDir);
   try {
-    await onVolume(() => prepare(volume, options.sizeBytes));
+    await onVolume(() => prepare(volume, options));
     return await stage(volume, options);
   } catch (error) {
     // Its room is free again before anybody hears of it: who is told "disk full" tries again at once.
@@ -75,35 +86,51 @@ export async function stageRootfs(options: StageOptions): Promise<StagedRootfs> 
 async function stage(volume: DataVolume, options: StageOptions): Promise<StagedRootfs> {
   const { layout } = volume;
   const command = options.unpackCommand ?? selfCommand("init", "unpack");
-  const { signal, env = process.env } = options;
+  const { signal, env = process.env, delta } = options;
   const run = options.runUnpack ?? runUnpack;
   failpoint("unpack");
-  const done = await run({
-    command: confined([...command, "extract", layout.next]),
+  const done = await unpack(run, command, layout, options);
+  failpoint("digest");
+  checkArrival(done, options);
+  const sha256 = delta?.archiveSha256 ?? done.sha256;
+  const generation = await onVolume(() => String(trees.nextGeneration(volume)));
+  const bytes = String(done.written_bytes);
+  const sealing = [...command, "seal", layout.dataDir, sha256, generation, bytes];
+  failpoint("seal");
+  await run({ command: sealing, env, signal });
+  failpoint("stop");
+  if (signal.aborted) throw cancelled();
+  return staged(volume, { ...done, sha256 });
+}
+
+async function unpack(
+  run: typeof runUnpack,
+  command: readonly string[],
+  layout: DataLayout,
+  options: StageOptions,
+): Promise<Unpacked> {
+  const { signal, env = process.env, delta, archive } = options;
+  const shared = {
     env,
-    archive: options.archive,
-    archiveWaitMs: options.archiveWaitMs ?? provisionLimits.archiveWaitMs,
     signal,
-    onProgress: (report) => {
+    archiveWaitMs: options.archiveWaitMs ?? provisionLimits.archiveWaitMs,
+    onProgress: (report: ProgressReport): void => {
       const { phase, received_bytes, entries, written_bytes } = report;
       if (phase === "sync") failpoint("sync");
       const total = options.sizeBytes === undefined ? {} : { total_bytes: options.sizeBytes };
       options.onProgress({ phase, received_bytes, entries, written_bytes, ...total });
     },
-  });
-  failpoint("digest");
-  checkArrival(done, options);
-  const generation = await onVolume(() => String(trees.nextGeneration(volume)));
-  const bytes = String(done.written_bytes);
-  const sealing = [...command, "seal", layout.dataDir, done.sha256, generation, bytes];
-  failpoint("seal");
-  await run({ command: sealing, env, signal });
-  failpoint("stop");
-  if (signal.aborted) throw cancelled();
-  return staged(volume, done);
+  };
+  const extract = { ...shared, command: confined([...command, "extract", layout.next]) };
+  if (delta === undefined) return run({ ...extract, archive });
+  const gathering = [...command, "gather", layout.rootfs, String(delta.recipeBytes)];
+  const gather = { ...shared, command: confined(gathering), archive, onLacking: delta.onLacking };
+  return runGathered({ gather, extract, run });
 }
 
-function staged(volume: DataVolume, done: Awaited<ReturnType<typeof runUnpack>>): StagedRootfs {
+type Unpacked = Awaited<ReturnType<typeof runUnpack>>;
+
+function staged(volume: DataVolume, done: Unpacked): StagedRootfs {
   let open = true;
   const once = (step: () => unknown) => async (): Promise<void> => {
     if (!open) throw new TypeError("This staged root filesystem was activated or discarded before");
@@ -155,11 +182,14 @@ export async function markProven(dataDir: string, log: Log, fs?: VolumeFs): Prom
   await onVolume(() => trees.recordProven(holdVolume(dataDir, log, fs)));
 }
 
-async function prepare(volume: DataVolume, archiveBytes?: number): Promise<void> {
+async function prepare(
+  volume: DataVolume,
+  { sizeBytes, delta }: Pick<StageOptions, "sizeBytes" | "delta">,
+): Promise<void> {
   const { fs, layout } = volume;
   failpoint("stage");
   trees.settle(volume);
-  await makeRoom(volume, archiveBytes);
+  await makeRoom(volume, sizeBytes, delta === undefined ? undefined : sizeBytes);
   fs.makeFolder(layout.next, 0o700);
   writeMark(fs, layout.next, { state: "staging" });
   fs.syncFolder(layout.dataDir);

@@ -1,10 +1,11 @@
-import type { RemoteErrorCode } from "../../../protocol/errors.ts";
+import { type RemoteErrorCode, WireError } from "../../../protocol/errors.ts";
 import { hasCode } from "../../../system/filesystem.ts";
 import { SystemError } from "../../../system/libc.ts";
-import { ArchiveCorrupt, ArchiveFormat } from "./archive-error.ts";
+import { ArchiveCorrupt, ArchiveFormat } from "../../../system/archive/archive-error.ts";
 import { DiskFull } from "./disk-full.ts";
+import { GatherRefusal } from "./gather/gather-refusal.ts";
 import type { Report } from "./report.ts";
-import { type TarReason, TarRefusal } from "./tar/refusal.ts";
+import { type TarReason, TarRefusal } from "../../../system/archive/tar/refusal.ts";
 
 type Refused = Extract<Report, { readonly type: "refused" }>;
 
@@ -29,6 +30,8 @@ function judge(error: unknown): Judgement {
   }
   if (error instanceof ArchiveFormat) return { code: "archive-format", hint: error.hint };
   if (error instanceof ArchiveCorrupt) return { code: "archive-truncated", hint: transferHint };
+  if (error instanceof GatherRefusal) return { code: error.code };
+  if (error instanceof WireError) return { code: "bad-request" };
   if (error instanceof DiskFull) return { code: "disk-full", hint: freeHint };
   if (hasCode(error, "ENOSPC", "EDQUOT")) return { code: "disk-full", hint: freeHint };
   return { code: "internal" };

@@ -11,11 +11,13 @@ const text = v.string();
 export const reportSchema = v.variant("type", [
   v.object({
     type: v.literal("progress"),
-    phase: v.picklist(["unpack", "sync"]),
+    phase: v.picklist(["compare", "unpack", "sync"]),
     received_bytes: count,
     entries: count,
     written_bytes: count,
   }),
+  /** Of a recipe, in base64. */
+  v.object({ type: v.literal("lacking"), pieces: text }),
   v.object({
     type: v.literal("done"),
     sha256: text,
@@ -33,6 +35,16 @@ export const reportSchema = v.variant("type", [
 ]);
 
 export type Report = v.InferOutput<typeof reportSchema>;
+
+/** Of a child that makes no files. */
+export const nothingMade: Report = {
+  type: "done",
+  sha256: "",
+  received_bytes: 0,
+  entries: 0,
+  written_bytes: 0,
+  skipped: [],
+};
 
 /** Throws `RemoteError` "internal": our own child said something we do not know. */
 export function parseReport(line: string): Report {

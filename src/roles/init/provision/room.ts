@@ -9,13 +9,16 @@ import { emptyTrash, throwAway } from "./trash.ts";
  * nothing is deleted now: ext4 is slow to make files right after it deleted many. Throws `RemoteError`
  * "disk-full".
  */
-export async function makeRoom(volume: DataVolume, archiveBytes = 0): Promise<void> {
+export async function makeRoom(
+  volume: DataVolume,
+  archiveBytes = 0,
+  treeBytes = archiveBytes * provisionLimits.inflationExpected,
+): Promise<void> {
   const { fs, layout, log } = volume;
   const previous = completeMark(fs, layout.previous);
   const live = completeMark(fs, layout.rootfs);
   // The new tree will be about as large as the others, or as its archive inflates to.
-  const announced = archiveBytes * provisionLimits.inflationExpected;
-  const expected = Math.max(live?.bytes ?? 0, previous?.bytes ?? 0, announced);
+  const expected = Math.max(live?.bytes ?? 0, previous?.bytes ?? 0, treeBytes);
   const wanted = Math.max(expected * provisionLimits.roomFactor, provisionLimits.roomBytesMin);
   if (fs.freeBytes(layout.dataDir) > wanted) return;
   // What is being deleted since the last time still takes room.

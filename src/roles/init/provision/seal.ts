@@ -2,7 +2,7 @@ import { join } from "node:path";
 import { type DataLayout, dataLayout, persistedFolders } from "./data-layout.ts";
 import { linuxVolumeFs } from "./linux-volume-fs.ts";
 import { writeMark } from "./mark.ts";
-import type { Report } from "./report.ts";
+import { nothingMade, type Report } from "./report.ts";
 import type { VolumeFs } from "./volume-fs.ts";
 
 /**
@@ -34,7 +34,7 @@ export async function sealStaging(
   });
   fs.syncFolder(layout.next);
   fs.syncAll(layout.next);
-  return { type: "done", sha256, received_bytes: 0, entries: 0, written_bytes: 0, skipped: [] };
+  return nothingMade;
 }
 
 async function copySeed(layout: DataLayout, fs: VolumeFs): Promise<void> {

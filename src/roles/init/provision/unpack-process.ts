@@ -1,18 +1,25 @@
+import { closeSync } from "node:fs";
 import { RemoteError } from "../../../protocol/errors.ts";
 import { childEnv } from "../../../system/child-env.ts";
+import { DescriptorReader, openPipe } from "../../../system/process-pipe.ts";
 import { provisionLimits } from "./limits.ts";
 import { parseReport, type Report, unreadable } from "./report.ts";
 
 type Done = Extract<Report, { readonly type: "done" }>;
-type ProgressReport = Extract<Report, { readonly type: "progress" }>;
+export type ProgressReport = Extract<Report, { readonly type: "progress" }>;
 
 export interface UnpackRun {
   readonly command: readonly string[];
   readonly env: Readonly<Record<string, string | undefined>>;
   /** Goes to the child's stdin; none for `seal`. */
-  readonly archive?: AsyncIterable<Uint8Array>;
+  readonly archive?: AsyncIterable<Uint8Array> | undefined;
+  /** Another child's end of a pipe in its place, and one for what the child writes. They are closed here. */
+  readonly stdin?: number;
+  readonly stdout?: number;
   readonly archiveWaitMs?: number;
   readonly onProgress?: (report: ProgressReport) => void;
+  /** What a gathering child says once, of `PieceSet`. */
+  readonly onLacking?: ((pieces: Uint8Array) => void) | undefined;
   readonly signal: AbortSignal;
 }
 
@@ -22,28 +29,50 @@ export interface UnpackRun {
  * whatever happens, the child is gone when this settles.
  */
 export async function runUnpack(run: UnpackRun): Promise<Done> {
-  run.signal.throwIfAborted();
-  const child = Bun.spawn([...run.command], {
-    env: childEnv({ PATH: run.env["PATH"] ?? defaultPath }, compileLess),
-    stdio: ["pipe", "ignore", "inherit", "pipe"],
-  });
+  const { child, reports } = start(run);
   const kill = (): void => child.kill("SIGKILL");
   run.signal.addEventListener("abort", kill, { once: true });
   try {
     const feeding = feed(run, child.stdin, kill);
-    const verdict = await readReports(reportStream(child), run.onProgress);
+    const verdict = await readReports(reports, run);
     // One that has nothing more to say and does not end would be waited for in vain.
     if (verdict === undefined) kill();
     const sourceError = await settled(feeding, child.exited);
     await child.exited;
-    if (run.signal.aborted) throw cancelled();
     if (sourceError !== undefined) throw sourceError;
+    if (run.signal.aborted && verdict?.type !== "refused") throw abortReason(run.signal);
     return judged(verdict, child.signalCode);
   } finally {
     run.signal.removeEventListener("abort", kill);
+    reports.close();
     kill();
     await child.exited;
   }
+}
+
+function start(run: UnpackRun): { readonly child: Child; readonly reports: DescriptorReader } {
+  const { stdin, stdout } = run;
+  // One of our own: what Bun makes for a descriptor beyond the third stays open when all is over.
+  const { readFd, writeFd } = openPipe();
+  const reports = new DescriptorReader(readFd);
+  try {
+    run.signal.throwIfAborted();
+    const child = Bun.spawn([...run.command], {
+      env: childEnv({ PATH: run.env["PATH"] ?? defaultPath }, compileLess),
+      stdio: [stdin ?? "pipe", stdout ?? "ignore", "inherit", writeFd],
+    });
+    return { child, reports };
+  } catch (error) {
+    reports.close();
+    throw error;
+  } finally {
+    for (const fd of [stdin, stdout, writeFd]) if (fd !== undefined) closeSync(fd);
+  }
+}
+
+/** What it ends of besides a cancel is said by whoever ends it. */
+function abortReason({ reason }: AbortSignal): unknown {
+  return reason instanceof RemoteError ? reason : cancelled();
 }
 
 /** The last stage of JavaScriptCore's optimiser costs a child of seconds more than it saves: an eighth of its time. */
@@ -57,13 +86,15 @@ export function cancelled(): RemoteError {
 }
 
 type ChildInput = Pick<Bun.FileSink, "write" | "flush" | "end">;
+type Child = Bun.Subprocess<"pipe" | number, "ignore" | number, "inherit">;
 
 /** Resolves with the source's own error, which counts more than the child's complaint about a short archive. */
 async function feed(
   run: UnpackRun,
-  stdin: ChildInput,
+  stdin: ChildInput | number | undefined,
   kill: () => void,
 ): Promise<Error | undefined> {
+  if (typeof stdin !== "object") return undefined;
   try {
     if (run.archive !== undefined) {
       await copyArchive(run.archive, stdin, run.archiveWaitMs ?? provisionLimits.archiveWaitMs);
@@ -123,27 +154,22 @@ function settled(
   return Promise.race([feeding, exited.then(() => undefined)]);
 }
 
-function reportStream(child: { readonly stdio: readonly unknown[] }): ReadableStream<Uint8Array> {
-  const fd = child.stdio[3];
-  if (typeof fd !== "number") throw new TypeError("The child has no report pipe");
-  return Bun.file(fd).stream();
-}
-
 /** The final report, or undefined where the child died without one. */
 async function readReports(
-  stream: ReadableStream<Uint8Array>,
-  onProgress: UnpackRun["onProgress"],
+  reports: DescriptorReader,
+  { onProgress, onLacking }: UnpackRun,
 ): Promise<Report | undefined> {
   const decoder = new TextDecoder();
   let rest = "";
   let verdict: Report | undefined;
-  for await (const bytes of stream) {
+  for (let bytes = await reports.read(); bytes !== null; bytes = await reports.read()) {
     const lines = (rest + decoder.decode(bytes, { stream: true })).split("\n");
     rest = lines.pop() ?? "";
     if (rest.length > provisionLimits.reportLineBytesMax) throw unreadable();
     for (const line of lines) {
       const report = parseReport(line);
       if (report.type === "progress") onProgress?.(report);
+      else if (report.type === "lacking") onLacking?.(Buffer.from(report.pieces, "base64"));
       else verdict = report;
     }
   }

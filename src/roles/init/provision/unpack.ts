@@ -1,4 +1,4 @@
-import { writeSync } from "node:fs";
+import { existsSync, writeSync } from "node:fs";
 import type { Context } from "../../../cli/context.ts";
 import {
   chrootTo,
@@ -8,26 +8,32 @@ import {
   openFlags,
   syncfs,
 } from "../../../system/filesystem.ts";
+import { bindMount, mount, mountFlags } from "../../../system/mount.ts";
 import { dieWithParent, forbidInspection } from "../../../system/process.ts";
-import { notAnArchive } from "./archive-format.ts";
-import { decompress } from "./decompress.ts";
+import { makeBlocking } from "../../../system/process-pipe.ts";
+import { notAnArchive } from "../../../system/archive/archive-format.ts";
+import { decompress } from "../../../system/archive/decompress.ts";
 import { Extractor } from "./extractor.ts";
+import { gather } from "./gather/gather.ts";
 import { checkLayout } from "./layout.ts";
 import { provisionLimits } from "./limits.ts";
 import { refusalReport } from "./refusal-report.ts";
-import type { Report } from "./report.ts";
+import { nothingMade, type Report } from "./report.ts";
 import { sealStaging } from "./seal.ts";
-import { TarReader } from "./tar/reader.ts";
-import { TarRefusal } from "./tar/refusal.ts";
+import { TarReader } from "../../../system/archive/tar/reader.ts";
+import { TarRefusal } from "../../../system/archive/tar/refusal.ts";
 
 /**
  * The child of provisioning, started by the keeper and by nobody else. Reports on descriptor 3.
  *
  *   init unpack extract FOLDER                          archive on stdin -> files in the empty FOLDER
+ *   init unpack gather FOLDER RECIPE-BYTES              recipe and pieces on stdin, and the tree in FOLDER
+ *                                                       -> tar stream on stdout
  *   init unpack seal DATA-DIR SHA256 GENERATION BYTES   makes the staged tree ready to be switched to
  *
- * A process of its own, so that inflating and thousands of system calls never hold up a console, and
- * so that a hostile archive meets a process without network, whose `/` is the staging folder.
+ * Processes of their own, so that inflating and thousands of system calls never hold up a console, and
+ * so that a hostile archive meets a process without network, whose `/` is the staging folder; one that
+ * gathers sees the old tree alone, read-only.
  */
 export async function main(argv: readonly string[], context: Context): Promise<number> {
   const [verb, ...words] = argv;
@@ -36,6 +42,8 @@ export async function main(argv: readonly string[], context: Context): Promise<n
   forbidInspection();
   try {
     if (verb === "extract" && words[0] !== undefined) send(await extract(words[0], context));
+    else if (verb === "gather" && words[0] !== undefined)
+      send(gatherTar(words[0], Number(words[1]), context));
     else if (verb === "seal") send(await sealStaging(words));
     else throw new TypeError("init unpack is started by init itself");
     return 0;
@@ -46,9 +54,7 @@ export async function main(argv: readonly string[], context: Context): Promise<n
 }
 
 async function extract(folder: string, context: Context): Promise<Report> {
-  const rootFd = openat2(-100, folder, {
-    flags: openFlags.readOnly | openFlags.directory | openFlags.noFollow,
-  });
+  const rootFd = openFolder(folder);
   confine(rootFd);
   const received = new Received(context.stdin.read());
   const reader = new TarReader();
@@ -81,6 +87,45 @@ async function extract(folder: string, context: Context): Promise<Report> {
     written_bytes: writtenBytes,
     skipped: [...skipped],
   };
+}
+
+function gatherTar(folder: string, recipeBytes: number, context: Context): Report {
+  const rootFd = openReadOnly(folder);
+  for (const fd of [0, 1, reportFd]) makeBlocking(fd);
+  gather({
+    rootFd,
+    recipeBytes,
+    inFd: 0,
+    outFd: 1,
+    now: () => context.monotonicMs(),
+    onProgress: (entries, received_bytes) => {
+      const counts = { received_bytes, entries, written_bytes: 0 };
+      send({ type: "progress", phase: "compare", ...counts });
+    },
+    onLacking: ({ bytes }) => {
+      send({ type: "lacking", pieces: Buffer.from(bytes).toString("base64") });
+    },
+  });
+  return nothingMade;
+}
+
+/** The tree as a mount of its own, on which nothing can be written and no device opened. Only root can. */
+function openReadOnly(folder: string): number | undefined {
+  if (!existsSync(folder)) return undefined;
+  if (process.geteuid?.() === 0) {
+    bindMount(folder, folder);
+    const { bind, remount, readOnly, noDevices, noSetuid, noExec } = mountFlags;
+    const flags = bind | remount | readOnly | noDevices | noSetuid | noExec;
+    mount({ source: "none", target: folder, type: "none", flags });
+  }
+  const rootFd = openFolder(folder);
+  confine(rootFd);
+  return rootFd;
+}
+
+function openFolder(folder: string): number {
+  const flags = openFlags.readOnly | openFlags.directory | openFlags.noFollow;
+  return openat2(-100, folder, { flags });
 }
 
 function unpackChunk(reader: TarReader, extractor: Extractor, chunk: Uint8Array): void {

@@ -79,6 +79,8 @@ test("--json is one line on stdout for programs, and errors too", async () => {
     sha256: digest,
     entries: 3,
     written_bytes: 300_000,
+    sent_bytes: 300_000,
+    archive_bytes: 300_000,
     skipped: vault.skipped,
   });
   vault.uploads.clear();
@@ -144,6 +146,7 @@ test("with nothing to go back to it says so", async () => {
 
 test.each([
   [["--rollback", "--from", "x"], "--rollback takes no --from"],
+  [["--rollback", "--whole"], "--rollback takes no --whole"],
   [["--rollback", "--sha256", "ab".repeat(32)], "--rollback takes no --sha256"],
   [["--sha256", "abc"], "--sha256 must be 64 hexadecimal digits"],
   [["--from", "docker://debian"], "--from must be a file, or an http(s) URL"],

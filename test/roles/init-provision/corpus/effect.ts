@@ -1,6 +1,6 @@
 import { expect } from "bun:test";
 import { lstatSync, readFileSync } from "node:fs";
-import type { TarReason } from "../../../../src/roles/init/provision/tar/refusal.ts";
+import type { TarReason } from "../../../../src/system/archive/tar/refusal.ts";
 import { listing, type Scratch } from "../scratch.ts";
 import { file } from "../tar-builder.ts";
 

@@ -2,7 +2,7 @@ import { constants, createGunzip, createZstdDecompress, type Gunzip } from "node
 import { ArchiveCorrupt } from "./archive-error.ts";
 import { type Compression, detectCompression, magicBytes } from "./archive-format.ts";
 import { GzipHeader } from "./gzip-header.ts";
-import { provisionLimits } from "./limits.ts";
+import { archiveLimits } from "./limits.ts";
 import { ZstdFrames } from "./zstd-frames.ts";
 
 /**
@@ -75,12 +75,12 @@ interface Decoder {
 }
 
 const streamOptions = {
-  chunkSize: provisionLimits.decodedChunkBytes,
-  readableHighWaterMark: provisionLimits.decodedAheadBytes,
+  chunkSize: archiveLimits.decodedChunkBytes,
+  readableHighWaterMark: archiveLimits.decodedAheadBytes,
 };
 
 function gzipDecoder(): Decoder {
-  const header = new GzipHeader(provisionLimits.gzipHeaderBytesMax);
+  const header = new GzipHeader(archiveLimits.gzipHeaderBytesMax);
   return {
     stream: createGunzip(streamOptions),
     check: (bytes) => header.push(bytes),
@@ -89,9 +89,9 @@ function gzipDecoder(): Decoder {
 }
 
 function zstdDecoder(): Decoder {
-  const frames = new ZstdFrames(provisionLimits.zstdWindowBytesMax);
+  const frames = new ZstdFrames(archiveLimits.zstdWindowBytesMax);
   const params = {
-    [constants.ZSTD_d_windowLogMax]: Math.log2(provisionLimits.zstdWindowBytesMax),
+    [constants.ZSTD_d_windowLogMax]: Math.log2(archiveLimits.zstdWindowBytesMax),
   };
   return {
     stream: createZstdDecompress({ ...streamOptions, params }),

@@ -1,11 +1,11 @@
 import { describe, expect, setDefaultTimeout, test } from "bun:test";
 import { gzipSync, zstdCompressSync, constants } from "node:zlib";
 import fc from "fast-check";
-import { ArchiveCorrupt, ArchiveFormat } from "../../../src/roles/init/provision/archive-error.ts";
-import { decompress } from "../../../src/roles/init/provision/decompress.ts";
-import { provisionLimits } from "../../../src/roles/init/provision/limits.ts";
-import { ZstdFrames } from "../../../src/roles/init/provision/zstd-frames.ts";
-import { concat } from "./tar-builder.ts";
+import { ArchiveCorrupt, ArchiveFormat } from "../../../src/system/archive/archive-error.ts";
+import { decompress } from "../../../src/system/archive/decompress.ts";
+import { archiveLimits } from "../../../src/system/archive/limits.ts";
+import { ZstdFrames } from "../../../src/system/archive/zstd-frames.ts";
+import { concat } from "../../roles/init-provision/tar-builder.ts";
 
 setDefaultTimeout(60_000);
 
@@ -121,7 +121,7 @@ describe("rows 65, 67 and 68: decompress refuses", () => {
   test("a gzip header above its limit", async () => {
     expect((await inflate(named(1000))).equals(text)).toBe(true);
     expect((await inflate(named(1000), 1)).equals(text)).toBe(true);
-    const error = await outcome(named(provisionLimits.gzipHeaderBytesMax), 4096);
+    const error = await outcome(named(archiveLimits.gzipHeaderBytesMax), 4096);
     expect(error).toBeInstanceOf(ArchiveCorrupt);
     expect((error as Error).message).toContain("header");
   });
@@ -141,7 +141,7 @@ describe("rows 65, 67 and 68: decompress refuses", () => {
       ["68", true],
       ["69", false],
     ] as const) {
-      const frames = new ZstdFrames(provisionLimits.zstdWindowBytesMax);
+      const frames = new ZstdFrames(archiveLimits.zstdWindowBytesMax);
       const push = () => frames.push(Buffer.from(`28b52ffd00${window}`, "hex"));
       if (fits) push();
       else expect(push).toThrow(ArchiveFormat);

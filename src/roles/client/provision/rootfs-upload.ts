@@ -1,0 +1,43 @@
+import type { FileLook, RootfsFile } from "./rootfs-file.ts";
+
+/** What a provisioning uploads: a stream of bytes that is the same each time it is made. */
+export interface RootfsUpload {
+  /**
+   * From `offset` on, in pieces that fit a frame. `lacking` comes from the machine, for this connection,
+   * and may never come. Rejects with `Failure`, also where the file is not what it was, or `LittleInCommon`.
+   */
+  bytes(offset: number, lacking: Promise<Uint8Array>): AsyncIterable<Uint8Array>;
+  /** How far it is with all before `offset` sent; `totalBytes` undefined while that is not known. */
+  progress(offset: number): { readonly bytes: number; readonly totalBytes: number | undefined };
+}
+
+/** The machine lacks nearly all of it: then the archive as it is takes less. */
+export class LittleInCommon extends Error {
+  override readonly name = "LittleInCommon";
+}
+
+/** The file as it is. */
+export class WholeUpload implements RootfsUpload {
+  readonly #file: RootfsFile;
+  readonly #look: FileLook;
+
+  constructor(file: RootfsFile, look: FileLook) {
+    this.#file = file;
+    this.#look = look;
+  }
+
+  async *bytes(start: number): AsyncGenerator<Uint8Array> {
+    await this.#file.mustBe(this.#look);
+    for (let offset = start; ;) {
+      const bytes = await this.#file.read(offset);
+      if (bytes.length === 0) break;
+      offset += bytes.length;
+      yield bytes;
+    }
+    await this.#file.mustBe(this.#look);
+  }
+
+  progress(offset: number) {
+    return { bytes: offset, totalBytes: this.#look.sizeBytes };
+  }
+}
