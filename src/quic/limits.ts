@@ -97,6 +97,21 @@ export const quicLimits = {
   /** After a hold that no answer ended: else copies from ever new addresses would hold for ever. */
   holdEveryMs: 2500,
 
+  // A line that is dark (`DarkWatch`).
+  /** Silence that is unusual while something is unanswered: quiche's first probes are over on most lines. */
+  darkMs: 300,
+  /** A client asks every hundredth of the silence: so much longer an outage is for it, at most. */
+  clientAsksShare: 100,
+  clientAsksMs: 25,
+  /** A machine may have many clients that left without a word, and asks each until it is given up: half as often. */
+  machineAsksShare: 50,
+  machineAsksMs: 50,
+  asksMsMax: 1000,
+  /** More questions than that get no reply. */
+  replyEveryMs: 10,
+  /** What is due later than the idle time less this is the idle time itself, and nothing unanswered. */
+  idleSlackMs: 1000,
+
   closeReasonBytesMax: 256,
   certificateBytesMax: 8192,
   keylogBytesMax: 16_384,
