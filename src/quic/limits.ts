@@ -100,10 +100,10 @@ export const quicLimits = {
   // A line that is dark (`DarkWatch`).
   /** Silence that is unusual while something is unanswered: quiche's first probes are over on most lines. */
   darkMs: 300,
-  /** A client asks every hundredth of the silence: so much longer an outage is for it, at most. */
-  clientAsksShare: 100,
+  /** A client asks every two-hundredth of the silence: so much longer an outage is for it, at most. */
+  clientAsksShare: 200,
   clientAsksMs: 25,
-  /** A machine may have many clients that left without a word, and asks each until it is given up: half as often. */
+  /** A machine may have many clients that left without a word, and asks each until it is given up: more rarely. */
   machineAsksShare: 50,
   machineAsksMs: 50,
   asksMsMax: 1000,

@@ -152,9 +152,9 @@ function silence(side: Side, forMs: number): { readonly count: number; readonly 
 test("DarkWatch asks in proportion to the silence, and not often in a minute of it", () => {
   const client = silence("client", 60_000);
   const machine = silence("server", 60_000);
-  expect(client.count).toBeLessThan(450);
+  expect(client.count).toBeLessThan(700);
   expect(machine.count).toBeLessThan(225);
-  expect(Math.max(...client.waits.slice(150))).toBeLessThanOrEqual(0.0101);
+  expect(Math.max(...client.waits.slice(200))).toBeLessThanOrEqual(0.0051);
   expect(Math.max(...machine.waits.slice(80))).toBeLessThanOrEqual(0.0201);
   const { count } = silence("client", 1_000_000);
   expect(silence("client", 1_000_000 + 100 * quicLimits.asksMsMax).count).toBe(count + 100);
