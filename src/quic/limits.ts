@@ -109,6 +109,8 @@ export const quicLimits = {
   asksMsMax: 1000,
   /** More questions than that get no reply. */
   replyEveryMs: 10,
+  /** A socket that was replaced is asked by as well for so long: perhaps only the line was dark, not its address dead. */
+  formerSocketMs: 5000,
   /** What is due later than the idle time less this is the idle time itself, and nothing unanswered. */
   idleSlackMs: 1000,
 

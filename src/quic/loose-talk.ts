@@ -14,7 +14,7 @@ export interface LooseTalkOptions {
   readonly side: "client" | "server";
   readonly key: Uint8Array;
   readonly receiverId: () => Uint8Array;
-  readonly send: (datagram: Uint8Array, to: SocketAddress) => void;
+  readonly send: (datagram: Uint8Array, to: SocketAddress, word: LooseWord) => void;
 }
 
 /** One end of the talk beside QUIC's packets: seals our messages and opens the peer's. */
@@ -34,7 +34,7 @@ export class LooseTalk {
     const kind = this.#words.get(word);
     if (kind === undefined) return;
     const { key, receiverId, send } = this.#options;
-    send(looseMessage(kind, key, receiverId(), number), to);
+    send(looseMessage(kind, key, receiverId(), number), to, word);
   }
 
   /** What the peer says, or null when the datagram is something else. */

@@ -23,7 +23,7 @@ export interface ConnectionOwner {
   /** The connection must send before more is read. */
   sendNow(connection: QuicConnection): void;
   /** A datagram beside the packets of QUIC. */
-  sendLoose(datagram: Uint8Array, to: SocketAddress): void;
+  sendLoose(datagram: Uint8Array, to: SocketAddress, word: LooseWord): void;
   /** Secure, checked, ready for use. */
   established(connection: QuicConnection): void;
 }
@@ -271,7 +271,7 @@ export class QuicConnection implements Connection {
       side: this.side,
       key: finished.looseKey,
       receiverId: this.#quiche.destinationId,
-      send: (datagram, to) => this.#owner.sendLoose(datagram, to),
+      send: (datagram, to, word) => this.#owner.sendLoose(datagram, to, word),
     });
     if (this.#setup.keepAliveMs > 0) {
       this.#keepAliveAtMs = this.#owner.nowMs() + this.#setup.keepAliveMs;
@@ -324,6 +324,8 @@ export class QuicConnection implements Connection {
       return;
     }
     if (!this.#questions.noteQuestion(question, this.#owner.nowMs())) return;
+    // It has not gone from there, or not for good.
+    this.#sendHold.end();
     this.#talk?.say("replies", number, from);
     this.#letGo();
   }

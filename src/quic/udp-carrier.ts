@@ -28,6 +28,7 @@ export async function openUdp(
 
 class UdpCarrier implements DatagramCarrier {
   readonly address: SocketAddress;
+  readonly mayLinger = true;
   readonly #socket: Socket;
   readonly #native: UdpNative | undefined;
   #canSegment = true;

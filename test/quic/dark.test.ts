@@ -1,6 +1,8 @@
-import { expect, test } from "bun:test";
+import { expect, jest, test } from "bun:test";
 import type { ByteStream } from "../../src/protocol/byte-stream.ts";
+import type { DatagramCarrier } from "../../src/quic/carrier.ts";
 import { DarkWatch } from "../../src/quic/dark-watch.ts";
+import { FormerCarrier } from "../../src/quic/former-carrier.ts";
 import { quicLimits } from "../../src/quic/limits.ts";
 import { looseMessageBytes } from "../../src/quic/loose-message.ts";
 import { Questions } from "../../src/quic/questions.ts";
@@ -122,6 +124,57 @@ test("a question from elsewhere draws a challenge of its own size, an old one no
   const old = line.sent.length;
   await line.deliver({ ...question, port: 6001 }, serverPort);
   expect(line.sentBy("server", old)).toEqual([]);
+});
+
+test.each(["old", "new"] as const)(
+  "a client that took a new socket in the dark is let through at its old one at once, if the %s one comes first",
+  async (earlier) => {
+    await using stage = await openStage();
+    const { line, streams } = stage;
+    const oldPort = portOf(stage, "client");
+    line.isDark = true;
+    const mark = line.sent.length;
+    await Promise.all(sides.map((side) => streams[side].write(new Uint8Array(500))));
+    await untilAsked(stage, "server", mark, 8);
+    const moved = line.sent.length;
+    await stage.pair.client.rebind();
+    const questions = line.sentBy("client", moved).filter(isQuestion);
+    expect(questions.map(({ port }) => port)).toEqual([oldPort, portOf(stage, "client")]);
+    const asked = line.sent.length;
+    for (const question of earlier === "old" ? questions : questions.toReversed())
+      await line.deliver(question, serverPort);
+    const sizes = line.sentBy("server", asked).map(({ bytes }) => bytes.byteLength);
+    expect(Math.max(...sizes)).toBeGreaterThan(500);
+    line.isDark = false;
+    await Promise.all(sides.map((side) => readBytes(streams[side], 500)));
+  },
+);
+
+test("FormerCarrier closes a socket after a while, with the next one, and at once where it may not linger", () => {
+  jest.useFakeTimers();
+  try {
+    const closed: string[] = [];
+    const carrier = (name: string, mayLinger: boolean): DatagramCarrier => ({
+      address: { host: "127.0.0.1", port: 1 },
+      mayLinger,
+      send: () => true,
+      close: () => void closed.push(name),
+    });
+    const former = new FormerCarrier();
+    former.keep(carrier("web socket", false));
+    expect(former.carrier).toBeUndefined();
+    for (const name of ["first", "second"]) former.keep(carrier(name, true));
+    expect(closed).toEqual(["web socket", "first"]);
+    jest.advanceTimersByTime(quicLimits.formerSocketMs - 1);
+    expect(former.carrier).toBeDefined();
+    jest.advanceTimersByTime(1);
+    expect(former.carrier).toBeUndefined();
+    expect(closed.at(-1)).toBe("second");
+    former.close();
+    expect(closed).toHaveLength(3);
+  } finally {
+    jest.useRealTimers();
+  }
 });
 
 test("who awaits nothing asks nothing", async () => {

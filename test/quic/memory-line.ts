@@ -25,6 +25,7 @@ export class MemoryLine {
       this.#receivers.set(port, (bytes, from) => receive(bytes, from.port, from.host));
       return Promise.resolve({
         address,
+        mayLinger: true,
         send: (batch) => {
           for (let index = 0; index < batch.count; index++)
             this.#carry({ from: side, port, bytes: batch.datagram(index).slice() }, batch.port);
