@@ -10,7 +10,6 @@ import { checkHost, checkInteger } from "./argument.ts";
 import { Flusher } from "./flusher.ts";
 import { FormerCarrier } from "./former-carrier.ts";
 import { quicLimits } from "./limits.ts";
-import type { LooseWord } from "./loose-talk.ts";
 import type { ConnectionOwner, QuicConnection } from "./quic-connection.ts";
 import type { CongestionControl, ServerIdentity } from "./quiche-config.ts";
 import { RouteTable } from "./route-table.ts";
@@ -72,7 +71,7 @@ export class Endpoint {
       nowMs,
       wake: (connection) => this.#flusher.wake(connection),
       sendNow: (connection) => this.#flusher.sendNow(connection),
-      sendLoose: (datagram, to, word) => this.#sendLoose(datagram, to, word),
+      sendLoose: (datagram, to, byFormerToo) => this.#sendLoose(datagram, to, byFormerToo),
       established: (connection) => this.#handleEstablished(connection),
     };
     this.#factory = new ConnectionFactory({ ...options, alpn, ids, routes, owner: this.#owner });
@@ -175,9 +174,9 @@ export class Endpoint {
     this.#factory.forgetAll();
   }
 
-  #sendLoose(datagram: Uint8Array, to: SocketAddress, word: LooseWord): void {
+  #sendLoose(datagram: Uint8Array, to: SocketAddress, byFormerToo: boolean): void {
     // First by the socket whose address the peer knows: then it need not challenge us.
-    if (word === "asks") this.#flusher.sendLooseBy(this.#former.carrier, datagram, to);
+    if (byFormerToo) this.#flusher.sendLooseBy(this.#former.carrier, datagram, to);
     this.#flusher.sendLoose(datagram, to.host, to.port);
   }
 

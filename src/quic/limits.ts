@@ -114,6 +114,16 @@ export const quicLimits = {
   /** What is due later than the idle time less this is the idle time itself, and nothing unanswered. */
   idleSlackMs: 1000,
 
+  // Keys and their echoes on a line that loses packets (`KeyCopies`).
+  /** A key with what quiche puts around it has 60 bytes; a line of a shell still fits. */
+  copiedBytesMax: 200,
+  /** With 5 % loss and one copy, one key in 200 is late, and those typed after it with it. */
+  copies: 2,
+  /** A burst of noise is mostly shorter, and nobody sees so little. Also the most often that copies are sent. */
+  copyEveryMs: 10,
+  /** How long a line counts as lossy after a loss. */
+  lossyMs: 30_000,
+
   closeReasonBytesMax: 256,
   certificateBytesMax: 8192,
   keylogBytesMax: 16_384,

@@ -1,10 +1,12 @@
 import type { ByteStream } from "../protocol/byte-stream.ts";
 import { Ballast } from "./ballast.ts";
 import type { CloseReason, Connection, ConnectionStats, SocketAddress } from "./connection.ts";
-import { closeReason } from "./close-reason.ts";
+import { closeReason, connectionRefused } from "./close-reason.ts";
 import type { ConnectionSetup } from "./connection-setup.ts";
+import { connectionStats } from "./connection-stats.ts";
 import { DarkWatch } from "./dark-watch.ts";
 import { finishHandshake } from "./finished-handshake.ts";
+import { KeyCopies } from "./key-copies.ts";
 import { quicLimits } from "./limits.ts";
 import { countedNumber, countOf, LooseTalk, type LooseWord } from "./loose-talk.ts";
 import { PeerAddress } from "./peer-address.ts";
@@ -22,8 +24,8 @@ export interface ConnectionOwner {
   wake(connection: QuicConnection): void;
   /** The connection must send before more is read. */
   sendNow(connection: QuicConnection): void;
-  /** A datagram beside the packets of QUIC. */
-  sendLoose(datagram: Uint8Array, to: SocketAddress, word: LooseWord): void;
+  /** A datagram beside the flushes; if wanted by a socket as well that was replaced lately. */
+  sendLoose(datagram: Uint8Array, to: SocketAddress, byFormerToo: boolean): void;
   /** Secure, checked, ready for use. */
   established(connection: QuicConnection): void;
 }
@@ -43,6 +45,7 @@ export class QuicConnection implements Connection {
   readonly #stall = new StallWatch();
   readonly #dark: DarkWatch;
   readonly #questions = new Questions();
+  readonly #copies = new KeyCopies();
   readonly #handshakeDeadlineMs: number;
   #resolveClosed: (reason: CloseReason) => void = () => undefined;
   #over: CloseReason | undefined;
@@ -57,7 +60,7 @@ export class QuicConnection implements Connection {
   #receivedSomething = false;
   #heardMs: number;
   #countedPackets = 0;
-  #keepAliveAtMs: number;
+  #keepAliveAtMs = Number.POSITIVE_INFINITY;
 
   constructor(setup: ConnectionSetup, owner: ConnectionOwner) {
     this.side = setup.side;
@@ -74,7 +77,6 @@ export class QuicConnection implements Connection {
     const now = owner.nowMs();
     this.#heardMs = now;
     this.#handshakeDeadlineMs = now + setup.handshakeMs;
-    this.#keepAliveAtMs = Number.POSITIVE_INFINITY;
     this.closed = new Promise((resolve) => {
       this.#resolveClosed = resolve;
     });
@@ -137,18 +139,8 @@ export class QuicConnection implements Connection {
   }
 
   stats(): ConnectionStats {
-    const stats = this.#quiche.stats();
-    const [path] = this.#quiche.paths();
-    return {
-      rttMs: path?.rtt ?? 0,
-      sentBytes: stats.sentBytes,
-      receivedBytes: stats.recvBytes,
-      // In the dark there are no others, and whoever counts is to see that nothing comes back for them.
-      sentPackets: stats.sent + this.#questions.asked,
-      receivedPackets: stats.recv,
-      lostPackets: stats.lost,
-      paths: 1 + this.#address.moves,
-    };
+    const { moves } = this.#address;
+    return connectionStats(this.#quiche, { moves, questions: this.#questions.asked });
   }
 
   quietMs(): number {
@@ -201,6 +193,7 @@ export class QuicConnection implements Connection {
     this.#ballast.refill();
     this.#streams.pumpWriters();
     const { writersWaiting, sentBytes } = this.#streams;
+    this.#copies.noteFlush(sentBytes);
     this.#stall.note(writersWaiting, sentBytes, this.#owner.nowMs(), () => this.#rttMs());
   }
 
@@ -211,7 +204,9 @@ export class QuicConnection implements Connection {
     if (this.#holds || this.#sendHold.isOn(this.#owner.nowMs())) return null;
     this.#readBytes = 0;
     try {
-      return this.#quiche.send(slot);
+      const bytes = this.#quiche.send(slot);
+      if (bytes !== null) this.#copies.noteSent(slot.subarray(0, bytes), this.#owner.nowMs());
+      return bytes;
     } catch (error) {
       quicheError(error);
       return null;
@@ -232,7 +227,13 @@ export class QuicConnection implements Connection {
     if (!this.isEstablished) return Math.min(quicheAtMs, this.#handshakeDeadlineMs);
     const idleAtMs = this.#heardMs + this.#idleMs;
     this.#dark.note(quicheAtMs < idleAtMs - quicLimits.idleSlackMs, this.#heardMs, now);
-    return Math.min(quicheAtMs, this.#keepAliveAtMs, this.#stall.dueMs, this.#dark.dueMs);
+    return Math.min(
+      quicheAtMs,
+      this.#keepAliveAtMs,
+      this.#stall.dueMs,
+      this.#dark.dueMs,
+      this.#copies.dueMs,
+    );
   }
 
   handleTimeout(): void {
@@ -246,6 +247,8 @@ export class QuicConnection implements Connection {
         this.ping();
       }
       if (now >= this.#stall.dueMs) this.#sayBlocked(now);
+      const copy = this.#copies.take(now);
+      if (copy !== null) this.#owner.sendLoose(copy, this.remoteAddress, false);
       if (now >= this.#dark.dueMs && this.#dark.ring(now, this.#rttMs())) this.#ask();
     }
     this.#owner.wake(this);
@@ -271,7 +274,7 @@ export class QuicConnection implements Connection {
       side: this.side,
       key: finished.looseKey,
       receiverId: this.#quiche.destinationId,
-      send: (datagram, to, word) => this.#owner.sendLoose(datagram, to, word),
+      send: (datagram, to, word) => this.#owner.sendLoose(datagram, to, word === "asks"),
     });
     if (this.#setup.keepAliveMs > 0) {
       this.#keepAliveAtMs = this.#owner.nowMs() + this.#setup.keepAliveMs;
@@ -387,13 +390,11 @@ export class QuicConnection implements Connection {
 
   /** A datagram proves nothing; a packet that quiche counted does. */
   #noteHeard(): void {
-    const packets = this.#quiche.stats().recv;
-    if (packets === this.#countedPackets) return;
-    this.#countedPackets = packets;
+    const { recv, lost } = this.#quiche.stats();
+    if (recv === this.#countedPackets) return;
+    this.#countedPackets = recv;
     this.#heardMs = this.#owner.nowMs();
+    this.#copies.noteLost(lost, this.#heardMs);
     if (this.#dark.isDark) this.#letGo();
   }
 }
-
-/** CONNECTION_REFUSED (RFC 9000, 20.1). */
-const connectionRefused = 2;

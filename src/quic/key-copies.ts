@@ -1,0 +1,56 @@
+import { quicLimits } from "./limits.ts";
+
+/**
+ * On a line that loses packets, a key or its echo is sent three times: what a person waits for is one small
+ * datagram, and its loss shows only a round trip later, by the next one. A copy is the same packet to the
+ * last byte, so the peer's QUIC drops whichever comes later, and does not acknowledge it again.
+ */
+export class KeyCopies {
+  #lostPackets = 0;
+  #lostMs = Number.NEGATIVE_INFINITY;
+  #sentBytes = 0;
+  /** How many datagrams of a flush that has something new; undefined where it has not. */
+  #datagrams: number | undefined;
+  #copy: Uint8Array | undefined;
+  #left = 0;
+  #dueMs = Number.POSITIVE_INFINITY;
+
+  /** When `take` is to be called; infinity while there is no copy to send. */
+  get dueMs(): number {
+    return this.#dueMs;
+  }
+
+  noteLost(lostPackets: number, nowMs: number): void {
+    if (lostPackets > this.#lostPackets) this.#lostMs = nowMs;
+    this.#lostPackets = lostPackets;
+  }
+
+  /** Before a flush. `sentBytes` counts all that quiche ever took from the streams. */
+  noteFlush(sentBytes: number): void {
+    this.#datagrams = sentBytes === this.#sentBytes ? undefined : 0;
+    this.#sentBytes = sentBytes;
+  }
+
+  /** A datagram goes out. More than one with something new, or a large one, are no key. */
+  noteSent(datagram: Uint8Array, nowMs: number): void {
+    if (this.#datagrams === undefined) return;
+    this.#datagrams += 1;
+    const isSmall = this.#datagrams === 1 && datagram.byteLength <= quicLimits.copiedBytesMax;
+    const isLossy = nowMs - this.#lostMs < quicLimits.lossyMs;
+    this.#copy = isSmall && isLossy ? datagram.slice() : undefined;
+    this.#left = this.#copy === undefined ? 0 : quicLimits.copies;
+    this.#schedule(nowMs);
+  }
+
+  /** The copy, when its time has come. */
+  take(nowMs: number): Uint8Array | null {
+    if (nowMs < this.#dueMs || this.#copy === undefined) return null;
+    this.#left -= 1;
+    this.#schedule(nowMs);
+    return this.#copy;
+  }
+
+  #schedule(nowMs: number): void {
+    this.#dueMs = this.#left > 0 ? nowMs + quicLimits.copyEveryMs : Number.POSITIVE_INFINITY;
+  }
+}
