@@ -11,13 +11,12 @@ export class KeyCopies {
   #sentBytes = 0;
   /** How many datagrams of a flush that has something new; undefined where it has not. */
   #datagrams: number | undefined;
-  #copy: Uint8Array | undefined;
-  #left = 0;
-  #dueMs = Number.POSITIVE_INFINITY;
+  /** Oldest first. */
+  #kept: Kept[] = [];
 
   /** When `take` is to be called; infinity while there is no copy to send. */
   get dueMs(): number {
-    return this.#dueMs;
+    return Math.min(...this.#kept.map(({ dueMs }) => dueMs));
   }
 
   noteLost(lostPackets: number, nowMs: number): void {
@@ -36,21 +35,27 @@ export class KeyCopies {
     if (this.#datagrams === undefined) return;
     this.#datagrams += 1;
     const isSmall = this.#datagrams === 1 && datagram.byteLength <= quicLimits.copiedBytesMax;
-    const isLossy = nowMs - this.#lostMs < quicLimits.lossyMs;
-    this.#copy = isSmall && isLossy ? datagram.slice() : undefined;
-    this.#left = this.#copy === undefined ? 0 : quicLimits.copies;
-    this.#schedule(nowMs);
+    if (!isSmall) this.#kept = [];
+    else if (nowMs - this.#lostMs < quicLimits.lossyMs) {
+      const dueMs = nowMs + quicLimits.copyEveryMs;
+      this.#kept.push({ datagram: datagram.slice(), left: quicLimits.copies, dueMs });
+      if (this.#kept.length > quicLimits.copiedMax) this.#kept.shift();
+    }
   }
 
-  /** The copy, when its time has come. */
+  /** The next copy whose time has come. */
   take(nowMs: number): Uint8Array | null {
-    if (nowMs < this.#dueMs || this.#copy === undefined) return null;
-    this.#left -= 1;
-    this.#schedule(nowMs);
-    return this.#copy;
+    const kept = this.#kept.find(({ dueMs }) => dueMs <= nowMs);
+    if (kept === undefined) return null;
+    kept.left -= 1;
+    kept.dueMs = nowMs + quicLimits.copyEveryMs;
+    this.#kept = this.#kept.filter(({ left }) => left > 0);
+    return kept.datagram;
   }
+}
 
-  #schedule(nowMs: number): void {
-    this.#dueMs = this.#left > 0 ? nowMs + quicLimits.copyEveryMs : Number.POSITIVE_INFINITY;
-  }
+interface Kept {
+  readonly datagram: Uint8Array;
+  left: number;
+  dueMs: number;
 }

@@ -119,8 +119,10 @@ export const quicLimits = {
   copiedBytesMax: 200,
   /** With 5 % loss and one copy, one key in 200 is late, and those typed after it with it. */
   copies: 2,
-  /** A burst of noise is mostly shorter, and nobody sees so little. Also the most often that copies are sent. */
+  /** A burst of noise is mostly shorter, and nobody sees so little. */
   copyEveryMs: 10,
+  /** Packets with copies to come: what the session acknowledges goes before the echo, and an echo may wait for it. */
+  copiedMax: 3,
   /** How long a line counts as lossy after a loss. */
   lossyMs: 30_000,
 

@@ -247,8 +247,8 @@ export class QuicConnection implements Connection {
         this.ping();
       }
       if (now >= this.#stall.dueMs) this.#sayBlocked(now);
-      const copy = this.#copies.take(now);
-      if (copy !== null) this.#owner.sendLoose(copy, this.remoteAddress, false);
+      for (let copy = this.#copies.take(now); copy !== null; copy = this.#copies.take(now))
+        this.#owner.sendLoose(copy, this.remoteAddress, false);
       if (now >= this.#dark.dueMs && this.#dark.ring(now, this.#rttMs())) this.#ask();
     }
     this.#owner.wake(this);

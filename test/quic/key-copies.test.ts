@@ -3,7 +3,7 @@ import { KeyCopies } from "../../src/quic/key-copies.ts";
 import { quicLimits } from "../../src/quic/limits.ts";
 import { openLine, serverPort } from "./memory-line.ts";
 
-const { copyEveryMs, copies, copiedBytesMax, lossyMs } = quicLimits;
+const { copyEveryMs, copies, copiedBytesMax, copiedMax, lossyMs } = quicLimits;
 const key = new Uint8Array(60).fill(7);
 
 /** On a line that has just lost a packet. */
@@ -46,22 +46,32 @@ test("KeyCopies: bulk has none", () => {
   expect(drain(made)).toEqual([]);
 });
 
-test("KeyCopies: none without a loss lately, and the next key takes the place of the last", () => {
+test("KeyCopies: none without a loss lately", () => {
   const clean = new KeyCopies();
   clean.noteLost(0, 0);
   clean.noteFlush(1);
   clean.noteSent(key, 0);
   expect(drain(clean)).toEqual([]);
   const made = lossy();
-  for (let count = 1; count <= 5; count++) {
-    made.noteFlush(count);
-    made.noteSent(key, count);
-    expect(made.dueMs).toBe(count + copyEveryMs);
-  }
   made.noteLost(1, lossyMs);
   made.noteFlush(6);
   made.noteSent(key, lossyMs);
   expect(drain(made)).toEqual([]);
+});
+
+test("KeyCopies keeps the last few, each with its own times", () => {
+  const made = lossy();
+  for (let count = 1; count <= copiedMax + 1; count++) {
+    made.noteFlush(count);
+    made.noteSent(Uint8Array.of(count), count);
+  }
+  const taken: number[] = [];
+  for (let nowMs = 1; nowMs < 100; nowMs++)
+    for (let copy = made.take(nowMs); copy !== null; copy = made.take(nowMs))
+      taken.push(1000 * nowMs + (copy[0] ?? 0));
+  const kept = Array.from({ length: copiedMax }, (_, index) => index + 2);
+  const times = [copyEveryMs, 2 * copyEveryMs];
+  expect(taken).toEqual(times.flatMap((after) => kept.map((at) => 1000 * (at + after) + at)));
 });
 
 test("where packets were lost, a key arrives by any of its copies, and once", async () => {
