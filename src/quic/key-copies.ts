@@ -9,7 +9,9 @@ export class KeyCopies {
   #lostPackets = 0;
   #lostMs = Number.NEGATIVE_INFINITY;
   #sentBytes = 0;
-  /** How many datagrams of a flush that has something new; undefined where it has not. */
+  /** The next flush repeats what was lost: a second loss would cost as much again. */
+  #repeats = false;
+  /** How many datagrams of a flush with something new or repeated; undefined where it has neither. */
   #datagrams: number | undefined;
   /** Oldest first. */
   #kept: Kept[] = [];
@@ -20,17 +22,20 @@ export class KeyCopies {
   }
 
   noteLost(lostPackets: number, nowMs: number): void {
-    if (lostPackets > this.#lostPackets) this.#lostMs = nowMs;
+    if (lostPackets <= this.#lostPackets) return;
     this.#lostPackets = lostPackets;
+    this.#lostMs = nowMs;
+    this.#repeats = true;
   }
 
   /** Before a flush. `sentBytes` counts all that quiche ever took from the streams. */
   noteFlush(sentBytes: number): void {
-    this.#datagrams = sentBytes === this.#sentBytes ? undefined : 0;
+    this.#datagrams = sentBytes !== this.#sentBytes || this.#repeats ? 0 : undefined;
     this.#sentBytes = sentBytes;
+    this.#repeats = false;
   }
 
-  /** A datagram goes out. More than one with something new, or a large one, are no key. */
+  /** A datagram goes out. More than one of a flush, or a large one, are no key. */
   noteSent(datagram: Uint8Array, nowMs: number): void {
     if (this.#datagrams === undefined) return;
     this.#datagrams += 1;

@@ -10,6 +10,7 @@ const key = new Uint8Array(60).fill(7);
 function lossy(): KeyCopies {
   const made = new KeyCopies();
   made.noteLost(1, 0);
+  made.noteFlush(0);
   return made;
 }
 
@@ -32,6 +33,18 @@ test("KeyCopies: a small datagram with something new is repeated so many times, 
   made.noteSent(key.subarray(1), 105);
   for (let count = 1; count <= copies; count++)
     expect(made.take(100 + count * copyEveryMs)).toEqual(key);
+  expect(made.dueMs).toBe(Number.POSITIVE_INFINITY);
+});
+
+test("KeyCopies: what was lost is repeated with copies too", () => {
+  const made = lossy();
+  made.noteLost(2, 10);
+  made.noteFlush(0);
+  made.noteSent(key, 10);
+  expect(made.take(10 + copyEveryMs)).toEqual(key);
+  made.noteFlush(0);
+  made.noteSent(key.subarray(1), 10);
+  expect(made.take(10 + 2 * copyEveryMs)).toEqual(key);
   expect(made.dueMs).toBe(Number.POSITIVE_INFINITY);
 });
 
