@@ -4,6 +4,8 @@ import type { SendBatch } from "./send-batch.ts";
 /** What carries datagrams: UDP, or a WebSocket where no UDP gets through. QUIC above does not notice. */
 export interface DatagramCarrier {
   readonly address: SocketAddress;
+  /** Costs nobody anything while it is open and not used. */
+  readonly mayLinger?: boolean;
   /** False when there is no room now; the same batch is offered again later. Losses are silent. */
   send(batch: SendBatch): boolean;
   close(): void;

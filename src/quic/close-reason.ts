@@ -24,3 +24,6 @@ function reasonText(error: ConnectionError): string {
   // oxlint-disable-next-line no-control-regex -- that is the point
   return new TextDecoder().decode(bytes).replaceAll(/[\u0000-\u001f\u007f-\u009f]/g, " ");
 }
+
+/** CONNECTION_REFUSED (RFC 9000, 20.1). */
+export const connectionRefused = 2;

@@ -3,7 +3,8 @@ import type { SocketAddress } from "./connection.ts";
 import { type ConnectionIds, tokenNumber } from "./connection-id.ts";
 import { openKeylog } from "./keylog.ts";
 import { quicLimits } from "./limits.ts";
-import { type ConnectionOwner, type ConnectionSetup, QuicConnection } from "./quic-connection.ts";
+import type { ConnectionSetup } from "./connection-setup.ts";
+import { type ConnectionOwner, QuicConnection } from "./quic-connection.ts";
 import {
   clientConfig,
   type CongestionControl,
@@ -127,13 +128,15 @@ export class ConnectionFactory {
 
   #add(
     scid: Uint8Array,
-    setup: Omit<ConnectionSetup, "keylog" | "alpn" | "ownCertificate">,
+    setup: Omit<ConnectionSetup, "keylog" | "alpn" | "ownCertificate" | "idleMs">,
   ): QuicConnection {
     const keylog = openKeylog();
     setup.quiche.setKeylog(keylog.path);
     const { alpn, server, owner, routes } = this.#options;
     const ownCertificate = setup.side === "server" ? server?.certificateDer : undefined;
-    const connection = new QuicConnection({ ...setup, keylog, alpn, ownCertificate }, owner);
+    const { idleMs = quicLimits.idleMs } = this.#options;
+    const all = { ...setup, keylog, alpn, ownCertificate, idleMs };
+    const connection = new QuicConnection(all, owner);
     this.connections.add(connection);
     routes.addOwn(scid, connection);
     this.#routesOf.set(connection, { own: scid, foreign: undefined });

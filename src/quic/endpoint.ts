@@ -8,6 +8,7 @@ import { ConnectionFactory } from "./connection-factory.ts";
 import { Dispatcher } from "./dispatcher.ts";
 import { checkHost, checkInteger } from "./argument.ts";
 import { Flusher } from "./flusher.ts";
+import { FormerCarrier } from "./former-carrier.ts";
 import { quicLimits } from "./limits.ts";
 import type { ConnectionOwner, QuicConnection } from "./quic-connection.ts";
 import type { CongestionControl, ServerIdentity } from "./quiche-config.ts";
@@ -56,6 +57,7 @@ export class Endpoint {
   readonly #accepted: QuicConnection[] = [];
   readonly #acceptWaiters: ((connection: Connection | null) => void)[] = [];
   #carrier: DatagramCarrier | undefined;
+  readonly #former = new FormerCarrier();
   #closed = false;
 
   private constructor(options: EndpointOptions) {
@@ -69,7 +71,7 @@ export class Endpoint {
       nowMs,
       wake: (connection) => this.#flusher.wake(connection),
       sendNow: (connection) => this.#flusher.sendNow(connection),
-      sendLoose: (datagram, to) => this.#flusher.sendLoose(datagram, to.host, to.port),
+      sendLoose: (datagram, to, byFormerToo) => this.#sendLoose(datagram, to, byFormerToo),
       established: (connection) => this.#handleEstablished(connection),
     };
     this.#factory = new ConnectionFactory({ ...options, alpn, ids, routes, owner: this.#owner });
@@ -140,7 +142,7 @@ export class Endpoint {
 
   /**
    * Goes on with the same connections from a new local socket: after a change of network, or a
-   * sleep. The peer sees it as a NAT would show it.
+   * sleep. The peer sees it as a NAT would show it. The old one may only seem dead: questions go by it too.
    */
   async rebind(): Promise<void> {
     if (this.#closed) throw new TypeError("The endpoint is closed");
@@ -149,7 +151,7 @@ export class Endpoint {
       fresh.close();
       return;
     }
-    this.#carrier?.close();
+    this.#former.keep(this.#carrier);
     this.#carrier = fresh;
     this.#flusher.carrierChanged();
     for (const connection of this.#factory.connections) connection.ping();
@@ -168,7 +170,14 @@ export class Endpoint {
     await this.#flusher.repeatGoodbyes(this.#factory.connections);
     this.#flusher.close();
     this.#carrier?.close();
+    this.#former.close();
     this.#factory.forgetAll();
+  }
+
+  #sendLoose(datagram: Uint8Array, to: SocketAddress, byFormerToo: boolean): void {
+    // First by the socket whose address the peer knows: then it need not challenge us.
+    if (byFormerToo) this.#flusher.sendLooseBy(this.#former.carrier, datagram, to);
+    this.#flusher.sendLoose(datagram, to.host, to.port);
   }
 
   #openSocket(bind: SocketAddress): Promise<DatagramCarrier> {

@@ -1,4 +1,5 @@
 import type { DatagramCarrier, DatagramGate } from "./carrier.ts";
+import type { SocketAddress } from "./connection.ts";
 import { quicLimits } from "./limits.ts";
 import type { QuicConnection } from "./quic-connection.ts";
 import { SendBatch } from "./send-batch.ts";
@@ -66,9 +67,17 @@ export class Flusher {
 
   /** A datagram that belongs to no connection. Lost when the socket is full. */
   sendLoose(datagram: Uint8Array, host: string, port: number): void {
+    this.sendLooseBy(this.#options.carrier(), datagram, { host, port });
+  }
+
+  sendLooseBy(
+    carrier: DatagramCarrier | undefined,
+    datagram: Uint8Array,
+    { host, port }: SocketAddress,
+  ): void {
     if (this.#stuck !== undefined || this.#closed) return;
     this.#batch.load(datagram, host, port);
-    this.#options.carrier()?.send(this.#batch);
+    carrier?.send(this.#batch);
     this.#batch.clear();
   }
 

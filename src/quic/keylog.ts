@@ -19,7 +19,7 @@ export interface Keylog {
 export interface ExportedKeys {
   /** RFC 9266. */
   readonly channelBinding: Uint8Array;
-  /** Authenticates the messages of `peer-address.ts`. */
+  /** Authenticates the messages beside QUIC (`loose-message.ts`). */
   readonly addressKey: Uint8Array;
 }
 

@@ -99,6 +99,35 @@ export const quicLimits = {
   /** After a hold that no answer ended: else copies from ever new addresses would hold for ever. */
   holdEveryMs: 2500,
 
+  // A line that is dark (`DarkWatch`).
+  /** Silence that is unusual while something is unanswered: quiche's first probes are over on most lines. */
+  darkMs: 300,
+  /** A client asks every two-hundredth of the silence: so much longer an outage is for it, at most. */
+  clientAsksShare: 200,
+  clientAsksMs: 25,
+  /** A machine may have many clients that left without a word, and asks each until it is given up: more rarely. */
+  machineAsksShare: 50,
+  machineAsksMs: 50,
+  asksMsMax: 1000,
+  /** More questions than that get no reply. */
+  replyEveryMs: 10,
+  /** A socket that was replaced is asked by as well for so long: perhaps only the line was dark, not its address dead. */
+  formerSocketMs: 5000,
+  /** What is due later than the idle time less this is the idle time itself, and nothing unanswered. */
+  idleSlackMs: 1000,
+
+  // Keys and their echoes on a line that loses packets (`KeyCopies`).
+  /** A key with what quiche puts around it has 60 bytes; a line of a shell still fits. */
+  copiedBytesMax: 200,
+  /** With 5 % loss and one copy, one key in 200 is late, and those typed after it with it. */
+  copies: 2,
+  /** A burst of noise is mostly shorter, and nobody sees so little. */
+  copyEveryMs: 10,
+  /** Packets with copies to come: what the session acknowledges goes before the echo, and an echo may wait for it. */
+  copiedMax: 3,
+  /** How long a line counts as lossy after a loss. */
+  lossyMs: 30_000,
+
   closeReasonBytesMax: 256,
   certificateBytesMax: 8192,
   keylogBytesMax: 16_384,

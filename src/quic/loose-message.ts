@@ -13,7 +13,13 @@ export type LooseMessage =
   | "answer"
   /** The sender has something to send, and nothing lets it. Numbers count up. Two kinds, so that none can be sent back. */
   | "client-blocked"
-  | "machine-blocked";
+  | "machine-blocked"
+  /** The sender has heard nothing for a while: is the receiver there? Numbers count up. */
+  | "client-asks"
+  | "machine-asks"
+  /** It is, with the number of the question. */
+  | "client-replies"
+  | "machine-replies";
 
 export function looseMessage(
   kind: LooseMessage,
@@ -31,11 +37,11 @@ export function openLooseMessage(
   key: Uint8Array,
   datagram: Uint8Array,
 ): Uint8Array | null {
-  if (datagram.byteLength !== messageBytes) return null;
-  const number = datagram.subarray(1 + connectionIdBytes, messageBytes - tagBytes);
+  if (datagram.byteLength !== looseMessageBytes) return null;
+  const number = datagram.subarray(1 + connectionIdBytes, looseMessageBytes - tagBytes);
   const genuine = timingSafeEqual(
     tag(kind, key, number),
-    datagram.subarray(messageBytes - tagBytes),
+    datagram.subarray(looseMessageBytes - tagBytes),
   );
   return genuine ? number : null;
 }
@@ -47,4 +53,4 @@ function tag(kind: LooseMessage, key: Uint8Array, number: Uint8Array): Uint8Arra
 
 export const looseNumberBytes = 8;
 const tagBytes = 16;
-const messageBytes = 1 + connectionIdBytes + looseNumberBytes + tagBytes;
+export const looseMessageBytes = 1 + connectionIdBytes + looseNumberBytes + tagBytes;

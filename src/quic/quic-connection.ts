@@ -1,18 +1,19 @@
 import type { ByteStream } from "../protocol/byte-stream.ts";
 import { Ballast } from "./ballast.ts";
 import type { CloseReason, Connection, ConnectionStats, SocketAddress } from "./connection.ts";
-import { closeReason } from "./close-reason.ts";
-import type { Keylog } from "./keylog.ts";
+import { closeReason, connectionRefused } from "./close-reason.ts";
+import type { ConnectionSetup } from "./connection-setup.ts";
+import { connectionStats } from "./connection-stats.ts";
+import { DarkWatch } from "./dark-watch.ts";
+import { finishHandshake } from "./finished-handshake.ts";
+import { KeyCopies } from "./key-copies.ts";
 import { quicLimits } from "./limits.ts";
-import {
-  type LooseMessage,
-  looseMessage,
-  looseNumberBytes,
-  openLooseMessage,
-} from "./loose-message.ts";
+import { countedNumber, countOf, LooseTalk, type LooseWord } from "./loose-talk.ts";
 import { PeerAddress } from "./peer-address.ts";
-import type { QuicheConnection, RecvInfo } from "./quiche-connection.ts";
+import { Questions } from "./questions.ts";
+import type { QuicheConnection } from "./quiche-connection.ts";
 import { quicheError } from "./quiche-error.ts";
+import { SendHold } from "./send-hold.ts";
 import { StallWatch } from "./stall-watch.ts";
 import { StreamTable } from "./stream-table.ts";
 
@@ -23,23 +24,10 @@ export interface ConnectionOwner {
   wake(connection: QuicConnection): void;
   /** The connection must send before more is read. */
   sendNow(connection: QuicConnection): void;
-  /** A datagram beside the packets of QUIC. */
-  sendLoose(datagram: Uint8Array, to: SocketAddress): void;
+  /** A datagram beside the flushes; if wanted by a socket as well that was replaced lately. */
+  sendLoose(datagram: Uint8Array, to: SocketAddress, byFormerToo: boolean): void;
   /** Secure, checked, ready for use. */
   established(connection: QuicConnection): void;
-}
-
-export interface ConnectionSetup {
-  readonly side: "client" | "server";
-  readonly quiche: QuicheConnection;
-  readonly keylog: Keylog;
-  /** Both addresses as quiche is to see them, always. */
-  readonly path: RecvInfo;
-  readonly alpn: string;
-  /** The server's own certificate; the client learns it in the handshake. */
-  readonly ownCertificate: Uint8Array | undefined;
-  readonly handshakeMs: number;
-  readonly keepAliveMs: number;
 }
 
 /**
@@ -55,22 +43,24 @@ export class QuicConnection implements Connection {
   readonly #streams: StreamTable;
   readonly #ballast: Ballast;
   readonly #stall = new StallWatch();
+  readonly #dark: DarkWatch;
+  readonly #questions = new Questions();
+  readonly #copies = new KeyCopies();
   readonly #handshakeDeadlineMs: number;
   #resolveClosed: (reason: CloseReason) => void = () => undefined;
   #over: CloseReason | undefined;
   readonly #address: PeerAddress;
-  #looseKey: Uint8Array | undefined;
+  #talk: LooseTalk | undefined;
   #readBytes = 0;
-  #heldUntilMs = 0;
-  #holdFromMs = 0;
+  readonly #sendHold = new SendHold();
   #sentAfterEnd = 0;
   #channelBinding: Uint8Array | undefined;
   #certificates: readonly Uint8Array[] = [];
+  #idleMs = 0;
   #receivedSomething = false;
   #heardMs: number;
-  #receivedMs: number;
   #countedPackets = 0;
-  #keepAliveAtMs: number;
+  #keepAliveAtMs = Number.POSITIVE_INFINITY;
 
   constructor(setup: ConnectionSetup, owner: ConnectionOwner) {
     this.side = setup.side;
@@ -78,6 +68,7 @@ export class QuicConnection implements Connection {
     this.#quiche = setup.quiche;
     this.#owner = owner;
     this.#address = new PeerAddress(setup.path.from);
+    this.#dark = new DarkWatch(setup.side);
     this.#ballast = new Ballast(setup.quiche);
     this.#streams = new StreamTable(setup.quiche, setup.side, this.#ballast, {
       wake: () => owner.wake(this),
@@ -85,9 +76,7 @@ export class QuicConnection implements Connection {
     });
     const now = owner.nowMs();
     this.#heardMs = now;
-    this.#receivedMs = now;
     this.#handshakeDeadlineMs = now + setup.handshakeMs;
-    this.#keepAliveAtMs = Number.POSITIVE_INFINITY;
     this.closed = new Promise((resolve) => {
       this.#resolveClosed = resolve;
     });
@@ -150,21 +139,11 @@ export class QuicConnection implements Connection {
   }
 
   stats(): ConnectionStats {
-    const stats = this.#quiche.stats();
-    const [path] = this.#quiche.paths();
-    return {
-      rttMs: path?.rtt ?? 0,
-      sentBytes: stats.sentBytes,
-      receivedBytes: stats.recvBytes,
-      sentPackets: stats.sent,
-      receivedPackets: stats.recv,
-      lostPackets: stats.lost,
-      paths: 1 + this.#address.moves,
-    };
+    const { moves } = this.#address;
+    return connectionStats(this.#quiche, { moves, questions: this.#questions.asked });
   }
 
   quietMs(): number {
-    this.#noteHeard();
     return this.#owner.nowMs() - this.#heardMs;
   }
 
@@ -172,17 +151,22 @@ export class QuicConnection implements Connection {
   ping(): void {
     if (this.#over !== undefined || !this.isEstablished) return;
     this.#quiche.sendKeepAlive();
+    if (this.#holds) this.#ask();
     this.#owner.wake(this);
   }
 
   /** Takes in one datagram. What is not authentic changes nothing. */
   receive(datagram: Uint8Array, host: string, port: number): void {
-    const key = this.#looseKey;
+    const talk = this.#talk;
     const expected = this.#address.is(host, port);
     // A client's server does not move, and nobody moves during the handshake. A challenge from
     // elsewhere least of all: with its answer a thief of packets could move us to himself.
-    if (!expected && (this.side === "client" || key === undefined)) return;
-    if (key !== undefined && this.#isLooseMessage(datagram, { host, port }, key)) return;
+    if (!expected && (this.side === "client" || talk === undefined)) return;
+    const said = talk?.open(datagram) ?? null;
+    if (said !== null) {
+      this.#receiveWord(said.word, said.number, { host, port });
+      return;
+    }
     const packets = expected ? 0 : this.#quiche.stats().recv;
     this.#receivedSomething = true;
     try {
@@ -198,7 +182,7 @@ export class QuicConnection implements Connection {
   handleReceived(): void {
     if (this.#receivedSomething) {
       this.#receivedSomething = false;
-      this.#receivedMs = this.#owner.nowMs();
+      this.#noteHeard();
       if (!this.isEstablished && this.#over === undefined) this.#checkEstablished();
       if (this.isEstablished && this.#over === undefined) {
         this.#streams.handleReceived();
@@ -209,6 +193,7 @@ export class QuicConnection implements Connection {
     this.#ballast.refill();
     this.#streams.pumpWriters();
     const { writersWaiting, sentBytes } = this.#streams;
+    this.#copies.noteFlush(sentBytes);
     this.#stall.note(writersWaiting, sentBytes, this.#owner.nowMs(), () => this.#rttMs());
   }
 
@@ -216,10 +201,12 @@ export class QuicConnection implements Connection {
   send(slot: Uint8Array): number | null {
     if (this.#over !== undefined && this.#sentAfterEnd++ > quicLimits.packetsAfterEndMax)
       return null;
-    if (this.#heldUntilMs !== 0 && this.#heldUntilMs > this.#owner.nowMs()) return null;
+    if (this.#holds || this.#sendHold.isOn(this.#owner.nowMs())) return null;
     this.#readBytes = 0;
     try {
-      return this.#quiche.send(slot);
+      const bytes = this.#quiche.send(slot);
+      if (bytes !== null) this.#copies.noteSent(slot.subarray(0, bytes), this.#owner.nowMs());
+      return bytes;
     } catch (error) {
       quicheError(error);
       return null;
@@ -233,12 +220,20 @@ export class QuicConnection implements Connection {
   /** When `handleTimeout` is due, by the owner's clock; infinity when nothing is awaited. */
   deadlineMs(): number {
     const now = this.#owner.nowMs();
-    if (this.#heldUntilMs > now) return this.#heldUntilMs;
+    if (this.#sendHold.isOn(now)) return this.#sendHold.untilMs;
     const timeoutMs = this.#quiche.timeoutMs();
     const quicheAtMs = timeoutMs === null ? Number.POSITIVE_INFINITY : now + timeoutMs;
     if (this.#over !== undefined) return quicheAtMs;
-    const ownAtMs = this.isEstablished ? this.#keepAliveAtMs : this.#handshakeDeadlineMs;
-    return Math.min(quicheAtMs, ownAtMs, this.#stall.dueMs);
+    if (!this.isEstablished) return Math.min(quicheAtMs, this.#handshakeDeadlineMs);
+    const idleAtMs = this.#heardMs + this.#idleMs;
+    this.#dark.note(quicheAtMs < idleAtMs - quicLimits.idleSlackMs, this.#heardMs, now);
+    return Math.min(
+      quicheAtMs,
+      this.#keepAliveAtMs,
+      this.#stall.dueMs,
+      this.#dark.dueMs,
+      this.#copies.dueMs,
+    );
   }
 
   handleTimeout(): void {
@@ -252,6 +247,9 @@ export class QuicConnection implements Connection {
         this.ping();
       }
       if (now >= this.#stall.dueMs) this.#sayBlocked(now);
+      for (let copy = this.#copies.take(now); copy !== null; copy = this.#copies.take(now))
+        this.#owner.sendLoose(copy, this.remoteAddress, false);
+      if (now >= this.#dark.dueMs && this.#dark.ring(now, this.#rttMs())) this.#ask();
     }
     this.#owner.wake(this);
   }
@@ -263,98 +261,101 @@ export class QuicConnection implements Connection {
 
   #checkEstablished(): void {
     if (!this.#quiche.isEstablished()) return;
-    const problem = this.#handshakeProblem();
-    if (problem === null) {
-      if (this.#setup.keepAliveMs > 0) {
-        this.#keepAliveAtMs = this.#owner.nowMs() + this.#setup.keepAliveMs;
-      }
-      if (this.side === "client") this.#ballast.begin();
-      this.#owner.established(this);
+    const finished = finishHandshake(this.#setup);
+    if (typeof finished === "string") {
+      this.#closeQuiche(false, connectionRefused, "");
+      this.#finish({ kind: "transport", code: connectionRefused, reason: finished });
       return;
     }
-    this.#channelBinding = undefined;
-    this.#closeQuiche(false, connectionRefused, "");
-    this.#finish({ kind: "transport", code: connectionRefused, reason: problem });
+    this.#channelBinding = finished.channelBinding;
+    this.#certificates = finished.certificates;
+    this.#idleMs = finished.idleMs;
+    this.#talk = new LooseTalk({
+      side: this.side,
+      key: finished.looseKey,
+      receiverId: this.#quiche.destinationId,
+      send: (datagram, to, word) => this.#owner.sendLoose(datagram, to, word === "asks"),
+    });
+    if (this.#setup.keepAliveMs > 0) {
+      this.#keepAliveAtMs = this.#owner.nowMs() + this.#setup.keepAliveMs;
+    }
+    if (this.side === "client") this.#ballast.begin();
+    // So that both know that the other one replies. The machine asks: its client has the keys already.
+    else this.#ask();
+    this.#owner.established(this);
   }
 
-  /** What makes a finished handshake worthless to us, or null. Fills in what it yielded. */
-  #handshakeProblem(): string | null {
-    const keys = this.#setup.keylog.exports();
-    this.#setup.keylog.close();
-    const alpn = Buffer.from(this.#quiche.applicationProtocol()).toString("latin1");
-    if (alpn !== this.#setup.alpn) return "wrong application protocol";
-    if (this.#quiche.isResumed()) return "resumed session";
-    if (this.#quiche.isInEarlyData()) return "early data";
-    if (keys === null) return "no channel binding";
-    const own = this.#setup.ownCertificate;
-    this.#certificates = own === undefined ? this.#quiche.peerCertificates() : [own];
-    const [leaf] = this.#certificates;
-    if (leaf === undefined) return "no certificate";
-    if (leaf.byteLength > quicLimits.certificateBytesMax) return "oversized certificate";
-    this.#channelBinding = keys.channelBinding;
-    this.#looseKey = keys.addressKey;
-    return null;
-  }
-
-  /**
-   * The old address is most likely dead. What goes there meanwhile would be lost and come again only
-   * after a timeout, so nothing is sent for about the time the answer takes.
-   */
   #challenge(from: SocketAddress): void {
     const now = this.#owner.nowMs();
     const challenge = this.#address.noteAuthentic(from, now);
     if (challenge === null) return;
-    this.#sendLooseMessage("challenge", challenge.number, from);
-    if (!challenge.first || now < this.#holdFromMs) return;
-    this.#heldUntilMs = now + Math.min(quicLimits.holdMsMax, this.#answerMs());
-    this.#holdFromMs = now + quicLimits.holdEveryMs;
-  }
-
-  #answerMs(): number {
-    return 20 + 2 * this.#rttMs();
+    this.#talk?.say("challenge", challenge.number, from);
+    if (challenge.first) this.#sendHold.begin(now, this.#rttMs());
   }
 
   #rttMs(): number {
     return this.#quiche.paths()[0]?.rtt ?? 0;
   }
 
-  #isLooseMessage(datagram: Uint8Array, from: SocketAddress, key: Uint8Array): boolean {
-    const kind = this.side === "client" ? "challenge" : "answer";
-    const number = openLooseMessage(kind, key, datagram);
-    if (number === null) return this.#isBlockedMessage(datagram, key);
-    if (this.side === "client") this.#sendLooseMessage("answer", number, from);
-    else if (this.#address.noteAnswer(from, number)) {
-      this.#heldUntilMs = 0;
-      this.#holdFromMs = 0;
-      this.ping();
+  #receiveWord(word: LooseWord, number: Uint8Array, from: SocketAddress): void {
+    switch (word) {
+      case "challenge":
+        this.#talk?.say("answer", number, from);
+        break;
+      case "answer":
+        if (!this.#address.noteAnswer(from, number)) break;
+        this.#sendHold.end();
+        this.#letGo();
+        this.ping();
+        break;
+      case "blocked":
+        if (this.#ballast.release(countOf(number))) this.#owner.wake(this);
+        break;
+      case "asks":
+        this.#receiveQuestion(number, from);
+        break;
+      case "replies":
+        if (this.#questions.noteReply(countOf(number))) this.#letGo();
     }
-    return true;
   }
 
-  #isBlockedMessage(datagram: Uint8Array, key: Uint8Array): boolean {
-    const kind = this.side === "client" ? "machine-blocked" : "client-blocked";
-    const number = openLooseMessage(kind, key, datagram);
-    if (number === null) return false;
-    if (this.#ballast.release(Buffer.from(number).readBigUInt64BE())) this.#owner.wake(this);
-    return true;
+  /** From elsewhere it is as good as a packet, and gets no reply; its number may yet come from the old address. */
+  #receiveQuestion(number: Uint8Array, from: SocketAddress): void {
+    const question = countOf(number);
+    if (!this.#address.is(from.host, from.port)) {
+      if (this.#questions.isNew(question)) this.#challenge(from);
+      return;
+    }
+    if (!this.#questions.noteQuestion(question, this.#owner.nowMs())) return;
+    // It has not gone from there, or not for good.
+    this.#sendHold.end();
+    this.#talk?.say("replies", number, from);
+    this.#letGo();
+  }
+
+  /**
+   * The line is dark. A probe of quiche that is due waits in it until it is sent, without regard to the
+   * congestion window; its timer may wait twice as long each time.
+   */
+  get #holds(): boolean {
+    return this.#dark.isDark && this.#questions.peerKnows && this.#over === undefined;
+  }
+
+  /** The peer is there: what is unanswered goes out now, or where no probe was due yet something to acknowledge. */
+  #letGo(): void {
+    if (this.#over !== undefined || !this.#dark.awaits) return;
+    this.#dark.end();
+    this.ping();
+  }
+
+  #ask(): void {
+    this.#talk?.say("asks", countedNumber(this.#questions.next()), this.remoteAddress);
   }
 
   /** Perhaps the peer only does not read; if a grant was lost, it will send another one. */
   #sayBlocked(nowMs: number): void {
     this.#stall.ring(nowMs);
-    const number = Buffer.alloc(looseNumberBytes);
-    number.writeBigUInt64BE(this.#ballast.nextBlocked());
-    this.#sendLooseMessage(
-      this.side === "client" ? "client-blocked" : "machine-blocked",
-      number,
-      this.remoteAddress,
-    );
-  }
-
-  #sendLooseMessage(kind: LooseMessage, number: Uint8Array, to: SocketAddress): void {
-    if (this.#looseKey === undefined) return;
-    const receiver = this.#quiche.destinationId();
-    this.#owner.sendLoose(looseMessage(kind, this.#looseKey, receiver, number), to);
+    this.#talk?.say("blocked", countedNumber(this.#ballast.nextBlocked()), this.remoteAddress);
   }
 
   #noteConsumed(bytes: number): void {
@@ -389,12 +390,11 @@ export class QuicConnection implements Connection {
 
   /** A datagram proves nothing; a packet that quiche counted does. */
   #noteHeard(): void {
-    const packets = this.#quiche.stats().recv;
-    if (packets === this.#countedPackets) return;
-    this.#countedPackets = packets;
-    this.#heardMs = this.#receivedMs;
+    const { recv, lost } = this.#quiche.stats();
+    if (recv === this.#countedPackets) return;
+    this.#countedPackets = recv;
+    this.#heardMs = this.#owner.nowMs();
+    this.#copies.noteLost(lost, this.#heardMs);
+    if (this.#dark.isDark) this.#letGo();
   }
 }
-
-/** CONNECTION_REFUSED (RFC 9000, 20.1). */
-const connectionRefused = 2;

@@ -50,6 +50,7 @@ async function openSocket(
 
 class UdpCarrier implements DatagramCarrier {
   readonly address: SocketAddress;
+  readonly mayLinger = true;
   readonly #socket: Socket;
   readonly #native: UdpNative | undefined;
   #canSegment = true;

@@ -122,4 +122,13 @@ export const looseMessages: FuzzTarget = {
   },
 };
 
-const kinds = ["challenge", "answer", "client-blocked", "machine-blocked"] as const;
+const kinds = [
+  "challenge",
+  "answer",
+  "client-blocked",
+  "machine-blocked",
+  "client-asks",
+  "machine-asks",
+  "client-replies",
+  "machine-replies",
+] as const;

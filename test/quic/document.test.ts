@@ -17,16 +17,22 @@ test("docs/transport.md has the limits as they are", () => {
     expect([name, limits.get(name)]).toEqual([name, Number(value)]);
 });
 
-test.each(["challenge", "answer", "client-blocked", "machine-blocked"] as const)(
-  "docs/transport.md has the vector of %s",
-  (kind) => {
-    const key = new Uint8Array(32).fill(3);
-    const number = Uint8Array.of(1, 2, 3, 4, 5, 6, 7, 8);
-    const message = Buffer.from(looseMessage(kind, key, new Uint8Array(20), number));
-    const [, tag] = new RegExp(`^ {4}${kind} +([0-9a-f]{32})$`, "m").exec(page) ?? [];
-    expect(message.subarray(29).toString("hex")).toBe(tag ?? "");
-  },
-);
+test.each([
+  "challenge",
+  "answer",
+  "client-blocked",
+  "machine-blocked",
+  "client-asks",
+  "machine-asks",
+  "client-replies",
+  "machine-replies",
+] as const)("docs/transport.md has the vector of %s", (kind) => {
+  const key = new Uint8Array(32).fill(3);
+  const number = Uint8Array.of(1, 2, 3, 4, 5, 6, 7, 8);
+  const message = Buffer.from(looseMessage(kind, key, new Uint8Array(20), number));
+  const [, tag] = new RegExp(`^ {4}${kind} +([0-9a-f]{32})$`, "m").exec(page) ?? [];
+  expect(message.subarray(29).toString("hex")).toBe(tag ?? "");
+});
 
 test("docs/transport.md has the vectors of admission", () => {
   const key = deriveAdmissionKey(new Uint8Array(32).fill(5), 3, "148e21ea7e46e8");
