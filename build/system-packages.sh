@@ -6,7 +6,7 @@ set -euo pipefail
 declare -A packages=(
   [unshare]=util-linux [nsenter]=util-linux [catatonit]=catatonit [mmdebstrap]=mmdebstrap
   [zstd]=zstd [gzip]=gzip [tar]=tar [bsdtar]=libarchive-tools [setfattr]=attr [mkfs.ext4]=e2fsprogs [ip]=iproute2
-  [tmux]=tmux [sshd]=openssh-server [ssh]=openssh-client [curl]=curl [busybox]=busybox-static
+  [tmux]=tmux [sshd]=openssh-server [ssh]=openssh-client [curl]=curl [wget]=wget [busybox]=busybox-static
   [rsync]=rsync [git]=git [ss]=iproute2 [script]=bsdutils
   [nft]=nftables [zsh]=zsh [fish]=fish [mandoc]=mandoc [buildah]=buildah
   [shellcheck]=shellcheck [vim.tiny]=vim-tiny [less]=less [htop]=htop [tic]=ncurses-bin

@@ -24,7 +24,7 @@ else
 fi
 count() { grep -hE "^ *[0-9]+ $1\$" "$logs"/* | awk '{ sum += $1 } END { print sum + 0 }'; }
 whatFailed() { # for each, what it said: its last lines stand just above "(fail)"
-  grep -hE '^\(fail\)' "$logs"/* | head -40 | while IFS= read -r line; do
+  grep -hE '^\(fail\)' "$logs"/* | sort -u | head -20 | while IFS= read -r line; do
     grep -hF -B 25 -m 1 -- "$line" "$logs"/* | grep -v '^(pass)'
   done
 }

@@ -1,5 +1,5 @@
 import { describe, expect, test } from "bun:test";
-import { chmod, mkdir, readdir, readFile, readlink, writeFile } from "node:fs/promises";
+import { chmod, copyFile, mkdir, readdir, readFile, readlink, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { releaseSource } from "../../src/roles/client/update/release-source.ts";
 import { InstallStage, program, roles, script } from "./install-stage.ts";
@@ -180,7 +180,10 @@ test("a folder that may not be written is told", async () => {
     ),
   );
   const nobody = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", "dash"];
-  const { code, err } = await stage.install([], { shell: nobody });
+  // The tree may lie where nobody else can read.
+  const file = join(stage.scratch, "install.sh");
+  await copyFile(script, file);
+  const { code, err } = await stage.install([], { shell: nobody, file });
   expect(err).toContain("may not write");
   expect(code).toBe(1);
 });

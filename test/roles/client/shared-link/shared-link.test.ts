@@ -292,18 +292,18 @@ test("a token that was set, a vault that was taken out, a machine that was switc
     (await stage.run(["token", "set", "dev", "--token-file", file, "--token-store", "config"]))
       .exitCode,
   ).toBe(0);
-  expect(stage.processes()).toHaveLength(1);
+  await until(() => stage.processes().length === 1);
   expect(before).toContain(stage.processes()[0] ?? 0);
   await stage.stop();
   await start();
   expect((await stage.run(["stop", "dev", "--yes"])).exitCode).toBe(0);
-  expect(stage.processes()).toEqual([]);
+  await until(() => stage.processes().length === 0);
   await start();
   expect((await stage.run(["trust", "dev", "--yes"])).exitCode).toBe(0);
-  expect(stage.processes()).toEqual([]);
+  await until(() => stage.processes().length === 0);
   await start();
   expect((await stage.run(["vault", "rm", "dev", "--yes"])).exitCode).toBe(0);
-  expect(stage.processes()).toEqual([]);
+  await until(() => stage.processes().length === 0);
 }, 20_000);
 
 test("what is verified is never what a link has proven before", async () => {
