@@ -181,7 +181,7 @@ test("a folder that may not be written is told", async () => {
   );
   const nobody = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", "dash"];
   // The tree may lie where nobody else can read.
-  const file = join(stage.scratch, "install.sh");
+  const file = join(stage.prefix, "install.sh");
   await copyFile(script, file);
   const { code, err } = await stage.install([], { shell: nobody, file });
   expect(err).toContain("may not write");
