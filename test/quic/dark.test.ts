@@ -2,6 +2,7 @@ import { expect, jest, test } from "bun:test";
 import type { ByteStream } from "../../src/protocol/byte-stream.ts";
 import type { DatagramCarrier } from "../../src/quic/carrier.ts";
 import { DarkWatch } from "../../src/quic/dark-watch.ts";
+import type { EndpointOptions } from "../../src/quic/endpoint.ts";
 import { FormerCarrier } from "../../src/quic/former-carrier.ts";
 import { quicLimits } from "../../src/quic/limits.ts";
 import { looseMessageBytes } from "../../src/quic/loose-message.ts";
@@ -80,6 +81,31 @@ test("a line that is dark for both is light for both with the first question tha
   line.isDark = false;
   await Promise.all(sides.map((side) => readBytes(streams[side], 500)));
 });
+
+test.each(["reply", "packet"] as const)(
+  "what a %s lets go late in the dark may be lost as well: it stays awaited, though quiche's timer lies beyond the idle time",
+  async (sign) => {
+    await using stage = await openStage({ idleMs: 4000, keepAliveMs: 0 });
+    const { line, streams } = stage;
+    line.isDark = true;
+    const mark = line.sent.length;
+    await streams.server.write(new Uint8Array(500));
+    await Bun.sleep(2800);
+    const questions = await untilAsked(stage, "server", mark, 1);
+    const heard = line.sent.length;
+    if (sign === "packet") stage.pair.near.ping?.();
+    else await line.deliver(questions.at(-1) ?? fail("No question"), portOf(stage, "client"));
+    while (line.sentBy("client", heard).length === 0) await Bun.sleep(1);
+    const [word = fail("No sign")] = line.sentBy("client", heard);
+    expect(isQuestion(word)).toBe(sign === "reply");
+    const lost = line.sent.length;
+    await line.deliver(word, serverPort);
+    expect(line.sentBy("server", lost).some((sent) => !isQuestion(sent))).toBe(true);
+    line.isDark = false;
+    await readBytes(streams.client, 500);
+  },
+  20_000,
+);
 
 test("a question is replied to once, and forged or sent back not at all", async () => {
   await using stage = await openStage();
@@ -233,6 +259,21 @@ test("DarkWatch: silence counts while something is awaited, from the last word o
   expect(watch.dueMs).toBe(Number.POSITIVE_INFINITY);
 });
 
+test("DarkWatch: what was let go stays awaited until a packet was heard", () => {
+  const watch = new DarkWatch("client");
+  watch.note(true, 0, 0);
+  expect(watch.ring(5000, 20)).toBe(true);
+  watch.letGo(5000);
+  expect([watch.isDark, watch.isOwed, watch.awaits]).toEqual([false, true, true]);
+  watch.note(false, 0, 5001);
+  expect(watch.dueMs).toBe(5000 + quicLimits.darkMs);
+  expect(watch.ring(5000 + quicLimits.darkMs, 20)).toBe(true);
+  watch.letGo(5400);
+  watch.end();
+  watch.note(false, 5401, 5401);
+  expect([watch.isOwed, watch.dueMs]).toEqual([false, Number.POSITIVE_INFINITY]);
+});
+
 test("Questions: one reply for each, none for old ones, no more than the limit, and no reply that was not asked for", () => {
   const questions = new Questions();
   expect(questions.peerKnows).toBe(false);
@@ -256,8 +297,8 @@ interface Stage extends LineStage {
   readonly streams: Readonly<Record<Side, ByteStream>>;
 }
 
-async function openStage(): Promise<Stage> {
-  const stage = await openLine();
+async function openStage(options: Partial<EndpointOptions> = {}): Promise<Stage> {
+  const stage = await openLine(options);
   const client = await stage.pair.near.openStream();
   await client.write(Uint8Array.of(1));
   const server = (await stage.pair.far.acceptStream()) ?? fail("No stream");
