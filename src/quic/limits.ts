@@ -92,8 +92,11 @@ export const quicLimits = {
   connectionIds: 2,
 
   // Roaming: addresses that may be the peer's new one, until one has answered.
+  /** Remembered, so that none is challenged too often. */
   candidatesMax: 4,
   candidateMs: 10_000,
+  /** A challenge can be answered in the same epoch and the next one. */
+  challengeEpochMs: 10_000,
   challengeEveryMs: 50,
   holdMsMax: 250,
   /** After a hold that no answer ended: else copies from ever new addresses would hold for ever. */

@@ -303,7 +303,7 @@ export class QuicConnection implements Connection {
         this.#talk?.say("answer", number, from);
         break;
       case "answer":
-        if (!this.#address.noteAnswer(from, number)) break;
+        if (!this.#address.noteAnswer(from, number, this.#owner.nowMs())) break;
         this.#sendHold.end();
         this.#letGo();
         this.ping();
@@ -323,7 +323,7 @@ export class QuicConnection implements Connection {
   #receiveQuestion(number: Uint8Array, from: SocketAddress): void {
     const question = countOf(number);
     if (!this.#address.is(from.host, from.port)) {
-      if (this.#questions.isNew(question)) this.#challenge(from);
+      if (this.#questions.noteElsewhere(question)) this.#challenge(from);
       return;
     }
     if (!this.#questions.noteQuestion(question, this.#owner.nowMs())) return;

@@ -19,6 +19,7 @@ const sides = ["client", "server"] as const;
 const other = { client: "server", server: "client" } as const;
 const portOf = (stage: LineStage, side: Side): number =>
   side === "server" ? serverPort : stage.pair.client.address.port;
+/** Or another message beside QUIC. */
 const isQuestion = ({ bytes }: SentDatagram): boolean => bytes.byteLength === looseMessageBytes;
 
 test.each(sides)(
@@ -152,6 +153,52 @@ test("a question from elsewhere draws a challenge of its own size, an old one no
   expect(line.sentBy("server", old)).toEqual([]);
 });
 
+test("copies of a question draw one challenge, and nobody's copies push the client's own out", async () => {
+  await using stage = await openStage();
+  const { line, streams, pair } = stage;
+  line.isDark = true;
+  await pair.client.rebind();
+  const isOwn = (sent: SentDatagram): boolean => sent.port === pair.client.address.port;
+  const mark = line.sent.length;
+  await streams.client.write(new Uint8Array(10));
+  const drawn = async (datagram: SentDatagram, port = datagram.port): Promise<SentDatagram[]> => {
+    const since = line.sent.length;
+    await line.deliver({ ...datagram, port }, serverPort);
+    return line.sentBy("server", since);
+  };
+  const many = 2 * quicLimits.candidatesMax;
+  const asked = await untilAsked(stage, "client", mark, 2 * many);
+  const [question = fail("No question"), ...later] = asked.filter(isOwn);
+  const [challenge = fail("No challenge")] = await drawn(question);
+  for (let port = 6000; port < 6000 + many; port++) expect(await drawn(question, port)).toEqual([]);
+  for (const [index, next] of later.slice(0, many - 1).entries())
+    expect(await drawn(next, 7000 + index)).toHaveLength(1);
+  const since = line.sent.length;
+  await line.deliver(challenge, pair.client.address.port);
+  const answer = line.sentBy("client", since).find((sent) => isQuestion(sent) && isOwn(sent));
+  await line.deliver(answer ?? fail("No answer"), serverPort);
+  expect(pair.far.remoteAddress.port).toBe(pair.client.address.port);
+});
+
+test("what a client said where it was before does not move it back", async () => {
+  await using stage = await openStage();
+  const { line, pair } = stage;
+  const untilMoved = async (): Promise<void> => {
+    await pair.client.rebind();
+    while (pair.far.remoteAddress.port !== pair.client.address.port) await Bun.sleep(1);
+  };
+  const mark = line.sent.length;
+  await untilMoved();
+  const before = pair.client.address.port;
+  await untilMoved();
+  const said = line.sentBy("client", mark).filter(({ port }) => port === before);
+  expect(said.some(isQuestion)).toBe(true);
+  line.isDark = true;
+  for (const datagram of said) await line.deliver(datagram, serverPort);
+  expect(pair.far.stats().paths).toBe(3);
+  expect(pair.far.remoteAddress.port).toBe(pair.client.address.port);
+});
+
 test.each(["old", "new"] as const)(
   "a client that took a new socket in the dark is let through at its old one at once, if the %s one comes first",
   async (earlier) => {
@@ -282,6 +329,13 @@ test("Questions: one reply for each, none for old ones, no more than the limit, 
   expect(questions.peerKnows).toBe(true);
   expect(questions.noteQuestion(3n, 100)).toBe(false);
   expect(questions.noteQuestion(2n, 200)).toBe(false);
+  expect([2n, 3n, 6n, 6n, 5n].map((number) => questions.noteElsewhere(number))).toEqual([
+    false,
+    false,
+    true,
+    false,
+    false,
+  ]);
   expect(questions.noteQuestion(4n, quicLimits.replyEveryMs - 1)).toBe(false);
   expect(questions.noteQuestion(5n, quicLimits.replyEveryMs)).toBe(true);
   expect([questions.next(), questions.next()]).toEqual([1n, 2n]);
