@@ -19,6 +19,12 @@ export const quicLimits = {
   /** A full socket is tried again after this time; the datagrams of one batch wait meanwhile. */
   socketRetryMs: 1,
 
+  // Blocks that the kernel merged (`merged-datagrams.ts`).
+  /** A line rarely carries larger datagrams. */
+  searchedBlockBytesMin: 1500,
+  /** Far more than a block of 64 KiB takes that one datagram of planted ids is in. */
+  cutLooksMax: 65_536,
+
   // One event-loop turn.
   packetsPerTurn: 256,
   /** Goodbyes of one connection; more would be a fault of quiche. */
