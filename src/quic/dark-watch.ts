@@ -11,6 +11,7 @@ export class DarkWatch {
   #silentFromMs: number | undefined;
   #notBeforeMs = 0;
   #isDark = false;
+  #isOwed = false;
   #dueMs = Number.POSITIVE_INFINITY;
 
   constructor(side: "client" | "server") {
@@ -32,10 +33,15 @@ export class DarkWatch {
     return this.#dueMs;
   }
 
-  /** Whether anything of ours is unanswered now, and when something was last heard. */
+  /** What the last words let go is still unanswered. */
+  get isOwed(): boolean {
+    return this.#isOwed;
+  }
+
+  /** Whether anything of ours seems unanswered now, and when something was last heard. */
   note(awaits: boolean, heardMs: number, nowMs: number): void {
     if (this.#isDark) return;
-    if (!awaits) {
+    if (!awaits && !this.#isOwed) {
       this.end();
       return;
     }
@@ -57,9 +63,20 @@ export class DarkWatch {
     return true;
   }
 
-  /** The peer is there, or nothing is awaited any more. */
+  /**
+   * The peer is there, and what waited goes out now. That may be lost as well, and quiche's own timer may lie
+   * beyond the idle time by then: it stays awaited until `end`.
+   */
+  letGo(nowMs: number): void {
+    this.end();
+    this.note(true, nowMs, nowMs);
+    this.#isOwed = true;
+  }
+
+  /** A packet was heard after what was let go, or nothing is awaited any more. */
   end(): void {
     this.#isDark = false;
+    this.#isOwed = false;
     this.#silentFromMs = undefined;
     this.#notBeforeMs = 0;
     this.#dueMs = Number.POSITIVE_INFINITY;

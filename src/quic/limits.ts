@@ -19,6 +19,12 @@ export const quicLimits = {
   /** A full socket is tried again after this time; the datagrams of one batch wait meanwhile. */
   socketRetryMs: 1,
 
+  // Blocks that the kernel merged (`merged-datagrams.ts`).
+  /** A line rarely carries larger datagrams. */
+  searchedBlockBytesMin: 1500,
+  /** Far more than a block of 64 KiB takes that one datagram of planted ids is in. */
+  cutLooksMax: 65_536,
+
   // One event-loop turn.
   packetsPerTurn: 256,
   /** Goodbyes of one connection; more would be a fault of quiche. */
@@ -92,8 +98,11 @@ export const quicLimits = {
   connectionIds: 2,
 
   // Roaming: addresses that may be the peer's new one, until one has answered.
+  /** Remembered, so that none is challenged too often. */
   candidatesMax: 4,
   candidateMs: 10_000,
+  /** A challenge can be answered in the same epoch and the next one. */
+  challengeEpochMs: 10_000,
   challengeEveryMs: 50,
   holdMsMax: 250,
   /** After a hold that no answer ended: else copies from ever new addresses would hold for ever. */

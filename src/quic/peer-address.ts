@@ -1,4 +1,4 @@
-import { randomBytes, timingSafeEqual } from "node:crypto";
+import { createHmac, randomBytes, timingSafeEqual } from "node:crypto";
 import type { SocketAddress } from "./connection.ts";
 import { quicLimits } from "./limits.ts";
 import { looseNumberBytes } from "./loose-message.ts";
@@ -12,10 +12,15 @@ import { looseNumberBytes } from "./loose-message.ts";
  * authentic packet from elsewhere makes that address a candidate; it is sent a challenge, no larger
  * than the packet, with a number nobody else sees; only the answer, from that very address, moves
  * the connection. Until then everything goes to the old address.
+ *
+ * The number is computed again from the address, the time and the moves so far: copies from however many
+ * addresses push none out before its answer comes, and none is good any more once the connection has moved.
  */
 export class PeerAddress {
   #current: SocketAddress;
   #moves = 0;
+  readonly #secret = randomBytes(32);
+  /** Only so that none is challenged too often. */
   readonly #candidates = new Map<string, Candidate>();
 
   constructor(first: SocketAddress) {
@@ -40,30 +45,43 @@ export class PeerAddress {
       if (nowMs - sinceMs > quicLimits.candidateMs) this.#candidates.delete(name);
     }
     const known = this.#candidates.get(key);
+    if (known !== undefined && nowMs - known.askedMs < quicLimits.challengeEveryMs) return null;
+    const number = this.#number(from, epochOf(nowMs));
     if (known !== undefined) {
-      if (nowMs - known.askedMs < quicLimits.challengeEveryMs) return null;
       known.askedMs = nowMs;
-      return { number: known.number, first: false };
+      return { number, first: false };
     }
     if (this.#candidates.size >= quicLimits.candidatesMax) {
       const [oldest = ""] = this.#candidates.keys();
       this.#candidates.delete(oldest);
     }
-    const number = randomBytes(looseNumberBytes);
-    this.#candidates.set(key, { number, sinceMs: nowMs, askedMs: nowMs });
+    this.#candidates.set(key, { sinceMs: nowMs, askedMs: nowMs });
     return { number, first: true };
   }
 
   /** A genuine answer with this number came from `from`. True when the connection moved there. */
-  noteAnswer(from: SocketAddress, number: Uint8Array): boolean {
-    const key = `${from.host} ${from.port}`;
-    const candidate = this.#candidates.get(key);
-    if (candidate === undefined || !timingSafeEqual(candidate.number, number)) return false;
-    this.#candidates.delete(key);
+  noteAnswer(from: SocketAddress, number: Uint8Array, nowMs: number): boolean {
+    const epoch = epochOf(nowMs);
+    const isRight = [epoch, epoch - 1].some((each) =>
+      timingSafeEqual(this.#number(from, each), number),
+    );
+    if (!isRight) return false;
+    this.#candidates.clear();
     this.#current = from;
     this.#moves++;
     return true;
   }
+
+  #number({ host, port }: SocketAddress, epoch: number): Uint8Array {
+    const hmac = createHmac("sha256", this.#secret).update(
+      `${this.#moves} ${epoch} ${port} ${host}`,
+    );
+    return hmac.digest().subarray(0, looseNumberBytes);
+  }
+}
+
+function epochOf(nowMs: number): number {
+  return Math.floor(nowMs / quicLimits.challengeEpochMs);
 }
 
 export interface Challenge {
@@ -73,7 +91,6 @@ export interface Challenge {
 }
 
 interface Candidate {
-  readonly number: Uint8Array;
   readonly sinceMs: number;
   askedMs: number;
 }

@@ -5,6 +5,7 @@ export class Questions {
   #asked = 0n;
   #answered = 0n;
   #heard = 0n;
+  #heardElsewhere = 0n;
   #heardMs = Number.NEGATIVE_INFINITY;
 
   /** Whether the peer has ever asked or replied: before, silence may only mean that it does not know how. */
@@ -22,13 +23,19 @@ export class Questions {
     return ++this.#asked;
   }
 
-  isNew(question: bigint): boolean {
-    return question > this.#heard;
+  /**
+   * The peer asks, by an address that is not its own, or not yet: once, or copies of one question could call it
+   * from anywhere. True when that is news.
+   */
+  noteElsewhere(question: bigint): boolean {
+    if (question <= this.#heard || question <= this.#heardElsewhere) return false;
+    this.#heardElsewhere = question;
+    return true;
   }
 
   /** The peer asks. True when it is to get a reply. */
   noteQuestion(question: bigint, nowMs: number): boolean {
-    if (!this.isNew(question)) return false;
+    if (question <= this.#heard) return false;
     this.#heard = question;
     if (nowMs - this.#heardMs < quicLimits.replyEveryMs) return false;
     this.#heardMs = nowMs;

@@ -1,7 +1,7 @@
 import type { ByteStream } from "../protocol/byte-stream.ts";
 import { Ballast } from "./ballast.ts";
 import type { CloseReason, Connection, ConnectionStats, SocketAddress } from "./connection.ts";
-import { closeReason, connectionRefused } from "./close-reason.ts";
+import { closeQuiche, closeReason, connectionRefused, refuseQuiche } from "./close-reason.ts";
 import type { ConnectionSetup } from "./connection-setup.ts";
 import { connectionStats } from "./connection-stats.ts";
 import { DarkWatch } from "./dark-watch.ts";
@@ -124,7 +124,7 @@ export class QuicConnection implements Connection {
 
   close(code: number, reason: string): void {
     if (this.#over !== undefined) return;
-    this.#closeQuiche(true, code, reason);
+    closeQuiche(this.#quiche, code, reason);
     this.#finish({ kind: "local", code, reason });
     // Before any timer: quiche 0.18, closed while a probe of the handshake is due, sends probes
     // without end and never says goodbye.
@@ -134,7 +134,7 @@ export class QuicConnection implements Connection {
   /** Gives up a connection that never got through its handshake, or has no business here. */
   refuse(reason: CloseReason): void {
     if (this.#over !== undefined) return;
-    this.#closeQuiche(false, connectionRefused, "");
+    refuseQuiche(this.#quiche);
     this.#finish(reason);
   }
 
@@ -263,7 +263,7 @@ export class QuicConnection implements Connection {
     if (!this.#quiche.isEstablished()) return;
     const finished = finishHandshake(this.#setup);
     if (typeof finished === "string") {
-      this.#closeQuiche(false, connectionRefused, "");
+      refuseQuiche(this.#quiche);
       this.#finish({ kind: "transport", code: connectionRefused, reason: finished });
       return;
     }
@@ -303,7 +303,7 @@ export class QuicConnection implements Connection {
         this.#talk?.say("answer", number, from);
         break;
       case "answer":
-        if (!this.#address.noteAnswer(from, number)) break;
+        if (!this.#address.noteAnswer(from, number, this.#owner.nowMs())) break;
         this.#sendHold.end();
         this.#letGo();
         this.ping();
@@ -323,7 +323,7 @@ export class QuicConnection implements Connection {
   #receiveQuestion(number: Uint8Array, from: SocketAddress): void {
     const question = countOf(number);
     if (!this.#address.is(from.host, from.port)) {
-      if (this.#questions.isNew(question)) this.#challenge(from);
+      if (this.#questions.noteElsewhere(question)) this.#challenge(from);
       return;
     }
     if (!this.#questions.noteQuestion(question, this.#owner.nowMs())) return;
@@ -344,7 +344,7 @@ export class QuicConnection implements Connection {
   /** The peer is there: what is unanswered goes out now, or where no probe was due yet something to acknowledge. */
   #letGo(): void {
     if (this.#over !== undefined || !this.#dark.awaits) return;
-    this.#dark.end();
+    this.#dark.letGo(this.#owner.nowMs());
     this.ping();
   }
 
@@ -379,15 +379,6 @@ export class QuicConnection implements Connection {
     this.#resolveClosed(reason);
   }
 
-  #closeQuiche(application: boolean, code: number, reason: string): void {
-    const text = Buffer.from(reason, "utf8").subarray(0, quicLimits.closeReasonBytesMax);
-    try {
-      this.#quiche.close(application, code, text);
-    } catch (error) {
-      quicheError(error);
-    }
-  }
-
   /** A datagram proves nothing; a packet that quiche counted does. */
   #noteHeard(): void {
     const { recv, lost } = this.#quiche.stats();
@@ -396,5 +387,10 @@ export class QuicConnection implements Connection {
     this.#heardMs = this.#owner.nowMs();
     this.#copies.noteLost(lost, this.#heardMs);
     if (this.#dark.isDark) this.#letGo();
+    else if (this.#dark.isOwed) {
+      // It need not acknowledge what was let go: what we send now draws one that does, or shows the loss.
+      this.#dark.end();
+      this.ping();
+    }
   }
 }

@@ -2,7 +2,7 @@ import { constants } from "node:os";
 import type { SocketAddress } from "./connection.ts";
 import type { DatagramCarrier, DatagramReceiver } from "./carrier.ts";
 import { quicLimits } from "./limits.ts";
-import { datagramBytes } from "./merged-datagrams.ts";
+import { cutOf } from "./merged-datagrams.ts";
 import type { SendBatch } from "./send-batch.ts";
 import { UdpNative } from "./udp-native.ts";
 
@@ -14,7 +14,7 @@ export async function openQuicUdp(
   receive: DatagramReceiver,
 ): Promise<DatagramCarrier> {
   return openSocket(bind, { mergeReceived: true }, (block, port, host) => {
-    const length = datagramBytes(block);
+    const { datagramBytes: length } = cutOf(block);
     for (let at = 0; at < block.byteLength; at += length)
       receive(block.subarray(at, at + length), port, host);
   });

@@ -15,6 +15,7 @@ export class Rest {
   readonly #options: RestOptions;
   #requests = 0;
   #rests = true;
+  #isClosed = false;
   #timer: ReturnType<typeof setTimeout> | undefined;
 
   constructor(options: RestOptions) {
@@ -27,7 +28,7 @@ export class Rest {
   request(): () => void {
     this.#requests += 1;
     clearTimeout(this.#timer);
-    if (this.#rests) this.#options.onWork?.();
+    if (this.#rests && !this.#isClosed) this.#options.onWork?.();
     this.#rests = false;
     return () => {
       this.#requests -= 1;
@@ -35,8 +36,15 @@ export class Rest {
     };
   }
 
+  /** Nothing is told any more, whatever is still open. */
+  close(): void {
+    this.#isClosed = true;
+    clearTimeout(this.#timer);
+  }
+
   #restLater(): void {
     clearTimeout(this.#timer);
+    if (this.#isClosed) return;
     this.#timer = setTimeout(() => this.#rest(), this.#options.afterMs);
     this.#timer.unref();
   }

@@ -2,6 +2,7 @@ import { expect, jest, test } from "bun:test";
 import type { ByteStream } from "../../src/protocol/byte-stream.ts";
 import type { DatagramCarrier } from "../../src/quic/carrier.ts";
 import { DarkWatch } from "../../src/quic/dark-watch.ts";
+import type { EndpointOptions } from "../../src/quic/endpoint.ts";
 import { FormerCarrier } from "../../src/quic/former-carrier.ts";
 import { quicLimits } from "../../src/quic/limits.ts";
 import { looseMessageBytes } from "../../src/quic/loose-message.ts";
@@ -18,6 +19,7 @@ const sides = ["client", "server"] as const;
 const other = { client: "server", server: "client" } as const;
 const portOf = (stage: LineStage, side: Side): number =>
   side === "server" ? serverPort : stage.pair.client.address.port;
+/** Or another message beside QUIC. */
 const isQuestion = ({ bytes }: SentDatagram): boolean => bytes.byteLength === looseMessageBytes;
 
 test.each(sides)(
@@ -28,8 +30,8 @@ test.each(sides)(
     line.isDark = true;
     const mark = line.sent.length;
     await streams[writes].write(new Uint8Array(500));
-    // By then quiche would have doubled the distance of its probes five times.
-    const questions = await untilAsked(stage, writes, mark, 12);
+    // By then the silence has doubled since the first question, and with it the distance of quiche's probes: one is due.
+    const questions = await untilAsked(stage, writes, mark, writes === "client" ? 40 : 20);
     await streams[writes].write(new Uint8Array(500));
     const [first] = questions;
     const since = line.sent.indexOf(first ?? fail("No question"));
@@ -81,6 +83,31 @@ test("a line that is dark for both is light for both with the first question tha
   await Promise.all(sides.map((side) => readBytes(streams[side], 500)));
 });
 
+test.each(["reply", "packet"] as const)(
+  "what a %s lets go late in the dark may be lost as well: it stays awaited, though quiche's timer lies beyond the idle time",
+  async (sign) => {
+    await using stage = await openStage({ idleMs: 4000, keepAliveMs: 0 });
+    const { line, streams } = stage;
+    line.isDark = true;
+    const mark = line.sent.length;
+    await streams.server.write(new Uint8Array(500));
+    await Bun.sleep(2800);
+    const questions = await untilAsked(stage, "server", mark, 1);
+    const heard = line.sent.length;
+    if (sign === "packet") stage.pair.near.ping?.();
+    else await line.deliver(questions.at(-1) ?? fail("No question"), portOf(stage, "client"));
+    while (line.sentBy("client", heard).length === 0) await Bun.sleep(1);
+    const [word = fail("No sign")] = line.sentBy("client", heard);
+    expect(isQuestion(word)).toBe(sign === "reply");
+    const lost = line.sent.length;
+    await line.deliver(word, serverPort);
+    expect(line.sentBy("server", lost).some((sent) => !isQuestion(sent))).toBe(true);
+    line.isDark = false;
+    await readBytes(streams.client, 500);
+  },
+  20_000,
+);
+
 test("a question is replied to once, and forged or sent back not at all", async () => {
   await using stage = await openStage();
   const { line, streams } = stage;
@@ -124,6 +151,52 @@ test("a question from elsewhere draws a challenge of its own size, an old one no
   const old = line.sent.length;
   await line.deliver({ ...question, port: 6001 }, serverPort);
   expect(line.sentBy("server", old)).toEqual([]);
+});
+
+test("copies of a question draw one challenge, and nobody's copies push the client's own out", async () => {
+  await using stage = await openStage();
+  const { line, streams, pair } = stage;
+  line.isDark = true;
+  await pair.client.rebind();
+  const isOwn = (sent: SentDatagram): boolean => sent.port === pair.client.address.port;
+  const mark = line.sent.length;
+  await streams.client.write(new Uint8Array(10));
+  const drawn = async (datagram: SentDatagram, port = datagram.port): Promise<SentDatagram[]> => {
+    const since = line.sent.length;
+    await line.deliver({ ...datagram, port }, serverPort);
+    return line.sentBy("server", since);
+  };
+  const many = 2 * quicLimits.candidatesMax;
+  const asked = await untilAsked(stage, "client", mark, 2 * many);
+  const [question = fail("No question"), ...later] = asked.filter(isOwn);
+  const [challenge = fail("No challenge")] = await drawn(question);
+  for (let port = 6000; port < 6000 + many; port++) expect(await drawn(question, port)).toEqual([]);
+  for (const [index, next] of later.slice(0, many - 1).entries())
+    expect(await drawn(next, 7000 + index)).toHaveLength(1);
+  const since = line.sent.length;
+  await line.deliver(challenge, pair.client.address.port);
+  const answer = line.sentBy("client", since).find((sent) => isQuestion(sent) && isOwn(sent));
+  await line.deliver(answer ?? fail("No answer"), serverPort);
+  expect(pair.far.remoteAddress.port).toBe(pair.client.address.port);
+});
+
+test("what a client said where it was before does not move it back", async () => {
+  await using stage = await openStage();
+  const { line, pair } = stage;
+  const untilMoved = async (): Promise<void> => {
+    await pair.client.rebind();
+    while (pair.far.remoteAddress.port !== pair.client.address.port) await Bun.sleep(1);
+  };
+  const mark = line.sent.length;
+  await untilMoved();
+  const before = pair.client.address.port;
+  await untilMoved();
+  const said = line.sentBy("client", mark).filter(({ port }) => port === before);
+  expect(said.some(isQuestion)).toBe(true);
+  line.isDark = true;
+  for (const datagram of said) await line.deliver(datagram, serverPort);
+  expect(pair.far.stats().paths).toBe(3);
+  expect(pair.far.remoteAddress.port).toBe(pair.client.address.port);
 });
 
 test.each(["old", "new"] as const)(
@@ -233,6 +306,21 @@ test("DarkWatch: silence counts while something is awaited, from the last word o
   expect(watch.dueMs).toBe(Number.POSITIVE_INFINITY);
 });
 
+test("DarkWatch: what was let go stays awaited until a packet was heard", () => {
+  const watch = new DarkWatch("client");
+  watch.note(true, 0, 0);
+  expect(watch.ring(5000, 20)).toBe(true);
+  watch.letGo(5000);
+  expect([watch.isDark, watch.isOwed, watch.awaits]).toEqual([false, true, true]);
+  watch.note(false, 0, 5001);
+  expect(watch.dueMs).toBe(5000 + quicLimits.darkMs);
+  expect(watch.ring(5000 + quicLimits.darkMs, 20)).toBe(true);
+  watch.letGo(5400);
+  watch.end();
+  watch.note(false, 5401, 5401);
+  expect([watch.isOwed, watch.dueMs]).toEqual([false, Number.POSITIVE_INFINITY]);
+});
+
 test("Questions: one reply for each, none for old ones, no more than the limit, and no reply that was not asked for", () => {
   const questions = new Questions();
   expect(questions.peerKnows).toBe(false);
@@ -241,6 +329,13 @@ test("Questions: one reply for each, none for old ones, no more than the limit, 
   expect(questions.peerKnows).toBe(true);
   expect(questions.noteQuestion(3n, 100)).toBe(false);
   expect(questions.noteQuestion(2n, 200)).toBe(false);
+  expect([2n, 3n, 6n, 6n, 5n].map((number) => questions.noteElsewhere(number))).toEqual([
+    false,
+    false,
+    true,
+    false,
+    false,
+  ]);
   expect(questions.noteQuestion(4n, quicLimits.replyEveryMs - 1)).toBe(false);
   expect(questions.noteQuestion(5n, quicLimits.replyEveryMs)).toBe(true);
   expect([questions.next(), questions.next()]).toEqual([1n, 2n]);
@@ -256,8 +351,8 @@ interface Stage extends LineStage {
   readonly streams: Readonly<Record<Side, ByteStream>>;
 }
 
-async function openStage(): Promise<Stage> {
-  const stage = await openLine();
+async function openStage(options: Partial<EndpointOptions> = {}): Promise<Stage> {
+  const stage = await openLine(options);
   const client = await stage.pair.near.openStream();
   await client.write(Uint8Array.of(1));
   const server = (await stage.pair.far.acceptStream()) ?? fail("No stream");

@@ -1,5 +1,6 @@
 import type { OpenCarrier } from "../../src/quic/carrier.ts";
 import type { Connection, SocketAddress } from "../../src/quic/connection.ts";
+import type { EndpointOptions } from "../../src/quic/endpoint.ts";
 import { openPair, type Pair } from "./pair.ts";
 
 export type Side = "client" | "server";
@@ -61,12 +62,12 @@ export interface LineStage extends AsyncDisposable {
   readonly ends: Readonly<Record<Side, Connection>>;
 }
 
-export async function openLine(): Promise<LineStage> {
+export async function openLine(options: Partial<EndpointOptions> = {}): Promise<LineStage> {
   const line = new MemoryLine();
   const bind = { host, port: serverPort };
   const pair = await openPair({
-    server: { bind, openCarrier: line.open("server") },
-    client: { openCarrier: line.open("client") },
+    server: { ...options, bind, openCarrier: line.open("server") },
+    client: { ...options, openCarrier: line.open("client") },
   });
   return {
     line,

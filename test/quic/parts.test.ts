@@ -11,6 +11,7 @@ import { openKeylog } from "../../src/quic/keylog.ts";
 import { quicLimits } from "../../src/quic/limits.ts";
 import { looseMessage, openLooseMessage } from "../../src/quic/loose-message.ts";
 import { PeerAddress } from "../../src/quic/peer-address.ts";
+import type { SocketAddress } from "../../src/quic/connection.ts";
 import { RetryTokens } from "../../src/quic/retry-token.ts";
 import { RouteTable } from "../../src/quic/route-table.ts";
 import { canonicalHost, writeSocketAddress } from "../../src/quic/socket-address.ts";
@@ -155,6 +156,10 @@ test("routes: own ids by short and long header, foreign ids by long header, and 
 const home = { host: "10.0.0.1", port: 1 };
 const cafe = { host: "10.0.0.2", port: 2 };
 
+const wrong = new Uint8Array(8);
+const challengeAt = (peer: PeerAddress, from: SocketAddress, nowMs: number): Uint8Array =>
+  peer.noteAuthentic(from, nowMs)?.number ?? wrong;
+
 test("a peer moves only by answering, from the new address, the number sent there", () => {
   const peer = new PeerAddress(home);
   const challenge = peer.noteAuthentic(cafe, 0);
@@ -163,25 +168,40 @@ test("a peer moves only by answering, from the new address, the number sent ther
   expect(peer.noteAuthentic(cafe, 10)).toBeNull();
   expect(peer.noteAuthentic(cafe, 60)).toEqual({ number: challenge.number, first: false });
   expect(peer.current).toEqual(home);
-  expect(peer.noteAnswer({ host: "10.0.0.3", port: 2 }, challenge.number)).toBe(false);
-  expect(peer.noteAnswer(cafe, new Uint8Array(8))).toBe(false);
+  expect(peer.noteAnswer({ host: "10.0.0.3", port: 2 }, challenge.number, 70)).toBe(false);
+  expect(peer.noteAnswer({ host: "10.0.0.2", port: 3 }, challenge.number, 70)).toBe(false);
+  expect(peer.noteAnswer(cafe, wrong, 70)).toBe(false);
+  expect(new PeerAddress(home).noteAnswer(cafe, challenge.number, 70)).toBe(false);
   expect(peer.current).toEqual(home);
-  expect(peer.noteAnswer(cafe, challenge.number)).toBe(true);
+  expect(peer.noteAnswer(cafe, challenge.number, 70)).toBe(true);
   expect(peer.current).toEqual(cafe);
   expect(peer.moves).toBe(1);
-  expect(peer.noteAnswer(cafe, challenge.number)).toBe(false);
+  expect(peer.noteAnswer(cafe, challenge.number, 80)).toBe(false);
 });
 
-test("candidates are few, and are forgotten after 10 s", () => {
+test("candidates are few, and a challenge is answered in its epoch or the next one, whoever came between", () => {
+  const { candidatesMax, candidateMs, challengeEpochMs } = quicLimits;
   const peer = new PeerAddress(home);
-  const first = peer.noteAuthentic(cafe, 0);
-  for (let port = 100; port < 100 + quicLimits.candidatesMax; port++) {
+  const first = challengeAt(peer, cafe, 0);
+  for (let port = 100; port < 100 + candidatesMax; port++)
     peer.noteAuthentic({ host: "10.0.0.9", port }, 1);
-  }
-  expect(peer.noteAnswer(cafe, first?.number ?? new Uint8Array(8))).toBe(false);
-  const late = peer.noteAuthentic(cafe, 2);
-  expect(peer.noteAuthentic(cafe, 2 + quicLimits.candidateMs + 1)).toMatchObject({ first: true });
-  expect(peer.noteAnswer(cafe, late?.number ?? new Uint8Array(8))).toBe(false);
+  // Forgotten, so it is challenged as if it were new.
+  expect(peer.noteAuthentic(cafe, 2)).toEqual({ number: first, first: true });
+  expect(peer.noteAuthentic(cafe, 2 + candidateMs + 1)).toMatchObject({ first: true });
+  expect(peer.noteAnswer(cafe, first, 2 * challengeEpochMs)).toBe(false);
+  expect(peer.noteAnswer(cafe, first, 2 * challengeEpochMs - 1)).toBe(true);
+});
+
+test("an answer of before the last move moves nothing, and who had no answer yet is challenged anew", () => {
+  const train = { host: "10.0.0.3", port: 3 };
+  const peer = new PeerAddress(home);
+  const [atCafe, onTrain] = [challengeAt(peer, cafe, 0), challengeAt(peer, train, 1)];
+  expect(peer.noteAnswer(cafe, atCafe, 2)).toBe(true);
+  expect(peer.noteAnswer(train, onTrain, 3)).toBe(false);
+  expect(peer.noteAnswer(train, challengeAt(peer, train, 4), 5)).toBe(true);
+  expect(peer.noteAnswer(cafe, atCafe, 6)).toBe(false);
+  expect(peer.current).toEqual(train);
+  expect(peer.moves).toBe(2);
 });
 
 test("address messages: 45 bytes, one kind only, one key only", () => {

@@ -41,3 +41,18 @@ test("it does not rest while a request is open, whatever has ended beside it", a
   await rested();
   expect(told).toEqual(["work", "rest"]);
 });
+
+test.each(["before its time comes", "while a request is open", "at rest"])(
+  "once it is closed nothing is told any more: %s",
+  async (when) => {
+    const { rest, told, rested } = stage();
+    if (when === "at rest") await rested();
+    const over = when === "while a request is open" ? rest.request() : undefined;
+    rest.close();
+    const toldBefore = [...told];
+    over?.();
+    rest.request()();
+    await Bun.sleep(60);
+    expect(told).toEqual(toldBefore);
+  },
+);

@@ -153,7 +153,9 @@ export class LinkHost {
   }
 
   async #route(wish: LinkRequest, frames: SharedFrames): Promise<void> {
-    const over = this.#options.onRequest?.();
+    // To be looked at is no work: a prompt that shows the link may do it each second.
+    const isWork = wish.type === "client" || wish.type === "stream";
+    const over = isWork ? this.#options.onRequest?.() : undefined;
     try {
       await this.#answer(wish, frames);
     } finally {

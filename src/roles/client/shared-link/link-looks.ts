@@ -37,6 +37,7 @@ export class LinkLooks {
 
   close(): void {
     clearInterval(this.#timer);
+    this.#rest.close();
   }
 
   #lookEvery(ownMs: number, watchedMs: number): void {

@@ -99,13 +99,17 @@ interface Clock {
   sleptMs: number;
 }
 
-function makeHost(idleMs = 60_000): { host: LinkHost; clock: Clock } {
+function makeHost(
+  idleMs = 60_000,
+  onRequest: () => () => void = () => () => undefined,
+): { host: LinkHost; clock: Clock } {
   const clock: Clock = { nowMs: 1000, sleptMs: 0 };
   const host = new LinkHost({
     vault: "dev",
     config: "/c/config.toml",
     socket: "1-x.sock",
     idleMs,
+    onRequest,
     monotonicMs: () => clock.nowMs,
     wallMs: () => clock.nowMs + clock.sleptMs,
   });
@@ -306,6 +310,27 @@ test("it describes itself, and ends when it is told to", async () => {
   });
   connect(host, { type: "stop" });
   await host.ended;
+});
+
+test("commands and their streams are work, to be looked at or stopped is none", async () => {
+  const told: string[] = [];
+  const { host } = makeHost(undefined, () => {
+    told.push("begins");
+    return () => void told.push("ends");
+  });
+  host.use(new FakeLink());
+  for (const type of ["describe", "stop"] as const) {
+    const frames = connect(host, { type });
+    while ((await frames.read()) !== null);
+  }
+  expect(told).toEqual([]);
+  const frames = connect(host, client);
+  await kinds(frames, 2);
+  const stream = connect(host, { type: "stream", generation: 2 });
+  expect(await stream.read()).toBeNull();
+  expect(told).toEqual(["begins", "begins", "ends"]);
+  await frames.end();
+  while (told.length < 4) await Bun.sleep(1);
 });
 
 test("whoever says nothing, or nothing sensible, is left", async () => {

@@ -17,6 +17,18 @@ test("the link is looked at seldom once no command uses it, and often from the n
   looks.close();
 });
 
+test("once it is closed the link is looked at no other way, also when a command ends that was there", async () => {
+  const told: number[] = [];
+  const looks = new LinkLooks(() => undefined, 20);
+  looks.follow({ lookEvery: (everyMs) => void told.push(everyMs) });
+  const over = looks.request();
+  looks.close();
+  over();
+  await Bun.sleep(60);
+  looks.request()();
+  expect(told).toEqual([]);
+});
+
 test("a look that comes late at rest is not taken for a sleep", () => {
   expect(2 * clientLimits.restLookMs).toBeLessThan(clientLimits.clockJumpMs);
 });
