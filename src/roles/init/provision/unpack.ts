@@ -13,6 +13,7 @@ import { dieWithParent, forbidInspection } from "../../../system/process.ts";
 import { makeBlocking } from "../../../system/process-pipe.ts";
 import { notAnArchive } from "../../../system/archive/archive-format.ts";
 import { decompress } from "../../../system/archive/decompress.ts";
+import { makeExpendable } from "../keeper-protection.ts";
 import { Extractor } from "./extractor.ts";
 import { gather } from "./gather/gather.ts";
 import { checkLayout } from "./layout.ts";
@@ -41,6 +42,7 @@ export async function main(argv: readonly string[], context: Context): Promise<n
   // Left alone it would go on writing where the next keeper begins anew.
   dieWithParent();
   forbidInspection();
+  makeExpendable(process.pid);
   try {
     if (verb === "extract") send(await extract(words, context));
     else if (verb === "gather" && words[0] !== undefined)

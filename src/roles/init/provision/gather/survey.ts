@@ -1,7 +1,7 @@
 import { readSync } from "node:fs";
 import { ContentPieces } from "../../../../system/archive/content-pieces.ts";
 import { closeFile } from "../../../../system/filesystem.ts";
-import { listFolder } from "../../../../system/folder-listing.ts";
+import { folderNames } from "../../../../system/folder-listing.ts";
 import { provisionLimits } from "../limits.ts";
 import { isTroubleWithFile, openInTree } from "./old-tree.ts";
 import type { PiecePlaces } from "./piece-places.ts";
@@ -9,10 +9,13 @@ import type { PiecePlaces } from "./piece-places.ts";
 export interface SurveyOptions {
   readonly now: () => number;
   readonly onProgress: (files: number, bytes: number) => void;
-  readonly limits?: Pick<typeof provisionLimits, SurveyLimit>;
+  readonly limits?: SurveyLimits;
 }
 
-type SurveyLimit = "surveyMs" | "surveyNamesMax" | "surveyDepthMax" | "surveyFolderMax";
+export type SurveyLimits = Pick<
+  typeof provisionLimits,
+  "surveyMs" | "surveyNamesMax" | "surveyDepthMax" | "surveyPathBytesMax"
+>;
 
 /**
  * Reads the old tree once and tells `places` what lies where. A tree that is too much for the limits is
@@ -25,7 +28,7 @@ export function surveyTree(rootFd: number, places: PiecePlaces, options: SurveyO
 class Survey {
   readonly #places: PiecePlaces;
   readonly #options: SurveyOptions;
-  readonly #limits: Pick<typeof provisionLimits, SurveyLimit>;
+  readonly #limits: SurveyLimits;
   readonly #endMs: number;
   readonly #window = Buffer.allocUnsafe(windowBytes);
   readonly #pieces = new ContentPieces();
@@ -43,7 +46,8 @@ class Survey {
   }
 
   folder(fd: number, path: Buffer, depth: number): void {
-    for (const name of listFolder(fd, this.#limits.surveyFolderMax)) {
+    // Not a list: a folder in a folder, and so on, might each have a million of them.
+    for (const name of folderNames(fd)) {
       this.#names += 1;
       if (this.#isOver()) return;
       try {
