@@ -107,8 +107,9 @@ function gatherTar(folder: string, recipeBytes: number, context: Context): Repor
     inFd: 0,
     outFd: 1,
     now: () => context.monotonicMs(),
-    onProgress: (entries, received_bytes) => {
-      const counts = { received_bytes, entries, written_bytes: 0 };
+    onProgress: (entries) => {
+      // What is read of the old tree did not arrive, and may be more than what will.
+      const counts = { received_bytes: 0, entries, written_bytes: 0 };
       send({ type: "progress", phase: "compare", ...counts });
     },
     onLacking: ({ bytes }) => {

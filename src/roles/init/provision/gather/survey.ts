@@ -8,7 +8,7 @@ import type { PiecePlaces } from "./piece-places.ts";
 
 export interface SurveyOptions {
   readonly now: () => number;
-  readonly onProgress: (files: number, bytes: number) => void;
+  readonly onProgress: (files: number) => void;
   readonly limits?: SurveyLimits;
 }
 
@@ -34,7 +34,6 @@ class Survey {
   readonly #pieces = new ContentPieces();
   #names = 0;
   #files = 0;
-  #bytes = 0;
   #reportedMs: number;
 
   constructor(places: PiecePlaces, options: SurveyOptions) {
@@ -81,7 +80,6 @@ class Survey {
       while (!this.#isOver()) {
         const read = readSync(fd, this.#window, 0, windowBytes, offset);
         offset += read;
-        this.#bytes += read;
         for (const piece of this.#pieces.push(this.#window.subarray(0, read))) found(piece);
         if (read < windowBytes) break;
       }
@@ -95,7 +93,7 @@ class Survey {
     const now = this.#options.now();
     if (now - this.#reportedMs >= provisionLimits.progressMs) {
       this.#reportedMs = now;
-      this.#options.onProgress(this.#files, this.#bytes);
+      this.#options.onProgress(this.#files);
     }
     return this.#names > this.#limits.surveyNamesMax || now > this.#endMs;
   }
