@@ -117,6 +117,15 @@ test("of pieces in more files than there is room for paths those in the first ar
   expect(lackingWith(5)).toBe(3);
 });
 
+test("nothing more is read once all that is asked for was found", () => {
+  using stage = new GatherStage();
+  for (let index = 0; index < 20; index++) stage.write(`file-${index}`, wanted);
+  const files: number[] = [];
+  const more = { now: tick(300), onProgress: (count: number) => void files.push(count) };
+  expect(stage.lacking(delta, { ...more, limits: { ...usual, surveyMs: 1e9 } })).toEqual(nothing);
+  expect(files.at(-1)).toBe(1);
+});
+
 function tick(stepMs: number): () => number {
   let nowMs = 0;
   return () => (nowMs += stepMs);

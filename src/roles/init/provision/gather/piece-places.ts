@@ -24,6 +24,7 @@ export class PiecePlaces {
   /** Numbers of pieces, from 1, of which none is like another. */
   readonly #slots: Uint32Array;
   readonly #paths: PathTable;
+  #wanted = 0;
   /** Nobody can choose digests that meet in one slot. */
   readonly #seed = crypto.getRandomValues(new Uint32Array(1))[0] ?? 0;
 
@@ -41,10 +42,18 @@ export class PiecePlaces {
       if (id === undefined) continue;
       this.#idAt[piece] = id.byteOffset - bytes.byteOffset;
       const slot = this.#slotOf(id);
-      if (this.#slots[slot] === 0) this.#slots[slot] = piece + 1;
+      if (this.#slots[slot] === 0) {
+        this.#slots[slot] = piece + 1;
+        this.#wanted += 1;
+      }
       this.#first[piece] = (this.#slots[slot] ?? 0) - 1;
       piece += 1;
     }
+  }
+
+  /** Nothing is wanted that has no place yet. */
+  get isComplete(): boolean {
+    return this.#wanted === 0;
   }
 
   found({ id }: ContentPiece, path: Buffer, offset: number): void {
@@ -54,6 +63,7 @@ export class PiecePlaces {
     if (file === undefined) return;
     this.#file[piece] = file;
     this.#offset[piece] = offset;
+    this.#wanted -= 1;
   }
 
   of(id: Uint8Array): PiecePlace | undefined {

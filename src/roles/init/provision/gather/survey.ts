@@ -95,7 +95,8 @@ class Survey {
       this.#reportedMs = now;
       this.#options.onProgress(this.#files);
     }
-    return this.#names > this.#limits.surveyNamesMax || now > this.#endMs;
+    const isTooMuch = this.#names > this.#limits.surveyNamesMax || now > this.#endMs;
+    return isTooMuch || this.#places.isComplete;
   }
 }
 
