@@ -11,7 +11,7 @@ import { deltaPlan, mayBeDelta, wholePlan } from "./provision-plan.ts";
 import { type ProvisionEvents, type ProvisionPlan, ProvisionRun } from "./provision-run.ts";
 import type { RootfsFile } from "./rootfs-file.ts";
 import type { RootfsSource } from "./rootfs-source.ts";
-import { LittleInCommon } from "./rootfs-upload.ts";
+import { BetterWhole } from "./rootfs-upload.ts";
 
 export interface AttemptOptions {
   readonly link: AttestedLink;
@@ -112,7 +112,7 @@ export class ProvisionAttempts {
 
 /** What people are told of it; undefined where sending all of it would not help. */
 function reasonForWhole(error: unknown): string | undefined {
-  if (error instanceof LittleInCommon) return "the machine has little of it";
+  if (error instanceof BetterWhole) return error.message;
   if (!(error instanceof RemoteError)) return undefined;
   if (error.code === "pieces-changed") return "files of the machine changed meanwhile";
   const isOlder = error.code === "bad-request" || error.code === "unsupported";
