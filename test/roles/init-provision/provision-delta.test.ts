@@ -1,8 +1,11 @@
-import { expect, setDefaultTimeout, test } from "bun:test";
+import { describe, expect, setDefaultTimeout, test } from "bun:test";
+import { writeFileSync } from "node:fs";
+import { join } from "node:path";
 import { gzipSync, zstdCompressSync } from "node:zlib";
 import { deltaOf } from "../../support/delta-archive.ts";
-import { archive, concat, file } from "./tar-builder.ts";
-import { Volume } from "./volume-fixture.ts";
+import { randomBytes, seed, seededRandom } from "../../support/seed.ts";
+import { archive, concat, file, symlink } from "./tar-builder.ts";
+import { Mount, refusal, Volume } from "./volume-fixture.ts";
 
 setDefaultTimeout(60_000);
 
@@ -64,3 +67,49 @@ function skippable(bytes: number): Uint8Array {
   new DataView(head.buffer).setUint32(4, bytes, true);
   return head;
 }
+
+const shell = file("bin/sh", "#!", { mode: 0o755 });
+const noise = randomBytes(seededRandom(seed), 12_000_000);
+/** With so many bytes of content. */
+const tree = (bytes: number): Uint8Array => archive(shell, file("noise", noise.subarray(0, bytes)));
+
+describe("room for an archive in pieces", () => {
+  test("is not refused for what a tar stream has besides contents", async () => {
+    await using volume = new Volume(Mount.tmpfs("size=6m,nr_inodes=100000"));
+    await volume.provision(archive(shell));
+    const links = Array.from({ length: 13_000 }, (_, index) => symlink(`link${index}`, "bin/sh"));
+    const bytes = archive(shell, ...links);
+    expect(bytes.length).toBeGreaterThan(6 * 1024 * 1024);
+    const staged = await provisionDelta(volume, bytes);
+    expect(staged.entries).toBe(13_001);
+  });
+
+  test.each([
+    ["stays where it fits beside the new one", 14_000_000, true],
+    ["gives way to one that fits in its place", 18_000_000, false],
+  ])("the previous tree %s", async (_, bytes, stays) => {
+    await using volume = new Volume(Mount.tmpfs("size=26m"));
+    await volume.provision(tree(8_000_000));
+    await volume.provision(archive(shell));
+    const content = concat(file("a", noise), file("b", noise.subarray(0, bytes - noise.length)));
+    await provisionDelta(volume, archive(shell, content));
+    expect(volume.events.includes("provision-previous-dropped")).toBe(!stays);
+  });
+
+  test("the previous tree is not given up for one that would not fit all the same", async () => {
+    await using volume = new Volume(Mount.tmpfs("size=20m"));
+    await volume.provision(tree(6_000_000));
+    await volume.provision(archive(shell));
+    const large = archive(shell, file("a", noise), file("b", noise));
+    expect(await refusal(provisionDelta(volume, large))).toMatchObject({ code: "disk-full" });
+    expect(volume.read("rootfs.previous/noise")).toBeDefined();
+  });
+
+  test("is asked for: with less than the least there is nothing begins", async () => {
+    await using volume = new Volume(Mount.tmpfs("size=12m"));
+    await volume.provision(archive(shell));
+    writeFileSync(join(volume.dir, "ballast"), Buffer.alloc(9 * 1024 * 1024));
+    const error = await refusal(provisionDelta(volume, archive(shell)));
+    expect(error).toMatchObject({ code: "disk-full", message: expect.stringContaining("too few") });
+  });
+});

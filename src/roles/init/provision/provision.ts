@@ -190,7 +190,10 @@ async function prepare(
   const { fs, layout } = volume;
   failpoint("stage");
   trees.settle(volume);
-  await makeRoom(volume, sizeBytes, delta === undefined ? undefined : sizeBytes);
+  await makeRoom(
+    volume,
+    delta === undefined ? { archiveBytes: sizeBytes } : { tarBytes: sizeBytes },
+  );
   fs.makeFolder(layout.next, 0o700);
   writeMark(fs, layout.next, { state: "staging" });
   fs.syncFolder(layout.dataDir);
