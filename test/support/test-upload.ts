@@ -5,16 +5,24 @@ import { type Frame, type FrameStream, frameTypes } from "../../src/protocol/fra
 import type { ProvisionRequest } from "../../src/protocol/message.ts";
 import { allOf } from "./delta-archive.ts";
 
+export type LackingAnswer = (recipe: ArchiveRecipe) => Uint8Array;
+
 /** As much of an archive as came, over however many streams. */
 export class TestUpload {
   readonly #hash = new Bun.CryptoHasher("sha256");
   readonly #chunks: Uint8Array[] = [];
+  readonly #lackingOf: LackingAnswer;
   bytes = 0;
   isWhole = false;
   isCancelled = false;
   #digest: string | undefined;
 
-  /** To its end, or false where the client leaves. A machine that is sent a recipe lacks all of it. */
+  /** A machine that is sent a recipe lacks all of it, unless it says something else. */
+  constructor(lackingOf: LackingAnswer = (recipe) => allOf(recipe).bytes) {
+    this.#lackingOf = lackingOf;
+  }
+
+  /** To its end, or false where the client leaves. */
   async receive(
     frames: FrameStream,
     source: ProvisionRequest["source"],
@@ -26,7 +34,7 @@ export class TestUpload {
       await beforeEach();
       if (this.bytes >= recipeBytes) {
         const recipe = new ArchiveRecipe(this.content.subarray(0, recipeBytes));
-        await frames.write(frameTypes.lacking, allOf(recipe).bytes);
+        await frames.write(frameTypes.lacking, this.#lackingOf(recipe));
         recipeBytes = Infinity;
       }
       const frame = await frames.read();

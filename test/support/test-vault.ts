@@ -38,7 +38,7 @@ import { isSshSide } from "../../src/roles/init/ssh/ssh-requests.ts";
 import { serveForward } from "./played-forwards.ts";
 import { listen, listenAgain } from "./vault-endpoint.ts";
 import { TestSession } from "./test-session.ts";
-import { TestUpload } from "./test-upload.ts";
+import { type LackingAnswer, TestUpload } from "./test-upload.ts";
 
 export const testToken = "correct horse battery staple";
 export const app = "dev-vaults";
@@ -70,6 +70,7 @@ export class TestVault {
   rolledBack: Status["rolled_back"];
   rootfsSha256: string | undefined;
   firewall: Status["firewall"];
+  lackingAnswer: LackingAnswer | undefined;
   provisionAnswer: ((request: ProvisionRequest) => RemoteError | undefined) | undefined;
   /** Called in place of the answer to any request; true when it dealt with it. */
   onRequest: ((request: Request) => RemoteError | undefined) | undefined;
@@ -353,7 +354,7 @@ export class TestVault {
   async #provision(frames: FrameStream, request: ProvisionRequest): Promise<void> {
     await this.beforeReply?.();
     const known = this.uploads.get(request.id);
-    const upload = known ?? new TestUpload();
+    const upload = known ?? new TestUpload(this.lackingAnswer);
     this.uploads.set(request.id, upload);
     await reply(frames, { offset: upload.bytes, created: known === undefined });
     const { source } = request;

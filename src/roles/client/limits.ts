@@ -124,6 +124,8 @@ export const clientLimits = {
   deltaBytesMin: 2 * 1024 * 1024,
   /** Of a packed one of which more than this is lacking all is sent: it may be packed better than we do it on the way. */
   deltaShareMax: 0.8,
+  /** Lost so often one after the other before the machine took a byte more of what it lacks, all is sent. */
+  deltaIdleResumesMax: 2,
   /** A lost link is waited for as long as the machine waits for the rest of an upload. */
   provisionReconnectMs: 5 * 60_000,
   /** A machine that was restarted in the middle is asked again from the start, so often. */

@@ -25,13 +25,18 @@ export class PieceBatch {
     this.#length += bytes.length;
   }
 
+  /** Nobody needs it: the next one. */
+  clear(): void {
+    this.#length = 0;
+  }
+
   /** The batch as it travels; the next one is empty. */
   pack(): Uint8Array {
     const packed = zstdCompressSync(this.#bytes.subarray(0, this.#length));
     const whole = new Uint8Array(batchHeaderBytes + packed.length);
     new DataView(whole.buffer).setUint32(0, packed.length);
     whole.set(packed, batchHeaderBytes);
-    this.#length = 0;
+    this.clear();
     return whole;
   }
 }

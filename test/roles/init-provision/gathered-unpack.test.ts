@@ -1,8 +1,9 @@
 import { expect, test } from "bun:test";
-import { readdirSync } from "node:fs";
+import { closeSync, readdirSync } from "node:fs";
 import { RemoteError } from "../../../src/protocol/errors.ts";
 import { runGathered } from "../../../src/roles/init/provision/gathered-unpack.ts";
 import { runUnpack } from "../../../src/roles/init/provision/unpack-process.ts";
+import { SystemError } from "../../../src/system/libc.ts";
 import { rejection } from "../../support/rejection.ts";
 
 const done =
@@ -44,6 +45,36 @@ test("the refusal of the second ends the first one, which waits for more", async
   );
   expect(error).toMatchObject({ code: "disk-full" });
 });
+
+test("a first one that was not even started ends the second, which waits for its words", async () => {
+  const pipes: (number | undefined)[] = [];
+  const error = await rejection(
+    runGathered({
+      gather: { command: [], env: {}, signal: new AbortController().signal },
+      extract: { command: [], env: {}, signal: new AbortController().signal },
+      run: async ({ stdin, stdout, signal }) => {
+        pipes.push(stdin, stdout);
+        if (stdout !== undefined) throw new SystemError("pipe2", emfile);
+        await new Promise((_resolve, reject) => {
+          signal.addEventListener("abort", () => reject(new Error("ended")), { once: true });
+        });
+        throw new Error("Not reached");
+      },
+    }),
+  );
+  for (const fd of pipes) if (fd !== undefined) closeSync(fd);
+  expect(error).toMatchObject({ code: "EMFILE" });
+});
+
+test("trouble of the second that is no refusal is not called a cancel", async () => {
+  const signal = new AbortController().signal;
+  const gather = { command: ["sleep", "1000"], env: process.env, signal };
+  const extract = { command: ["/nonexistent"], env: process.env, signal };
+  const error = await rejection(runGathered({ gather, extract, run: runUnpack }));
+  expect(error).toMatchObject({ code: "ENOENT" });
+});
+
+const emfile = 24;
 
 async function* stuck(): AsyncGenerator<Uint8Array> {
   yield new Uint8Array(1);

@@ -2,7 +2,7 @@ import { describe, expect, setDefaultTimeout, test } from "bun:test";
 import { existsSync, readdirSync, readFileSync, readlinkSync, statSync } from "node:fs";
 import { dir, endMark, file } from "./tar-builder.ts";
 import { deltaOf } from "../../support/delta-archive.ts";
-import { rootfs, Volume } from "./volume-fixture.ts";
+import { rootfs, unpackCommand, Volume } from "./volume-fixture.ts";
 
 setDefaultTimeout(60_000);
 
@@ -69,6 +69,22 @@ describe("while an archive is unpacked", () => {
     await staged.activate();
     expect(volume.read("rootfs/version")).toBe("2");
   });
+});
+
+test("when memory runs out the child goes before the keeper, whatever it inherits", async () => {
+  await using volume = new Volume();
+  const gate = Promise.withResolvers<undefined>();
+  async function* halting(): AsyncGenerator<Uint8Array> {
+    yield file("bin/sh", "#!", { mode: 0o755 });
+    await gate.promise;
+    yield endMark;
+  }
+  const inheriting = ["sh", "-c", 'echo 500 > /proc/self/oom_score_adj; exec "$@"', "sh"];
+  const staging = volume.stage(halting(), { unpackCommand: [...inheriting, ...unpackCommand] });
+  const pid = await childAtWork(volume.layout.next);
+  expect(readFileSync(`/proc/${pid}/oom_score_adj`, "utf8")).toBe("0\n");
+  gate.resolve(undefined);
+  await (await staging).discard();
 });
 
 /** The process whose root is `folder`, once it has made something there. */

@@ -5,7 +5,8 @@ import { PieceSet } from "../../../protocol/piece-set.ts";
 import { decompress } from "../../../system/archive/decompress.ts";
 import { PieceBatch } from "../../../system/archive/piece-batch.ts";
 import { clientLimits } from "../limits.ts";
-import { LittleInCommon, type RootfsUpload } from "./rootfs-upload.ts";
+import { MadeBatches } from "./made-batches.ts";
+import { BetterWhole, type RootfsUpload } from "./rootfs-upload.ts";
 
 /**
  * The recipe of an archive, then what the machine lacks of it. Anything but the recipe is made anew from
@@ -15,9 +16,10 @@ export class DeltaUpload implements RootfsUpload {
   readonly #archive: RootfsUpload;
   readonly #recipe: ArchiveRecipe;
   readonly #worthBytes: number;
-  /** How far the one who reads has come, by what was sent and by what that stands for. */
-  #sent = { offset: 0, bytes: 0 };
+  /** Of the tar stream: what that stands for which was read from here. */
+  #sentBytes = 0;
   #neededBytes: number | undefined;
+  readonly #made = new MadeBatches();
 
   /** `archiveBytes`: how large the archive is, which may be packed better than we do it here. */
   constructor(archive: RootfsUpload, recipe: ArchiveRecipe, archiveBytes: number) {
@@ -27,57 +29,68 @@ export class DeltaUpload implements RootfsUpload {
     this.#worthBytes = isPacked ? recipe.tarBytes * clientLimits.deltaShareMax : Infinity;
   }
 
-  async *bytes(start: number, lacking: Promise<Uint8Array>): AsyncGenerator<Uint8Array> {
+  async *bytes(
+    start: number,
+    lacking: Promise<Uint8Array>,
+    signal?: AbortSignal,
+  ): AsyncGenerator<Uint8Array> {
     const recipe = this.#recipe.bytes;
     yield* inFrames(recipe, start);
     const pieces = PieceSet.decode(await lacking, this.#recipe.pieces);
     this.#neededBytes = neededBytes(this.#recipe, pieces);
-    if (this.#neededBytes > this.#worthBytes) throw new LittleInCommon();
-    let offset = recipe.length;
-    let neededDone = 0;
-    for await (const { packed, bytes } of this.#batches(pieces)) {
-      neededDone += bytes;
-      const end = offset + packed.length;
-      if (end > start) {
-        this.#sent = { offset: end, bytes: neededDone };
-        yield* inFrames(packed, Math.max(0, start - offset));
-      }
-      offset = end;
-    }
+    if (this.#neededBytes > this.#worthBytes) throw new BetterWhole("the machine has little of it");
+    this.#made.resume(start, pieces.bytes);
+    if (start !== this.#made.end) yield* this.#batchesFrom(start, pieces, signal);
   }
 
   progress(offset: number) {
-    const bytes = offset < this.#recipe.bytes.length ? 0 : this.#sent.bytes;
+    const bytes = offset < this.#recipe.bytes.length ? 0 : this.#sentBytes;
     return { bytes, totalBytes: this.#neededBytes };
   }
 
-  async *#batches(lacking: PieceSet): AsyncGenerator<PackedBatch> {
+  /** What the machine has is passed over; it need not be packed for that. */
+  async *#batchesFrom(
+    start: number,
+    lacking: PieceSet,
+    signal?: AbortSignal,
+  ): AsyncGenerator<Uint8Array> {
+    let [offset, index, neededDone] = [this.#recipe.bytes.length, 0, 0];
+    for await (const batch of this.#batches(lacking, signal)) {
+      neededDone += batch.length;
+      let length = this.#made.lengthOf(index);
+      if (length !== undefined && offset + length <= start) {
+        batch.clear();
+      } else {
+        const packed = batch.pack();
+        length = packed.length;
+        this.#made.add(index, length);
+        if (offset + length > start) this.#sentBytes = neededDone;
+        yield* inFrames(packed, Math.max(0, start - offset));
+      }
+      offset += length;
+      index += 1;
+    }
+    if (signal?.aborted !== true) this.#made.end = offset;
+  }
+
+  /** To be packed or cleared before the next one is asked for. */
+  async *#batches(lacking: PieceSet, signal?: AbortSignal): AsyncGenerator<PieceBatch> {
     const batch = new PieceBatch();
     const walk = new RecipeWalk(this.#recipe, lacking);
     const whole = this.#archive.bytes(0, never);
     for await (const chunk of decompress(whole)) {
+      if (signal?.aborted === true) return;
       for (let at = 0; at < chunk.length;) {
         if (walk.left === 0 && !walk.next()) throw changed();
-        if (walk.isNeeded && batch.isFullFor(walk.left)) yield packBatch(batch);
+        if (walk.isNeeded && batch.isFullFor(walk.left)) yield batch;
         const bytes = walk.take(chunk, at);
         if (walk.isNeeded) batch.add(bytes);
         at += bytes.length;
       }
     }
     if (walk.left > 0 || walk.next()) throw changed();
-    if (batch.length > 0) yield packBatch(batch);
+    if (batch.length > 0) yield batch;
   }
-}
-
-interface PackedBatch {
-  readonly packed: Uint8Array;
-  /** Of the tar stream. */
-  readonly bytes: number;
-}
-
-function packBatch(batch: PieceBatch): PackedBatch {
-  const bytes = batch.length;
-  return { packed: batch.pack(), bytes };
 }
 
 /** Where in its recipe a tar stream is. */

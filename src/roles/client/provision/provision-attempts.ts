@@ -2,16 +2,17 @@ import type { Context } from "../../../cli/context.ts";
 import { Failure } from "../../../cli/failure.ts";
 import type { Progress } from "../../../cli/progress.ts";
 import { formatSize } from "../../../cli/size.ts";
-import { RemoteError } from "../../../protocol/errors.ts";
+import { RemoteError, type RemoteErrorCode } from "../../../protocol/errors.ts";
 import type { Progress as RemoteProgress, Provisioned } from "../../../protocol/message.ts";
 import type { AttestedLink } from "../link/attested-link.ts";
+import { isLinkLoss } from "../link/over-link.ts";
 import { randomName } from "../session/session-request.ts";
 import { progressLine, readingLine } from "./provision-line.ts";
 import { deltaPlan, mayBeDelta, wholePlan } from "./provision-plan.ts";
 import { type ProvisionEvents, type ProvisionPlan, ProvisionRun } from "./provision-run.ts";
 import type { RootfsFile } from "./rootfs-file.ts";
 import type { RootfsSource } from "./rootfs-source.ts";
-import { LittleInCommon } from "./rootfs-upload.ts";
+import { BetterWhole } from "./rootfs-upload.ts";
 
 export interface AttemptOptions {
   readonly link: AttestedLink;
@@ -28,6 +29,8 @@ export class ProvisionAttempts {
   readonly #context: Context;
   #run: ProvisionRun | undefined;
   #isCancelled = false;
+  /** The trees change places: whatever comes, nothing is to be sent once more. */
+  #isDecided = false;
   /** Of an upload: its length so far. */
   sentBytes: number | undefined;
 
@@ -44,9 +47,9 @@ export class ProvisionAttempts {
         return await this.#start(delta);
       } catch (error) {
         const reason = reasonForWhole(error);
-        if (this.#isCancelled || reason === undefined) throw error;
+        if (this.#isCancelled || this.#isDecided || reason === undefined) throw error;
+        if (!(await this.#isOver(error))) throw error;
         progress.step(() => `${reason}; sending all of it`);
-        if (!(error instanceof RemoteError)) await this.#run?.cancel();
       }
     }
     const liveSha256 = link.login.status.rootfs_sha256;
@@ -58,6 +61,11 @@ export class ProvisionAttempts {
   async cancel(): Promise<boolean> {
     this.#isCancelled = true;
     return this.#run === undefined ? true : this.#run.cancel();
+  }
+
+  /** After trouble of our own the machine still waits for the rest, unless it has all it needs. */
+  async #isOver(error: unknown): Promise<boolean> {
+    return error instanceof RemoteError || this.#run === undefined || this.#run.cancel();
   }
 
   async #deltaPlan(): Promise<ProvisionPlan | undefined> {
@@ -91,7 +99,10 @@ export class ProvisionAttempts {
         const from = source.kind === "file" ? ` at ${formatSize(offset)}` : "";
         progress.step(() => `the link is back, going on${from}`);
       },
-      restarted: () => progress.step(() => "the machine was restarted, beginning anew"),
+      restarted: () => {
+        this.#isDecided = false;
+        progress.step(() => "the machine was restarted, beginning anew");
+      },
       sent: (offset) => {
         if (upload === undefined) return;
         this.sentBytes = offset;
@@ -101,6 +112,7 @@ export class ProvisionAttempts {
         progress.update(line);
       },
       progress: (now) => {
+        this.#isDecided ||= now.phase === "switch" || now.phase === "boot";
         const isNewPhase = remote !== undefined && remote.phase !== now.phase;
         remote = now;
         if (isNewPhase) progress.step(line);
@@ -112,12 +124,27 @@ export class ProvisionAttempts {
 
 /** What people are told of it; undefined where sending all of it would not help. */
 function reasonForWhole(error: unknown): string | undefined {
-  if (error instanceof LittleInCommon) return "the machine has little of it";
-  if (!(error instanceof RemoteError)) return undefined;
+  if (error instanceof BetterWhole) return error.message;
+  if (!(error instanceof Error) || error instanceof Failure || isLinkLoss(error)) return undefined;
+  if (!(error instanceof RemoteError)) return inPieces(error);
+  if (sameForWhole.has(error.code)) return undefined;
   if (error.code === "pieces-changed") return "files of the machine changed meanwhile";
   const isOlder = error.code === "bad-request" || error.code === "unsupported";
-  return isOlder ? "the machine takes only whole archives" : undefined;
+  return isOlder ? "the machine takes only whole archives" : inPieces(error);
 }
+
+const inPieces = ({ message }: Error): string => `in pieces it failed (${message})`;
+
+/** Of the archive, the room for it, or the machine as it is. */
+const sameForWhole: ReadonlySet<RemoteErrorCode> = new Set([
+  "busy",
+  "disk-full",
+  "archive-format",
+  "archive-refused",
+  "archive-truncated",
+  "digest-mismatch",
+  "workload-failed",
+]);
 
 function cancelledHere(): Failure {
   return new Failure("FV-PROV-008", "the work was cancelled here");

@@ -82,7 +82,8 @@ export class ProvisionRun {
 
   async #attach(connection: LinkConnection): Promise<Provisioned> {
     const frames = new FrameStream(await connection.openStream());
-    const turn = { over: false, lacking: Promise.withResolvers<Uint8Array>() };
+    const end = new AbortController();
+    const turn = { over: end.signal, lacking: Promise.withResolvers<Uint8Array>() };
     try {
       if (this.#isLeaving) throw new Failure("FV-PROV-008", "the work was cancelled here");
       const asking = answer(request(frames, this.#plan.request, provisionReplySchema));
@@ -95,7 +96,7 @@ export class ProvisionRun {
       frames.stream.abort(0);
       throw error;
     } finally {
-      turn.over = true;
+      end.abort();
     }
   }
 
@@ -120,13 +121,13 @@ export class ProvisionRun {
     if (upload === undefined) return;
     let offset = start;
     try {
-      for await (const bytes of upload.bytes(start, turn.lacking.promise)) {
-        if (turn.over) return;
+      for await (const bytes of upload.bytes(start, turn.lacking.promise, turn.over)) {
+        if (turn.over.aborted) return;
         await frames.writeEncoded(encodeArchiveData({ offset, bytes }));
         offset += bytes.length;
-        if (!turn.over) this.#events.sent(offset);
+        if (!turn.over.aborted) this.#events.sent(offset);
       }
-      if (!turn.over) await frames.write(frameTypes.dataEnd, new Uint8Array(0));
+      if (!turn.over.aborted) await frames.write(frameTypes.dataEnd, new Uint8Array(0));
     } catch (error) {
       if (!(error instanceof StreamError)) throw error;
     }
@@ -156,6 +157,6 @@ export class ProvisionRun {
 
 /** One attachment, and what the machine says in it that it lacks. */
 interface Turn {
-  over: boolean;
+  readonly over: AbortSignal;
   readonly lacking: PromiseWithResolvers<Uint8Array>;
 }

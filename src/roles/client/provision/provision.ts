@@ -54,7 +54,7 @@ export async function provision(
   } catch (error) {
     await progress.abandon();
     // Trouble of our own, such as a file that changed: the machine need not wait for the rest of it.
-    if (error instanceof Failure && state.goodbye === undefined)
+    if (!(error instanceof RemoteError) && state.goodbye === undefined)
       await within(attempts.cancel(), clientLimits.farewellMs).catch(() => undefined);
     throw provisionFailure(error, vault);
   } finally {

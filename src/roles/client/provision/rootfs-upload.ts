@@ -4,16 +4,21 @@ import type { FileLook, RootfsFile } from "./rootfs-file.ts";
 export interface RootfsUpload {
   /**
    * From `offset` on, in pieces that fit a frame. `lacking` comes from the machine, for this connection,
-   * and may never come. Rejects with `Failure`, also where the file is not what it was, or `LittleInCommon`.
+   * and may never come; `signal`: nobody wants the rest any more. Rejects with `Failure`, also where the
+   * file is not what it was, or `BetterWhole`.
    */
-  bytes(offset: number, lacking: Promise<Uint8Array>): AsyncIterable<Uint8Array>;
+  bytes(
+    offset: number,
+    lacking: Promise<Uint8Array>,
+    signal?: AbortSignal,
+  ): AsyncIterable<Uint8Array>;
   /** How far it is with all before `offset` sent; `totalBytes` undefined while that is not known. */
   progress(offset: number): { readonly bytes: number; readonly totalBytes: number | undefined };
 }
 
-/** The machine lacks nearly all of it: then the archive as it is takes less. */
-export class LittleInCommon extends Error {
-  override readonly name = "LittleInCommon";
+/** The archive as it is takes less, or gets there at all. The message is the reason people are told. */
+export class BetterWhole extends Error {
+  override readonly name = "BetterWhole";
 }
 
 /** The file as it is. */

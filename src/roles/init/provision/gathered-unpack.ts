@@ -11,17 +11,17 @@ export interface GatheredRun {
 
 /**
  * Two children, the tar stream in a pipe between them. Trouble of the first one counts more: what it leaves
- * unfinished the second finds cut short. Trouble of the second ends the first, which may wait for bytes
- * that nobody needs any more, and is then the trouble of both.
+ * unfinished the second finds cut short. Trouble of either ends the other, which may wait for bytes that
+ * nobody needs or that never come, and is then the trouble of both.
  */
 export async function runGathered({ gather, extract, run }: GatheredRun): ReturnType<typeof run> {
   const stop = new AbortController();
   const pipe = openPipe();
   enlargePipe(pipe);
-  const signal = AbortSignal.any([gather.signal, stop.signal]);
-  const gathering = run({ ...gather, signal, stdout: pipe.writeFd });
-  const extracting = run({ ...extract, stdin: pipe.readFd });
-  extracting.catch((error: unknown) => stop.abort(error));
+  const stoppable = ({ signal }: UnpackRun) => AbortSignal.any([signal, stop.signal]);
+  const gathering = run({ ...gather, signal: stoppable(gather), stdout: pipe.writeFd });
+  const extracting = run({ ...extract, signal: stoppable(extract), stdin: pipe.readFd });
+  for (const child of [gathering, extracting]) child.catch((error: unknown) => stop.abort(error));
   const [gathered, extracted] = await Promise.allSettled([gathering, extracting]);
   if (gathered.status === "rejected") throw gathered.reason;
   if (extracted.status === "rejected") throw extracted.reason;

@@ -17,11 +17,11 @@ export const provisionLimits = {
   /** With less free than this no provisioning begins. */
   roomBytesMin: 4 * 1024 * 1024,
 
-  /** How long the old tree is read, how many names, folders in folders, and names of one folder. */
+  /** How long the old tree is read, how many names, folders in folders, and how much of paths is remembered. */
   surveyMs: 2 * 60_000,
   surveyNamesMax: 2_000_000,
   surveyDepthMax: 256,
-  surveyFolderMax: 1_000_000,
+  surveyPathBytesMax: 64 * 1024 * 1024,
 
   progressMs: 200,
   /** Categories of left-out things in a report, and the length of one line of it: the pieces of the largest recipe fit one. */

@@ -121,7 +121,8 @@ async function unpack(
       options.onProgress({ phase, received_bytes, entries, written_bytes, ...total });
     },
   };
-  const extract = { ...shared, command: confined([...command, "extract", layout.next]) };
+  const extracting = [...command, "extract", layout.next, delta === undefined ? "archive" : "tar"];
+  const extract = { ...shared, command: confined(extracting) };
   if (delta === undefined) return run({ ...extract, archive });
   const gathering = [...command, "gather", layout.rootfs, String(delta.recipeBytes)];
   const gather = { ...shared, command: confined(gathering), archive, onLacking: delta.onLacking };
@@ -189,7 +190,10 @@ async function prepare(
   const { fs, layout } = volume;
   failpoint("stage");
   trees.settle(volume);
-  await makeRoom(volume, sizeBytes, delta === undefined ? undefined : sizeBytes);
+  await makeRoom(
+    volume,
+    delta === undefined ? { archiveBytes: sizeBytes } : { tarBytes: sizeBytes },
+  );
   fs.makeFolder(layout.next, 0o700);
   writeMark(fs, layout.next, { state: "staging" });
   fs.syncFolder(layout.dataDir);

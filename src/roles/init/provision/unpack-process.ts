@@ -52,27 +52,30 @@ export async function runUnpack(run: UnpackRun): Promise<Done> {
 
 function start(run: UnpackRun): { readonly child: Child; readonly reports: DescriptorReader } {
   const { stdin, stdout } = run;
-  // One of our own: what Bun makes for a descriptor beyond the third stays open when all is over.
-  const { readFd, writeFd } = openPipe();
-  const reports = new DescriptorReader(readFd);
+  const childsEnds = [stdin, stdout];
+  let reports: DescriptorReader | undefined;
   try {
     run.signal.throwIfAborted();
+    // One of our own: what Bun makes for a descriptor beyond the third stays open when all is over.
+    const { readFd, writeFd } = openPipe();
+    childsEnds.push(writeFd);
+    reports = new DescriptorReader(readFd);
     const child = Bun.spawn([...run.command], {
       env: childEnv({ PATH: run.env["PATH"] ?? defaultPath }, compileLess),
       stdio: [stdin ?? "pipe", stdout ?? "ignore", "inherit", writeFd],
     });
     return { child, reports };
   } catch (error) {
-    reports.close();
+    reports?.close();
     throw error;
   } finally {
-    for (const fd of [stdin, stdout, writeFd]) if (fd !== undefined) closeSync(fd);
+    for (const fd of childsEnds) if (fd !== undefined) closeSync(fd);
   }
 }
 
-/** What it ends of besides a cancel is said by whoever ends it. */
+/** A plain cancel has no words of its own; anything else is said by whoever ends it. */
 function abortReason({ reason }: AbortSignal): unknown {
-  return reason instanceof RemoteError ? reason : cancelled();
+  return reason instanceof DOMException ? cancelled() : reason;
 }
 
 /** The last stage of JavaScriptCore's optimiser costs a child of seconds more than it saves: an eighth of its time. */

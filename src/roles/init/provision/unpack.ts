@@ -13,6 +13,7 @@ import { dieWithParent, forbidInspection } from "../../../system/process.ts";
 import { makeBlocking } from "../../../system/process-pipe.ts";
 import { notAnArchive } from "../../../system/archive/archive-format.ts";
 import { decompress } from "../../../system/archive/decompress.ts";
+import { makeExpendable } from "../keeper-protection.ts";
 import { Extractor } from "./extractor.ts";
 import { gather } from "./gather/gather.ts";
 import { checkLayout } from "./layout.ts";
@@ -26,7 +27,8 @@ import { TarRefusal } from "../../../system/archive/tar/refusal.ts";
 /**
  * The child of provisioning, started by the keeper and by nobody else. Reports on descriptor 3.
  *
- *   init unpack extract FOLDER                          archive on stdin -> files in the empty FOLDER
+ *   init unpack extract FOLDER archive|tar              archive on stdin, or the tar stream of one
+ *                                                       -> files in the empty FOLDER
  *   init unpack gather FOLDER RECIPE-BYTES              recipe and pieces on stdin, and the tree in FOLDER
  *                                                       -> tar stream on stdout
  *   init unpack seal DATA-DIR SHA256 GENERATION BYTES   makes the staged tree ready to be switched to
@@ -40,12 +42,13 @@ export async function main(argv: readonly string[], context: Context): Promise<n
   // Left alone it would go on writing where the next keeper begins anew.
   dieWithParent();
   forbidInspection();
+  makeExpendable(process.pid);
   try {
-    if (verb === "extract" && words[0] !== undefined) send(await extract(words[0], context));
+    if (verb === "extract") send(await extract(words, context));
     else if (verb === "gather" && words[0] !== undefined)
       send(gatherTar(words[0], Number(words[1]), context));
     else if (verb === "seal") send(await sealStaging(words));
-    else throw new TypeError("init unpack is started by init itself");
+    else throw notForPeople();
     return 0;
   } catch (error) {
     sendLast(refusalReport(error));
@@ -53,7 +56,8 @@ export async function main(argv: readonly string[], context: Context): Promise<n
   }
 }
 
-async function extract(folder: string, context: Context): Promise<Report> {
+async function extract([folder, form]: readonly string[], context: Context): Promise<Report> {
+  if (folder === undefined || (form !== "archive" && form !== "tar")) throw notForPeople();
   const rootFd = openFolder(folder);
   confine(rootFd);
   const received = new Received(context.stdin.read());
@@ -67,7 +71,8 @@ async function extract(folder: string, context: Context): Promise<Report> {
     written_bytes: extractor.writtenBytes,
   });
   let reportedMs = context.monotonicMs();
-  for await (const chunk of decompress(received)) {
+  // A tar stream is not asked what it is: its first name could say that it is packed, and make another tree.
+  for await (const chunk of form === "tar" ? received : decompress(received)) {
     unpackChunk(reader, extractor, chunk);
     if (context.monotonicMs() - reportedMs < provisionLimits.progressMs) continue;
     reportedMs = context.monotonicMs();
@@ -89,6 +94,10 @@ async function extract(folder: string, context: Context): Promise<Report> {
   };
 }
 
+function notForPeople(): TypeError {
+  return new TypeError("init unpack is started by init itself");
+}
+
 function gatherTar(folder: string, recipeBytes: number, context: Context): Report {
   const rootFd = openReadOnly(folder);
   for (const fd of [0, 1, reportFd]) makeBlocking(fd);
@@ -98,8 +107,9 @@ function gatherTar(folder: string, recipeBytes: number, context: Context): Repor
     inFd: 0,
     outFd: 1,
     now: () => context.monotonicMs(),
-    onProgress: (entries, received_bytes) => {
-      const counts = { received_bytes, entries, written_bytes: 0 };
+    onProgress: (entries) => {
+      // What is read of the old tree did not arrive, and may be more than what will.
+      const counts = { received_bytes: 0, entries, written_bytes: 0 };
       send({ type: "progress", phase: "compare", ...counts });
     },
     onLacking: ({ bytes }) => {

@@ -142,6 +142,8 @@ test.each([
   ["bad-request", "the machine takes only whole archives"],
   ["unsupported", "the machine takes only whole archives"],
   ["pieces-changed", "files of the machine changed meanwhile"],
+  ["internal", "in pieces it failed (no)"],
+  ["cancelled", "in pieces it failed (no)"],
 ] as const)("a machine that answers %s is sent all of it, by another id", async (code, words) => {
   vault.provisionAnswer = ({ source }) =>
     source.kind === "delta" ? new RemoteError(code, "no") : undefined;
@@ -169,14 +171,45 @@ test("of a packed archive of which nearly all is lacking all is sent, and the ma
   expect(vault.uploadedHash).toBe(sha256Of(gzipSync(tar)));
 });
 
-test.each(["disk-full", "digest-mismatch", "archive-refused"] as const satisfies RemoteErrorCode[])(
-  "%s is the end of it",
-  async (code) => {
-    vault.provisionAnswer = () => new RemoteError(code, "no");
-    expect((await client(upload())).code).toBe(1);
-    expect(kinds()).toEqual(["delta"]);
-  },
-);
+test.each([
+  "busy",
+  "disk-full",
+  "digest-mismatch",
+  "archive-format",
+  "archive-refused",
+  "archive-truncated",
+  "workload-failed",
+] as const satisfies RemoteErrorCode[])("%s is the end of it", async (code) => {
+  vault.provisionAnswer = () => new RemoteError(code, "no");
+  expect((await client(upload())).code).not.toBe(0);
+  expect(kinds()).toEqual(["delta"]);
+});
+
+test("once the trees change places nothing is sent once more", async () => {
+  vault.lastPhases = ["sync", "switch", "boot"];
+  vault.beforeDone = async () => {
+    throw new RemoteError("internal", "no");
+  };
+  expect((await client(upload())).code).not.toBe(0);
+  expect(kinds()).toEqual(["delta"]);
+});
+
+test.each([
+  ["is sent all of it, and none of the other waits for the rest", true, 0, ["delta", "upload"]],
+  ["whose trees change places is left alone", false, 1, ["delta"]],
+] as const)("a machine that says what nobody understands %s", async (_, isEarly, status, asked) => {
+  let cancels = 0;
+  vault.cancelAnswer = () => {
+    cancels += 1;
+    return isEarly;
+  };
+  vault.lackingAnswer = () => new Uint8Array(1);
+  const { code, err } = await client(upload());
+  expect(code).toBe(status);
+  expect(kinds()).toEqual([...asked]);
+  expect(cancels).toBeGreaterThanOrEqual(1);
+  if (isEarly) expect(err).toMatch(/in pieces it failed \(1 bytes about \d+ pieces\); sending all/);
+});
 
 test("another archive than the one pinned is refused before anything is sent", async () => {
   const { code, err } = await client([...upload(), "--sha256", "ab".repeat(32)]);

@@ -81,8 +81,7 @@ function writeDeep(root: string, name: string, depth: number): void {
   closeSync(folder);
 }
 
-const { surveyMs, surveyNamesMax, surveyDepthMax, surveyFolderMax } = provisionLimits;
-const usual = { surveyMs, surveyNamesMax, surveyDepthMax, surveyFolderMax };
+const usual = provisionLimits;
 
 test("a tree beyond a limit is read in part", () => {
   using deep = new GatherStage({ "1/2/3/a": wanted });
@@ -98,14 +97,33 @@ test("a tree beyond a limit is read in part", () => {
 
 test("of a folder with more names than may be read the first are", () => {
   using stage = new GatherStage();
-  for (let index = 0; index < 5000; index++)
-    mkdirSync(join(stage.tree, `folder-with-a-long-name-${index}`));
+  for (let index = 0; index < 200; index++) stage.write(`file-${index}`, noise.subarray(0, 100));
   const files: number[] = [];
   const more = { now: tick(300), onProgress: (count: number) => void files.push(count) };
-  stage.lacking(delta, { ...more, limits: { ...usual, surveyMs: 1e9, surveyFolderMax: 100 } });
-  // One read brings some more than the limit, and no second one follows.
-  expect(files.length).toBeGreaterThanOrEqual(100);
-  expect(files.length).toBeLessThan(4000);
+  stage.lacking(delta, { ...more, limits: { ...usual, surveyMs: 1e9, surveyNamesMax: 100 } });
+  expect(files.at(-1)).toBe(100);
+});
+
+test("of pieces in more files than there is room for paths those in the first are found", async () => {
+  const contents = [0, 1, 2].map((part) => noise.subarray(part * 10_000, part * 10_000 + 5000));
+  const files = Object.fromEntries(contents.map((bytes, part) => [`file-${part}`, bytes]));
+  const wish = await deltaOfFiles(files);
+  using stage = new GatherStage(files);
+  const lackingWith = (surveyPathBytesMax: number): number => {
+    const lacking = stage.lacking(wish, { limits: { ...usual, surveyPathBytesMax } });
+    return [0, 1, 2].filter((piece) => lacking.has(piece)).length;
+  };
+  expect([15, 16, 23, 24].map(lackingWith)).toEqual([2, 1, 1, 0]);
+  expect(lackingWith(5)).toBe(3);
+});
+
+test("nothing more is read once all that is asked for was found", () => {
+  using stage = new GatherStage();
+  for (let index = 0; index < 20; index++) stage.write(`file-${index}`, wanted);
+  const files: number[] = [];
+  const more = { now: tick(300), onProgress: (count: number) => void files.push(count) };
+  expect(stage.lacking(delta, { ...more, limits: { ...usual, surveyMs: 1e9 } })).toEqual(nothing);
+  expect(files.at(-1)).toBe(1);
 });
 
 function tick(stepMs: number): () => number {

@@ -2,6 +2,7 @@ import { ArchiveRecipe } from "../../../../protocol/archive-recipe.ts";
 import type { PieceSet } from "../../../../protocol/piece-set.ts";
 import { pieceId, pieceKey } from "../../../../system/archive/content-pieces.ts";
 import { hasCode } from "../../../../system/filesystem.ts";
+import { provisionLimits } from "../limits.ts";
 import { GatherRefusal } from "./gather-refusal.ts";
 import { OldTree } from "./old-tree.ts";
 import { PiecePlaces } from "./piece-places.ts";
@@ -26,7 +27,8 @@ export interface GatherOptions extends SurveyOptions {
 export function gather(options: GatherOptions): void {
   const sent = new SentBytes(options.inFd);
   const recipe = new ArchiveRecipe(sent.raw(options.recipeBytes));
-  const places = new PiecePlaces(recipe);
+  const limits = options.limits ?? provisionLimits;
+  const places = new PiecePlaces(recipe, limits.surveyPathBytesMax);
   const { rootFd } = options;
   if (rootFd !== undefined) surveyTree(rootFd, places, options);
   options.onLacking(places.lacking());

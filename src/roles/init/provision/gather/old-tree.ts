@@ -9,17 +9,17 @@ import type { PiecePlace } from "./piece-places.ts";
  */
 export class OldTree {
   readonly #rootFd: number;
-  #open: { readonly path: Buffer; readonly fd: number } | undefined;
+  #open: { readonly file: number; readonly fd: number } | undefined;
 
   constructor(rootFd: number) {
     this.#rootFd = rootFd;
   }
 
   /** Bytes that were seen there before; false where they cannot be read any more. One file stays open for the next. */
-  read({ path, offset }: PiecePlace, into: Uint8Array): boolean {
+  read(place: PiecePlace, into: Uint8Array): boolean {
     try {
-      const fd = this.#fileAt(path);
-      return fd !== undefined && readWhole(fd, into, offset);
+      const fd = this.#fileOf(place);
+      return fd !== undefined && readWhole(fd, into, place.offset);
     } catch (error) {
       if (isTroubleWithFile(error)) return false;
       throw error;
@@ -31,13 +31,13 @@ export class OldTree {
     this.#open = undefined;
   }
 
-  #fileAt(path: Buffer): number | undefined {
-    if (this.#open?.path === path) return this.#open.fd;
+  #fileOf({ file, path }: PiecePlace): number | undefined {
+    if (this.#open?.file === file) return this.#open.fd;
     this.close();
     const opened = openInTree(this.#rootFd, path);
     if (opened?.kind === "folder") closeFile(opened.fd);
     if (opened?.kind !== "file") return undefined;
-    this.#open = { path, fd: opened.fd };
+    this.#open = { file, fd: opened.fd };
     return opened.fd;
   }
 }

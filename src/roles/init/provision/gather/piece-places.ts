@@ -1,10 +1,12 @@
 import { type ArchiveRecipe, pieceIdBytes } from "../../../../protocol/archive-recipe.ts";
 import { PieceSet } from "../../../../protocol/piece-set.ts";
 import type { ContentPiece } from "../../../../system/archive/content-pieces.ts";
+import { PathTable } from "./path-table.ts";
 
 export interface PiecePlace {
-  /** Below the old tree. */
-  readonly path: Buffer;
+  /** Its number, the same for all pieces of it, and where it is below the old tree. */
+  readonly file: number;
+  readonly path: Uint8Array;
   readonly offset: number;
 }
 
@@ -21,12 +23,14 @@ export class PiecePlaces {
   readonly #offset: Float64Array;
   /** Numbers of pieces, from 1, of which none is like another. */
   readonly #slots: Uint32Array;
-  readonly #paths: Buffer[] = [];
+  readonly #paths: PathTable;
+  #wanted = 0;
   /** Nobody can choose digests that meet in one slot. */
   readonly #seed = crypto.getRandomValues(new Uint32Array(1))[0] ?? 0;
 
-  constructor(recipe: ArchiveRecipe) {
+  constructor(recipe: ArchiveRecipe, pathBytesMax: number) {
     const { bytes, pieces } = recipe;
+    this.#paths = new PathTable(pathBytesMax);
     this.#recipe = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length);
     this.#first = new Uint32Array(pieces);
     this.#idAt = new Uint32Array(pieces);
@@ -38,25 +42,36 @@ export class PiecePlaces {
       if (id === undefined) continue;
       this.#idAt[piece] = id.byteOffset - bytes.byteOffset;
       const slot = this.#slotOf(id);
-      if (this.#slots[slot] === 0) this.#slots[slot] = piece + 1;
+      if (this.#slots[slot] === 0) {
+        this.#slots[slot] = piece + 1;
+        this.#wanted += 1;
+      }
       this.#first[piece] = (this.#slots[slot] ?? 0) - 1;
       piece += 1;
     }
   }
 
+  /** Nothing is wanted that has no place yet. */
+  get isComplete(): boolean {
+    return this.#wanted === 0;
+  }
+
   found({ id }: ContentPiece, path: Buffer, offset: number): void {
     const piece = this.#pieceOf(id);
     if (piece === undefined || this.#file[piece] !== 0) return;
-    if (this.#paths.at(-1) !== path) this.#paths.push(path);
-    this.#file[piece] = this.#paths.length;
+    const file = this.#paths.add(path);
+    if (file === undefined) return;
+    this.#file[piece] = file;
     this.#offset[piece] = offset;
+    this.#wanted -= 1;
   }
 
   of(id: Uint8Array): PiecePlace | undefined {
     const piece = this.#pieceOf(id);
     if (piece === undefined) return undefined;
-    const path = this.#paths[(this.#file[piece] ?? 0) - 1];
-    return path && { path, offset: this.#offset[piece] ?? 0 };
+    const file = this.#file[piece] ?? 0;
+    if (file === 0) return undefined;
+    return { file, path: this.#paths.of(file), offset: this.#offset[piece] ?? 0 };
   }
 
   lacking(): PieceSet {

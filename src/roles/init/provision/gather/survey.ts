@@ -1,18 +1,21 @@
 import { readSync } from "node:fs";
 import { ContentPieces } from "../../../../system/archive/content-pieces.ts";
 import { closeFile } from "../../../../system/filesystem.ts";
-import { listFolder } from "../../../../system/folder-listing.ts";
+import { folderNames } from "../../../../system/folder-listing.ts";
 import { provisionLimits } from "../limits.ts";
 import { isTroubleWithFile, openInTree } from "./old-tree.ts";
 import type { PiecePlaces } from "./piece-places.ts";
 
 export interface SurveyOptions {
   readonly now: () => number;
-  readonly onProgress: (files: number, bytes: number) => void;
-  readonly limits?: Pick<typeof provisionLimits, SurveyLimit>;
+  readonly onProgress: (files: number) => void;
+  readonly limits?: SurveyLimits;
 }
 
-type SurveyLimit = "surveyMs" | "surveyNamesMax" | "surveyDepthMax" | "surveyFolderMax";
+export type SurveyLimits = Pick<
+  typeof provisionLimits,
+  "surveyMs" | "surveyNamesMax" | "surveyDepthMax" | "surveyPathBytesMax"
+>;
 
 /**
  * Reads the old tree once and tells `places` what lies where. A tree that is too much for the limits is
@@ -25,13 +28,12 @@ export function surveyTree(rootFd: number, places: PiecePlaces, options: SurveyO
 class Survey {
   readonly #places: PiecePlaces;
   readonly #options: SurveyOptions;
-  readonly #limits: Pick<typeof provisionLimits, SurveyLimit>;
+  readonly #limits: SurveyLimits;
   readonly #endMs: number;
   readonly #window = Buffer.allocUnsafe(windowBytes);
   readonly #pieces = new ContentPieces();
   #names = 0;
   #files = 0;
-  #bytes = 0;
   #reportedMs: number;
 
   constructor(places: PiecePlaces, options: SurveyOptions) {
@@ -43,7 +45,8 @@ class Survey {
   }
 
   folder(fd: number, path: Buffer, depth: number): void {
-    for (const name of listFolder(fd, this.#limits.surveyFolderMax)) {
+    // Not a list: a folder in a folder, and so on, might each have a million of them.
+    for (const name of folderNames(fd)) {
       this.#names += 1;
       if (this.#isOver()) return;
       try {
@@ -77,7 +80,6 @@ class Survey {
       while (!this.#isOver()) {
         const read = readSync(fd, this.#window, 0, windowBytes, offset);
         offset += read;
-        this.#bytes += read;
         for (const piece of this.#pieces.push(this.#window.subarray(0, read))) found(piece);
         if (read < windowBytes) break;
       }
@@ -91,9 +93,10 @@ class Survey {
     const now = this.#options.now();
     if (now - this.#reportedMs >= provisionLimits.progressMs) {
       this.#reportedMs = now;
-      this.#options.onProgress(this.#files, this.#bytes);
+      this.#options.onProgress(this.#files);
     }
-    return this.#names > this.#limits.surveyNamesMax || now > this.#endMs;
+    const isTooMuch = this.#names > this.#limits.surveyNamesMax || now > this.#endMs;
+    return isTooMuch || this.#places.isComplete;
   }
 }
 
