@@ -98,7 +98,8 @@ async function childAtWork(folder: string): Promise<string> {
 
 function hasRoot(pid: string, folder: string): boolean {
   try {
-    return statSync(`/proc/${pid}/root/.`).ino === statSync(folder).ino;
+    const [root, wanted] = [statSync(`/proc/${pid}/root/.`), statSync(folder)];
+    return root.ino === wanted.ino && root.dev === wanted.dev;
   } catch {
     // Gone, not there yet, or not ours to look at.
     return false;
