@@ -171,7 +171,12 @@ function relayPid(): number | undefined {
 }
 
 function isRelay(pid: number): boolean {
-  return readFileSync(`/proc/${pid}/cmdline`, "utf8").includes("\0relay\0");
+  try {
+    return readFileSync(`/proc/${pid}/cmdline`, "utf8").includes("\0relay\0");
+  } catch {
+    // Gone meanwhile.
+    return false;
+  }
 }
 
 test("a command runs on a machine behind the proxy", async () => {
