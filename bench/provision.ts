@@ -32,7 +32,8 @@ await benchmark({
       });
     const samples = await interleave(rounds, {
       ours: async () => {
-        const argv = vault.client("provision", "dev", "--from", archive);
+        // As onto a machine that has nothing of it yet.
+        const argv = vault.client("provision", "dev", "--from", archive, "--whole");
         const ms = await commandMs(argv, vault.env);
         await vault.untilTidy();
         return { seconds: ms / 1000 };

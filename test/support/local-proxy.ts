@@ -158,10 +158,19 @@ function childrenOf(pid: number): Map<string, number> {
   const pids = readFileSync(`/proc/${pid}/task/${pid}/children`, "utf8").trim().split(" ");
   return new Map(
     pids.map((child) => {
-      const words = readFileSync(`/proc/${child}/cmdline`, "utf8").split("\0");
+      const words = commandLine(child).split("\0");
       return [words[words.indexOf("proxy") + 1] ?? "", Number(child)];
     }),
   );
+}
+
+function commandLine(pid: string): string {
+  try {
+    return readFileSync(`/proc/${pid}/cmdline`, "utf8");
+  } catch {
+    // Gone meanwhile.
+    return "";
+  }
 }
 
 async function readMetrics(port: number): Promise<Map<string, number>> {

@@ -184,10 +184,7 @@ export class TestMachine {
 
   /** Those of them that ended and were not waited for. */
   zombies(): number[] {
-    return this.descendants().filter((pid) => {
-      const status = readFileSync(`/proc/${pid}/status`, "utf8");
-      return /^State:\tZ/m.test(status);
-    });
+    return this.descendants().filter((pid) => /^State:\tZ/m.test(proc(pid, "status")));
   }
 
   linkPid(): number {
@@ -231,8 +228,13 @@ function childrenOf(pid: number): number[] {
 }
 
 function commandLine(pid: number): string {
+  return proc(pid, "cmdline").replaceAll("\0", " ");
+}
+
+/** Nothing where it is gone meanwhile. */
+function proc(pid: number, file: string): string {
   try {
-    return readFileSync(`/proc/${pid}/cmdline`, "utf8").replaceAll("\0", " ");
+    return readFileSync(`/proc/${pid}/${file}`, "utf8");
   } catch {
     return "";
   }
