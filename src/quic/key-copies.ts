@@ -35,15 +35,15 @@ export class KeyCopies {
     this.#repeats = false;
   }
 
-  /** A datagram goes out. More than one of a flush, or a large one, are no key. */
-  noteSent(datagram: Uint8Array, nowMs: number): void {
+  /** The first `bytes` of the slot go out. More than one datagram of a flush, or a large one, are no key. */
+  noteSent(slot: Uint8Array, bytes: number, nowMs: number): void {
     if (this.#datagrams === undefined) return;
     this.#datagrams += 1;
-    const isSmall = this.#datagrams === 1 && datagram.byteLength <= quicLimits.copiedBytesMax;
+    const isSmall = this.#datagrams === 1 && bytes <= quicLimits.copiedBytesMax;
     if (!isSmall) this.#kept = [];
     else if (nowMs - this.#lostMs < quicLimits.lossyMs) {
       const dueMs = nowMs + quicLimits.copyEveryMs;
-      this.#kept.push({ datagram: datagram.slice(), left: quicLimits.copies, dueMs });
+      this.#kept.push({ datagram: slot.slice(0, bytes), left: quicLimits.copies, dueMs });
       if (this.#kept.length > quicLimits.copiedMax) this.#kept.shift();
     }
   }

@@ -6,20 +6,22 @@ import { connectionIdBytes } from "./connection-id.ts";
  * short-header packet, so that proxies route it, and is 45 bytes long: first byte, connection id of
  * the receiver (20), number (8), HMAC-SHA256 (16, by a key of its own from the TLS exporter).
  */
-export type LooseMessage =
+export const looseMessages = [
   /** Machine to client: an address that may be the client's new one is asked to prove it. */
-  | "challenge"
+  "challenge",
   /** Client to machine: that it does, with the same number. */
-  | "answer"
+  "answer",
   /** The sender has something to send, and nothing lets it. Numbers count up. Two kinds, so that none can be sent back. */
-  | "client-blocked"
-  | "machine-blocked"
+  "client-blocked",
+  "machine-blocked",
   /** The sender has heard nothing for a while: is the receiver there? Numbers count up. */
-  | "client-asks"
-  | "machine-asks"
+  "client-asks",
+  "machine-asks",
   /** It is, with the number of the question. */
-  | "client-replies"
-  | "machine-replies";
+  "client-replies",
+  "machine-replies",
+] as const;
+export type LooseMessage = (typeof looseMessages)[number];
 
 export function looseMessage(
   kind: LooseMessage,

@@ -201,11 +201,12 @@ export class QuicConnection implements Connection {
   send(slot: Uint8Array): number | null {
     if (this.#over !== undefined && this.#sentAfterEnd++ > quicLimits.packetsAfterEndMax)
       return null;
-    if (this.#holds || this.#sendHold.isOn(this.#owner.nowMs())) return null;
+    const now = this.#owner.nowMs();
+    if (this.#holds || this.#sendHold.isOn(now)) return null;
     this.#readBytes = 0;
     try {
       const bytes = this.#quiche.send(slot);
-      if (bytes !== null) this.#copies.noteSent(slot.subarray(0, bytes), this.#owner.nowMs());
+      if (bytes !== null) this.#copies.noteSent(slot, bytes, now);
       return bytes;
     } catch (error) {
       quicheError(error);

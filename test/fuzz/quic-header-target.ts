@@ -1,4 +1,8 @@
-import { looseMessage, openLooseMessage } from "../../src/quic/loose-message.ts";
+import {
+  looseMessage,
+  looseMessages as kinds,
+  openLooseMessage,
+} from "../../src/quic/loose-message.ts";
 import { directConnectionIds } from "../../src/quic/connection-id.ts";
 import { parseLongHeader } from "../../src/quic/quiche-packet.ts";
 import { RetryTokens } from "../../src/quic/retry-token.ts";
@@ -121,14 +125,3 @@ export const looseMessages: FuzzTarget = {
     return true;
   },
 };
-
-const kinds = [
-  "challenge",
-  "answer",
-  "client-blocked",
-  "machine-blocked",
-  "client-asks",
-  "machine-asks",
-  "client-replies",
-  "machine-replies",
-] as const;

@@ -55,11 +55,8 @@ test.each(sides)(
 
 test("where no probe of quiche was due yet, the first sign of life draws something to acknowledge", async () => {
   await using stage = await openStage();
-  const { line, streams } = stage;
-  line.isDark = true;
-  const mark = line.sent.length;
-  await streams.client.write(new Uint8Array(500));
-  const [question = fail("No question")] = await untilAsked(stage, "client", mark, 1);
+  const { line } = stage;
+  const question = await questionInTheDark(stage);
   const asked = line.sent.length;
   await line.deliver(question, serverPort);
   const [reply = fail("No reply")] = line.sentBy("server", asked);
@@ -110,11 +107,8 @@ test.each(["reply", "packet"] as const)(
 
 test("a question is replied to once, and forged or sent back not at all", async () => {
   await using stage = await openStage();
-  const { line, streams } = stage;
-  line.isDark = true;
-  const mark = line.sent.length;
-  await streams.client.write(new Uint8Array(10));
-  const [question = fail("No question")] = await untilAsked(stage, "client", mark, 1);
+  const { line } = stage;
+  const question = await questionInTheDark(stage);
   const forged = {
     ...question,
     bytes: question.bytes.map((byte, at) => (at === 44 ? ~byte : byte)),
@@ -134,11 +128,8 @@ test("a question is replied to once, and forged or sent back not at all", async 
 
 test("a question from elsewhere draws a challenge of its own size, an old one nothing", async () => {
   await using stage = await openStage();
-  const { line, streams } = stage;
-  line.isDark = true;
-  const mark = line.sent.length;
-  await streams.client.write(new Uint8Array(10));
-  const [question = fail("No question")] = await untilAsked(stage, "client", mark, 1);
+  const { line } = stage;
+  const question = await questionInTheDark(stage);
   const stolen = line.sent.length;
   await line.deliver({ ...question, port: 6000 }, serverPort);
   expect(line.sentBy("server", stolen).map(({ bytes }) => bytes.byteLength)).toEqual([
@@ -359,6 +350,15 @@ async function openStage(options: Partial<EndpointOptions> = {}): Promise<Stage>
   await readBytes(server, 1);
   await untilSilent(stage);
   return Object.assign(stage, { streams: { client, server } });
+}
+
+/** What the client asks after it wrote something that does not arrive. */
+async function questionInTheDark(stage: Stage): Promise<SentDatagram> {
+  stage.line.isDark = true;
+  const mark = stage.line.sent.length;
+  await stage.streams.client.write(new Uint8Array(500));
+  const [question = fail("No question")] = await untilAsked(stage, "client", mark, 1);
+  return question;
 }
 
 async function untilAsked(

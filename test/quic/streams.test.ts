@@ -76,6 +76,31 @@ test("a reader that does not read holds 64 KiB, no more, and the writer waits", 
   await writing;
 });
 
+test("a read gives what has arrived, up to 64 KiB", async () => {
+  await using pair = await openPair();
+  const [near, far] = await openBoth(pair);
+  const readAll = async (bytes: number): Promise<number[]> => {
+    const sizes: number[] = [];
+    for (let total = 0; total < bytes; total += sizes.at(-1) ?? 0)
+      sizes.push((await far.read())?.byteLength ?? fail());
+    return sizes;
+  };
+  // The stream's window grows only as it is read.
+  const first = 4 * 1024 * 1024;
+  await Promise.all([near.write(new Uint8Array(first)), readAll(first)]);
+  const whole = 3 * quicLimits.readBytesMax;
+  const writing = near.write(new Uint8Array(whole));
+  await Bun.sleep(200);
+  const sizes = await readAll(whole);
+  await writing;
+  expect(sizes[0]).toBe(quicLimits.readBytesMax);
+  expect(Math.max(...sizes)).toBe(quicLimits.readBytesMax);
+});
+
+function fail(): never {
+  throw new Error("The stream ended too early");
+}
+
 test("one blocked stream does not stop the others beyond the connection's window", async () => {
   await using pair = await openPair();
   // Grows the windows first, as any real use does.
