@@ -51,7 +51,7 @@ async function measurePipes(rounds: number, bytes: number): Promise<Measured[]> 
 }
 
 async function measureTransport(rounds: number, bytes: number): Promise<Measured[]> {
-  await using ours = await openOurs("fly-vault", {});
+  await using ours = await openOurs("fly-vault", { datagramBytesMax: 1200 });
   await using iperf = await openIperf();
   await ours.connect();
   const figures: Measured[] = [];

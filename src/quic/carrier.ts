@@ -8,13 +8,18 @@ export interface DatagramCarrier {
   readonly mayLinger?: boolean;
   /** False when there is no room now; the same batch is offered again later. Losses are silent. */
   send(batch: SendBatch): boolean;
+  /** Sends a batch of one datagram that nobody on the way may cut, where that can be asked for. */
+  sendWhole?(batch: SendBatch): void;
   close(): void;
 }
 
 export type DatagramReceiver = (datagram: Uint8Array, port: number, host: string) => void;
+/** Whether a datagram begins as those of our connections do. */
+export type KnowsDatagram = (datagram: Uint8Array) => boolean;
 export type OpenCarrier = (
   bind: SocketAddress,
   receive: DatagramReceiver,
+  knows?: KnowsDatagram,
 ) => Promise<DatagramCarrier>;
 
 /**

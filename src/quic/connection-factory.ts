@@ -51,7 +51,8 @@ export class ConnectionFactory {
     const { keepAliveMs = quicLimits.keepAliveMs } = this.#options;
     const scid = this.mint();
     const local = localAddress(remote);
-    const config = clientConfig(this.#settings("client"));
+    const datagramBytesMax = this.#datagramBytesMax(remote);
+    const config = clientConfig(this.#settings("client", datagramBytesMax));
     const quiche = QuicheConnection.connect(scid, local, remote, config);
     const side = "client";
     return this.#add(scid, {
@@ -60,6 +61,7 @@ export class ConnectionFactory {
       path: pathInfo(remote, localAddress(remote)),
       handshakeMs,
       keepAliveMs,
+      datagramBytesMax,
     });
   }
 
@@ -80,7 +82,8 @@ export class ConnectionFactory {
   ): QuicConnection {
     if (this.#options.routes.hasOwn(ids.scid)) throw new RangeError("The connection id is taken");
     const token = tokenNumber(this.#options.ids.resetToken(ids.scid));
-    const config = serverConfig(this.#settings("server"), identity, token);
+    const datagramBytesMax = this.#datagramBytesMax(remote);
+    const config = serverConfig(this.#settings("server", datagramBytesMax), identity, token);
     const quiche = QuicheConnection.accept(ids, localAddress(remote), remote, config);
     const { handshakeMs = quicLimits.handshakeMs, keepAliveMs = 0 } = this.#options;
     const side = "server";
@@ -90,6 +93,7 @@ export class ConnectionFactory {
       path: pathInfo(remote, localAddress(remote)),
       handshakeMs,
       keepAliveMs,
+      datagramBytesMax,
     } as const;
     const connection = this.#add(ids.scid, setup);
     this.#halfOpen.add(connection);
@@ -143,12 +147,19 @@ export class ConnectionFactory {
     return connection;
   }
 
-  #settings(side: "client" | "server"): TransportSettings {
+  /** What quiche is told is the measure of its windows as well, so no more than the path may well carry. */
+  #datagramBytesMax(remote: SocketAddress): number {
+    const { datagramBytesLoopback, datagramBytesNetwork } = quicLimits;
+    const likely = isLoopback(remote.host) ? datagramBytesLoopback : datagramBytesNetwork;
+    return Math.min(this.#options.datagramBytesMax ?? likely, likely);
+  }
+
+  #settings(side: "client" | "server", datagramBytesMax: number): TransportSettings {
     const options = this.#options;
     const server = side === "server";
     return {
       alpn: options.alpn,
-      datagramBytesMax: options.datagramBytesMax ?? quicLimits.datagramBytesDefault,
+      datagramBytesMax,
       idleMs: options.idleMs ?? quicLimits.idleMs,
       connectionWindow: quicLimits.connectionWindowInitial,
       streamWindow: quicLimits.streamWindowInitial,
@@ -172,6 +183,10 @@ interface Routes {
  */
 export function localAddress(remote: SocketAddress): SocketAddress {
   return isIPv4(remote.host) ? { host: "192.0.2.1", port: 1 } : { host: "2001:db8::1", port: 1 };
+}
+
+function isLoopback(host: string): boolean {
+  return /^(?:::ffff:)?127\.|^::1$/u.test(host);
 }
 
 const mintAttempts = 8;

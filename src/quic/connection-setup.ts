@@ -9,6 +9,8 @@ export interface ConnectionSetup {
   /** Both addresses as quiche is to see them, always. */
   readonly path: RecvInfo;
   readonly alpn: string;
+  /** Larger datagrams are not tried. */
+  readonly datagramBytesMax: number;
   /** The server's own certificate; the client learns it in the handshake. */
   readonly ownCertificate: Uint8Array | undefined;
   readonly handshakeMs: number;

@@ -4,7 +4,7 @@ import type { QuicheConnection } from "./quiche-connection.ts";
 /** What quiche counts, and what it does not see. */
 export function connectionStats(
   quiche: QuicheConnection,
-  beside: { readonly moves: number; readonly questions: number },
+  beside: { readonly moves: number; readonly questions: number; readonly datagramBytes: number },
 ): ConnectionStats {
   const stats = quiche.stats();
   const [path] = quiche.paths();
@@ -17,5 +17,6 @@ export function connectionStats(
     receivedPackets: stats.recv,
     lostPackets: stats.lost,
     paths: 1 + beside.moves,
+    datagramBytes: beside.datagramBytes,
   };
 }

@@ -47,6 +47,8 @@ export interface ConnectionStats {
   readonly receivedPackets: number;
   readonly lostPackets: number;
   readonly paths: number;
+  /** What our datagrams may have; more than the peer's, perhaps. */
+  readonly datagramBytes: number;
 }
 
 /** The connection cannot be used (any more). */

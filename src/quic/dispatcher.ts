@@ -40,12 +40,15 @@ export class Dispatcher {
     if (inner !== undefined && inner !== null) this.#handleQuic(inner, port, host, true);
   }
 
+  /** Whether it is for a connection of ours, by the id it begins with. */
+  knows(datagram: Uint8Array): boolean {
+    return this.#connectionOf(datagram) !== undefined;
+  }
+
   #handleQuic(datagram: Uint8Array, port: number, host: string, admitted: boolean): void {
-    const { routes } = this.#options;
-    const short = ((datagram[0] ?? 0) & 0x80) === 0;
-    const connection = short ? routes.findShort(datagram) : routes.findLong(datagram);
+    const connection = this.#connectionOf(datagram);
     if (connection === undefined) {
-      this.#handleUnknown(datagram, port, host, { short, admitted });
+      this.#handleUnknown(datagram, port, host, { short: isShort(datagram), admitted });
       return;
     }
     connection.receive(datagram, host, port);
@@ -54,6 +57,11 @@ export class Dispatcher {
       this.#sinceFlush = 0;
       this.#options.flusher.flushNow();
     }
+  }
+
+  #connectionOf(datagram: Uint8Array): QuicConnection | undefined {
+    const { routes } = this.#options;
+    return isShort(datagram) ? routes.findShort(datagram) : routes.findLong(datagram);
   }
 
   #handleUnknown(
@@ -113,6 +121,10 @@ export class Dispatcher {
     }
     return this.#resets < quicLimits.resetsPerSecond;
   }
+}
+
+function isShort(datagram: Uint8Array): boolean {
+  return ((datagram[0] ?? 0) & 0x80) === 0;
 }
 
 const resetBytes = 42;

@@ -1,7 +1,7 @@
 import { randomBytes } from "node:crypto";
 import { alpn } from "../protocol/limits.ts";
 import type { Log } from "../system/log.ts";
-import type { DatagramCarrier, DatagramGate, OpenCarrier } from "./carrier.ts";
+import type { DatagramCarrier, DatagramGate, DatagramReceiver, OpenCarrier } from "./carrier.ts";
 import { closeCodes, type Connection, ConnectionClosed, type SocketAddress } from "./connection.ts";
 import { type ConnectionIds, directConnectionIds } from "./connection-id.ts";
 import { ConnectionFactory } from "./connection-factory.ts";
@@ -10,6 +10,7 @@ import { checkHost, checkInteger } from "./argument.ts";
 import { Flusher } from "./flusher.ts";
 import { FormerCarrier } from "./former-carrier.ts";
 import { quicLimits } from "./limits.ts";
+import type { LooseWord } from "./loose-talk.ts";
 import type { ConnectionOwner, QuicConnection } from "./quic-connection.ts";
 import type { CongestionControl, ServerIdentity } from "./quiche-config.ts";
 import { RouteTable } from "./route-table.ts";
@@ -22,6 +23,7 @@ export interface EndpointOptions {
   readonly bind: SocketAddress;
   /** With it the endpoint accepts connections. */
   readonly server?: ServerIdentity;
+  /** Larger datagrams are not tried, whatever the path would carry. */
   readonly datagramBytesMax?: number;
   readonly congestionControl?: CongestionControl;
   /** 0 switches it off, and is the default of servers. */
@@ -71,7 +73,7 @@ export class Endpoint {
       nowMs,
       wake: (connection) => this.#flusher.wake(connection),
       sendNow: (connection) => this.#flusher.sendNow(connection),
-      sendLoose: (datagram, to, byFormerToo) => this.#sendLoose(datagram, to, byFormerToo),
+      sendLoose: (datagram, to, word) => this.#sendLoose(datagram, to, word),
       established: (connection) => this.#handleEstablished(connection),
     };
     this.#factory = new ConnectionFactory({ ...options, alpn, ids, routes, owner: this.#owner });
@@ -154,7 +156,7 @@ export class Endpoint {
     this.#former.keep(this.#carrier);
     this.#carrier = fresh;
     this.#flusher.carrierChanged();
-    for (const connection of this.#factory.connections) connection.ping();
+    for (const connection of this.#factory.connections) connection.moved();
   }
 
   /** Says goodbye on every connection and frees the socket. Idempotent. */
@@ -174,16 +176,18 @@ export class Endpoint {
     this.#factory.forgetAll();
   }
 
-  #sendLoose(datagram: Uint8Array, to: SocketAddress, byFormerToo: boolean): void {
+  #sendLoose(datagram: Uint8Array, to: SocketAddress, word: LooseWord | undefined): void {
     // First by the socket whose address the peer knows: then it need not challenge us.
-    if (byFormerToo) this.#flusher.sendLooseBy(this.#former.carrier, datagram, to);
-    this.#flusher.sendLoose(datagram, to.host, to.port);
+    if (word === "asks") this.#flusher.sendLooseBy(this.#former.carrier, datagram, to);
+    if (word === "probes") this.#flusher.sendWhole(datagram, to);
+    else this.#flusher.sendLoose(datagram, to.host, to.port);
   }
 
   #openSocket(bind: SocketAddress): Promise<DatagramCarrier> {
-    return this.#openCarrier(bind, (datagram, port, host) => {
+    const receive: DatagramReceiver = (datagram, port, host) => {
       if (!this.#closed) this.#dispatcher.handleDatagram(datagram, port, host);
-    });
+    };
+    return this.#openCarrier(bind, receive, (datagram) => this.#dispatcher.knows(datagram));
   }
 
   #handleEstablished(connection: QuicConnection): void {

@@ -81,6 +81,14 @@ export class Flusher {
     this.#batch.clear();
   }
 
+  /** A datagram that arrives whole or not at all; nothing is sent where that cannot be asked for. */
+  sendWhole(datagram: Uint8Array, { host, port }: SocketAddress): void {
+    if (this.#stuck !== undefined || this.#closed) return;
+    this.#batch.load(datagram, host, port);
+    this.#options.carrier()?.sendWhole?.(this.#batch);
+    this.#batch.clear();
+  }
+
   /** Says again that we have closed, to those whose queue we may have filled: one goodbye is lost easily. */
   async repeatGoodbyes(connections: Iterable<QuicConnection>): Promise<void> {
     const leaving = [...connections].filter(mayLoseGoodbye);
@@ -122,7 +130,7 @@ export class Flusher {
   }
 
   #send(connection: QuicConnection): void {
-    const slotBytes = connection.sendDatagramBytesMax;
+    const slotBytes = connection.datagramBytes;
     const { host, port } = connection.remoteAddress;
     for (let packets = 0; packets < quicLimits.packetsPerTurn; packets++) {
       const slot = this.#batch.slot(slotBytes);

@@ -10,8 +10,24 @@ export const quicLimits = {
   resetBytesMin: 21,
 
   // We chose: datagrams. 1200 passes everywhere (Fly's edge carries about 1300).
-  datagramBytesDefault: 1200,
+  datagramBytesBase: 1200,
+  /** quiche makes no larger packets; four fit one `sendmsg`. Loopback alone carries them. */
+  datagramBytesLoopback: 16_200,
+  /** IPv6 over Ethernet. */
+  datagramBytesNetwork: 1452,
+  /** Those two, IPv6 through WireGuard, and what Fly's edge carries: tried by probes (`PathSize`). */
+  datagramBytesTried: [16_200, 1452, 1372, 1300],
   datagramBytesOptionMax: 16_384,
+
+  // Probes for larger datagrams.
+  /** With less to send they would be most of what is sent. */
+  searchSentBytes: 64 * 1024,
+  searchRounds: 3,
+  searchRoundMs: 100,
+  /** Between two searches of one connection; twice as long after one that found nothing, up to what RFC 8899, 5.1.1 says. */
+  searchPauseMs: 30_000,
+  searchPauseMsMax: 600_000,
+
   /** Linux takes at most 64 segments in one UDP_SEGMENT send, and 64 KiB in all. */
   segmentsMax: 64,
   batchBytesMax: 65_000,

@@ -20,6 +20,12 @@ export const looseMessages = [
   /** It is, with the number of the question. */
   "client-replies",
   "machine-replies",
+  /** Does the path carry a datagram of this size? The number ends with it. */
+  "client-probes",
+  "machine-probes",
+  /** It did, with the number of the probe. */
+  "client-carries",
+  "machine-carries",
 ] as const;
 export type LooseMessage = (typeof looseMessages)[number];
 

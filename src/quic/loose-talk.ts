@@ -1,4 +1,6 @@
 import type { SocketAddress } from "./connection.ts";
+import { quicLimits } from "./limits.ts";
+import { probedBytes } from "./path-size.ts";
 import {
   type LooseMessage,
   looseMessage,
@@ -8,7 +10,8 @@ import {
 } from "./loose-message.ts";
 
 /** What either side says beside QUIC; a challenge is only ever the machine's, an answer the client's. */
-export type LooseWord = "challenge" | "answer" | "blocked" | "asks" | "replies";
+export type LooseWord =
+  "challenge" | "answer" | "blocked" | "asks" | "replies" | "probes" | "carries";
 
 export interface LooseTalkOptions {
   readonly side: "client" | "server";
@@ -37,14 +40,35 @@ export class LooseTalk {
     send(looseMessage(kind, key, receiverId(), number), to, word);
   }
 
+  /** A message that zeros make as long as its number says. */
+  probe(number: bigint, to: SocketAddress): void {
+    const kind = this.#words.get("probes");
+    if (kind === undefined) return;
+    const { key, receiverId, send } = this.#options;
+    const datagram = new Uint8Array(probedBytes(number));
+    datagram.set(looseMessage(kind, key, receiverId(), countedNumber(number)));
+    send(datagram, to, "probes");
+  }
+
   /** What the peer says, or null when the datagram is something else. */
   open(datagram: Uint8Array): { readonly word: LooseWord; readonly number: Uint8Array } | null {
-    if (datagram.byteLength !== looseMessageBytes) return null;
+    if (datagram.byteLength !== looseMessageBytes) return this.#openProbe(datagram);
     for (const [word, kind] of this.#peerWords) {
       const number = openLooseMessage(kind, this.#options.key, datagram);
       if (number !== null) return { word, number };
     }
     return null;
+  }
+
+  #openProbe(
+    datagram: Uint8Array,
+  ): { readonly word: "probes"; readonly number: Uint8Array } | null {
+    const kind = this.#peerWords.get("probes");
+    if (kind === undefined || !endsAsProbe(datagram)) return null;
+    const message = datagram.subarray(0, looseMessageBytes);
+    const number = openLooseMessage(kind, this.#options.key, message);
+    if (number === null || probedBytes(countOf(number)) !== datagram.byteLength) return null;
+    return { word: "probes", number };
   }
 }
 
@@ -55,19 +79,30 @@ export function countedNumber(count: bigint): Uint8Array {
   return number;
 }
 
+/** A packet of QUIC ends with 16 bytes that look random, and need not be looked at any further. */
+function endsAsProbe(datagram: Uint8Array): boolean {
+  if (datagram.byteLength <= quicLimits.datagramBytesBase) return false;
+  return datagram.subarray(-zerosLookedAt).every((byte) => byte === 0);
+}
+
 export function countOf(number: Uint8Array): bigint {
   return Buffer.from(number).readBigUInt64BE();
 }
 
+const zerosLookedAt = 8;
 const clientWords = new Map<LooseWord, LooseMessage>([
   ["answer", "answer"],
   ["blocked", "client-blocked"],
   ["asks", "client-asks"],
   ["replies", "client-replies"],
+  ["probes", "client-probes"],
+  ["carries", "client-carries"],
 ]);
 const machineWords = new Map<LooseWord, LooseMessage>([
   ["challenge", "challenge"],
   ["blocked", "machine-blocked"],
   ["asks", "machine-asks"],
   ["replies", "machine-replies"],
+  ["probes", "machine-probes"],
+  ["carries", "machine-carries"],
 ]);

@@ -15,17 +15,19 @@ export interface Cut {
  * them of one length but the last, which may be shorter. Bun does not pass on what length that is.
  * But each QUIC packet to us begins with the connection id we chose, 20 bytes that nobody meets by
  * chance: a datagram begins where the id comes again. Anybody may send by the same flow, so not every
- * datagram needs to have it.
+ * datagram needs to have it; `isKnown` says that the first one begins with an id of ours.
  */
-export function cutOf(block: Uint8Array): Cut {
-  return new Cutter(block).cut();
+export function cutOf(block: Uint8Array, isKnown = false): Cut {
+  return new Cutter(block, isKnown).cut();
 }
 
 class Cutter {
   readonly #bytes: Buffer;
+  readonly #isKnown: boolean;
   #looks = 0;
 
-  constructor(block: Uint8Array) {
+  constructor(block: Uint8Array, isKnown: boolean) {
+    this.#isKnown = isKnown;
     this.#bytes = Buffer.from(block.buffer, block.byteOffset, block.byteLength);
   }
 
@@ -43,7 +45,7 @@ class Cutter {
     if (even !== undefined) return even;
     const best = this.#bestDistance(starts);
     // So short a block is most often one packet, and no search worth what a stray before others spoils.
-    const isEnough = bytes.byteLength <= quicLimits.searchedBlockBytesMin;
+    const isEnough = this.#isKnown || bytes.byteLength <= quicLimits.searchedBlockBytesMin;
     if (isEnough || 2 * best.score > this.#pieces(best.length)) return best.length;
     const behind = this.#bestDistance(this.#startsOf(this.#idBehindStray()));
     return behind.score > best.score ? behind.length : best.length;

@@ -4,13 +4,13 @@ import type { CloseReason, Connection, ConnectionStats, SocketAddress } from "./
 import { closeQuiche, closeReason, connectionRefused, refuseQuiche } from "./close-reason.ts";
 import type { ConnectionSetup } from "./connection-setup.ts";
 import { connectionStats } from "./connection-stats.ts";
-import { DarkWatch } from "./dark-watch.ts";
+import { DarkLine } from "./dark-line.ts";
 import { finishHandshake } from "./finished-handshake.ts";
 import { KeyCopies } from "./key-copies.ts";
 import { quicLimits } from "./limits.ts";
 import { countedNumber, countOf, LooseTalk, type LooseWord } from "./loose-talk.ts";
+import { PathSize } from "./path-size.ts";
 import { PeerAddress } from "./peer-address.ts";
-import { Questions } from "./questions.ts";
 import type { QuicheConnection } from "./quiche-connection.ts";
 import { quicheError } from "./quiche-error.ts";
 import { SendHold } from "./send-hold.ts";
@@ -24,8 +24,8 @@ export interface ConnectionOwner {
   wake(connection: QuicConnection): void;
   /** The connection must send before more is read. */
   sendNow(connection: QuicConnection): void;
-  /** A datagram beside the flushes; if wanted by a socket as well that was replaced lately. */
-  sendLoose(datagram: Uint8Array, to: SocketAddress, byFormerToo: boolean): void;
+  /** A datagram beside the flushes: what it says, or a copy of a packet. */
+  sendLoose(datagram: Uint8Array, to: SocketAddress, word?: LooseWord): void;
   /** Secure, checked, ready for use. */
   established(connection: QuicConnection): void;
 }
@@ -36,18 +36,17 @@ export interface ConnectionOwner {
  */
 export class QuicConnection implements Connection {
   readonly side: "client" | "server";
-  readonly closed: Promise<CloseReason>;
   readonly #setup: ConnectionSetup;
   readonly #quiche: QuicheConnection;
   readonly #owner: ConnectionOwner;
   readonly #streams: StreamTable;
   readonly #ballast: Ballast;
   readonly #stall = new StallWatch();
-  readonly #dark: DarkWatch;
-  readonly #questions = new Questions();
+  readonly #dark: DarkLine;
   readonly #copies = new KeyCopies();
+  readonly #size: PathSize;
   readonly #handshakeDeadlineMs: number;
-  #resolveClosed: (reason: CloseReason) => void = () => undefined;
+  readonly #end = Promise.withResolvers<CloseReason>();
   #over: CloseReason | undefined;
   readonly #address: PeerAddress;
   #talk: LooseTalk | undefined;
@@ -68,7 +67,14 @@ export class QuicConnection implements Connection {
     this.#quiche = setup.quiche;
     this.#owner = owner;
     this.#address = new PeerAddress(setup.path.from);
-    this.#dark = new DarkWatch(setup.side);
+    this.#dark = new DarkLine(setup.side, {
+      ask: (number) => this.#talk?.say("asks", number, this.remoteAddress),
+      proceed: () => {
+        this.#size.check(owner.nowMs());
+        this.ping();
+      },
+    });
+    this.#size = new PathSize(setup.datagramBytesMax);
     this.#ballast = new Ballast(setup.quiche);
     this.#streams = new StreamTable(setup.quiche, setup.side, this.#ballast, {
       wake: () => owner.wake(this),
@@ -77,11 +83,11 @@ export class QuicConnection implements Connection {
     const now = owner.nowMs();
     this.#heardMs = now;
     this.#handshakeDeadlineMs = now + setup.handshakeMs;
-    this.closed = new Promise((resolve) => {
-      this.#resolveClosed = resolve;
-    });
   }
 
+  get closed(): Promise<CloseReason> {
+    return this.#end.promise;
+  }
   get channelBinding(): Uint8Array {
     if (this.#channelBinding === undefined) throw new TypeError("The handshake is not over yet");
     return this.#channelBinding;
@@ -139,19 +145,26 @@ export class QuicConnection implements Connection {
   }
 
   stats(): ConnectionStats {
-    const { moves } = this.#address;
-    return connectionStats(this.#quiche, { moves, questions: this.#questions.asked });
+    const { datagramBytes } = this;
+    const beside = { moves: this.#address.moves, questions: this.#dark.asked, datagramBytes };
+    return connectionStats(this.#quiche, beside);
   }
 
   quietMs(): number {
     return this.#owner.nowMs() - this.#heardMs;
   }
 
+  /** An address has changed: the peer is to see it, and the path may be another one. */
+  moved(): void {
+    this.#size.forget();
+    this.ping();
+  }
+
   /** Asks the peer for a sign of life: after a change of our address, and to keep a NAT open. */
   ping(): void {
     if (this.#over !== undefined || !this.isEstablished) return;
     this.#quiche.sendKeepAlive();
-    if (this.#holds) this.#ask();
+    if (this.#dark.holds) this.#dark.ask();
     this.#owner.wake(this);
   }
 
@@ -184,9 +197,7 @@ export class QuicConnection implements Connection {
       this.#receivedSomething = false;
       this.#noteHeard();
       if (!this.isEstablished && this.#over === undefined) this.#checkEstablished();
-      if (this.isEstablished && this.#over === undefined) {
-        this.#streams.handleReceived();
-      }
+      if (this.isEstablished && this.#over === undefined) this.#streams.handleReceived();
     }
     this.#checkOver();
     if (this.#over !== undefined) return;
@@ -202,11 +213,14 @@ export class QuicConnection implements Connection {
     if (this.#over !== undefined && this.#sentAfterEnd++ > quicLimits.packetsAfterEndMax)
       return null;
     const now = this.#owner.nowMs();
-    if (this.#holds || this.#sendHold.isOn(now)) return null;
+    const isHeld = this.#over === undefined && this.#dark.holds;
+    if (isHeld || this.#sendHold.isOn(now)) return null;
     this.#readBytes = 0;
     try {
       const bytes = this.#quiche.send(slot);
-      if (bytes !== null) this.#copies.noteSent(slot, bytes, now);
+      if (bytes === null) return null;
+      this.#copies.noteSent(slot, bytes, now);
+      this.#size.noteSent(bytes, now);
       return bytes;
     } catch (error) {
       quicheError(error);
@@ -214,8 +228,9 @@ export class QuicConnection implements Connection {
     }
   }
 
-  get sendDatagramBytesMax(): number {
-    return this.#quiche.sendDatagramBytesMax();
+  /** What the path carries, and therefore how large slots are. */
+  get datagramBytes(): number {
+    return this.#size.datagramBytes;
   }
 
   /** When `handleTimeout` is due, by the owner's clock; infinity when nothing is awaited. */
@@ -234,6 +249,7 @@ export class QuicConnection implements Connection {
       this.#stall.dueMs,
       this.#dark.dueMs,
       this.#copies.dueMs,
+      this.#size.dueMs,
     );
   }
 
@@ -249,8 +265,10 @@ export class QuicConnection implements Connection {
       }
       if (now >= this.#stall.dueMs) this.#sayBlocked(now);
       for (let copy = this.#copies.take(now); copy !== null; copy = this.#copies.take(now))
-        this.#owner.sendLoose(copy, this.remoteAddress, false);
-      if (now >= this.#dark.dueMs && this.#dark.ring(now, this.#rttMs())) this.#ask();
+        this.#owner.sendLoose(copy, this.remoteAddress);
+      for (const number of this.#size.probes(now, () => this.#rttMs()))
+        this.#talk?.probe(number, this.remoteAddress);
+      this.#dark.handleTimeout(now, () => this.#rttMs());
     }
     this.#owner.wake(this);
   }
@@ -275,14 +293,13 @@ export class QuicConnection implements Connection {
       side: this.side,
       key: finished.looseKey,
       receiverId: this.#quiche.destinationId,
-      send: (datagram, to, word) => this.#owner.sendLoose(datagram, to, word === "asks"),
+      send: (datagram, to, word) => this.#owner.sendLoose(datagram, to, word),
     });
-    if (this.#setup.keepAliveMs > 0) {
-      this.#keepAliveAtMs = this.#owner.nowMs() + this.#setup.keepAliveMs;
-    }
+    const { keepAliveMs } = this.#setup;
+    if (keepAliveMs > 0) this.#keepAliveAtMs = this.#owner.nowMs() + keepAliveMs;
     if (this.side === "client") this.#ballast.begin();
     // So that both know that the other one replies. The machine asks: its client has the keys already.
-    else this.#ask();
+    else this.#dark.ask();
     this.#owner.established(this);
   }
 
@@ -299,63 +316,54 @@ export class QuicConnection implements Connection {
   }
 
   #receiveWord(word: LooseWord, number: Uint8Array, from: SocketAddress): void {
+    const now = this.#owner.nowMs();
+    const isHere = this.#address.is(from.host, from.port);
     switch (word) {
       case "challenge":
         this.#talk?.say("answer", number, from);
         break;
       case "answer":
-        if (!this.#address.noteAnswer(from, number, this.#owner.nowMs())) break;
+        if (!this.#address.noteAnswer(from, number, now)) break;
         this.#sendHold.end();
-        this.#letGo();
-        this.ping();
+        this.#dark.letGo(now);
+        this.moved();
         break;
       case "blocked":
         if (this.#ballast.release(countOf(number))) this.#owner.wake(this);
         break;
       case "asks":
-        this.#receiveQuestion(number, from);
+        if (isHere) this.#reply(number, from);
+        else this.#receiveElsewhere(number, from);
         break;
       case "replies":
-        if (this.#questions.noteReply(countOf(number))) this.#letGo();
+        this.#dark.noteReply(number, now);
+        break;
+      case "probes":
+        if (isHere) this.#talk?.say("carries", number, from);
+        break;
+      case "carries":
+        if (isHere) this.#size.noteCarried(countOf(number), now);
     }
   }
 
-  /** From elsewhere it is as good as a packet, and gets no reply; its number may yet come from the old address. */
-  #receiveQuestion(number: Uint8Array, from: SocketAddress): void {
-    const question = countOf(number);
-    if (!this.#address.is(from.host, from.port)) {
-      if (this.#questions.noteElsewhere(question)) this.#challenge(from);
-      return;
-    }
-    if (!this.#questions.noteQuestion(question, this.#owner.nowMs())) return;
+  /** A question is as good as a packet, and gets no reply; its number may yet come from the old address. */
+  #receiveElsewhere(number: Uint8Array, from: SocketAddress): void {
+    if (this.#dark.noteElsewhere(number)) this.#challenge(from);
+  }
+
+  #reply(number: Uint8Array, from: SocketAddress): void {
+    const now = this.#owner.nowMs();
+    if (!this.#dark.noteQuestion(number, now)) return;
     // It has not gone from there, or not for good.
     this.#sendHold.end();
     this.#talk?.say("replies", number, from);
-    this.#letGo();
-  }
-
-  /**
-   * The line is dark. A probe of quiche that is due waits in it until it is sent, without regard to the
-   * congestion window; its timer may wait twice as long each time.
-   */
-  get #holds(): boolean {
-    return this.#dark.isDark && this.#questions.peerKnows && this.#over === undefined;
-  }
-
-  /** The peer is there: what is unanswered goes out now, or where no probe was due yet something to acknowledge. */
-  #letGo(): void {
-    if (this.#over !== undefined || !this.#dark.awaits) return;
-    this.#dark.letGo(this.#owner.nowMs());
-    this.ping();
-  }
-
-  #ask(): void {
-    this.#talk?.say("asks", countedNumber(this.#questions.next()), this.remoteAddress);
+    this.#dark.letGo(now);
   }
 
   /** Perhaps the peer only does not read; if a grant was lost, it will send another one. */
   #sayBlocked(nowMs: number): void {
     this.#stall.ring(nowMs);
+    this.#size.check(nowMs);
     this.#talk?.say("blocked", countedNumber(this.#ballast.nextBlocked()), this.remoteAddress);
   }
 
@@ -377,7 +385,7 @@ export class QuicConnection implements Connection {
     this.#setup.keylog.close();
     this.#streams.failAll(reason);
     this.#owner.wake(this);
-    this.#resolveClosed(reason);
+    this.#end.resolve(reason);
   }
 
   /** A datagram proves nothing; a packet that quiche counted does. */
@@ -387,11 +395,6 @@ export class QuicConnection implements Connection {
     this.#countedPackets = recv;
     this.#heardMs = this.#owner.nowMs();
     this.#copies.noteLost(lost, this.#heardMs);
-    if (this.#dark.isDark) this.#letGo();
-    else if (this.#dark.isOwed) {
-      // It need not acknowledge what was let go: what we send now draws one that does, or shows the loss.
-      this.#dark.end();
-      this.ping();
-    }
+    this.#dark.noteHeard(this.#heardMs);
   }
 }

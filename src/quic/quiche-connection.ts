@@ -118,7 +118,6 @@ export class QuicheConnection {
   /** The id of ours that the peer sends to. */
   sourceId = (): Uint8Array => this.#native.sourceId();
   destinationId = (): Uint8Array => this.#native.destinationId();
-  sendDatagramBytesMax = (): number => this.#native.maxSendUdpPayloadSize();
   isEstablished = (): boolean => this.#native.isEstablished();
   isResumed = (): boolean => this.#native.isResumed();
   isInEarlyData = (): boolean => this.#native.isInEarlyData();

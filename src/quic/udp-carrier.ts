@@ -1,6 +1,6 @@
 import { constants } from "node:os";
 import type { SocketAddress } from "./connection.ts";
-import type { DatagramCarrier, DatagramReceiver } from "./carrier.ts";
+import type { DatagramCarrier, DatagramReceiver, KnowsDatagram } from "./carrier.ts";
 import { quicLimits } from "./limits.ts";
 import { cutOf } from "./merged-datagrams.ts";
 import type { SendBatch } from "./send-batch.ts";
@@ -12,9 +12,10 @@ type Socket = Bun.udp.Socket<"buffer">;
 export async function openQuicUdp(
   bind: SocketAddress,
   receive: DatagramReceiver,
+  knows: KnowsDatagram = () => false,
 ): Promise<DatagramCarrier> {
   return openSocket(bind, { mergeReceived: true }, (block, port, host) => {
-    const { datagramBytes: length } = cutOf(block);
+    const { datagramBytes: length } = cutOf(block, knows(block));
     for (let at = 0; at < block.byteLength; at += length)
       receive(block.subarray(at, at + length), port, host);
   });
@@ -71,9 +72,19 @@ class UdpCarrier implements DatagramCarrier {
       if (errno === 0) return true;
       if (wouldBlock.has(errno)) return false;
       if (batch.count === 1) return true;
-      if (cannotSegment.has(errno)) this.#canSegment = false;
+      // Larger ones may only be too large for this path, since a router said so.
+      const isBase = batch.segmentBytes <= quicLimits.datagramBytesBase;
+      if (isBase && cannotSegment.has(errno)) this.#canSegment = false;
     }
     return this.#sendOneByOne(batch, this.#native);
+  }
+
+  sendWhole(batch: SendBatch): void {
+    const native = this.#native;
+    if (native === undefined || this.#socket.closed) return;
+    native.setWhole(true);
+    retriedOnce(native, () => native.sendOne(batch, 0));
+    native.setWhole(false);
   }
 
   close(): void {

@@ -38,6 +38,16 @@ export class UdpNative {
     return this.#libc.setsockopt(this.#fd, level, option, data, 4) === 0;
   }
 
+  /**
+   * Whether what is sent must arrive in one piece or not at all. Else the kernel cuts what is too large for a path
+   * once a router has said so: late, but it arrives.
+   */
+  setWhole(isWhole: boolean): void {
+    const mode = isWhole ? pathProbe : pathWant;
+    this.setOption(levelIp, ipPathDiscovery, mode);
+    if (this.#family === 6) this.setOption(levelIpv6, ipv6PathDiscovery, mode);
+  }
+
   /** All datagrams of the batch at once. Gives 0, or the errno. */
   sendBatch(batch: SendBatch): number {
     this.#setAddress(batch.host, batch.port);
@@ -93,5 +103,12 @@ function openFunctions() {
   });
 }
 
+/** IP_MTU_DISCOVER and IPV6_MTU_DISCOVER, with IP_PMTUDISC_WANT (Linux's own choice) or IP_PMTUDISC_PROBE. */
+const levelIp = 0;
+const ipPathDiscovery = 10;
+const levelIpv6 = 41;
+const ipv6PathDiscovery = 23;
+const pathWant = 1;
+const pathProbe = 3;
 const levelUdp = 17;
 const udpSegment = 103;

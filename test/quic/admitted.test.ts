@@ -35,8 +35,8 @@ function watched(sees: (datagram: Uint8Array, port: number) => boolean): {
   openCarrier: OpenCarrier;
 } {
   return {
-    openCarrier: async (...given) => {
-      const real = await openUdp(...given);
+    openCarrier: async (bind, receive) => {
+      const real = await openUdp(bind, receive);
       const send: typeof real.send = (batch) => {
         const shown = Array.from({ length: batch.count }, (_, index) =>
           sees(batch.datagram(index).slice(), batch.port),

@@ -1,6 +1,6 @@
 import { clientGate, type ClientGateOptions } from "../../../quic/admission-gate.ts";
 import type { AdmissionHint } from "../../../quic/admission-hint.ts";
-import type { OpenCarrier } from "../../../quic/carrier.ts";
+import type { DatagramReceiver, OpenCarrier } from "../../../quic/carrier.ts";
 import type { Connection, SocketAddress } from "../../../quic/connection.ts";
 import { Endpoint } from "../../../quic/endpoint.ts";
 import { PathNotices } from "./path-notices.ts";
@@ -64,11 +64,13 @@ export async function attempt(target: DialTarget, options: AttemptOptions): Prom
 }
 
 function heard(open: OpenCarrier, remote: SocketAddress, onReply: () => void): OpenCarrier {
-  return (bind, receive) =>
-    open(bind, (datagram, port, host) => {
+  return (bind, receive, knows) => {
+    const listen: DatagramReceiver = (datagram, port, host) => {
       if (port === remote.port) onReply();
       receive(datagram, port, host);
-    });
+    };
+    return open(bind, listen, knows);
+  };
 }
 
 /** A proxy that goes says so for as long as the connection lives. */

@@ -1,0 +1,238 @@
+import { expect, test } from "bun:test";
+import { fileURLToPath } from "node:url";
+import fc from "fast-check";
+import { childEnv } from "../../src/system/child-env.ts";
+import { quicLimits } from "../../src/quic/limits.ts";
+import { LooseTalk } from "../../src/quic/loose-talk.ts";
+import { PathSize, probedBytes } from "../../src/quic/path-size.ts";
+import { seed, seeded } from "../support/seed.ts";
+import { UdpRelay } from "../support/udp-relay.ts";
+import { openPair } from "./pair.ts";
+import { exchange } from "./transfer.ts";
+
+const { datagramBytesBase: base, datagramBytesLoopback: loopback } = quicLimits;
+const { searchSentBytes, searchRounds, searchRoundMs, searchPauseMs, searchPauseMsMax } =
+  quicLimits;
+const rttMs = (): number => 1;
+
+test("nothing is tried until there is much to send, then every size, the largest first", () => {
+  const size = new PathSize(loopback);
+  size.noteSent(searchSentBytes - 1, 5);
+  expect(size.dueMs).toBe(Number.POSITIVE_INFINITY);
+  expect(size.probes(5, rttMs)).toEqual([]);
+  size.noteSent(1, 7);
+  expect(size.dueMs).toBe(7);
+  expect(size.probes(6, rttMs)).toEqual([]);
+  expect(size.probes(7, rttMs).map(probedBytes)).toEqual([16_200, 1452, 1372, 1300]);
+  expect(size.datagramBytes).toBe(base);
+});
+
+test.each([
+  [base, []],
+  [1350, [1350, 1300]],
+  [1452, [1452, 1372, 1300]],
+  [8000, [8000, 1452, 1372, 1300]],
+])("with %p bytes at most, %p are tried", (largest, expected) => {
+  const size = new PathSize(largest);
+  size.noteSent(searchSentBytes, 0);
+  expect(size.probes(0, rttMs).map(probedBytes)).toEqual(expected);
+});
+
+test("the largest that arrives counts, in whatever order the replies come", () => {
+  const size = new PathSize(1452);
+  const [, wireguard = 0n, edge = 0n] = begin(size, 0);
+  size.noteCarried(wireguard, 1);
+  size.noteCarried(edge, 2);
+  expect(size.datagramBytes).toBe(1372);
+  // The largest may only be lost: it is tried again, and with it what is in use.
+  expect(size.probes(searchRoundMs, rttMs).map(probedBytes)).toEqual([1452, 1372]);
+});
+
+test("once the largest has arrived it is confirmed from time to time, while there is much to send", () => {
+  const size = new PathSize(1452);
+  found(size, 0);
+  expect(size.dueMs).toBe(Number.POSITIVE_INFINITY);
+  size.noteSent(searchSentBytes, 10);
+  expect(size.dueMs).toBe(searchPauseMs);
+  expect(size.probes(searchPauseMs, rttMs).map(probedBytes)).toEqual([1452]);
+});
+
+test("a size that nobody confirms is given up, and tried again ever more rarely", () => {
+  const size = new PathSize(1452);
+  found(size, 0);
+  size.check(1000);
+  let nowMs = searchUnanswered(size, 1000);
+  expect(size.datagramBytes).toBe(base);
+  const pausesMs: number[] = [];
+  for (let search = 0; search < 8; search++) {
+    size.noteSent(searchSentBytes, nowMs);
+    pausesMs.push(size.dueMs - nowMs);
+    nowMs = searchUnanswered(size, size.dueMs);
+  }
+  expect(pausesMs.slice(0, 3)).toEqual([2 * searchPauseMs, 4 * searchPauseMs, 8 * searchPauseMs]);
+  expect(pausesMs.at(-1)).toBe(searchPauseMsMax);
+});
+
+test("rounds are three round trips apart where that is more", () => {
+  const size = new PathSize(1452);
+  size.noteSent(searchSentBytes, 0);
+  size.probes(0, () => 200);
+  expect(size.dueMs).toBe(600);
+});
+
+test("what seems stuck is no reason to probe while datagrams have the base size, or a search is on", () => {
+  const size = new PathSize(1452);
+  size.check(0);
+  expect(size.dueMs).toBe(Number.POSITIVE_INFINITY);
+  found(size, 0);
+  size.check(50);
+  size.probes(50, rttMs);
+  size.check(60);
+  expect(size.dueMs).toBe(50 + searchRoundMs);
+});
+
+test("a path that may be another one carries the base size, whatever replies are still under way", () => {
+  const size = new PathSize(1452);
+  const [largest = 0n] = begin(size, 0);
+  size.forget();
+  size.noteCarried(largest, 1);
+  expect(size.datagramBytes).toBe(base);
+  const [again = 0n] = begin(size, searchPauseMs);
+  size.noteCarried(largest, searchPauseMs);
+  expect(size.datagramBytes).toBe(base);
+  size.noteCarried(again, searchPauseMs);
+  expect(size.datagramBytes).toBe(1452);
+});
+
+test("no numbers of anybody's making raise it above what was probed", () => {
+  const size = new PathSize(1452);
+  const probed = new Set(begin(size, 0));
+  const property = fc.property(fc.bigInt({ min: 0n, max: 2n ** 64n - 1n }), (number) => {
+    fc.pre(!probed.has(number));
+    size.noteCarried(number, 1);
+    return size.datagramBytes <= 1452;
+  });
+  fc.assert(property, seeded(500));
+});
+
+test("a probe fills the datagram that its number names, and no other length or ending is one", () => {
+  const sent: Uint8Array[] = [];
+  const [client, server] = talkers(sent);
+  const number = (7n << 16n) | 1372n;
+  client.probe(number, { host: "192.0.2.1", port: 1 });
+  const [probe = new Uint8Array()] = sent;
+  expect(probe.byteLength).toBe(1372);
+  expect(server.open(probe)?.word).toBe("probes");
+  // Not even its own sender takes it for one of the peer's.
+  expect(client.open(probe)).toBeNull();
+  expect(server.open(probe.subarray(0, 1300))).toBeNull();
+  expect(server.open(Buffer.concat([probe, new Uint8Array(1)]))).toBeNull();
+  // Of the number, of its tag, of the end.
+  for (const at of [28, 44, 1371]) expect(server.open(changed(probe, at))).toBeNull();
+});
+
+test("a path in the middle that carries 1400 bytes: packets have 1372, and all arrives", async () => {
+  const sizes = { forwarded: 0, probed: 0 };
+  await using relayed = await relayedPair(1400, (bytes) => {
+    if (bytes > 1400) sizes.probed = Math.max(sizes.probed, bytes);
+    else sizes.forwarded = Math.max(sizes.forwarded, bytes);
+  });
+  await exchange(relayed.pair, 1024 * 1024, seed);
+  expect(sizes).toEqual({ forwarded: 1372, probed: loopback });
+  expect(relayed.pair.near.stats().datagramBytes).toBe(1372);
+  expect(relayed.pair.far.stats().datagramBytes).toBe(1372);
+});
+
+test("a path that becomes narrow without a word stops a transfer for a moment, not for good", async () => {
+  await using relayed = await relayedPair(65_507);
+  await exchange(relayed.pair, 1024 * 1024, seed);
+  expect(relayed.pair.near.stats().datagramBytes).toBe(loopback);
+  relayed.relay.set({ datagramBytesMax: 1250 });
+  await exchange(relayed.pair, 1024 * 1024, seed);
+  expect(relayed.pair.near.stats().datagramBytes).toBe(base);
+  expect(relayed.pair.far.stats().datagramBytes).toBe(base);
+}, 30_000);
+
+test("a client with a new socket begins anew", async () => {
+  await using pair = await openPair();
+  await exchange(pair, 1024 * 1024, seed);
+  expect(pair.near.stats().datagramBytes).toBe(loopback);
+  await pair.client.rebind();
+  expect(pair.near.stats().datagramBytes).toBe(base);
+  await exchange(pair, 1000, seed);
+  expect(pair.far.stats().datagramBytes).toBe(base);
+});
+
+test("an interface of 1400 bytes: none is cut up, probes neither", async () => {
+  const child = fileURLToPath(new URL("path-size.child.ts", import.meta.url));
+  const network = 'ip link set lo mtu 1400 up && exec "$@"';
+  const run = Bun.spawn(
+    ["unshare", "--net", "--", "sh", "-c", network, "network", process.execPath, child],
+    {
+      env: childEnv({ PATH: `${process.env["PATH"] ?? ""}:/usr/sbin:/sbin` }),
+      stdio: ["ignore", "pipe", "inherit"],
+    },
+  );
+  expect(JSON.parse(await run.stdout.text())).toEqual({ near: 1372, far: 1372, fragments: 0 });
+  expect(await run.exited).toBe(0);
+});
+
+function begin(size: PathSize, nowMs: number): readonly bigint[] {
+  size.noteSent(searchSentBytes, nowMs);
+  return size.probes(Math.max(nowMs, size.dueMs), rttMs);
+}
+
+function found(size: PathSize, nowMs: number): void {
+  const [largest = 0n] = begin(size, nowMs);
+  size.noteCarried(largest, nowMs);
+}
+
+/** Gives the time of its end. */
+function searchUnanswered(size: PathSize, fromMs: number): number {
+  let nowMs = fromMs;
+  for (let round = 0; round < searchRounds; round++) {
+    expect(size.probes(nowMs, rttMs).length).toBeGreaterThan(0);
+    nowMs = size.dueMs;
+  }
+  expect(size.probes(nowMs, rttMs)).toEqual([]);
+  return nowMs;
+}
+
+function talkers(sent: Uint8Array[]): [LooseTalk, LooseTalk] {
+  const common = {
+    key: new Uint8Array(32).fill(3),
+    receiverId: () => new Uint8Array(20).fill(9),
+    send: (datagram: Uint8Array) => void sent.push(datagram),
+  };
+  return [
+    new LooseTalk({ ...common, side: "client" }),
+    new LooseTalk({ ...common, side: "server" }),
+  ];
+}
+
+function changed(datagram: Uint8Array, at: number): Uint8Array {
+  const copy = datagram.slice();
+  copy[at] = (copy[at] ?? 0) ^ 1;
+  return copy;
+}
+
+async function relayedPair(datagramBytesMax: number, sees?: (bytes: number) => void) {
+  const stack = new AsyncDisposableStack();
+  const relays: UdpRelay[] = [];
+  const pair = await openPair({
+    through: async (server) => {
+      const relay = await UdpRelay.open(server, {
+        seed,
+        datagramBytesMax,
+        onDatagram: (_, { byteLength }) => sees?.(byteLength),
+      });
+      relays.push(relay);
+      return relay.address;
+    },
+  });
+  const [relay] = relays;
+  if (relay === undefined) throw new Error("No relay was opened");
+  stack.use(relay);
+  stack.use(pair);
+  return { pair, relay, [Symbol.asyncDispose]: () => stack.disposeAsync() };
+}
