@@ -18,7 +18,7 @@ export interface Interface {
 export function ownNetwork(): CheckOutcome {
   const own = ownAddresses();
   const narrow = tooNarrow(interfaces());
-  const detail = `IPv4 addresses: ${own.IPv4}, IPv6: ${own.IPv6}; QUIC sends datagrams of ${quicLimits.datagramBytesBase} bytes, which every path must carry`;
+  const detail = `IPv4 addresses: ${own.IPv4}, IPv6: ${own.IPv6}; QUIC needs a path that carries datagrams of ${quicLimits.datagramBytesBase} bytes`;
   if (own.IPv4 + own.IPv6 === 0)
     return { status: "warning", detail, fix: "connect this computer to a network" };
   if (narrow.length === 0) return { status: "ok", detail };
