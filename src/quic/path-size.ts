@@ -42,7 +42,7 @@ export class PathSize {
   /** Numbers of the probes to send now: none before it is due, or when that was the end of a search. */
   probes(nowMs: number, rttMs: () => number): readonly bigint[] {
     if (nowMs < this.#dueMs) return [];
-    this.#search ??= { rounds: 0, firstNumber: this.#count + 1n, isConfirmed: false };
+    this.#search ??= { rounds: 0, numbers: new Set(), isConfirmed: false };
     const search = this.#search;
     if (search.rounds >= quicLimits.searchRounds) {
       this.#end(search.isConfirmed, nowMs);
@@ -50,16 +50,17 @@ export class PathSize {
     }
     search.rounds += 1;
     this.#dueMs = nowMs + Math.max(quicLimits.searchRoundMs, roundTripsWaited * rttMs());
-    return this.#sizes
+    const numbers = this.#sizes
       .filter((bytes) => bytes >= this.#datagramBytes)
       .map((bytes) => (++this.#count << sizeBits) | BigInt(bytes));
+    for (const number of numbers) search.numbers.add(number);
+    return numbers;
   }
 
   /** The peer has received the probe with this number. */
   noteCarried(number: bigint, nowMs: number): void {
     const search = this.#search;
-    const count = number >> sizeBits;
-    if (search === undefined || count < search.firstNumber || count > this.#count) return;
+    if (search === undefined || !search.numbers.has(number)) return;
     const bytes = probedBytes(number);
     if (bytes < this.#datagramBytes) return;
     this.#datagramBytes = bytes;
@@ -93,8 +94,8 @@ export class PathSize {
 
 interface Search {
   rounds: number;
-  /** Replies to older probes say nothing of the path as it is now. */
-  readonly firstNumber: bigint;
+  /** Of its probes: other replies are to older ones, which say nothing of the path as it is now, or forged by the peer. */
+  readonly numbers: Set<bigint>;
   isConfirmed: boolean;
 }
 
