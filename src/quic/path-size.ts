@@ -36,7 +36,8 @@ export class PathSize {
     this.#sentBytes += bytes;
     const isAwaited = this.#dueMs !== Number.POSITIVE_INFINITY || this.#sizes.length === 0;
     if (isAwaited || this.#sentBytes < quicLimits.searchSentBytes) return;
-    this.#dueMs = Math.max(nowMs, this.#notBeforeMs);
+    // No timer waits for that time: with nothing more to send there is nothing to find out.
+    if (nowMs >= this.#notBeforeMs) this.#dueMs = nowMs;
   }
 
   /** Numbers of the probes to send now: none before it is due, or when that was the end of a search. */
