@@ -82,9 +82,7 @@ class UdpCarrier implements DatagramCarrier {
   sendWhole(batch: SendBatch): void {
     const native = this.#native;
     if (native === undefined || this.#socket.closed) return;
-    native.setWhole(true);
-    retriedOnce(native, () => native.sendOne(batch, 0));
-    native.setWhole(false);
+    native.whole(() => retriedOnce(native, (half) => half.sendOne(batch, 0)));
   }
 
   close(): void {

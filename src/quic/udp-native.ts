@@ -39,13 +39,16 @@ export class UdpNative {
   }
 
   /**
-   * Whether what is sent must arrive in one piece or not at all. Else the kernel cuts what is too large for a path
-   * once a router has said so: late, but it arrives.
+   * What `send` sends arrives in one piece or not at all; it is not called where the kernel does not promise that.
+   * Anything else the kernel cuts, if too large for a path once a router has said so: late, but it arrives.
    */
-  setWhole(isWhole: boolean): void {
-    const mode = isWhole ? pathProbe : pathWant;
-    this.setOption(levelIp, ipPathDiscovery, mode);
-    if (this.#family === 6) this.setOption(levelIpv6, ipv6PathDiscovery, mode);
+  whole(send: () => void): void {
+    const isWhole = this.#setPathDiscovery(pathProbe);
+    try {
+      if (isWhole) send();
+    } finally {
+      this.#setPathDiscovery(pathWant);
+    }
   }
 
   /** All datagrams of the batch at once. Gives 0, or the errno. */
@@ -66,6 +69,11 @@ export class UdpNative {
     const start = index * batch.segmentBytes;
     const length = Math.min(batch.segmentBytes, batch.totalBytes - start);
     return this.#sendMessage(ptr(batch.buffer) + start, length);
+  }
+
+  #setPathDiscovery(mode: number): boolean {
+    const isSet = this.setOption(levelIp, ipPathDiscovery, mode);
+    return this.#family === 4 ? isSet : this.setOption(levelIpv6, ipv6PathDiscovery, mode) && isSet;
   }
 
   #sendMessage(address: number, length: number): number {

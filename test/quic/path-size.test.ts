@@ -1,10 +1,12 @@
 import { expect, test } from "bun:test";
+import { closeSync, openSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import fc from "fast-check";
 import { childEnv } from "../../src/system/child-env.ts";
 import { quicLimits } from "../../src/quic/limits.ts";
 import { LooseTalk } from "../../src/quic/loose-talk.ts";
 import { PathSize, probedBytes } from "../../src/quic/path-size.ts";
+import { UdpNative } from "../../src/quic/udp-native.ts";
 import { seed, seeded } from "../support/seed.ts";
 import { UdpRelay } from "../support/udp-relay.ts";
 import { openPair } from "./pair.ts";
@@ -168,6 +170,15 @@ test("a client with a new socket begins anew", async () => {
   expect(pair.near.stats().datagramBytes).toBe(base);
   await exchange(pair, 1000, seed);
   expect(pair.far.stats().datagramBytes).toBe(base);
+});
+
+test("what the kernel does not promise to send whole is not sent", () => {
+  const descriptor = openSync("/dev/null", "r");
+  let sent = 0;
+  new UdpNative(descriptor, 4).whole(() => (sent += 1));
+  new UdpNative(descriptor, 6).whole(() => (sent += 1));
+  closeSync(descriptor);
+  expect(sent).toBe(0);
 });
 
 test("an interface of 1400 bytes: none is cut up, probes neither", async () => {
