@@ -14,6 +14,7 @@ import {
 } from "./quiche-config.ts";
 import { pathInfo, QuicheConnection } from "./quiche-connection.ts";
 import type { RouteTable } from "./route-table.ts";
+import { isLoopback } from "./socket-address.ts";
 
 export interface FactoryOptions {
   readonly server?: ServerIdentity;
@@ -183,10 +184,6 @@ interface Routes {
  */
 export function localAddress(remote: SocketAddress): SocketAddress {
   return isIPv4(remote.host) ? { host: "192.0.2.1", port: 1 } : { host: "2001:db8::1", port: 1 };
-}
-
-function isLoopback(host: string): boolean {
-  return /^(?:::ffff:)?127\.|^::1$/u.test(host);
 }
 
 const mintAttempts = 8;

@@ -1,6 +1,8 @@
 import { admissionBytes, admissionMagic } from "./admission-header.ts";
+import type { KnowsDatagram } from "./carrier.ts";
 import { connectionIdBytes } from "./connection-id.ts";
 import { quicLimits } from "./limits.ts";
+import { isLoopback } from "./socket-address.ts";
 
 /** Where a block is to be cut, and what it took to find that. */
 export interface Cut {
@@ -11,11 +13,20 @@ export interface Cut {
 }
 
 /**
+ * How long each datagram of a block from `host` is, but the last. `knows` tells whether one begins with an id of ours:
+ * on loopback that is a large datagram most often, and no search worth. From elsewhere none is so large, and a stray
+ * with the id of another connection would cost all behind it.
+ */
+export function datagramBytesOf(block: Uint8Array, host: string, knows: KnowsDatagram): number {
+  return cutOf(block, isLoopback(host) && knows(block)).datagramBytes;
+}
+
+/**
  * Linux hands over datagrams that came one after another on one flow as one block (UDP_GRO): all of
  * them of one length but the last, which may be shorter. Bun does not pass on what length that is.
  * But each QUIC packet to us begins with the connection id we chose, 20 bytes that nobody meets by
  * chance: a datagram begins where the id comes again. Anybody may send by the same flow, so not every
- * datagram needs to have it; `isKnown` says that the first one begins with an id of ours.
+ * datagram needs to have it; `isKnown` says that the first one begins with an id of ours, and may be large.
  */
 export function cutOf(block: Uint8Array, isKnown = false): Cut {
   return new Cutter(block, isKnown).cut();

@@ -2,7 +2,7 @@ import { constants } from "node:os";
 import type { SocketAddress } from "./connection.ts";
 import type { DatagramCarrier, DatagramReceiver, KnowsDatagram } from "./carrier.ts";
 import { quicLimits } from "./limits.ts";
-import { cutOf } from "./merged-datagrams.ts";
+import { datagramBytesOf } from "./merged-datagrams.ts";
 import type { SendBatch } from "./send-batch.ts";
 import { UdpNative } from "./udp-native.ts";
 
@@ -15,7 +15,7 @@ export async function openQuicUdp(
   knows: KnowsDatagram = () => false,
 ): Promise<DatagramCarrier> {
   return openSocket(bind, { mergeReceived: true }, (block, port, host) => {
-    const { datagramBytes: length } = cutOf(block, knows(block));
+    const length = datagramBytesOf(block, host, knows);
     for (let at = 0; at < block.byteLength; at += length)
       receive(block.subarray(at, at + length), port, host);
   });

@@ -5,7 +5,7 @@ import { directConnectionIds } from "../../src/quic/connection-id.ts";
 import { looseMessage } from "../../src/quic/loose-message.ts";
 import { sealAdmission } from "../../src/quic/admission-header.ts";
 import { quicLimits } from "../../src/quic/limits.ts";
-import { cutOf } from "../../src/quic/merged-datagrams.ts";
+import { cutOf, datagramBytesOf } from "../../src/quic/merged-datagrams.ts";
 import { SendBatch } from "../../src/quic/send-batch.ts";
 import { openQuicUdp, openUdp } from "../../src/quic/udp-carrier.ts";
 import { seeded } from "../support/seed.ts";
@@ -112,6 +112,17 @@ test.each([
   ["a handshake, and a runt last", [long(1200), ...genuine, Buffer.alloc(10)]],
 ])("a block with %s is cut like any other", (_name, datagrams) => {
   expect(datagramBytes(Buffer.concat(datagrams))).toBe(1200);
+});
+
+test("one with the id of another connection costs no more: only on loopback it is taken for a large one", () => {
+  const other = directConnectionIds(Buffer.alloc(32, 1)).mint();
+  const block = Buffer.concat([short(1200, other), ...genuine]);
+  const knows = (datagram: Uint8Array): boolean =>
+    other.every((byte, at) => byte === datagram[1 + at]);
+  expect(datagramBytesOf(block, "192.0.2.1", knows)).toBe(1200);
+  expect(datagramBytesOf(block, "2001:db8::1", knows)).toBe(1200);
+  for (const host of ["127.0.0.1", "::ffff:127.0.0.2", "::1"])
+    expect(datagramBytesOf(block, host, knows)).toBe(block.byteLength);
 });
 
 /** As many packets as fit into one datagram. */
