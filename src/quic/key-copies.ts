@@ -21,11 +21,13 @@ export class KeyCopies {
     return Math.min(...this.#kept.map(({ dueMs }) => dueMs));
   }
 
-  noteLost(lostPackets: number, nowMs: number): void {
-    if (lostPackets <= this.#lostPackets) return;
+  /** True when more are lost than before. */
+  noteLost(lostPackets: number, nowMs: number): boolean {
+    if (lostPackets <= this.#lostPackets) return false;
     this.#lostPackets = lostPackets;
     this.#lostMs = nowMs;
     this.#repeats = true;
+    return true;
   }
 
   /** Before a flush. `sentBytes` counts all that quiche ever took from the streams. */

@@ -27,6 +27,8 @@ export const quicLimits = {
   /** Between two searches of one connection; twice as long after one that found nothing, up to what RFC 8899, 5.1.1 says. */
   searchPauseMs: 30_000,
   searchPauseMsMax: 600_000,
+  /** So long a loss is no reason to doubt a size that was confirmed. */
+  confirmedMs: 5000,
 
   /** Linux takes at most 64 segments in one UDP_SEGMENT send, and 64 KiB in all. */
   segmentsMax: 64,

@@ -2,8 +2,8 @@ import { quicLimits } from "./limits.ts";
 
 /**
  * How large the datagrams are that the path carries (RFC 8899). 1200 bytes always; more once probes of a
- * larger size were answered, which are sent when there is much to send, again from time to time, and when
- * something seems to be stuck. A path that may have changed is taken for one that carries 1200.
+ * larger size were answered, which are sent when there is much to send, and again from time to time; those of
+ * the size in use also when something seems to be stuck. A path that may have changed is taken for one that carries 1200.
  */
 export class PathSize {
   readonly #sizes: readonly number[];
@@ -13,6 +13,7 @@ export class PathSize {
   #notBeforeMs = 0;
   #pauseMs: number = quicLimits.searchPauseMs;
   #search: Search | undefined;
+  #confirmedMs = 0;
   #count = 0n;
   #dueMs = Number.POSITIVE_INFINITY;
 
@@ -43,15 +44,15 @@ export class PathSize {
   /** Numbers of the probes to send now: none before it is due, or when that was the end of a search. */
   probes(nowMs: number, rttMs: () => number): readonly bigint[] {
     if (nowMs < this.#dueMs) return [];
-    this.#search ??= { rounds: 0, numbers: new Set(), isConfirmed: false };
+    this.#search ??= newSearch(this.#sizes);
     const search = this.#search;
     if (search.rounds >= quicLimits.searchRounds) {
-      this.#end(search.isConfirmed, nowMs);
+      this.#end(search, nowMs);
       return [];
     }
     search.rounds += 1;
     this.#dueMs = nowMs + Math.max(quicLimits.searchRoundMs, roundTripsWaited * rttMs());
-    const numbers = this.#sizes
+    const numbers = search.sizes
       .filter((bytes) => bytes >= this.#datagramBytes)
       .map((bytes) => (++this.#count << sizeBits) | BigInt(bytes));
     for (const number of numbers) search.numbers.add(number);
@@ -65,14 +66,21 @@ export class PathSize {
     const bytes = probedBytes(number);
     if (bytes < this.#datagramBytes) return;
     this.#datagramBytes = bytes;
+    this.#confirmedMs = nowMs;
     search.isConfirmed = true;
-    if (bytes === this.#sizes[0]) this.#end(true, nowMs);
+    if (bytes === search.sizes[0]) this.#end(search, nowMs);
   }
 
-  /** Something does not get through: perhaps for its size. */
+  /** Something does not get through: perhaps for its size, which is probed alone. */
   check(nowMs: number): void {
     if (this.#datagramBytes === quicLimits.datagramBytesBase || this.#search !== undefined) return;
+    this.#search = newSearch([this.#datagramBytes]);
     this.#dueMs = nowMs;
+  }
+
+  /** Packets were lost, as some are on most lines. Perhaps they were the large ones, and what small ones say hides that. */
+  noteLost(nowMs: number): void {
+    if (nowMs >= this.#confirmedMs + quicLimits.confirmedMs) this.check(nowMs);
   }
 
   /** The path may be another one from now on. */
@@ -83,17 +91,26 @@ export class PathSize {
     this.#dueMs = Number.POSITIVE_INFINITY;
   }
 
-  #end(isConfirmed: boolean, nowMs: number): void {
+  #end({ isConfirmed, sizes }: Search, nowMs: number): void {
+    this.#search = undefined;
+    this.#dueMs = Number.POSITIVE_INFINITY;
+    // The size in use was confirmed, and nothing found out about others.
+    if (isConfirmed && sizes !== this.#sizes) return;
     const longerMs = Math.min(2 * this.#pauseMs, quicLimits.searchPauseMsMax);
     this.#pauseMs = isConfirmed ? quicLimits.searchPauseMs : longerMs;
     this.#notBeforeMs = nowMs + this.#pauseMs;
-    const { datagramBytes } = this;
-    this.forget();
-    if (isConfirmed) this.#datagramBytes = datagramBytes;
+    this.#sentBytes = 0;
+    if (!isConfirmed) this.#datagramBytes = quicLimits.datagramBytesBase;
   }
 }
 
+function newSearch(sizes: readonly number[]): Search {
+  return { sizes, rounds: 0, numbers: new Set(), isConfirmed: false };
+}
+
 interface Search {
+  /** The largest first. */
+  readonly sizes: readonly number[];
   rounds: number;
   /** Of its probes: other replies are to older ones, which say nothing of the path as it is now, or forged by the peer. */
   readonly numbers: Set<bigint>;

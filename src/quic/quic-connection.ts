@@ -394,7 +394,7 @@ export class QuicConnection implements Connection {
     if (recv === this.#countedPackets) return;
     this.#countedPackets = recv;
     this.#heardMs = this.#owner.nowMs();
-    this.#copies.noteLost(lost, this.#heardMs);
+    if (this.#copies.noteLost(lost, this.#heardMs)) this.#size.noteLost(this.#heardMs);
     this.#dark.noteHeard(this.#heardMs);
   }
 }

@@ -2,6 +2,7 @@ import { expect, test } from "bun:test";
 import { closeSync, openSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import fc from "fast-check";
+import type { ByteStream } from "../../src/protocol/byte-stream.ts";
 import { childEnv } from "../../src/system/child-env.ts";
 import { quicLimits } from "../../src/quic/limits.ts";
 import { LooseTalk } from "../../src/quic/loose-talk.ts";
@@ -9,12 +10,18 @@ import { PathSize, probedBytes } from "../../src/quic/path-size.ts";
 import { UdpNative } from "../../src/quic/udp-native.ts";
 import { seed, seeded } from "../support/seed.ts";
 import { UdpRelay } from "../support/udp-relay.ts";
-import { openPair } from "./pair.ts";
+import { openPair, type Pair } from "./pair.ts";
 import { exchange } from "./transfer.ts";
 
 const { datagramBytesBase: base, datagramBytesLoopback: loopback } = quicLimits;
-const { searchSentBytes, searchRounds, searchRoundMs, searchPauseMs, searchPauseMsMax } =
-  quicLimits;
+const {
+  searchSentBytes,
+  searchRounds,
+  searchRoundMs,
+  searchPauseMs,
+  searchPauseMsMax,
+  confirmedMs,
+} = quicLimits;
 const rttMs = (): number => 1;
 
 test("nothing is tried until there is much to send, then every size, the largest first", () => {
@@ -99,6 +106,39 @@ test("what seems stuck is no reason to probe while datagrams have the base size,
   expect(size.dueMs).toBe(50 + searchRoundMs);
 });
 
+test("a loss casts doubt on the size in use alone, once it was not confirmed for a while", () => {
+  const size = new PathSize(1452);
+  const [, wireguard = 0n] = begin(size, 0);
+  size.noteCarried(wireguard, 0);
+  while (size.dueMs !== Number.POSITIVE_INFINITY) size.probes(size.dueMs, rttMs);
+  expect(size.datagramBytes).toBe(1372);
+  size.noteLost(confirmedMs - 1);
+  expect(size.dueMs).toBe(Number.POSITIVE_INFINITY);
+  size.noteLost(confirmedMs);
+  const [number = 0n, ...others] = size.probes(confirmedMs, rttMs);
+  expect([number, ...others].map(probedBytes)).toEqual([1372]);
+  size.noteCarried(number, confirmedMs);
+  expect([size.datagramBytes, size.dueMs]).toEqual([1372, Number.POSITIVE_INFINITY]);
+  size.noteLost(2 * confirmedMs);
+  searchUnanswered(size, 2 * confirmedMs);
+  expect(size.datagramBytes).toBe(base);
+});
+
+test("however often the size in use is confirmed, larger ones are tried in their time", () => {
+  const size = new PathSize(1452);
+  const [, wireguard = 0n] = begin(size, 0);
+  size.noteCarried(wireguard, 0);
+  while (size.dueMs !== Number.POSITIVE_INFINITY) size.probes(size.dueMs, rttMs);
+  size.noteSent(searchSentBytes, 1000);
+  for (let nowMs = 1000; nowMs <= searchPauseMs; nowMs += 1000) {
+    size.check(nowMs);
+    for (const number of size.probes(nowMs, rttMs)) size.noteCarried(number, nowMs);
+  }
+  size.noteSent(1, searchPauseMs + 1000);
+  const probed = size.probes(searchPauseMs + 1000, rttMs);
+  expect(probed.map(probedBytes)).toEqual([1452, 1372]);
+});
+
 test("a path that may be another one carries the base size, whatever replies are still under way", () => {
   const size = new PathSize(1452);
   const [largest = 0n] = begin(size, 0);
@@ -161,6 +201,33 @@ test("a path that becomes narrow without a word stops a transfer for a moment, n
   expect(relayed.pair.near.stats().datagramBytes).toBe(base);
   expect(relayed.pair.far.stats().datagramBytes).toBe(base);
 }, 30_000);
+
+test("small packets that go through do not hide that no large one does", async () => {
+  let aheadMs = 0;
+  const nowMs = (): number => performance.now() + aheadMs;
+  await using relayed = await relayedPair(1500, undefined, nowMs);
+  const { pair, relay } = relayed;
+  await exchange(pair, 1024 * 1024, seed);
+  const [keys, echoes] = await openStream(pair);
+  const [screen, page] = await openStream(pair);
+  // Nothing is under way, and the size was not confirmed for a while.
+  await Bun.sleep(100);
+  aheadMs = confirmedMs;
+  relay.set({ datagramBytesMax: 1250 });
+  const read = new AbortController();
+  const typing = (async () => {
+    while (!read.signal.aborted) {
+      await keys.write(Uint8Array.of(1));
+      await echoes.write((await echoes.read()) ?? new Uint8Array());
+      await keys.read();
+    }
+  })();
+  await page.write(new Uint8Array(5000));
+  for (let bytes = 0; bytes < 5000;) bytes += (await screen.read())?.byteLength ?? 5000;
+  read.abort();
+  await typing;
+  expect(pair.far.stats().datagramBytes).toBe(base);
+}, 10_000);
 
 test("a client with a new socket begins anew", async () => {
   await using pair = await openPair();
@@ -234,10 +301,25 @@ function changed(datagram: Uint8Array, at: number): Uint8Array {
   return copy;
 }
 
-async function relayedPair(datagramBytesMax: number, sees?: (bytes: number) => void) {
+/** The client's end and the machine's, each with one byte read. */
+async function openStream({ near, far }: Pair): Promise<readonly [ByteStream, ByteStream]> {
+  const ours = await near.openStream();
+  await ours.write(Uint8Array.of(0));
+  const theirs = await far.acceptStream();
+  if (theirs === null) throw new Error("The connection ended");
+  await theirs.read();
+  return [ours, theirs];
+}
+
+async function relayedPair(
+  datagramBytesMax: number,
+  sees?: (bytes: number) => void,
+  nowMs = (): number => performance.now(),
+) {
   const stack = new AsyncDisposableStack();
   const relays: UdpRelay[] = [];
   const pair = await openPair({
+    server: { nowMs },
     through: async (server) => {
       const relay = await UdpRelay.open(server, {
         seed,
