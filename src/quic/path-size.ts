@@ -89,6 +89,8 @@ export class PathSize {
     this.#search = undefined;
     this.#sentBytes = 0;
     this.#dueMs = Number.POSITIVE_INFINITY;
+    this.#notBeforeMs = 0;
+    this.#pauseMs = quicLimits.searchPauseMs;
   }
 
   #end({ isConfirmed, sizes }: Search, nowMs: number): void {

@@ -152,6 +152,20 @@ test("a path that may be another one carries the base size, whatever replies are
   expect(size.datagramBytes).toBe(1452);
 });
 
+test("what was not found on one path is no reason to wait on another", () => {
+  const size = new PathSize(1452);
+  size.noteSent(searchSentBytes, 0);
+  const nowMs = searchUnanswered(size, 0);
+  size.forget();
+  size.noteSent(searchSentBytes - 1, nowMs);
+  expect(size.dueMs).toBe(Number.POSITIVE_INFINITY);
+  size.noteSent(1, nowMs);
+  expect(size.dueMs).toBe(nowMs);
+  searchUnanswered(size, nowMs);
+  size.noteSent(searchSentBytes, nowMs + 2 * searchPauseMs + 1000);
+  expect(size.dueMs).toBeLessThan(Number.POSITIVE_INFINITY);
+});
+
 test("a peer's own number changes nothing, even with the count of a probe", () => {
   const count = fc.oneof(fc.bigInt(0n, 4n), fc.bigInt(0n, 2n ** 48n - 1n));
   const property = fc.property(count, fc.nat({ max: 65_535 }), (probe, bytes) => {
