@@ -1,5 +1,6 @@
 import { hostname } from "node:os";
 import type { ReadStream, WriteStream } from "node:tty";
+import { isTerminal } from "../system/is-terminal.ts";
 import { BrokenPipe, type Context, type InputStream, type OutputStream } from "./context.ts";
 import { Failure } from "./failure.ts";
 import { ProcessTerminal } from "./process-terminal.ts";
@@ -18,8 +19,8 @@ export function processContext(): Context {
       return hostname();
     },
     stdin: processInput(terminal),
-    stdout: processOutput(process.stdout, 1),
-    stderr: processOutput(process.stderr, 2),
+    stdout: processOutput(1),
+    stderr: processOutput(2),
     monotonicMs: () => performance.now(),
     wallMs: () => Date.now(),
     randomBytes: (length) => crypto.getRandomValues(new Uint8Array(length)),
@@ -63,7 +64,27 @@ class StopListeners {
   };
 }
 
-function processOutput(stream: WriteStream, fd: 1 | 2): OutputStream {
+/** Bun's stream is made when there is something to say. */
+function processOutput(fd: 1 | 2): OutputStream {
+  let made: OutputStream | undefined;
+  const output = (): OutputStream => (made ??= openOutput(fd));
+  return {
+    get isTty() {
+      return isTerminal(fd);
+    },
+    get columns() {
+      return output().columns;
+    },
+    get rows() {
+      return output().rows;
+    },
+    write: (data) => output().write(data),
+    onResize: (listener) => output().onResize(listener),
+  };
+}
+
+function openOutput(fd: 1 | 2): OutputStream {
+  const stream = fd === 1 ? process.stdout : process.stderr;
   const output = streamOutput(stream, fd === 1 ? "standard output" : "standard error");
   return stream.isTTY ? terminalOutput(output, fd) : output;
 }
@@ -125,9 +146,9 @@ const readerGone: ReadonlySet<string> = new Set([
 function processInput(terminal: ProcessTerminal): InputStream {
   return {
     get isTty() {
-      return process.stdin.isTTY;
+      return isTerminal(0);
     },
-    read: () => (process.stdin.isTTY ? readTerminal(process.stdin) : readPipe()),
+    read: () => (isTerminal(0) ? readTerminal(process.stdin) : readPipe()),
     setMode: (mode, screen) => terminal.setMode(mode, screen),
   };
 }

@@ -28,7 +28,7 @@ export async function runProgram(
       return 0;
     }
     command = chosen.command;
-    invocation = parseWords(command, chosen.words, context.env);
+    invocation = await parseWords(command, chosen.words, context.env);
     context = asTold(context, invocation);
     if (invocation.help) {
       await context.stdout.write(renderCommandHelp(program, command, context.stdout.columns));

@@ -5,6 +5,7 @@ import { staticImports, wayTo } from "../../support/static-imports.ts";
 const heavy: ReadonlySet<string> = new Set([
   "@matrixai/quic/native/quiche.js",
   "@valibot/to-json-schema",
+  "citty",
   "jose",
   "node:child_process",
   "node:crypto",
@@ -13,6 +14,8 @@ const heavy: ReadonlySet<string> = new Set([
   "node:https",
   "node:stream",
   "node:tls",
+  "node:tty",
+  "node:util",
   "node:worker_threads",
   "node:zlib",
   "ssh2",
@@ -20,12 +23,7 @@ const heavy: ReadonlySet<string> = new Set([
 ]);
 
 /** Each costs more than all of our own modules that `exec` loads. */
-const heavyForExec: ReadonlySet<string> = new Set([
-  "node:net",
-  "node:tls",
-  "node:util",
-  "node:dns/promises",
-]);
+const heavyForExec: ReadonlySet<string> = new Set(["node:net", "node:tls", "node:dns/promises"]);
 
 test("exec loads no network library before it needs one", async () => {
   const { packages, files } = await staticImports("src/roles/client/session/exec.ts");
