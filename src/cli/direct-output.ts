@@ -8,7 +8,7 @@ import { outputFailure } from "./output-failure.ts";
  */
 export function directOutput(fd: 1 | 2, slow: () => OutputStream): OutputStream {
   const direct = openDirect(fd);
-  let waiting = direct === undefined ? slow() : undefined;
+  let waiting: OutputStream | undefined;
   let broken: Error | undefined;
   const writeNow = (bytes: Uint8Array): number => {
     if (direct === undefined || waiting !== undefined) return 0;

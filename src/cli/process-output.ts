@@ -1,12 +1,13 @@
-import { isTerminal } from "../system/is-terminal.ts";
+import { isTerminal, mayBeTerminal } from "../system/is-terminal.ts";
 import type { OutputStream } from "./context.ts";
 import { directOutput } from "./direct-output.ts";
 import { outputFailure } from "./output-failure.ts";
 import { terminalOutput } from "./terminal-output.ts";
 
-/** Standard output or standard error; nothing of it is made before there is something to say. */
+/** Standard output or standard error; no stream of Bun's is made before there is something to say. */
 export function processOutput(fd: 1 | 2): OutputStream {
-  let made: OutputStream | undefined;
+  // A pipe is opened here and now: later this process may stand in a guest's root, where names are the guest's.
+  let made = mayBeTerminal(fd) ? undefined : direct(fd);
   const output = (): OutputStream => (made ??= openOutput(fd));
   return {
     get isTty() {
@@ -24,9 +25,11 @@ export function processOutput(fd: 1 | 2): OutputStream {
 }
 
 function openOutput(fd: 1 | 2): OutputStream {
-  return isTerminal(fd)
-    ? terminalOutput(streamOutput(fd), fd)
-    : directOutput(fd, () => streamOutput(fd));
+  return isTerminal(fd) ? terminalOutput(streamOutput(fd), fd) : direct(fd);
+}
+
+function direct(fd: 1 | 2): OutputStream {
+  return directOutput(fd, () => streamOutput(fd));
 }
 
 function streamOutput(fd: 1 | 2): OutputStream {

@@ -8,7 +8,8 @@ export function isTerminal(fd: 0 | 1 | 2): boolean {
   return mayBeTerminal(fd) && standardStream(fd).isTTY;
 }
 
-function mayBeTerminal(fd: number): boolean {
+/** False where the kernel alone can say that it is none. */
+export function mayBeTerminal(fd: 0 | 1 | 2): boolean {
   try {
     const stat = fstatSync(fd);
     const isMemory = process.platform === "linux" && majorOf(stat.rdev) === memoryDevices;
