@@ -43,10 +43,22 @@ function dispatch(
   return { role: "client", argv: words };
 }
 
+/**
+ * The executable starts reluctant to compile (`build/binary.ts`): most commands are over before that could pay.
+ * One that lasts, and every other role, compiles as usual.
+ */
+function compileFreely(of: Role): void {
+  if (of === "client") setTimeout(() => Bun.unsafe.setJITPolicy(1), shortCommandMs).unref();
+  else Bun.unsafe.setJITPolicy(1);
+}
+
+const shortCommandMs = 100;
+
 function lookUp(table: Record<string, Role>, key: string): Role | undefined {
   return Object.hasOwn(table, key) ? table[key] : undefined;
 }
 
 const { role, argv } = dispatch(process.argv0, process.argv.slice(2));
+compileFreely(role);
 const { main } = await mains[role]();
 process.exit(await main(argv, processContext()));

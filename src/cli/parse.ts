@@ -1,4 +1,3 @@
-import { parseArgs } from "citty";
 import { colourWishes } from "./colour-wish.ts";
 import type { Command, Flag, Flags, GlobalOptions, ParsedOptions } from "./command.ts";
 import { globalFlags } from "./command.ts";
@@ -18,10 +17,14 @@ type Env = Readonly<Record<string, string | undefined>>;
  * repeated flag, takes unknown flags, reads flags among the words of the command that is to be run
  * elsewhere, and answers a `--help` behind `--`.
  */
-export function parseWords(command: Command, words: readonly string[], env: Env): Invocation {
+export async function parseWords(
+  command: Command,
+  words: readonly string[],
+  env: Env,
+): Promise<Invocation> {
   const flags: Flags = { ...command.flags, ...globalFlags };
   const split = splitWords(command, flags, words);
-  const single = parseSingles(flags, split.singles);
+  const single = await parseSingles(flags, split.singles);
   const help = single[`${singlePrefix}help`] === true;
   const version = single[`${singlePrefix}version`] === true;
   const values = Object.fromEntries(
@@ -52,7 +55,13 @@ function logFileOf(single: Readonly<Record<string, unknown>>, env: Env): string 
   return path === "" ? undefined : path;
 }
 
-function parseSingles(flags: Flags, singles: string[]): Record<string, unknown> {
+async function parseSingles(
+  flags: Flags,
+  singles: string[],
+): Promise<Readonly<Record<string, unknown>>> {
+  // citty brings `node:util` along, more than a millisecond; many commands are called without a flag.
+  if (singles.length === 0) return {};
+  const { parseArgs } = await import("citty");
   const definition = Object.fromEntries(
     Object.entries(flags)
       .filter(([, flag]) => flag.repeatable !== true)

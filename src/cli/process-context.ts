@@ -1,9 +1,9 @@
 import { hostname } from "node:os";
-import type { ReadStream, WriteStream } from "node:tty";
-import { BrokenPipe, type Context, type InputStream, type OutputStream } from "./context.ts";
-import { Failure } from "./failure.ts";
+import type { ReadStream } from "node:tty";
+import { isTerminal } from "../system/is-terminal.ts";
+import type { Context, InputStream } from "./context.ts";
+import { processOutput } from "./process-output.ts";
 import { ProcessTerminal } from "./process-terminal.ts";
-import { terminalOutput } from "./terminal-output.ts";
 
 type StopSignal = "SIGINT" | "SIGTERM" | "SIGHUP";
 const stopSignals: readonly StopSignal[] = ["SIGINT", "SIGTERM", "SIGHUP"];
@@ -18,8 +18,8 @@ export function processContext(): Context {
       return hostname();
     },
     stdin: processInput(terminal),
-    stdout: processOutput(process.stdout, 1),
-    stderr: processOutput(process.stderr, 2),
+    stdout: processOutput(1),
+    stderr: processOutput(2),
     monotonicMs: () => performance.now(),
     wallMs: () => Date.now(),
     randomBytes: (length) => crypto.getRandomValues(new Uint8Array(length)),
@@ -63,71 +63,13 @@ class StopListeners {
   };
 }
 
-function processOutput(stream: WriteStream, fd: 1 | 2): OutputStream {
-  const output = streamOutput(stream, fd === 1 ? "standard output" : "standard error");
-  return stream.isTTY ? terminalOutput(output, fd) : output;
-}
-
-function streamOutput(stream: WriteStream, name: string): OutputStream {
-  let broken: Error | undefined;
-  // Without a listener Bun prints a stack when the reader of a pipe has gone away.
-  stream.on("error", (error) => {
-    broken ??= cannotWrite(name, error);
-  });
-  return {
-    get isTty() {
-      return stream.isTTY;
-    },
-    get columns() {
-      return stream.columns ?? 80;
-    },
-    get rows() {
-      return stream.rows ?? 24;
-    },
-    async write(data) {
-      if (broken !== undefined) throw broken;
-      if (data.length === 0) return;
-      await new Promise<void>((resolve, reject) => {
-        stream.write(data, (error) => {
-          if (error == null) resolve();
-          else reject((broken ??= cannotWrite(name, error)));
-        });
-      });
-    },
-    onResize(listener) {
-      stream.on("resize", listener);
-      return () => {
-        stream.off("resize", listener);
-      };
-    },
-  };
-}
-
-/** A reader that had enough is no error, as with any other filter; a full disk is. */
-function cannotWrite(name: string, error: Error): Error {
-  const code = "code" in error ? String(error.code) : "";
-  if (readerGone.has(code)) return new BrokenPipe("The reader has gone away");
-  return new Failure("FV-SYS-001", `${name} cannot be written`, {
-    because: code === "ENOSPC" ? "the disk is full (ENOSPC)" : error.message,
-    fix: "what came before is written, the rest is lost; make room and run it again",
-  });
-}
-
-/** A pipe, a socket, a terminal, a stream that was ended. */
-const readerGone: ReadonlySet<string> = new Set([
-  "EPIPE",
-  "ECONNRESET",
-  "EIO",
-  "ERR_STREAM_DESTROYED",
-]);
-
 /** Touches `process.stdin` only when somebody asks for it: opening it changes the terminal's state. */
 function processInput(terminal: ProcessTerminal): InputStream {
   return {
     get isTty() {
-      return process.stdin.isTTY;
+      return isTerminal(0);
     },
-    read: () => (process.stdin.isTTY ? readTerminal(process.stdin) : readPipe()),
+    read: () => (isTerminal(0) ? readTerminal(process.stdin) : readPipe()),
     setMode: (mode, screen) => terminal.setMode(mode, screen),
   };
 }

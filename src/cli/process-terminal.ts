@@ -1,4 +1,5 @@
 import { writeSync } from "node:fs";
+import { isTerminal } from "../system/is-terminal.ts";
 import { takesOutput, TerminalSettings } from "../system/raw-terminal.ts";
 import type { InputMode, ScreenModes } from "./context.ts";
 
@@ -15,7 +16,7 @@ export class ProcessTerminal {
   readonly #continued = new Set<() => void>();
 
   setMode(mode: InputMode, screen?: ScreenModes): void {
-    if (!process.stdin.isTTY) return;
+    if (!isTerminal(0)) return;
     if (mode === "lines") {
       this.restore();
       return;
@@ -84,7 +85,7 @@ export class ProcessTerminal {
 
   /** A terminal that takes nothing is left with its screen as it is. */
   #say(bytes: string): void {
-    if (bytes === "" || !process.stdout.isTTY || !takesOutput(1, patienceMs)) return;
+    if (bytes === "" || !isTerminal(1) || !takesOutput(1, patienceMs)) return;
     writeSync(1, bytes);
   }
 

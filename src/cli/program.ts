@@ -3,11 +3,9 @@ import type { Command, Flag, Program } from "./command.ts";
 import { globalFlags } from "./command.ts";
 import type { Context } from "./context.ts";
 import { Failure } from "./failure.ts";
-import { renderCommandHelp, renderGlobalFlags, renderProgramHelp } from "./help.ts";
 import { didYouMean } from "./nearest.ts";
 import { type Invocation, parseWords } from "./parse.ts";
-import { report } from "./report.ts";
-import { type NoteFields, openRunLog } from "./run-log.ts";
+import type { NoteFields } from "./run-log.ts";
 import { MissingCommand, UsageError } from "./usage-error.ts";
 
 export const version: string = packageJson.version;
@@ -28,9 +26,10 @@ export async function runProgram(
       return 0;
     }
     command = chosen.command;
-    invocation = parseWords(command, chosen.words, context.env);
+    invocation = await parseWords(command, chosen.words, context.env);
     context = asTold(context, invocation);
     if (invocation.help) {
+      const { renderCommandHelp } = await help();
       await context.stdout.write(renderCommandHelp(program, command, context.stdout.columns));
       return 0;
     }
@@ -40,6 +39,7 @@ export async function runProgram(
     }
     return await runLogged(program, { command, invocation }, context);
   } catch (error) {
+    const { report } = await import("./report.ts");
     return report(error, { program, command, invocation, argv }, context);
   }
 }
@@ -60,6 +60,7 @@ async function runLogged(
 ): Promise<number> {
   const { logFile } = invocation.options.global;
   if (logFile === undefined) return command.run(invocation.options, context);
+  const { openRunLog } = await import("./run-log.ts");
   const log = openRunLog(logFile, context);
   const startedMs = context.monotonicMs();
   const end = (fields: NoteFields): void =>
@@ -132,12 +133,11 @@ function helpChoice(program: Program, words: readonly string[]): Choice {
   const name = words.join(" ");
   const command = program.commands.find((candidate) => candidate.name === name);
   if (command !== undefined)
-    return { kind: "text", render: (columns) => renderCommandHelp(program, command, columns) };
-  if (name === "")
-    return { kind: "text", render: (columns) => renderProgramHelp(program, columns) };
+    return helpText((texts, columns) => texts.renderCommandHelp(program, command, columns));
+  if (name === "") return helpText((texts, columns) => texts.renderProgramHelp(program, columns));
   if (groupNames(program).includes(name))
-    return { kind: "text", render: (columns) => renderProgramHelp(program, columns, name) };
-  if (name === "flags") return { kind: "text", render: renderGlobalFlags };
+    return helpText((texts, columns) => texts.renderProgramHelp(program, columns, name));
+  if (name === "flags") return helpText((texts, columns) => texts.renderGlobalFlags(columns));
   if (words[0] === "json" && program.jsonOutputs !== undefined && words.length <= 2)
     return { kind: "text", render: async () => jsonHelp(program, words[1]) };
   const topics = program.topics ?? {};
@@ -147,6 +147,17 @@ function helpChoice(program: Program, words: readonly string[]): Choice {
     ...commandWords(program),
     ...Object.keys(topics),
   ]);
+}
+
+type HelpTexts = typeof import("./help.ts");
+
+/** Loaded when somebody asks: no command that works needs its own help. */
+async function help(): Promise<HelpTexts> {
+  return import("./help.ts");
+}
+
+function helpText(render: (texts: HelpTexts, columns: number) => string): Choice {
+  return { kind: "text", render: async (columns) => render(await help(), columns) };
 }
 
 async function jsonHelp(program: Program, name: string | undefined): Promise<string> {
@@ -159,7 +170,7 @@ async function jsonHelp(program: Program, name: string | undefined): Promise<str
 
 function groupChoice(program: Program, group: string, second: string | undefined): Choice {
   if (second === "--help" || second === "-h")
-    return { kind: "text", render: (columns) => renderProgramHelp(program, columns, group) };
+    return helpText((texts, columns) => texts.renderProgramHelp(program, columns, group));
   const verbs = program.commands
     .filter((command) => command.name.startsWith(`${group} `) && command.hidden !== true)
     .map((command) => command.name.slice(group.length + 1));

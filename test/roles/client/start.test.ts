@@ -5,6 +5,7 @@ import { staticImports, wayTo } from "../../support/static-imports.ts";
 const heavy: ReadonlySet<string> = new Set([
   "@matrixai/quic/native/quiche.js",
   "@valibot/to-json-schema",
+  "citty",
   "jose",
   "node:child_process",
   "node:crypto",
@@ -13,6 +14,8 @@ const heavy: ReadonlySet<string> = new Set([
   "node:https",
   "node:stream",
   "node:tls",
+  "node:tty",
+  "node:util",
   "node:worker_threads",
   "node:zlib",
   "ssh2",
@@ -20,12 +23,7 @@ const heavy: ReadonlySet<string> = new Set([
 ]);
 
 /** Each costs more than all of our own modules that `exec` loads. */
-const heavyForExec: ReadonlySet<string> = new Set([
-  "node:net",
-  "node:tls",
-  "node:util",
-  "node:dns/promises",
-]);
+const heavyForExec: ReadonlySet<string> = new Set(["node:net", "node:tls", "node:dns/promises"]);
 
 test("exec loads no network library before it needs one", async () => {
   const { packages, files } = await staticImports("src/roles/client/session/exec.ts");
@@ -33,6 +31,27 @@ test("exec loads no network library before it needs one", async () => {
   expect([...packages.keys()].filter((name) => heavyForExec.has(name) || heavy.has(name))).toEqual(
     [],
   );
+});
+
+/** Of the way that goes wrong, of a terminal, or of what was not asked for: loaded when it comes to that. */
+const late: readonly string[] = [
+  "src/cli/help.ts",
+  "src/cli/report.ts",
+  "src/cli/run-log.ts",
+  "src/roles/client/dial/login-failures.ts",
+  "src/roles/client/link/remote-failure.ts",
+  "src/roles/client/link/timed-link.ts",
+  "src/roles/client/provision/provision.ts",
+  "src/roles/client/session/console.ts",
+  "src/roles/client/session/session-json.ts",
+  "src/roles/client/ssh/agent-forward.ts",
+];
+
+test("exec loads nothing that a command which simply works does without", async () => {
+  const imports = await staticImports("src/roles/client/session/exec.ts");
+  const loaded = late.filter((file) => imports.files.has(file));
+  expect(loaded.map((file) => wayTo(imports, file))).toEqual([]);
+  for (const file of late) expect(await Bun.file(file).exists()).toBe(true);
 });
 
 /** An interface with two small classes, keys as text, numbers. */
@@ -52,11 +71,11 @@ for (const root of ["src/roles/client/main.ts", "src/main.ts"])
     const quic = [...imports.files.keys()]
       .filter((file) => file.startsWith("src/quic/") && !lightQuic.has(file))
       .map((file) => wayTo(imports, file));
-    const late = [...imports.files.keys()]
+    const others = [...imports.files.keys()]
       .filter(
         (file) =>
           /^src\/system\/copy\/(?!copy-peer)/.test(file) || file.includes("/explanations.ts"),
       )
       .map((file) => wayTo(imports, file));
-    expect([...packages, ...quic, ...late]).toEqual([]);
+    expect([...packages, ...quic, ...others]).toEqual([]);
   });

@@ -19,7 +19,8 @@ import { type Connection, closeCodes, ConnectionClosed } from "../../../quic/con
 import { late, within } from "../../../system/within.ts";
 import { clientLimits } from "../limits.ts";
 import type { KnownMachine, KnownMachines } from "../vault/known-machines.ts";
-import * as failures from "./login-failure.ts";
+import { LoginFailure } from "./login-failure.ts";
+import * as failures from "./login-failures.ts";
 import { isAtLeast } from "../vault/version-order.ts";
 
 export interface LoginOptions {
@@ -93,7 +94,7 @@ async function attempted<Result>(
     return await work();
   } catch (error) {
     const failure = await attempt.failureOf(error);
-    const tooOld = failure instanceof failures.LoginFailure && failure.code === "FV-VER-001";
+    const tooOld = failure instanceof LoginFailure && failure.code === "FV-VER-001";
     connection.close(tooOld ? closeCodes.version : closeCodes.loginFailed, "");
     throw failure;
   } finally {
@@ -195,7 +196,7 @@ class LoginAttempt {
 
   /** What the user is told. An error of none of our kinds is a bug and passes through. */
   async failureOf(error: unknown): Promise<unknown> {
-    if (error instanceof failures.LoginFailure) return error;
+    if (error instanceof LoginFailure) return error;
     if (error instanceof ConnectionClosed)
       return failures.failureOfClose(error.reason, this.#proofSent);
     if (error instanceof StreamError) {

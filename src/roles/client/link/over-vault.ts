@@ -2,9 +2,8 @@ import type { GlobalOptions } from "../../../cli/command.ts";
 import type { Context } from "../../../cli/context.ts";
 import type { AttestedLink, LinkState } from "./attested-link.ts";
 import { makeReady, type ReadyOptions } from "../provision/ready.ts";
-import { asFailure } from "./remote-failure.ts";
 import { type Leaving, stopBefore } from "./stop-before.ts";
-import { TimedLink } from "./timed-link.ts";
+import type { TimedLink } from "./timed-link.ts";
 import type { VaultConfig } from "../vault/vault-config.ts";
 import {
   type LinkFlagValues,
@@ -70,7 +69,7 @@ export async function overVault(
       try {
         if (ready !== undefined)
           await makeReady(link, config, { ...ready, quiet: global.quiet, leaving }, context);
-        if (flags.timing === true) timed = new TimedLink(link, context);
+        if (flags.timing === true) timed = await timedLink(link, context);
         return await work({ link: timed ?? link, config, started, leaving });
       } finally {
         if (timed !== undefined) await context.stderr.write(`${timed.line}\n`);
@@ -78,6 +77,12 @@ export async function overVault(
       }
     });
   } catch (error) {
+    const { asFailure } = await import("./remote-failure.ts");
     throw asFailure(error, config.name);
   }
+}
+
+async function timedLink(link: AttestedLink, context: Context): Promise<TimedLink> {
+  const { TimedLink: Timed } = await import("./timed-link.ts");
+  return new Timed(link, context);
 }

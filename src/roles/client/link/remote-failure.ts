@@ -228,22 +228,6 @@ function fromStreamError(error: StreamError, vault: string): Failure {
   }
 }
 
-/** Whether dialling again can help. */
-export function isTransient(failure: Failure): boolean {
-  return transientCodes.has(failure.code);
-}
-
-const transientCodes: ReadonlySet<FailureCode> = new Set<FailureCode>([
-  "FV-NET-001",
-  "FV-NET-002",
-  "FV-NET-003",
-  "FV-NET-004",
-  "FV-ATT-005",
-  "FV-ATT-008",
-  "FV-VM-002",
-  "FV-VM-004",
-]);
-
 export const letsUdpOut = "that this network lets UDP out";
 
 /** `see`: what else may be wrong, as clauses. */

@@ -1,8 +1,7 @@
 import type { Context } from "../../../cli/context.ts";
 import { Failure } from "../../../cli/failure.ts";
 import type { AttestedLink } from "../link/attested-link.ts";
-import { provision } from "./provision.ts";
-import { configuredSource, type RootfsSource } from "./rootfs-source.ts";
+import type { RootfsSource } from "./rootfs-source.ts";
 import { warnOfRollback } from "./rollback-warning.ts";
 import type { Leaving } from "../link/stop-before.ts";
 import type { VaultConfig } from "../vault/vault-config.ts";
@@ -29,6 +28,9 @@ export async function makeReady(
     throw new Failure("FV-NET-004", `"${config.name}" is being provisioned by another client`, {
       fix: "wait until that is done, then try again",
     });
+  // A machine that is warm, as nearly all are, needs none of it.
+  const { provision } = await import("./provision.ts");
+  const { configuredSource } = await import("./rootfs-source.ts");
   const source = replaceWith ?? (await configuredSource(config, "a cold boot", context.env));
   await provision(link, { vault: config.name, source, quiet, leaving }, context);
 }

@@ -8,7 +8,7 @@ import {
 } from "../forward/connect-forwards.ts";
 import { autoForwardFlag, plainAudience } from "../forward/auto-forward-flag.ts";
 import { autoForwardsOf } from "../forward/auto-forward-choice.ts";
-import { agentFlag, offerAgent } from "../ssh/agent-forward.ts";
+import { agentFlag, offeredAgent } from "../ssh/agent-flag.ts";
 import { clientLimits } from "../limits.ts";
 import { finishedStatus, stoppedStatus } from "./exit-status.ts";
 import { waitForever } from "../forward/forward-command.ts";
@@ -86,7 +86,7 @@ export const connect = defineCommand({
         if (!onConsole) ports?.begin(plainAudience(context));
         if (!global.quiet)
           for (const line of forwards.lines) await context.stderr.write(`${line}\n`);
-        const agent = flags.agent ? await offerAgent(link, undefined, context) : {};
+        const agent = await offeredAgent(flags, link, undefined, context);
         const env = { ...config.env, ...agent };
         if (flags["no-shell"]) return waitForever(link);
         started();

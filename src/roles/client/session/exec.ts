@@ -4,12 +4,11 @@ import { UsageError } from "../../../cli/usage-error.ts";
 import type { SessionOpenRequest } from "../../../protocol/session-message.ts";
 import { autoForwardFlag } from "../forward/auto-forward-flag.ts";
 import { portsBeside } from "../forward/ports-beside.ts";
-import { agentFlag, offerAgent } from "../ssh/agent-forward.ts";
+import { agentFlag, offeredAgent } from "../ssh/agent-flag.ts";
 import { Foreground, type ForegroundSession } from "./foreground.ts";
 import { clientLimits } from "../limits.ts";
-import type { LinkState } from "../link/attested-link.ts";
+import type { AttestedLink, LinkState } from "../link/attested-link.ts";
 import { overVault, type VaultWork } from "../link/over-vault.ts";
-import { findSession } from "./session-choice.ts";
 import {
   checkedName,
   escapeFlag,
@@ -18,7 +17,6 @@ import {
   startFields,
   startFlags,
 } from "./session-flags.ts";
-import { joining } from "./session-join.ts";
 import { openRequest, randomName } from "./session-request.ts";
 import { statusFlags, withStatus } from "./status-report.ts";
 import { linkFlags, readVault, vaultPositional } from "../link/vault-link.ts";
@@ -67,12 +65,11 @@ export const exec = defineCommand({
       const foreground = new Foreground(context, { vault: name, report, quiet, escape, ports });
       const work = async ({ link, started }: VaultWork): Promise<number> => {
         beside?.forwards.use(link);
-        const agent = flags.agent ? await offerAgent(link, flags.user, context) : {};
+        const agent = await offeredAgent(flags, link, flags.user, context);
         const place = { env: { ...env, ...agent }, terminfo };
-        // Without a command it is what `attach` does.
         const session =
           rest.length === 0 && said !== undefined
-            ? joining(await findSession(link, said, name), "take-over", context)
+            ? await joined(link, said, name, context)
             : starting(said, inPlace(fields, place, context), global.quiet, context);
         if (global.verbose > 0) await context.stderr.write(`exec session ${session.session}\n`);
         started();
@@ -102,6 +99,18 @@ export const exec = defineCommand({
     });
   },
 });
+
+/** What `attach` does, and what it loads for it. */
+async function joined(
+  link: AttestedLink,
+  said: string,
+  vault: string,
+  context: Context,
+): Promise<ForegroundSession> {
+  const { findSession } = await import("./session-choice.ts");
+  const { joining } = await import("./session-join.ts");
+  return joining(await findSession(link, said, vault), "take-over", context);
+}
 
 function starting(
   said: string | undefined,

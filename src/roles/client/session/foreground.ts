@@ -13,7 +13,6 @@ import { finishedStatus, signalNumbers, stoppedStatus, type StopSignal } from ".
 import { Interactive } from "./interactive.ts";
 import { clientLimits } from "../limits.ts";
 import { Pipe, type PipeOptions } from "./pipe.ts";
-import { asFailure } from "../link/remote-failure.ts";
 import type { SessionPlan, SessionReport } from "./session-run.ts";
 import type { Vault } from "../link/vault-link.ts";
 
@@ -83,6 +82,7 @@ export class Foreground {
     try {
       return await (onTerminal ? this.#onTerminal(link, wish) : this.#asPipe(link, wish));
     } catch (error) {
+      const { asFailure } = await import("../link/remote-failure.ts");
       throw this.#withWayBack(asFailure(error, this.#vault));
     }
   }

@@ -1,6 +1,6 @@
 import type { Context } from "../../../cli/context.ts";
 import type { AttestedLink, LinkState } from "../link/attested-link.ts";
-import { Console, type ConsoleEnd } from "./console.ts";
+import type { Console, ConsoleEnd } from "./console.ts";
 import type { LivePorts } from "../forward/auto-forwards.ts";
 import { EscapeKeys, parseEscapeKey } from "./escape-keys.ts";
 import type { LiveForwards } from "../forward/forward-line.ts";
@@ -26,6 +26,7 @@ export class Interactive {
   readonly keyboard: Keyboard;
   readonly #options: InteractiveOptions;
   #console: Console | undefined;
+  #linkState: LinkState = { kind: "up" };
 
   /** Throws `UsageError` for an escape key that is none. */
   constructor(context: Context, options: InteractiveOptions) {
@@ -72,16 +73,20 @@ export class Interactive {
   /** Until the session ends or is left. */
   async run(link: AttestedLink, plan: SessionPlan): Promise<ConsoleEnd> {
     this.#readKeys();
+    // What is on pipes needs none of it.
+    const { Console: OnTerminal } = await import("./console.ts");
     const { forwards, ports } = this.#options;
-    this.#console = new Console(this.context, link, plan, {
+    this.#console = new OnTerminal(this.context, link, plan, {
       keyboard: this.keyboard,
       forwards,
       ports,
     });
+    if (this.#linkState.kind === "down") this.#console.linkState(this.#linkState);
     return this.#console.run();
   }
 
   linkState(state: LinkState): void {
+    this.#linkState = state;
     this.#console?.linkState(state);
   }
 

@@ -3,7 +3,6 @@ import type { Flags } from "../../../cli/command.ts";
 import { BrokenPipe, brokenPipeExitCode } from "../../../cli/context.ts";
 import { Failure, failureFields } from "../../../cli/failure.ts";
 import { UsageError } from "../../../cli/usage-error.ts";
-import { endingOf, sessionDocument } from "./session-json.ts";
 import type { SessionReport } from "./session-run.ts";
 
 export const statusFlags = {
@@ -17,17 +16,17 @@ export async function withStatus(
 ): Promise<number> {
   const fd = descriptorOf(said);
   const report: SessionReport = {};
-  const tell = (status: number, error?: Failure): void => {
-    if (fd !== undefined) writeAll(fd, statusLine(report, status, error));
+  const tell = async (status: number, error?: Failure): Promise<void> => {
+    if (fd !== undefined) writeAll(fd, await statusLine(report, status, error));
   };
   try {
     const status = await work(report);
-    tell(status);
+    await tell(status);
     return status;
   } catch (error) {
-    if (error instanceof BrokenPipe) tell(brokenPipeExitCode);
+    if (error instanceof BrokenPipe) await tell(brokenPipeExitCode);
     const failure = asFailure(error);
-    if (failure !== undefined) tell(failure.exitCode, failure);
+    if (failure !== undefined) await tell(failure.exitCode, failure);
     throw error;
   }
 }
@@ -38,7 +37,12 @@ function asFailure(error: unknown): Failure | undefined {
 }
 
 /** What an exit status alone cannot tell: whose it is, the command's or ours. */
-function statusLine({ session, exit }: SessionReport, status: number, error?: Failure): string {
+async function statusLine(
+  { session, exit }: SessionReport,
+  status: number,
+  error?: Failure,
+): Promise<string> {
+  const { endingOf, sessionDocument } = await import("./session-json.ts");
   const isGone = error?.code === "FV-SES-003";
   return sessionDocument("exit-status", {
     session_id: session ?? null,

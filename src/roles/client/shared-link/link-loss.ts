@@ -1,7 +1,7 @@
 import { Failure } from "../../../cli/failure.ts";
 import { backoffMs } from "../dial/backoff.ts";
 import { LoginFailure } from "../dial/login-failure.ts";
-import { isTransient } from "../link/remote-failure.ts";
+import { isTransient } from "../link/transient.ts";
 
 /** What dialling again may cure. */
 export function mayRetry(error: unknown): error is Failure {

@@ -11,11 +11,6 @@ import { answer } from "../link/answer.ts";
 import type { AttestedLink, LinkConnection } from "../link/attested-link.ts";
 import { overLink } from "../link/over-link.ts";
 
-/** A flag of every command that runs something in a vault. */
-export const agentFlag = {
-  agent: { short: "A", summary: "let programs there use the keys of this computer's ssh-agent" },
-} as const;
-
 /**
  * Offers the agent of this computer to one user of the vault for as long as the link stands, over all
  * its connections. Resolves with what programs there need in their environment.

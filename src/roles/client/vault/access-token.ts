@@ -9,7 +9,7 @@ import { readFileHead } from "../../../system/file-head.ts";
 import { type Keychain, KeychainError, systemKeychain } from "../../../system/keychain.ts";
 import { within } from "../../../system/within.ts";
 import { clientLimits } from "../limits.ts";
-import { keychainAccount } from "./token-store.ts";
+import { keychainAccount } from "./keychain-account.ts";
 import type { VaultConfig } from "./vault-config.ts";
 
 export interface AccessToken {

@@ -7,6 +7,7 @@ import { tomlString } from "../../../cli/toml-words.ts";
 import { hasCode } from "../../../system/filesystem.ts";
 import { type Keychain, KeychainError } from "../../../system/keychain.ts";
 import { writePrivateFile } from "../../../system/private-file.ts";
+import { keychainAccount } from "./keychain-account.ts";
 import type { VaultConfig } from "./vault-config.ts";
 
 const tokenStores = ["auto", "keychain", "file", "config"] as const;
@@ -102,11 +103,6 @@ export async function dropToken(
     if (hasCode(error, "ENOENT")) return undefined;
     throw error;
   }
-}
-
-/** Two configurations may each have a vault of one name. */
-export function keychainAccount(vault: string, path: string): string {
-  return `${vault} (${resolve(path)})`;
 }
 
 function noKeychain(error: KeychainError): Failure {

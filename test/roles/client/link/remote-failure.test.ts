@@ -11,11 +11,8 @@ import {
 } from "../../../../src/protocol/errors.ts";
 import { type CloseReason, closeCodes, ConnectionClosed } from "../../../../src/quic/connection.ts";
 import { main } from "../../../../src/roles/client/main.ts";
-import {
-  asFailure,
-  fromCloseReason,
-  isTransient,
-} from "../../../../src/roles/client/link/remote-failure.ts";
+import { asFailure, fromCloseReason } from "../../../../src/roles/client/link/remote-failure.ts";
+import { isTransient } from "../../../../src/roles/client/link/transient.ts";
 import { memoryContext } from "../../../support/memory-context.ts";
 
 function failureFor(error: unknown): Failure {

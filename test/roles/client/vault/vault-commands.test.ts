@@ -15,11 +15,8 @@ import { addTable } from "../../../../src/cli/toml-edit.ts";
 import { generateToken } from "../../../../src/fly/token.ts";
 import { editConfig } from "../../../../src/roles/client/vault/config-edit.ts";
 import { readAccessToken } from "../../../../src/roles/client/vault/access-token.ts";
-import {
-  dropToken,
-  keychainAccount,
-  storeToken,
-} from "../../../../src/roles/client/vault/token-store.ts";
+import { keychainAccount } from "../../../../src/roles/client/vault/keychain-account.ts";
+import { dropToken, storeToken } from "../../../../src/roles/client/vault/token-store.ts";
 import { loadVault } from "../../../../src/roles/client/vault/vault-config.ts";
 import { type Keychain, KeychainError } from "../../../../src/system/keychain.ts";
 import { memoryContext } from "../../../support/memory-context.ts";
