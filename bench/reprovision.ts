@@ -3,6 +3,7 @@ import { join } from "node:path";
 import { benchmark } from "./harness/benchmark.ts";
 import { interleave } from "./harness/rounds.ts";
 import { commandMs } from "./peers/command.ts";
+import { useJournaledDisk } from "./peers/journaled-disk.ts";
 import { openSsh } from "./peers/openssh.ts";
 import { RootfsTree } from "./peers/rootfs-tree.ts";
 import { loopbackMb } from "./peers/traffic.ts";
@@ -15,6 +16,7 @@ await benchmark({
   name: "reprovision",
   rounds: 3,
   measure: async ({ rounds, part }) => {
+    useJournaledDisk();
     await using vault = await openBusyboxVault();
     await using ssh = await openSsh();
     const size = { entries: Math.ceil(16_000 * part), bytes: Math.ceil(500e6 * part) };

@@ -69,8 +69,8 @@ export const bootReports: FuzzTarget = {
   corpus: () =>
     [
       { kind: "assembled", pid: 4711 },
-      { kind: "execute", runtime: "system-init", stopSignal: 37 },
-      { kind: "execute", runtime: "fallback-init", stopSignal: 15 },
+      { kind: "execute", runtime: "system-init", stopSignal: 37, isBusybox: false },
+      { kind: "execute", runtime: "fallback-init", stopSignal: 15, isBusybox: true },
       { kind: "failed", step: "mounts", message: "mount: EINVAL" },
     ].map(encodeJson),
   mutate: mutateJson,

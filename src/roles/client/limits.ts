@@ -120,6 +120,8 @@ export const clientLimits = {
   /** /proc is looked through for who has a port. */
   holderProcessesMax: 4096,
 
+  /** An archive is read in such pieces: each costs a turn of the program. */
+  archiveReadBytes: 256 * 1024,
   /** A smaller archive is sent before it is compared. */
   deltaBytesMin: 2 * 1024 * 1024,
   /** Of a packed one of which more than this is lacking all is sent: it may be packed better than we do it on the way. */

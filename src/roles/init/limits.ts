@@ -16,6 +16,8 @@ export const initLimits = {
   trialMs: 1000,
   /** Without a kill timeout of the machine; Fly's own default is 5 s, and ours must end within it. */
   stopGraceMs: 4000,
+  /** How often is looked whether an init of BusyBox that was asked to stop only sleeps by now. */
+  lonelyLookMs: 25,
   /** After SIGKILL nothing but the kernel is waited for. */
   killWaitMs: 5000,
   /** How often the kernel's count of kills for want of memory is looked at, and how long after a kill a death is put down to it. */

@@ -9,6 +9,7 @@ import {
   writeFileSync,
   writeSync,
 } from "node:fs";
+import { basename } from "node:path";
 import { decodeJson } from "../../protocol/message.ts";
 import {
   closeOnExecute,
@@ -62,8 +63,10 @@ export function bootWorkload(planJson: string): number {
 
 function becomeInit(fallbackInit: Uint8Array | undefined): never {
   if (isExecutable(systemInit)) {
-    const runtime = "system-init";
-    report({ kind: "execute", runtime, stopSignal: stopSignalOf(systemInit) });
+    const program = realpathSync(systemInit);
+    const isBusybox = basename(program) === "busybox";
+    const stopSignal = stopSignalOf(program);
+    report({ kind: "execute", runtime: "system-init", stopSignal, isBusybox });
     try {
       execute(systemInit, [systemInit], workloadEnvironment);
     } catch (error) {
@@ -74,7 +77,8 @@ function becomeInit(fallbackInit: Uint8Array | undefined): never {
   if (fallbackInit === undefined)
     throw new Error("The image has no /sbin/init, and there is no fallback");
   writeFileSync(fallbackInitPath, fallbackInit, { mode: 0o755 });
-  report({ kind: "execute", runtime: "fallback-init", stopSignal: terminate });
+  const runtime = "fallback-init";
+  report({ kind: "execute", runtime, stopSignal: terminate, isBusybox: false });
   execute(fallbackInitPath, ["catatonit", "-P"], workloadEnvironment);
 }
 
@@ -88,8 +92,7 @@ function isExecutable(path: string): boolean {
 }
 
 /** What the init of an image shuts down in order on: most do on SIGTERM, busybox and openrc-init among them. */
-function stopSignalOf(init: string): number {
-  const program = realpathSync(init);
+function stopSignalOf(program: string): number {
   if (program.endsWith("/systemd")) return haltSystemd;
   // Its own telinit is sysvinit alone. It is deaf to SIGTERM; Ctrl-Alt-Del its inittab answers.
   return isExecutable(telinit) && realpathSync(telinit) === program ? interrupt : terminate;

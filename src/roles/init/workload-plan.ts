@@ -28,6 +28,8 @@ export const bootReportSchema = v.variant("kind", [
     runtime: v.picklist(["system-init", "fallback-init"]),
     /** Number of the signal that asks this init to shut down. */
     stopSignal: signal,
+    /** It sleeps at its end, for others: see `busybox-end.ts`. */
+    isBusybox: v.boolean(),
   }),
   v.object({ kind: v.literal("failed"), step: v.string(), message: v.string() }),
 ]);

@@ -19,6 +19,7 @@ export interface WorkloadProcess {
   readonly pid: number;
   readonly runtime: "system-init" | "fallback-init";
   readonly stopSignal: number;
+  readonly isBusybox: boolean;
   readonly namespaces: Namespaces;
   /** The devpts mounted inside, opened before anybody in there could put another in its place. */
   readonly devptsFd: number;
@@ -120,6 +121,7 @@ async function followBoot(
     devptsFd,
     runtime: execution.runtime,
     stopSignal: execution.stopSignal,
+    isBusybox: execution.isBusybox,
   };
 }
 

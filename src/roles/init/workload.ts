@@ -6,6 +6,7 @@ import type { Log } from "../../system/log.ts";
 import { signalProcess } from "../../system/process.ts";
 import type { ChildReaper, ProcessEnd } from "../../system/reaper.ts";
 import { late, within } from "../../system/within.ts";
+import { endWhenAlone } from "./busybox-end.ts";
 import { initLimits } from "./limits.ts";
 import { askedByEnd, endWords } from "./workload-end.ts";
 import { startWorkload, type WorkloadProcess } from "./workload-process.ts";
@@ -234,6 +235,8 @@ export class Workload {
   async #end(running: WorkloadProcess): Promise<void> {
     for (const listener of this.#onStopping) listener(running);
     signalProcess(running.pid, running.stopSignal);
+    // A machine that goes down has nobody who waits, and BusyBox still brings everything to disk.
+    if (running.isBusybox && !this.#closed) endWhenAlone(running, this.#options.log);
     if (await endedWithin(running, this.#options.stopGraceMs)) return;
     this.#options.log("warn", "workload killed", { after_ms: this.#options.stopGraceMs });
     signalProcess(running.pid, 9);

@@ -50,24 +50,27 @@ async function* inflated(
   compression: "gzip" | "zstd",
 ): AsyncGenerator<Uint8Array> {
   const decoder = compression === "gzip" ? gzipDecoder() : zstdDecoder();
+  const left = new AbortController();
   let sourceError: Error | undefined;
-  const feeding = feed(source, decoder).catch((error: unknown) => {
+  const feeding = feed(source, decoder, left.signal).catch((error: unknown) => {
     sourceError = error instanceof Error ? error : new Error(String(error));
     decoder.stream.destroy();
   });
   try {
     for await (const chunk of decoder.stream) yield chunk as Uint8Array;
+    // Its end may come long before that of the source, and what is behind it counts.
+    await feeding;
   } catch (error) {
     if (sourceError === undefined) throw damaged(error, compression);
   } finally {
+    left.abort();
     decoder.stream.destroy();
   }
-  await feeding;
   if (sourceError !== undefined) throw sourceError;
 }
 
 interface Decoder {
-  readonly stream: Pick<Gunzip, "write" | "end" | "destroy" | "bytesWritten" | "destroyed"> &
+  readonly stream: Pick<Gunzip, "write" | "end" | "destroy" | "bytesWritten"> &
     AsyncIterable<unknown>;
   /** Sees the compressed bytes before the stream does. */
   readonly check: (bytes: Uint8Array) => void;
@@ -100,34 +103,62 @@ function zstdDecoder(): Decoder {
   };
 }
 
-/** One chunk at a time. Behind the last member of a gzip stream only zeros may stand (padding of tapes and blocks). */
-async function feed(source: AsyncIterable<Uint8Array>, decoder: Decoder): Promise<void> {
+/**
+ * Two chunks at a time: the decoder's thread begins the next one by itself, while this one deals with what
+ * the last one gave. Behind the last member of a gzip stream only zeros may stand (padding of tapes and blocks).
+ */
+async function feed(
+  source: AsyncIterable<Uint8Array>,
+  decoder: Decoder,
+  left: AbortSignal,
+): Promise<void> {
   const { stream } = decoder;
   let fedBytes = 0;
   let ended = false;
+  let latest: Feeding | undefined;
+  const settle = async (feeding: Feeding | undefined): Promise<void> => {
+    if (feeding === undefined) return;
+    const unused = await feeding.unused;
+    // What it was given behind its end it may have taken all the same.
+    if (ended) refuseGarbage(feeding.chunk);
+    else if (unused > 0) refuseGarbage(feeding.chunk.subarray(feeding.chunk.length - unused));
+    ended ||= unused > 0;
+  };
   for await (const chunk of source) {
-    if (stream.destroyed) return;
+    if (left.aborted) return;
     if (ended) {
       refuseGarbage(chunk);
       continue;
     }
     decoder.check(chunk);
-    await write(stream, chunk);
     fedBytes += chunk.length;
-    const unused = fedBytes - stream.bytesWritten;
-    if (unused > 0 && !stream.destroyed) {
-      ended = true;
-      refuseGarbage(chunk.subarray(chunk.length - unused));
-    }
+    const before = latest;
+    latest = { chunk, unused: write(stream, chunk, fedBytes) };
+    await settle(before);
   }
+  await settle(latest);
   decoder.finish();
   stream.end();
 }
 
-/** Resolves when the decoder took the chunk, or when it is over; its error shows on the reading side. */
-async function write(stream: Decoder["stream"], chunk: Uint8Array): Promise<void> {
-  await new Promise<void>((resolve) => {
-    stream.write(chunk, () => resolve());
+interface Feeding {
+  readonly chunk: Uint8Array;
+  readonly unused: Promise<number>;
+}
+
+/**
+ * Resolves when the decoder took the chunk, with the bytes it left of all that ends there: more than none once
+ * it has come to its own end. One that failed left nothing: its error shows on the reading side.
+ */
+async function write(
+  stream: Decoder["stream"],
+  chunk: Uint8Array,
+  fedBytes: number,
+): Promise<number> {
+  return new Promise((resolve) => {
+    stream.write(chunk, (error) => {
+      resolve(error instanceof Error ? 0 : Math.max(0, fedBytes - stream.bytesWritten));
+    });
   });
 }
 

@@ -115,6 +115,33 @@ describe("row 69: limits", () => {
     expect(openBelow(scratch.dir)).toBe(0);
   });
 
+  test("of what waits for the disk hold: it is told of every byte of a large file, and of no small one", () => {
+    using scratch = new Scratch();
+    const told: number[][] = [];
+    const watching: ExtractorSystem = {
+      ...filesystem,
+      ftruncate: ftruncateSync,
+      write: writeSync,
+      startWriting: (_fd: number, offset: number, length: number) => told.push([offset, length]),
+    };
+    const bytes = archive(
+      file("small", "x".repeat(99)),
+      file("middle", "x".repeat(100)),
+      file("large", "x".repeat(2600)),
+    );
+    const limits = { ...provisionLimits, writebackBytes: 1000, writebackBytesMin: 100 };
+    unpackInto(scratch.root, bytes, { slice: 500, limits, system: watching });
+    const [middle, ...large] = told;
+    expect(middle).toEqual([0, 100]);
+    let end = 0;
+    for (const [offset = NaN, length = NaN] of large) {
+      expect(offset).toBe(end);
+      expect(length).toBeLessThan(1500);
+      end += length;
+    }
+    expect(end).toBe(2600);
+  });
+
   test("of the report of left-out things hold", () => {
     const skipped = new Skipped();
     for (let index = 0; index < 1000; index++) skipped.add(`kind ${index}`, "name");

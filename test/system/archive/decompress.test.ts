@@ -16,6 +16,14 @@ const checksummed = zstdCompressSync(text, { params: { [constants.ZSTD_c_checksu
 const skippable = Buffer.from("502a4d1803000000aabbcc", "hex");
 const garbage = Buffer.from("garbage");
 
+/** Whoever reads is done with one before the next one comes. */
+async function* slowly(...parts: readonly Uint8Array[]): AsyncGenerator<Uint8Array> {
+  for (const part of parts) {
+    yield part;
+    await Bun.sleep(10);
+  }
+}
+
 async function* inSlices(bytes: Uint8Array, slice: number): AsyncGenerator<Uint8Array> {
   for (let at = 0; at < bytes.length; at += slice) yield bytes.subarray(at, at + slice);
   await Promise.resolve();
@@ -147,6 +155,25 @@ describe("rows 65, 67 and 68: decompress refuses", () => {
       else expect(push).toThrow(ArchiveFormat);
     }
   });
+});
+
+test("what comes long after the end is read as well: zeros are taken, anything else is refused", async () => {
+  const zeros = new Uint8Array(600);
+  let taken = 0;
+  const counted = async function* (...parts: readonly Uint8Array[]): AsyncGenerator<Uint8Array> {
+    for await (const part of slowly(...parts)) {
+      taken += part.length;
+      yield part;
+    }
+  };
+  const padded = [concat(gz, zeros), zeros, zeros];
+  const parts = await Array.fromAsync(decompress(counted(...padded)), (part) => part.slice());
+  expect(Buffer.concat(parts).equals(text)).toBe(true);
+  expect(taken).toBe(concat(...padded).length);
+  for (const tail of [[garbage], [zeros, garbage], [gz]])
+    expect(Array.fromAsync(decompress(slowly(concat(gz, zeros), ...tail)))).rejects.toThrow(
+      "after the end of the compressed stream",
+    );
 });
 
 test("an error of the source comes through", async () => {

@@ -1,19 +1,18 @@
 import { Failure } from "../../../cli/failure.ts";
 import type { ArchiveRecipe, RecipeItem } from "../../../protocol/archive-recipe.ts";
-import { limits } from "../../../protocol/limits.ts";
 import { PieceSet } from "../../../protocol/piece-set.ts";
 import { decompress } from "../../../system/archive/decompress.ts";
 import { PieceBatch } from "../../../system/archive/piece-batch.ts";
 import { clientLimits } from "../limits.ts";
 import { MadeBatches } from "./made-batches.ts";
-import { BetterWhole, type RootfsUpload } from "./rootfs-upload.ts";
+import { BetterWhole, inFrames, type RootfsUpload } from "./rootfs-upload.ts";
 
 /**
  * The recipe of an archive, then what the machine lacks of it. Anything but the recipe is made anew from
  * the archive for each connection: only a batch of it is ever held.
  */
 export class DeltaUpload implements RootfsUpload {
-  readonly #archive: RootfsUpload;
+  readonly #archive: Pick<RootfsUpload, "bytes">;
   readonly #recipe: ArchiveRecipe;
   readonly #worthBytes: number;
   /** Of the tar stream: what that stands for which was read from here. */
@@ -22,7 +21,7 @@ export class DeltaUpload implements RootfsUpload {
   readonly #made = new MadeBatches();
 
   /** `archiveBytes`: how large the archive is, which may be packed better than we do it here. */
-  constructor(archive: RootfsUpload, recipe: ArchiveRecipe, archiveBytes: number) {
+  constructor(archive: Pick<RootfsUpload, "bytes">, recipe: ArchiveRecipe, archiveBytes: number) {
     this.#archive = archive;
     this.#recipe = recipe;
     const isPacked = archiveBytes < recipe.tarBytes;
@@ -132,11 +131,6 @@ function neededBytes(recipe: ArchiveRecipe, lacking: PieceSet): number {
     if (id !== undefined) piece += 1;
   }
   return bytes;
-}
-
-function* inFrames(bytes: Uint8Array, start: number): Generator<Uint8Array> {
-  for (let at = start; at < bytes.length; at += limits.dataBytesMax)
-    yield bytes.subarray(at, at + limits.dataBytesMax);
 }
 
 function changed(): Failure {

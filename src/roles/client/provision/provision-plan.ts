@@ -61,7 +61,7 @@ export async function deltaPlan(
   const { describeArchive } = await import("./archive-description.ts");
   const { DeltaUpload } = await import("./delta-upload.ts");
   const whole = new WholeUpload(file, source);
-  const described = await describeArchive(watched(whole.bytes(0), onRead));
+  const described = await describeArchive(watched(whole.content(0), onRead));
   if (described === undefined) return undefined;
   const { sha256, tarSha256, recipe } = described;
   if (source.sha256 !== undefined && source.sha256 !== sha256) throw wrongDigest(sha256, source);
@@ -77,7 +77,10 @@ export async function deltaPlan(
     },
     ...pinOf(source),
   };
-  return { request, upload: new DeltaUpload(whole, recipe, source.sizeBytes) };
+  return {
+    request,
+    upload: new DeltaUpload({ bytes: (at) => whole.content(at) }, recipe, source.sizeBytes),
+  };
 }
 
 async function* watched(

@@ -1,7 +1,7 @@
 import { constants } from "node:fs";
 import { type FileHandle, open } from "node:fs/promises";
 import { Failure } from "../../../cli/failure.ts";
-import { limits } from "../../../protocol/limits.ts";
+import { clientLimits } from "../limits.ts";
 
 /** A file as it was when it was first looked at. */
 export interface FileLook {
@@ -61,11 +61,11 @@ export class RootfsFile {
     });
   }
 
-  /** The next bytes from `offset` on, at most a frame's worth; none at the end. */
+  /** The next bytes from `offset` on, at most `archiveReadBytes`; none at the end. */
   async read(offset: number): Promise<Uint8Array> {
     try {
       // A new one each time: the stream may still hold the one before.
-      const buffer = new Uint8Array(limits.dataBytesMax);
+      const buffer = new Uint8Array(clientLimits.archiveReadBytes);
       const { bytesRead } = await this.#handle.read(buffer, 0, buffer.length, offset);
       return buffer.subarray(0, bytesRead);
     } catch (error) {

@@ -1,3 +1,4 @@
+import { limits } from "../../../protocol/limits.ts";
 import type { FileLook, RootfsFile } from "./rootfs-file.ts";
 
 /** What a provisioning uploads: a stream of bytes that is the same each time it is made. */
@@ -32,6 +33,11 @@ export class WholeUpload implements RootfsUpload {
   }
 
   async *bytes(start: number): AsyncGenerator<Uint8Array> {
+    for await (const bytes of this.content(start)) yield* inFrames(bytes);
+  }
+
+  /** The same in larger pieces, for who reads it here. */
+  async *content(start: number): AsyncGenerator<Uint8Array> {
     await this.#file.mustBe(this.#look);
     for (let offset = start; ;) {
       const bytes = await this.#file.read(offset);
@@ -45,4 +51,10 @@ export class WholeUpload implements RootfsUpload {
   progress(offset: number) {
     return { bytes: offset, totalBytes: this.#look.sizeBytes };
   }
+}
+
+/** In pieces that fit a frame. */
+export function* inFrames(bytes: Uint8Array, from = 0): Generator<Uint8Array> {
+  for (let at = from; at < bytes.length; at += limits.dataBytesMax)
+    yield bytes.subarray(at, at + limits.dataBytesMax);
 }

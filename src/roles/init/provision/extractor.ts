@@ -34,6 +34,7 @@ export type ExtractorSystem = Pick<
   | "futimes"
   | "lutimesat"
   | "fsetxattr"
+  | "startWriting"
 > & { readonly write: typeof writeSync; readonly ftruncate: typeof ftruncateSync };
 
 const realSystem: ExtractorSystem = { ...system, write: writeSync, ftruncate: ftruncateSync };
@@ -44,6 +45,8 @@ interface OpenFile {
   /** Where the next byte goes, and how far the file reaches on disk: less, behind a hole. */
   position: number;
   writtenTo: number;
+  /** The disk was told of all before. */
+  startedTo: number;
 }
 
 /**
@@ -56,6 +59,7 @@ export class Extractor {
   readonly #rootFd: number;
   readonly #system: ExtractorSystem;
   readonly #space: SpaceGuard;
+  readonly #limits: ProvisionLimits;
   readonly #folders: FolderCache;
   readonly #skipped = new Skipped();
   readonly #pending: PendingFolders;
@@ -71,6 +75,7 @@ export class Extractor {
   ) {
     this.#rootFd = rootFd;
     const limits = options.limits ?? provisionLimits;
+    this.#limits = limits;
     this.#system = options.system ?? realSystem;
     this.#space = new SpaceGuard(rootFd, limits);
     this.#pending = new PendingFolders(limits);
@@ -159,7 +164,7 @@ export class Extractor {
     const { writeOnly, create, exclusive, noFollow } = system.openFlags;
     const flags = writeOnly | create | exclusive | noFollow;
     const fd = this.#system.openat2(folder, name, { flags, mode: 0o600, resolve: strictResolve });
-    this.#file = { fd, entry, position: 0, writtenTo: 0 };
+    this.#file = { fd, entry, position: 0, writtenTo: 0, startedTo: 0 };
   }
 
   #write(bytes: Uint8Array): void {
@@ -174,15 +179,26 @@ export class Extractor {
     file.position += bytes.length;
     file.writtenTo = file.position;
     this.#writtenBytes += bytes.length;
+    this.#startWriting(file, this.#limits.writebackBytes);
+  }
+
+  /** The disk works while the rest arrives, not when all is there; what is small is left to the kernel. */
+  #startWriting(file: OpenFile, bytesMin: number): void {
+    const { fd, startedTo, writtenTo } = file;
+    if (writtenTo - startedTo < bytesMin) return;
+    this.#system.startWriting(fd, startedTo, writtenTo - startedTo);
+    file.startedTo = writtenTo;
   }
 
   #endFile(): void {
-    const { fd, entry, position, writtenTo } = this.#openFile();
+    const file = this.#openFile();
+    const { fd, entry, position, writtenTo } = file;
     about(entry, () => {
       if (position > writtenTo) this.#system.ftruncate(fd, position);
       this.#dress(fd, entry);
       this.#system.futimes(fd, entry.mtime);
     });
+    this.#startWriting(file, this.#limits.writebackBytesMin);
     this.#file = undefined;
     this.#system.closeFile(fd);
   }

@@ -10,6 +10,9 @@ export const provisionLimits = {
   /** Free space is asked again after so many bytes or files: others write too, and file systems round up. */
   spaceCheckBytes: 64 * 1024 * 1024,
   spaceCheckEntries: 1000,
+  /** The disk is told to begin with a file whenever so much of it was written, and at its end with one of some size. */
+  writebackBytes: 8 * 1024 * 1024,
+  writebackBytesMin: 16 * 1024,
 
   /** Guess of how large a compressed tree becomes, and the room wanted beyond a tree's expected size. */
   inflationExpected: 4,
