@@ -38,6 +38,11 @@ export class SessionClient {
     return this.#input.roomBytes;
   }
 
+  /** The process has all of stdin so far. */
+  get inputIsTaken(): boolean {
+    return this.#input.isTaken;
+  }
+
   /** The reply to `session-open` or `session-attach` came: stdin goes on where the server stands. */
   attached(reply: Pick<SessionReply, "stdin_offset" | "view">): void {
     this.#input.resume(reply.stdin_offset);

@@ -92,6 +92,11 @@ export class InputSender {
     return this.#ended;
   }
 
+  /** The server's process has all that was written. */
+  get isTaken(): boolean {
+    return this.#acknowledged === this.#written;
+  }
+
   /** Keeps `bytes`, large ones without a copy: they must not change any more. Throws `RangeError` beyond `roomBytes`. */
   write(bytes: Uint8Array): void {
     if (bytes.length > this.roomBytes) throw new RangeError("More stdin than there is room for");

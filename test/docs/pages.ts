@@ -27,6 +27,13 @@ export const exceptions: readonly Exception[] = [
       "until fly-vault ports acme 2>&1 | grep -q httpd; do sleep 0.1; done; fly-vault ports acme",
   },
   {
+    command: /^fly-vault-admin tenant update-image --all-tenants --dry-run /,
+    why: "commands follow each other faster than people type; a machine that was just started cannot say yet what is open there",
+    instead: untilSaid(
+      "fly-vault-admin tenant update-image --all-tenants --dry-run --image registry.fly.io/vault-tenants/init@sha256:5ee8bd3f6bd7a2a5f2bd2d3b5e7b4e8e7bb8ef4f4a33d9d3ae9b1d6a2f1b0c9d",
+    ),
+  },
+  {
     command: /^fly apps create my-vaults /,
     why: "needs an account at Fly; fly-local is asked by its API",
     instead: `curl -sfo /dev/null -H "authorization: Bearer $FLY_API_TOKEN" $FLY_API_BASE/v1/apps --json '{"name": "my-vaults", "org_slug": "local"}'`,
@@ -70,3 +77,7 @@ export const exceptions: readonly Exception[] = [
     instead: 'cp "$PAGE_ROOTFS" ~/debian.tar.zst',
   },
 ];
+
+function untilSaid(command: string): string {
+  return `while ${command} | grep -q 'did not say'; do sleep 0.1; done; ${command}`;
+}

@@ -149,6 +149,8 @@ export const clientLimits = {
   typedBytesMax: 1024 * 1024,
   /** One line of `~C`, or an answer at a prompt. */
   promptBytesMax: 1024,
+  /** For what was typed before `~.` to get there: the key is to act at once. */
+  leaveMs: 100,
   /** For last words on a terminal that takes no output. */
   lastWordsMs: 50,
   /** Of a compiled terminal description; ncurses itself takes no larger one. */

@@ -12,6 +12,8 @@ import type { Keyboard } from "./keyboard.ts";
 import { askLine } from "./ask-line.ts";
 import { NoteLines } from "./note-lines.ts";
 import { Replay } from "./replay.ts";
+import { within } from "../../../system/within.ts";
+import { clientLimits } from "../limits.ts";
 import { SessionRun, type SessionIo, type SessionPlan } from "./session-run.ts";
 import { terminalSize } from "./session-request.ts";
 import { StatusLine } from "./status-line.ts";
@@ -160,8 +162,7 @@ export class Console {
   async #act(action: EscapeAction): Promise<void> {
     switch (action) {
       case "leave":
-        this.#end.resolve({ kind: "left" });
-        return;
+        return this.#leave();
       case "help":
         return this.#tell(this.#parts.keyboard.help);
       case "status":
@@ -186,6 +187,15 @@ export class Console {
       case "end":
         return this.#endSession();
     }
+  }
+
+  /** What was typed before is still for the session, where it can be there soon; what comes after is for nobody. */
+  async #leave(): Promise<void> {
+    this.#parts.keyboard.capture(() => "more");
+    // One turn, and what the keyboard has is with the session.
+    const sent = Bun.sleep(0).then(async () => this.#run.inputTaken());
+    if (this.#linkState.kind === "up") await within(sent, clientLimits.leaveMs);
+    this.#end.resolve({ kind: "left" });
   }
 
   async #runCommandLine(): Promise<void> {

@@ -51,6 +51,7 @@ export class SessionRun {
   readonly #client = new SessionClient();
   readonly #toSend = new Wakeup();
   readonly #room = new Wakeup();
+  readonly #taken = new Wakeup();
   #reply: SessionReply | undefined;
   #mode: SessionAttachRequest["mode"] = "take-over";
 
@@ -91,6 +92,11 @@ export class SessionRun {
       from += room;
       this.#toSend.call();
     }
+  }
+
+  /** Resolves when the machine's process has all that was fed so far. For one caller. */
+  async inputTaken(): Promise<void> {
+    while (!this.#client.inputIsTaken) await this.#taken.wait();
   }
 
   endInput(): void {
@@ -202,6 +208,7 @@ export class SessionRun {
         return undefined;
       case "room":
         this.#room.call();
+        this.#taken.call();
         return undefined;
       case "error":
         throw event.error;

@@ -1,5 +1,7 @@
 import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from "bun:test";
-import { writeFileSync } from "node:fs";
+import { readFileSync, writeFileSync } from "node:fs";
+import { mkdtemp, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { DeafTerminal } from "../../../support/deaf-terminal.ts";
@@ -99,6 +101,21 @@ test("~. leaves while the machine takes no input, and what was typed before stay
   expect(terminal.raw).toBeFalse();
   resolve();
 }, 15_000);
+
+test("what was typed before ~. is done, what comes after it is nobody's", async () => {
+  const terminal = await connected();
+  const folder = await mkdtemp(join(tmpdir(), "fv-left-"));
+  try {
+    terminal.type(`echo before > ${folder}/file\r~.echo after > ${folder}/file\r`);
+    expect(await terminal.child.exited).toBe(0);
+    const again = await connected();
+    again.type("echo done-$((40+2))\r");
+    await again.shows(/done-42/);
+    expect(readFileSync(join(folder, "file"), "utf8")).toBe("before\n");
+  } finally {
+    await rm(folder, { recursive: true });
+  }
+});
 
 test("~. leaves while the terminal takes no output", async () => {
   const terminal = new DeafTerminal(["connect", "-q", "dev"], vault.env);
