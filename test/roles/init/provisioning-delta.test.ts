@@ -63,6 +63,8 @@ test("an upload of what is lacking is broken off again and again, and goes on to
     const stream = await ProvisionStream.open(machine, wish);
     expect(stream.offset).toBeGreaterThanOrEqual(furthest);
     expect(stream.created).toBe(breaks === 0);
+    // On a busy machine nothing may have been read before the break; a client that sees that again gives up.
+    const isStuck = breaks > 0 && stream.offset === furthest;
     furthest = stream.offset;
     stream.result().catch(() => undefined);
     void stream.lacking.promise.then((bytes) => sets.add(Buffer.from(bytes).toString("hex")));
@@ -70,6 +72,7 @@ test("an upload of what is lacking is broken off again and again, and goes on to
     const step = breaks < 8 ? delta.source.recipe_bytes / 6 : 250_000;
     const end = Math.floor(furthest + between(random, 1, step));
     await stream.sendDelta(delta, end);
+    if (isStuck) await Bun.sleep(200);
     if (random() < 0.7) stream.drop();
     if (random() < 0.5) await Bun.sleep(between(random, 0, 20));
   }

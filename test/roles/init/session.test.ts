@@ -144,13 +144,14 @@ test("a background flood does not keep a session open", async () => {
 
 test("a background trickle is not waited for longer than drainLooksMax looks", async () => {
   const startMs = performance.now();
-  // A pause that starts no program: on a busy machine that alone would be a silence.
+  // A pause that starts no program, and four that have it: on a busy machine one alone may be silent for too long.
   const pause = "i=0; while [ $i -lt 3000 ]; do i=$((i+1)); done";
+  const trickle = `trickle() { for n in $(seq 6000); do echo more; ${pause}; done; }`;
   const client = await machine.open({
     argv: [
       "/bin/sh",
       "-c",
-      `echo started; for n in $(seq 6000); do echo more; ${pause}; done & exit 7`,
+      `${trickle}; echo started; for each in 1 2 3 4; do trickle & done; exit 7`,
     ],
   });
   const { stdout, exit } = await client.outcome();
