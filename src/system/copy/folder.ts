@@ -1,3 +1,5 @@
+import { fchmodSync } from "node:fs";
+import type { FileLook } from "../file-look.ts";
 import type { FileTime } from "../filesystem.ts";
 
 /**
@@ -10,9 +12,9 @@ export interface Folder {
   /** One that is there, and is no link. */
   enter(name: Uint8Array): Folder;
   make(name: Uint8Array): void;
-  /** A new file for reading and writing, for its owner alone. */
-  create(name: Uint8Array): number;
-  /** One that is there or is made new, for reading and writing. */
+  /** A new file for reading and writing, of just this mode. */
+  create(name: Uint8Array, mode: number): number;
+  /** One that is there or is made new, for reading and writing and for its owner alone. */
   reopen(name: Uint8Array): number;
   /** For reading; never waits for the other end of a pipe. */
   open(name: Uint8Array): number;
@@ -29,21 +31,12 @@ export interface Folder {
   close(): void;
 }
 
-export interface FileLook {
-  readonly kind: "folder" | "file" | "link" | "other";
-  readonly mode: number;
-  readonly size: number;
-  readonly uid: number;
-  readonly gid: number;
+/** Most modes lose nothing to the umask, and a call for each of many small files counts. */
+export function withMode(fd: number, mode: number): number {
+  umask ??= process.umask();
+  if ((mode & (umask | 0o7000)) !== 0) fchmodSync(fd, mode);
+  return fd;
 }
 
-export function lookOf(stats: import("node:fs").Stats): FileLook {
-  const kind = stats.isDirectory()
-    ? "folder"
-    : stats.isFile()
-      ? "file"
-      : stats.isSymbolicLink()
-        ? "link"
-        : "other";
-  return { kind, mode: stats.mode & 0o7777, size: stats.size, uid: stats.uid, gid: stats.gid };
-}
+/** Asked for once: nothing here changes it, and to ask is two system calls. */
+let umask: number | undefined;

@@ -1,7 +1,7 @@
-import type { FileEntry } from "../../protocol/file-frame.ts";
+import type { FileEntry } from "../../protocol/file-message.ts";
 import type { SinkOptions } from "../../protocol/file-job.ts";
+import type { FileLook } from "../file-look.ts";
 import type { FileTime } from "../filesystem.ts";
-import type { FileLook } from "./folder.ts";
 
 export interface Wishes extends SinkOptions {
   /** Bits that new files and folders do not get unless modes are preserved. */

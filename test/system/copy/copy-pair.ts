@@ -1,11 +1,8 @@
 import { mkdtempSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import {
-  decodeFileMessage,
-  encodeFileMessage,
-  type FileMessage,
-} from "../../../src/protocol/file-frame.ts";
+import { decodeFileMessage, encodeFileMessage } from "../../../src/protocol/file-frame.ts";
+import type { FileMessage } from "../../../src/protocol/file-message.ts";
 import { FrameDecoder } from "../../../src/protocol/frame.ts";
 import { type CopyObserver, type CopyPeer, nobody } from "../../../src/system/copy/copy-peer.ts";
 import { TreeSink, type TreeSinkOptions } from "../../../src/system/copy/tree-sink.ts";

@@ -13,7 +13,7 @@ import {
   writeFileSync,
 } from "node:fs";
 import { join } from "node:path";
-import type { FileEntry, FileMessage } from "../../../src/protocol/file-frame.ts";
+import type { FileEntry, FileMessage } from "../../../src/protocol/file-message.ts";
 import { ProtocolError } from "../../../src/protocol/errors.ts";
 import { limits } from "../../../src/protocol/limits.ts";
 import { copyLimits } from "../../../src/system/copy/copy-limits.ts";
@@ -100,8 +100,10 @@ test("a folder that becomes a link while it is read leads nowhere", () => {
       let entries = 0;
       runPair(stage.source(), stage.sink(), (message) => {
         if (message.type === "entry") entries += 1;
+        const isMoment =
+          message.type === moment || (moment === "start" && message.type === "whole");
         // The third is "b", of which the names have been read.
-        if (message.type !== moment || entries < 3 || existsSync(`${inside}-away`)) return false;
+        if (!isMoment || entries < 3 || existsSync(`${inside}-away`)) return false;
         renameSync(inside, `${inside}-away`);
         symlinkSync(secrets, inside);
         return false;
@@ -172,7 +174,8 @@ test("a machine cannot choose what is written, set a user's id, or say things ou
     [file(1, 9, "asked")],
     [file(2, 0, "asked"), file(1, 0, "asked")],
     [file(1, 0, "asked"), { type: "content", id: 1, offset: 0, bytes: Buffer.from("abc") }],
-    [{ type: "end", id: 1, size: 0, sha256: Buffer.alloc(32) }],
+    [{ type: "end", id: 1, size: 0, crc32: 0, sha256: Buffer.alloc(32) }],
+    [file(1, 0, "asked"), { type: "whole", id: 1, crc32: 0, bytes: Buffer.alloc(0) }],
     [folder(1, 0, "asked"), { type: "all" }],
     [{ type: "leave", id: 5 }],
     [{ type: "finished" }],
@@ -188,7 +191,7 @@ test("a machine cannot choose what is written, set a user's id, or say things ou
   sink.receive(file(1, 0, "tool"));
   expect(drain(sink).at(-1)).toMatchObject({ type: "want", id: 1, offset: 0 });
   sink.receive({ type: "start", id: 1, offset: 0 });
-  sink.receive({ type: "end", id: 1, size: 0, sha256: new Bun.CryptoHasher("sha256").digest() });
+  sink.receive({ type: "end", id: 1, size: 0, crc32: 0, sha256: Buffer.alloc(32) });
   expect(statSync(join(stage.to, "tool")).mode & 0o7777).toBe(0o755);
 });
 
@@ -220,17 +223,70 @@ test("what is announced, wished for and held open has an end", () => {
   source.close();
 });
 
-test("content that is not what its digest says is thrown away", () => {
+test("content that is not what its checksum says is thrown away", () => {
   using stage = new CopyStage();
   writeFileSync(stage.to, "before");
-  const sink = stage.sink();
-  sink.receive(file(1, 0, "from"));
-  drain(sink);
-  sink.receive({ type: "start", id: 1, offset: 0 });
-  sink.receive({ type: "content", id: 1, offset: 0, bytes: Buffer.from("abc") });
-  sink.receive({ type: "end", id: 1, size: 3, sha256: Buffer.alloc(32) });
-  expect(drain(sink)).toContainEqual(expect.objectContaining({ type: "failed", code: "corrupt" }));
-  expect(readFileSync(stage.to, "utf8")).toBe("before");
-  expect(readdirSync(stage.folder)).toEqual(["to"]);
+  const abc = { id: 1, crc32: 1, bytes: Buffer.from("abc") } as const;
+  const ends: readonly (readonly FileMessage[])[] = [
+    [
+      { type: "start", id: 1, offset: 0 },
+      { type: "content", offset: 0, ...abc },
+      { type: "end", size: 3, sha256: Buffer.alloc(32), ...abc },
+    ],
+    [{ type: "whole", ...abc }],
+  ];
+  for (const messages of ends) {
+    const sink = stage.sink();
+    sink.receive(small(1, "from", 3));
+    drain(sink);
+    for (const message of messages) sink.receive(message);
+    expect(drain(sink)).toContainEqual(
+      expect.objectContaining({ type: "failed", code: "corrupt" }),
+    );
+    expect(readFileSync(stage.to, "utf8")).toBe("before");
+    expect(readdirSync(stage.folder)).toEqual(["to"]);
+    sink.close();
+  }
+});
+
+test("a file that is put together is what its digest says, or thrown away", () => {
+  using stage = new CopyStage();
+  const before = bytes(300_000);
+  writeFileSync(stage.to, before);
+  writeFileSync(stage.from, Buffer.concat([Buffer.from("new"), before]));
+  const [source, sink] = [stage.source(), stage.sink()];
+  runPair(
+    {
+      over: false,
+      close: () => source.close(),
+      receive: (said) => source.receive(said),
+      next: () => {
+        const message = source.next();
+        const isEnd = message !== undefined && message !== "working" && message.type === "end";
+        return isEnd ? { ...message, sha256: Buffer.alloc(32) } : message;
+      },
+    },
+    sink,
+  );
+  expect(stage.failed).toEqual([expect.stringContaining("corrupt")]);
+  expect(readFileSync(stage.to).equals(before)).toBe(true);
+  expect(readdirSync(stage.folder).toSorted()).toEqual(["from", "to"]);
   sink.close();
 });
+
+test("the whole of a small file is as long as was announced", () => {
+  using stage = new CopyStage();
+  const sink = stage.sink();
+  sink.receive(small(1, "from", 3));
+  drain(sink);
+  expect(() => {
+    sink.receive({ type: "whole", id: 1, crc32: 0, bytes: Buffer.from("abcd") });
+  }).toThrow(ProtocolError);
+  sink.close();
+});
+
+function small(id: number, name: string, size: number): FileMessage {
+  const message = file(id, 0, name);
+  if (message.type !== "entry") throw new Error("No entry");
+  return { type: "entry", entry: { ...message.entry, size, digest: Buffer.alloc(32) } };
+}

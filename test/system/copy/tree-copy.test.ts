@@ -10,7 +10,7 @@ import {
 } from "node:fs";
 import { join } from "node:path";
 import fc from "fast-check";
-import type { FileMessage } from "../../../src/protocol/file-frame.ts";
+import type { FileMessage } from "../../../src/protocol/file-message.ts";
 import { mount, mountFlags, unmountLazily } from "../../../src/system/mount.ts";
 import { randomBytes, seeded, seededRandom } from "../../support/seed.ts";
 import { CopyStage, runPair } from "./copy-pair.ts";

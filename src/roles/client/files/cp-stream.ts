@@ -1,10 +1,11 @@
 import { StreamError } from "../../../protocol/byte-stream.ts";
 import { WireError } from "../../../protocol/errors.ts";
-import { decodeFileMessage, encodeFileMessage } from "../../../protocol/file-frame.ts";
+import { decodeFileMessage } from "../../../protocol/file-frame.ts";
 import { type FileJob, filesReplySchema } from "../../../protocol/file-job.ts";
 import { type Frame, FrameStream, frameTypes } from "../../../protocol/frame.ts";
 import { decodeError, encodeJson, request } from "../../../protocol/message.ts";
 import type { CopyPeer } from "../../../system/copy/copy-peer.ts";
+import { MessageBatch } from "../../../system/copy/message-batch.ts";
 import { answer } from "../link/answer.ts";
 import type { LinkConnection } from "../link/attested-link.ts";
 
@@ -19,7 +20,7 @@ export async function copyOver(
   { user, job }: CopyRequest,
   peer: CopyPeer,
 ): Promise<void> {
-  const frames = new FrameStream(await connection.openStream());
+  const frames = new FrameStream(await connection.openStream(), { lends: true });
   try {
     const asked = { type: "files", ...(user === undefined ? {} : { user }) } as const;
     await answer(request(frames, asked, filesReplySchema));
@@ -86,13 +87,9 @@ class CopyTalk {
 
   async #write(): Promise<void> {
     let sinceMs = performance.now();
-    let batch: Uint8Array[] = [];
-    let batchBytes = 0;
+    const batch = new MessageBatch();
     const flush = async (): Promise<void> => {
-      const bytes = batch.length === 1 ? batch[0] : Buffer.concat(batch);
-      batch = [];
-      batchBytes = 0;
-      if (bytes !== undefined && bytes.length > 0) await this.#frames.writeEncoded(bytes);
+      if (!batch.isEmpty) await this.#frames.writeEncoded(batch.take());
     };
     while (!this.#failed) {
       const message = this.#peer.next();
@@ -102,12 +99,8 @@ class CopyTalk {
         await this.#someNews();
         continue;
       }
-      if (message !== "working") {
-        const bytes = encodeFileMessage(message);
-        batch.push(bytes);
-        batchBytes += bytes.length;
-      }
-      if (batchBytes >= batchBytesMin) await flush();
+      if (message !== "working") batch.add(message);
+      if (batch.isFull) await flush();
       if (performance.now() - sinceMs < turnMs) continue;
       await breath();
       sinceMs = performance.now();
@@ -132,4 +125,3 @@ async function breath(): Promise<void> {
 }
 
 const turnMs = 4;
-const batchBytesMin = 64 * 1024;

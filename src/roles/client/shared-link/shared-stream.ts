@@ -2,6 +2,7 @@ import { type ByteStream, StreamError } from "../../../protocol/byte-stream.ts";
 import { WireError } from "../../../protocol/errors.ts";
 import { clientLimits } from "../limits.ts";
 import {
+  DataFrame,
   decodeNumber,
   encodeNumber,
   encodeSharedFrame,
@@ -26,6 +27,8 @@ export class SharedStream implements ByteStream {
   #wakeReader: (() => void) | undefined;
   #wakeWriter: (() => void) | undefined;
   #writes: Promise<void> = Promise.resolve();
+  /** Of one write after the other: the memory is used again. */
+  #data: DataFrame | undefined;
   readonly #over = Promise.withResolvers<void>();
 
   constructor(frames: SharedFrames) {
@@ -98,9 +101,8 @@ export class SharedStream implements ByteStream {
         continue;
       }
       this.#roomBytes -= length;
-      await this.#send(
-        encodeSharedFrame(sharedFrameTypes.data, bytes.subarray(from, from + length)),
-      );
+      this.#data ??= new DataFrame();
+      await this.#send(this.#data.of(bytes.subarray(from, from + length)));
       from += length;
     }
   }
