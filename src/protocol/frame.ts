@@ -305,6 +305,11 @@ export class FrameStream {
     this.#decoder = new FrameDecoder(options);
   }
 
+  /** The next frame if it is here whole: of many small ones most are, and each wait would cost more than they do. */
+  arrived(): Frame | undefined {
+    return this.#decoder.next();
+  }
+
   /** The next frame, or null at a clean end. Rejects with `WireError` or `StreamError`. */
   async read(): Promise<Frame | null> {
     for (;;) {

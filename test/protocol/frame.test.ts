@@ -195,6 +195,19 @@ test("a decoder that lends gives the same frames, and room for the largest alone
   expect(readIt()?.payload.buffer).toBe(buffer);
 });
 
+test("FrameStream.arrived gives what is here whole, and read goes on behind it", async () => {
+  const pair = memoryPair();
+  const frames = new FrameStream(pair.near);
+  const bytes = encodeFrame(frameTypes.signal, Uint8Array.of(9));
+  expect(frames.arrived()).toBeUndefined();
+  await pair.far.write(concat([bytes, bytes, bytes.subarray(0, 3)]));
+  expect(await frames.read()).not.toBeNull();
+  expect(frames.arrived()?.type).toBe(frameTypes.signal);
+  expect(frames.arrived()).toBeUndefined();
+  await pair.far.write(bytes.subarray(3));
+  expect((await frames.read())?.payload).toEqual(Uint8Array.of(9));
+});
+
 test("FrameStream.read gives null at an end between frames and refuses one within", async () => {
   const clean = memoryPair();
   await new FrameStream(clean.far).write(frameTypes.signal, Uint8Array.of(2));

@@ -23,9 +23,10 @@ export async function copyOver(
   const frames = new FrameStream(await connection.openStream(), { lends: true });
   try {
     const asked = { type: "files", ...(user === undefined ? {} : { user }) } as const;
-    await answer(request(frames, asked, filesReplySchema));
-    await frames.write(frameTypes.fileJob, encodeJson(job));
-    await new CopyTalk(frames, peer).run();
+    await new CopyTalk(frames, peer).run(async () => {
+      await answer(request(frames, asked, filesReplySchema));
+      await frames.write(frameTypes.fileJob, encodeJson(job));
+    });
     await frames.stream.end();
   } catch (error) {
     frames.stream.abort(0);
@@ -48,15 +49,17 @@ class CopyTalk {
     this.#peer = peer;
   }
 
-  async run(): Promise<void> {
+  /** While the machine starts its process for us, `open`, what is to be copied is looked through already. */
+  async run(open: () => Promise<void>): Promise<void> {
+    const opened = open();
     const fail = (error: unknown): never => {
       this.#failed = true;
       this.#notify();
       throw error;
     };
-    const reading = this.#read().catch(fail);
+    const reading = opened.then(() => this.#read()).catch(fail);
     // What the other side said of it is the better reason.
-    const writing = this.#write().catch(async (error: unknown) => {
+    const writing = this.#write(opened).catch(async (error: unknown) => {
       if (error instanceof StreamError) await reading;
       return fail(error);
     });
@@ -66,12 +69,12 @@ class CopyTalk {
   async #read(): Promise<void> {
     let sinceMs = performance.now();
     while (!this.#peer.over) {
-      const frame = await this.#frames.read();
+      const frame = this.#frames.arrived() ?? (await this.#frames.read());
       if (frame === null && this.#peer.over) return;
       if (frame === null) throw new StreamError("connection-lost", "The copy broke off");
       this.#receive(frame);
       this.#notify();
-      await this.#peer.drained?.();
+      if (this.#peer.drained !== undefined) await this.#peer.drained();
       // Disk work for a whole burst of frames must not keep the link from its packets.
       if (performance.now() - sinceMs < turnMs) continue;
       await breath();
@@ -85,10 +88,11 @@ class CopyTalk {
     this.#peer.receive(decodeFileMessage(frame));
   }
 
-  async #write(): Promise<void> {
+  async #write(opened: Promise<void>): Promise<void> {
     let sinceMs = performance.now();
     const batch = new MessageBatch();
     const flush = async (): Promise<void> => {
+      await opened;
       if (!batch.isEmpty) await this.#frames.writeEncoded(batch.take());
     };
     while (!this.#failed) {
