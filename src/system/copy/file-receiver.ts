@@ -74,7 +74,9 @@ export class FileReceiver {
     if (this.entry.size >= copyLimits.resumeBytesMin) yield* this.#goOn();
     const averageBits = averageBitsFor(there?.size ?? 0);
     const isLarge = this.#wantsChunks(there);
-    if (isLarge && this.#whole === "unknown" && there?.size === this.entry.size) {
+    // Not beside what an earlier copy left: that is gone on with, and is not all of the file.
+    const mayBeSame = this.#part === undefined && there?.size === this.entry.size;
+    if (isLarge && this.#whole === "unknown" && mayBeSame) {
       yield* this.#askAboutWhole();
       return undefined;
     }
