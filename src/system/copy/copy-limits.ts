@@ -18,6 +18,8 @@ export const copyLimits = {
   foldersOpenMax: 1024,
   /** Names with all that is known of them, remembered between the count and the copy. */
   walkStepsMax: 16 * 1024,
+  /** Named folders that stay open for them: each takes a descriptor. */
+  walkTreesMax: 256,
   /** Names of one folder are read at once. */
   folderEntriesMax: 1_000_000,
   /** What a glob may lead to. */

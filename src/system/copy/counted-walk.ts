@@ -4,13 +4,14 @@ import { walkTree, type WalkOptions, type WalkStep } from "./tree-walk.ts";
 
 /**
  * All that is to be copied, counted before any of it is told. What was met while counting is remembered,
- * so that it is not looked at twice; of a tree too large for that nothing is.
+ * so that it is not looked at twice; where that is too much, nothing is.
  */
 export class CountedWalk {
   readonly #options: WalkOptions;
   #walk: Generator<WalkStep, void, undefined>;
   #remembered: WalkStep[] | undefined = [];
   #taken = 0;
+  readonly #trees = new Set<SourceTree>();
   /** Whose step was given last. */
   #lent: SourceTree | undefined;
 
@@ -57,15 +58,20 @@ export class CountedWalk {
   /** A folder that was named is closed with the walk through it: it is held for what is still to be read in it. */
   #remember(step: WalkStep): void {
     if (this.#remembered === undefined) return;
-    if (step.kind === "entry") step.tree.hold();
+    if (step.kind === "entry") {
+      step.tree.hold();
+      this.#trees.add(step.tree);
+    }
     this.#remembered.push(step);
-    if (this.#remembered.length > copyLimits.walkStepsMax) this.#forget();
+    const isMuch = this.#remembered.length > copyLimits.walkStepsMax;
+    if (isMuch || this.#trees.size > copyLimits.walkTreesMax) this.#forget();
   }
 
   #forget(): void {
     for (const step of this.#remembered?.slice(this.#taken) ?? [])
       if (step.kind === "entry") step.tree.release();
     this.#remembered = undefined;
+    this.#trees.clear();
   }
 }
 

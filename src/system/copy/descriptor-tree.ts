@@ -11,7 +11,6 @@ import type { SourceTree } from "./source-tree.ts";
 export class DescriptorTree implements SourceTree {
   readonly #fd: number;
   readonly #path: Buffer;
-  #last: { readonly path: Buffer; readonly fd: number } | undefined;
   #holders = 1;
 
   private constructor(fd: number, path: Buffer) {
@@ -52,7 +51,7 @@ export class DescriptorTree implements SourceTree {
   release(): void {
     this.#holders -= 1;
     if (this.#holders > 0) return;
-    this.#leaveLast();
+    if (last?.tree === this) leaveLast();
     closeSync(this.#fd);
   }
 
@@ -71,12 +70,12 @@ export class DescriptorTree implements SourceTree {
     const end = below.lastIndexOf(slash);
     if (end < 0) return { folder: this.#fd, name: below };
     const folder = below.subarray(0, end);
-    if (this.#last === undefined || !folder.equals(this.#last.path)) {
+    if (last?.tree !== this || !folder.equals(last.path)) {
       const fd = openBelow(this.#fd, folder, openFlags.directory | openFlags.path);
-      this.#leaveLast();
-      this.#last = { path: Buffer.from(folder), fd };
+      leaveLast();
+      last = { tree: this, path: Buffer.from(folder), fd };
     }
-    return { folder: this.#last.fd, name: below.subarray(end + 1) };
+    return { folder: last.fd, name: below.subarray(end + 1) };
   }
 
   #below(path: Buffer): Buffer {
@@ -84,11 +83,14 @@ export class DescriptorTree implements SourceTree {
     const below = path.subarray(this.#path.length + (hasSlash ? 0 : 1));
     return below.length === 0 ? here : below;
   }
+}
 
-  #leaveLast(): void {
-    if (this.#last !== undefined) closeSync(this.#last.fd);
-    this.#last = undefined;
-  }
+/** One for all trees: a thousand of them may be open. */
+let last: { readonly tree: DescriptorTree; readonly path: Buffer; readonly fd: number } | undefined;
+
+function leaveLast(): void {
+  if (last !== undefined) closeSync(last.fd);
+  last = undefined;
 }
 
 function openBelow(folder: number, path: Uint8Array, flags: number): number {

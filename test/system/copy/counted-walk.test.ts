@@ -1,13 +1,24 @@
 import { expect, test } from "bun:test";
-import { closeSync, mkdirSync, openSync, rmSync, writeFileSync } from "node:fs";
+import {
+  closeSync,
+  mkdirSync,
+  openSync,
+  readdirSync,
+  readlinkSync,
+  rmSync,
+  writeFileSync,
+} from "node:fs";
 import { join } from "node:path";
 import { copyLimits } from "../../../src/system/copy/copy-limits.ts";
 import { CountedWalk } from "../../../src/system/copy/counted-walk.ts";
 import { CopyStage } from "./copy-pair.ts";
 
-const walkOf = (stage: CopyStage): CountedWalk =>
+const walkOf = (
+  stage: CopyStage,
+  sources: readonly Buffer[] = [Buffer.from(stage.from)],
+): CountedWalk =>
   new CountedWalk({
-    sources: [Buffer.from(stage.from)],
+    sources,
     glob: false,
     recursive: true,
     exclude: [],
@@ -60,3 +71,34 @@ test("more names than are remembered are gone through once more", () => {
   expect(told).not.toContain("0");
   walk.close();
 });
+
+test("of many folders that were named few stay open", () => {
+  using stage = new CopyStage();
+  const sources: Buffer[] = [];
+  for (let index = 0; index <= copyLimits.walkTreesMax; index++) {
+    mkdirSync(join(stage.folder, `${index}`, "below"), { recursive: true });
+    writeFileSync(join(stage.folder, `${index}`, "below/file"), "");
+    sources.push(Buffer.from(join(stage.folder, `${index}`)));
+  }
+  const few = walkOf(stage, sources.slice(1));
+  expect(counted(few).files).toBe(copyLimits.walkTreesMax);
+  // And one for the folder that was read last.
+  expect(openIn(stage.folder)).toBe(copyLimits.walkTreesMax + 1);
+  few.close();
+  expect(openIn(stage.folder)).toBe(0);
+  const many = walkOf(stage, sources);
+  expect(counted(many).files).toBe(sources.length);
+  expect(openIn(stage.folder)).toBe(0);
+  expect(names(many)).toHaveLength(sources.length * 3);
+  many.close();
+});
+
+function openIn(path: string): number {
+  return readdirSync("/proc/self/fd").filter((fd) => {
+    try {
+      return readlinkSync(`/proc/self/fd/${fd}`).startsWith(path);
+    } catch {
+      return false;
+    }
+  }).length;
+}
