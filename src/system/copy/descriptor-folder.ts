@@ -14,7 +14,7 @@ import {
   syncfs,
   unlinkat,
 } from "../filesystem.ts";
-import { type Folder, withMode } from "./folder.ts";
+import type { Folder } from "./folder.ts";
 
 /** A folder by its descriptor: it stays the same one whatever is done to its name meanwhile. Linux. */
 export class DescriptorFolder implements Folder {
@@ -43,7 +43,7 @@ export class DescriptorFolder implements Folder {
 
   create(name: Uint8Array, mode: number): number {
     const flags = readWrite | openFlags.create | openFlags.exclusive;
-    return withMode(this.#open(name, flags, mode & 0o777), mode);
+    return this.#open(name, flags, mode);
   }
 
   reopen(name: Uint8Array): number {

@@ -24,7 +24,7 @@ import { copyLimits } from "./copy-limits.ts";
 import { CopyTrouble, corrupt, mustBeReplaceable, troubleOf } from "./copy-trouble.ts";
 import { listChunks } from "./chunk-list.ts";
 import { digestOf } from "./file-sender.ts";
-import type { Folder } from "./folder.ts";
+import { createdMode, type Folder } from "./folder.ts";
 import { momentName, partName } from "./part-name.ts";
 import { newFileMode, timeOf, type Wishes } from "./sink-wishes.ts";
 
@@ -324,9 +324,9 @@ export class FileReceiver {
     if (this.#part !== undefined) return this.#part.fd;
     const stays = this.entry.size >= copyLimits.resumeBytesMin;
     const name = stays ? partName(this.#name) : momentName(this.#name);
-    const mode = stays ? ownersAlone : this.#firstMode();
-    const fd = stays ? this.#openLocked(name) : this.#folder.create(name, mode);
-    this.#part = { fd, name, stays, mode };
+    const first = this.#firstMode();
+    const fd = stays ? this.#openLocked(name) : this.#folder.create(name, first);
+    this.#part = { fd, name, stays, mode: stays ? undefined : createdMode(first) };
     if (stays) ftruncateSync(fd, 0);
     const { length, hash } = { length: this.#offset, hash: this.#hash };
     if (length > 0) {
@@ -353,11 +353,10 @@ export class FileReceiver {
     this.#part = undefined;
   }
 
-  /** Its own where nothing was there; what is replaced has its owner first. */
+  /** Its own where nothing was there; what is replaced has its owner first, and to write takes setuid away. */
   #firstMode(): number {
-    return this.#there === undefined
-      ? newFileMode(this.entry, undefined, this.#wishes)
-      : ownersAlone;
+    const isFree = this.#there === undefined && !this.#wishes.preserve;
+    return isFree ? newFileMode(this.entry, undefined, this.#wishes) : ownersAlone;
   }
 
   /** The content is right as it is. */
@@ -391,7 +390,7 @@ interface Part {
   readonly fd: number;
   readonly name: Uint8Array;
   readonly stays: boolean;
-  /** Undefined where it was there. */
+  /** Undefined where it may have been there. */
   readonly mode: number | undefined;
 }
 

@@ -1,4 +1,3 @@
-import { fchmodSync } from "node:fs";
 import type { FileLook } from "../file-look.ts";
 import type { FileTime } from "../filesystem.ts";
 
@@ -12,7 +11,7 @@ export interface Folder {
   /** One that is there, and is no link. */
   enter(name: Uint8Array): Folder;
   make(name: Uint8Array): void;
-  /** A new file for reading and writing, of just this mode. */
+  /** A new file for reading and writing; of the mode stays what the umask leaves of it. */
   create(name: Uint8Array, mode: number): number;
   /** One that is there or is made new, for reading and writing and for its owner alone. */
   reopen(name: Uint8Array): number;
@@ -31,11 +30,10 @@ export interface Folder {
   close(): void;
 }
 
-/** Most modes lose nothing to the umask, and a call for each of many small files counts. */
-export function withMode(fd: number, mode: number): number {
+/** What a new file has of a mode. Most lose nothing, and a call for each of many small files counts. */
+export function createdMode(mode: number): number {
   umask ??= process.umask();
-  if ((mode & (umask | 0o7000)) !== 0) fchmodSync(fd, mode);
-  return fd;
+  return mode & 0o777 & ~umask;
 }
 
 /** Asked for once: nothing here changes it, and to ask is two system calls. */

@@ -17,7 +17,7 @@ import {
 import { type FileLook, lookOf } from "../file-look.ts";
 import { hasCode, type FileTime } from "../filesystem.ts";
 import { SystemError } from "../libc.ts";
-import { type Folder, withMode } from "./folder.ts";
+import type { Folder } from "./folder.ts";
 import { joinPath } from "./path-bytes.ts";
 
 /**
@@ -58,8 +58,7 @@ export class PathFolder implements Folder {
 
   create(name: Uint8Array, mode: number): number {
     const { O_RDWR, O_CREAT, O_EXCL, O_NOFOLLOW } = constants;
-    const flags = O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW;
-    return withMode(openSync(this.#at(name), flags, mode & 0o777), mode);
+    return openSync(this.#at(name), O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW, mode);
   }
 
   reopen(name: Uint8Array): number {

@@ -10,10 +10,10 @@ export interface Wishes extends SinkOptions {
   readonly modeMask: number;
 }
 
-/** As cp: the mode of what was there stays, unless modes are preserved. */
+/** As cp: the mode of what was there stays, as far as it may, unless modes are preserved. */
 export function newFileMode(entry: FileEntry, there: FileLook | undefined, wishes: Wishes): number {
   if (wishes.preserve) return entry.mode & wishes.modeMask;
-  return there === undefined ? entry.mode & 0o777 & ~wishes.umask : there.mode;
+  return there === undefined ? entry.mode & 0o777 & ~wishes.umask : there.mode & wishes.modeMask;
 }
 
 export function timeOf({ seconds, nanoseconds }: FileEntry): FileTime {

@@ -1,5 +1,6 @@
 import { expect, setDefaultTimeout, test } from "bun:test";
 import {
+  chmodSync,
   existsSync,
   linkSync,
   lstatSync,
@@ -13,6 +14,7 @@ import {
   writeFileSync,
 } from "node:fs";
 import { join } from "node:path";
+import { crc32 } from "node:zlib";
 import type { FileEntry, FileMessage } from "../../../src/protocol/file-message.ts";
 import { ProtocolError } from "../../../src/protocol/errors.ts";
 import { limits } from "../../../src/protocol/limits.ts";
@@ -195,6 +197,42 @@ test("a machine cannot choose what is written, set a user's id, or say things ou
   expect(statSync(join(stage.to, "tool")).mode & 0o7777).toBe(0o755);
 });
 
+test("a file gets its mode when it is whole, whoever left its beginning", () => {
+  using stage = new CopyStage();
+  mkdirSync(stage.to);
+  const sink = stage.sink({ preserve: true, modeMask: 0o7777 });
+  const [left, large] = [join(stage.to, ".large.part"), join(stage.to, "large")];
+  sink.receive(sized(1, "tool", 3));
+  sink.receive(sized(2, "large", copyLimits.resumeBytesMin, 0o600));
+  drain(sink);
+  sink.receive({ type: "start", id: 1, offset: 0 });
+  sink.receive({ type: "content", id: 1, offset: 0, bytes: Buffer.from("abc") });
+  const [part = ""] = readdirSync(stage.to);
+  // By writing it would lose its bits for whoever is not root.
+  expect(statSync(join(stage.to, part)).mode & 0o7777).toBe(0o600);
+  const end = { type: "end", sha256: Buffer.alloc(32) } as const;
+  sink.receive({ ...end, id: 1, size: 3, crc32: crc32("abc") });
+  expect(statSync(join(stage.to, "tool")).mode & 0o7777).toBe(0o6755);
+  // After the look at what there is.
+  writeFileSync(left, "");
+  chmodSync(left, 0o666);
+  sink.receive({ type: "start", id: 2, offset: 0 });
+  sink.receive({ type: "content", id: 2, offset: 0, bytes: Buffer.from("abc") });
+  sink.receive({ ...end, id: 2, size: 3, crc32: crc32("abc") });
+  expect(statSync(large).mode & 0o7777).toBe(0o600);
+  sink.close();
+});
+
+test("what comes from a vault is no setuid program, whatever it replaces", () => {
+  using stage = new CopyStage();
+  writeFileSync(stage.from, "new");
+  writeFileSync(stage.to, "old");
+  chmodSync(stage.to, 0o6755);
+  runPair(stage.source(), stage.sink());
+  expect(readFileSync(stage.to, "utf8")).toBe("new");
+  expect(statSync(stage.to).mode & 0o7777).toBe(0o755);
+});
+
 test("what is announced, wished for and held open has an end", () => {
   using stage = new CopyStage();
   mkdirSync(stage.to);
@@ -289,4 +327,10 @@ function small(id: number, name: string, size: number): FileMessage {
   const message = file(id, 0, name);
   if (message.type !== "entry") throw new Error("No entry");
   return { type: "entry", entry: { ...message.entry, size, digest: Buffer.alloc(32) } };
+}
+
+function sized(id: number, name: string, size: number, mode = 0o6755): FileMessage {
+  const message = file(id, 0, name);
+  if (message.type !== "entry") throw new Error("No entry");
+  return { type: "entry", entry: { ...message.entry, size, mode } };
 }
