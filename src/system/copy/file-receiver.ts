@@ -44,7 +44,7 @@ export class FileReceiver {
   /** What is there now, of which the other side may say that parts stay the same. */
   #baseFd: number | undefined;
   #part: Part | undefined;
-  /** Of all so far, where it is put together of what was here and what came. */
+  /** Of all so far, where it is shown, or put together of what was here and what came. */
   #hash: Bun.CryptoHasher | undefined;
   /** Of what came: a few percent of what a digest costs, and QUIC has told whose it is already. */
   #crc = 0;
@@ -140,7 +140,8 @@ export class FileReceiver {
     const { digest, size } = this.entry;
     if (this.#started || digest === undefined || bytes.length !== size)
       throw new ProtocolError("The whole of a file that is another one");
-    if (crc32(bytes) !== crc) throw corrupt();
+    const isWrong = this.#wishes.showsDigests && Buffer.compare(digestOf(bytes), digest) !== 0;
+    if (isWrong || crc32(bytes) !== crc) throw corrupt();
     try {
       this.#write(this.#openPart(), bytes);
     } catch (error) {
@@ -258,7 +259,8 @@ export class FileReceiver {
     const isDifferent = this.#whole === "asked" && offset !== this.#offset;
     if (this.#whole === "asked") this.#whole = isDifferent ? "different" : "same";
     this.#started = !isDifferent;
-    if (offset === 0) this.#hash = this.hasChunks ? new Bun.CryptoHasher("sha256") : undefined;
+    const isHashed = this.hasChunks || this.#wishes.showsDigests;
+    if (offset === 0) this.#hash = isHashed ? new Bun.CryptoHasher("sha256") : undefined;
     if (offset === this.#offset) return;
     this.#offset = 0;
     if (this.#part !== undefined) ftruncateSync(this.#part.fd, 0);

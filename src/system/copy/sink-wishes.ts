@@ -8,6 +8,8 @@ export interface Wishes extends SinkOptions {
   readonly umask: number;
   /** Bits that come across at all: a machine must not leave setuid programs on a laptop. */
   readonly modeMask: number;
+  /** Where people are shown the digest of what came, it is ours: the other side might say any. */
+  readonly showsDigests: boolean;
 }
 
 /** As cp: the mode of what was there stays, as far as it may, unless modes are preserved. */

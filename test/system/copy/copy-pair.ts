@@ -40,6 +40,7 @@ export class CopyStage implements Disposable {
       intoFolder: false,
       umask: 0o022,
       modeMask: 0o777,
+      showsDigests: false,
       observer: this.observer(),
       ...options,
     });

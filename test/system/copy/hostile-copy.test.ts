@@ -287,6 +287,30 @@ test("content that is not what its checksum says is thrown away", () => {
   }
 });
 
+test("a digest that is shown is that of what came", () => {
+  using stage = new CopyStage();
+  const abc = { id: 1, crc32: crc32("abc"), bytes: Buffer.from("abc") } as const;
+  const ends: readonly (readonly FileMessage[])[] = [
+    [
+      { type: "start", id: 1, offset: 0 },
+      { type: "content", offset: 0, ...abc },
+      { type: "end", size: 3, sha256: Buffer.alloc(32), ...abc },
+    ],
+    [{ type: "whole", ...abc }],
+  ];
+  for (const messages of ends) {
+    const sink = stage.sink({ showsDigests: true });
+    sink.receive(small(1, "from", 3));
+    drain(sink);
+    for (const message of messages) sink.receive(message);
+    expect(drain(sink)).toContainEqual(
+      expect.objectContaining({ type: "failed", code: "corrupt" }),
+    );
+    expect(readdirSync(stage.folder)).toEqual([]);
+    sink.close();
+  }
+});
+
 test("a file that is put together is what its digest says, or thrown away", () => {
   using stage = new CopyStage();
   const before = bytes(300_000);

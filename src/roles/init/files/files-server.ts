@@ -31,6 +31,7 @@ function peerOf(job: FileJob, home: string): CopyPeer {
       intoFolder,
       umask: 0o022,
       modeMask: 0o7777,
+      showsDigests: false,
     });
   }
   const { sources, recursive, exclude } = job;
