@@ -31,7 +31,7 @@ type Sending = Generator<FileMessage | "working", void, undefined>;
 /** One file as messages: as a whole, or from `start` to `end`. Content is lent until the next is asked for. Throws `CopyTrouble` or what the system says; the file is closed then. */
 export function* sendFile({ path, tree, content }: SentFile, wish: FileWish): Sending {
   const { id } = wish;
-  if (content !== undefined) {
+  if (content !== undefined && wish.offset === 0 && wish.chunks === undefined) {
     yield { type: "whole", id, crc32: crc32(content), bytes: content };
     return;
   }
