@@ -246,7 +246,9 @@ export class TreeSource implements CopyPeer {
     if (waiting >= 0) this.#wishes.splice(waiting, 1);
     const isUnderWay = this.#sending?.wish.id === id;
     if (isUnderWay) this.#stopSending();
-    if (isUnderWay || waiting >= 0) this.#queue.push({ type: "failed", id, code, message: "" });
+    // Behind its end the other side waits for nothing more.
+    const isOpen = isUnderWay && announced?.sent === undefined;
+    if (isOpen || waiting >= 0) this.#queue.push({ type: "failed", id, code, message: "" });
   }
 
   #giveUp(id: number, trouble: CopyTrouble): FileMessage {

@@ -287,6 +287,22 @@ test("content that is not what its checksum says is thrown away", () => {
   }
 });
 
+test("a file that is refused behind its end is not refused again", () => {
+  for (const size of [3, 200_000]) {
+    using stage = new CopyStage();
+    writeFileSync(stage.from, bytes(size));
+    const source = stage.source();
+    const failure = { id: 1, code: "corrupt", message: "wrong" } as const;
+    while (source.next() !== undefined);
+    source.receive({ type: "want", id: 1, offset: 0, sha256: undefined, averageBits: 0 });
+    for (let message = source.next(); message !== undefined; message = source.next())
+      if (message !== "working" && (message.type === "end" || message.type === "whole")) break;
+    source.receive({ type: "failed", ...failure });
+    expect(source.next()).toBeUndefined();
+    source.close();
+  }
+});
+
 test("a digest that is shown is that of what came", () => {
   using stage = new CopyStage();
   const abc = { id: 1, crc32: crc32("abc"), bytes: Buffer.from("abc") } as const;
