@@ -343,7 +343,11 @@ export class TreeSink implements CopyPeer {
   }
 
   #giveUp(task: Task, error: unknown): void {
-    if (error instanceof ProtocolError) throw error;
+    if (error instanceof ProtocolError) {
+      // The copy is over: it is let go of with all that is open.
+      this.#wished.set(task.entry.id, task);
+      throw error;
+    }
     const path = task.node.pathOf(task.name);
     const trouble = troubleOf(error, pathText(path));
     this.#say(task.entry.id, trouble, path);

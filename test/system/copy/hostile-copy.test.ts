@@ -233,6 +233,29 @@ test("what comes from a vault is no setuid program, whatever it replaces", () =>
   expect(statSync(stage.to).mode & 0o7777).toBe(0o755);
 });
 
+test("who says things out of turn leaves no half file and no descriptor", () => {
+  const abc = { id: 1, crc32: crc32("abc"), bytes: Buffer.from("abc") } as const;
+  const wrongs: readonly FileMessage[] = [
+    { type: "content", offset: 0, ...abc },
+    { type: "whole", ...abc },
+    { type: "end", size: 4, sha256: Buffer.alloc(32), ...abc },
+  ];
+  for (const wrong of wrongs) {
+    using stage = new CopyStage();
+    mkdirSync(stage.to);
+    const sink = stage.sink();
+    sink.receive(small(1, "file", 3));
+    drain(sink);
+    sink.receive({ type: "start", id: 1, offset: 0 });
+    sink.receive({ type: "content", offset: 0, ...abc });
+    expect(readdirSync(stage.to)).toHaveLength(1);
+    expect(() => sink.receive(wrong)).toThrow(ProtocolError);
+    sink.close();
+    expect(readdirSync(stage.to)).toEqual([]);
+    expect(descriptorsIn(stage.folder)).toBe(0);
+  }
+});
+
 test("what is announced, wished for and held open has an end", () => {
   using stage = new CopyStage();
   mkdirSync(stage.to);
