@@ -123,6 +123,7 @@ export class TreeSink implements CopyPeer {
   }
 
   close(): void {
+    this.#preparing?.steps?.return(undefined);
     const begun = this.#preparing === undefined ? [] : [this.#preparing.task];
     const tasks = [...begun, ...this.#wished.values(), ...this.#waiting];
     for (const { receiver } of tasks) receiver?.close();

@@ -1,4 +1,4 @@
-import { mkdtempSync } from "node:fs";
+import { mkdtempSync, readdirSync, readlinkSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { decodeFileMessage, encodeFileMessage } from "../../../src/protocol/file-frame.ts";
@@ -83,4 +83,16 @@ function throughBytes(message: FileMessage): FileMessage {
   const frame = decoder.next();
   if (frame === undefined) throw new Error("Not a whole frame");
   return decodeFileMessage(frame);
+}
+
+/** Of this process, that lead into a folder. */
+export function descriptorsIn(path: string): number {
+  const leadIn = (fd: string): boolean => {
+    try {
+      return readlinkSync(`/proc/self/fd/${fd}`).startsWith(path);
+    } catch {
+      return false;
+    }
+  };
+  return readdirSync("/proc/self/fd").filter(leadIn).length;
 }

@@ -1,17 +1,9 @@
 import { expect, test } from "bun:test";
-import {
-  closeSync,
-  mkdirSync,
-  openSync,
-  readdirSync,
-  readlinkSync,
-  rmSync,
-  writeFileSync,
-} from "node:fs";
+import { closeSync, mkdirSync, openSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { copyLimits } from "../../../src/system/copy/copy-limits.ts";
 import { CountedWalk } from "../../../src/system/copy/counted-walk.ts";
-import { CopyStage } from "./copy-pair.ts";
+import { CopyStage, descriptorsIn } from "./copy-pair.ts";
 
 const walkOf = (
   stage: CopyStage,
@@ -83,22 +75,12 @@ test("of many folders that were named few stay open", () => {
   const few = walkOf(stage, sources.slice(1));
   expect(counted(few).files).toBe(copyLimits.walkTreesMax);
   // And one for the folder that was read last.
-  expect(openIn(stage.folder)).toBe(copyLimits.walkTreesMax + 1);
+  expect(descriptorsIn(stage.folder)).toBe(copyLimits.walkTreesMax + 1);
   few.close();
-  expect(openIn(stage.folder)).toBe(0);
+  expect(descriptorsIn(stage.folder)).toBe(0);
   const many = walkOf(stage, sources);
   expect(counted(many).files).toBe(sources.length);
-  expect(openIn(stage.folder)).toBe(0);
+  expect(descriptorsIn(stage.folder)).toBe(0);
   expect(names(many)).toHaveLength(sources.length * 3);
   many.close();
 });
-
-function openIn(path: string): number {
-  return readdirSync("/proc/self/fd").filter((fd) => {
-    try {
-      return readlinkSync(`/proc/self/fd/${fd}`).startsWith(path);
-    } catch {
-      return false;
-    }
-  }).length;
-}

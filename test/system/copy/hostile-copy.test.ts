@@ -7,7 +7,6 @@ import {
   mkdirSync,
   readdirSync,
   readFileSync,
-  readlinkSync,
   renameSync,
   statSync,
   symlinkSync,
@@ -15,13 +14,13 @@ import {
 } from "node:fs";
 import { join } from "node:path";
 import { crc32 } from "node:zlib";
-import type { FileEntry, FileMessage } from "../../../src/protocol/file-message.ts";
+import type { FileMessage } from "../../../src/protocol/file-message.ts";
 import { ProtocolError } from "../../../src/protocol/errors.ts";
 import { limits } from "../../../src/protocol/limits.ts";
 import { copyLimits } from "../../../src/system/copy/copy-limits.ts";
-import type { TreeSink } from "../../../src/system/copy/tree-sink.ts";
 import { randomBytes, seededRandom } from "../../support/seed.ts";
 import { CopyStage, runPair } from "./copy-pair.ts";
+import { drain, entry, file, folder, sized, small } from "./said.ts";
 
 setDefaultTimeout(30_000);
 
@@ -46,48 +45,6 @@ test("a device or a pipe that is there is not replaced by a file or a link", () 
     true,
   ]);
 });
-
-test("a copy that is broken off, and closed twice, holds no descriptor and closes no other", () => {
-  using stage = new CopyStage();
-  const sink = stage.sink();
-  const before = descriptorsIn(stage.folder);
-  const broken = stage.sink();
-  broken.receive(folder(1, 0, "a"));
-  broken.receive(folder(2, 1, "b"));
-  broken.receive(folder(3, 2, "c"));
-  broken.receive(file(4, 3, "wished"));
-  drain(broken);
-  broken.receive({ type: "leave", id: 3 });
-  expect(descriptorsIn(stage.folder)).toBeGreaterThan(before);
-  broken.close();
-  expect(descriptorsIn(stage.folder)).toBe(before);
-  broken.close();
-  sink.close();
-  mkdirSync(join(stage.from, "a/b"), { recursive: true });
-  for (const name of ["x", "a/y", "a/b/z"]) writeFileSync(join(stage.from, name), bytes(200_000));
-  for (const messages of [1, 3, 5, 7, 9, Infinity]) {
-    const [source, other] = [
-      stage.source(),
-      stage.sink({ destination: Buffer.from(stage.folder) }),
-    ];
-    let count = 0;
-    runPair(source, other, () => (count += 1) > messages);
-    for (const peer of [source, other, source, other]) peer.close();
-  }
-  expect(descriptorsIn(stage.folder)).toBe(before - 1);
-  expect(stage.failed).toEqual([]);
-});
-
-function descriptorsIn(path: string): number {
-  const leadIn = (fd: string): boolean => {
-    try {
-      return readlinkSync(`/proc/self/fd/${fd}`).startsWith(path);
-    } catch {
-      return false;
-    }
-  };
-  return readdirSync("/proc/self/fd").filter(leadIn).length;
-}
 
 test("a folder that becomes a link while it is read leads nowhere", () => {
   for (const moment of ["entry", "start"] as const)
@@ -117,25 +74,6 @@ test("a folder that becomes a link while it is read leads nowhere", () => {
       expect(existsSync(`${inside}-away`)).toBe(true);
     }
 });
-
-/** What a machine says that means harm. */
-const folder = (id: number, parent: number, name: string): FileMessage =>
-  entry(id, parent, name, "folder");
-const file = (id: number, parent: number, name: string): FileMessage =>
-  entry(id, parent, name, "file");
-
-function entry(id: number, parent: number, name: string, kind: FileEntry["kind"]): FileMessage {
-  const facts = { mode: 0o6755, seconds: 0, nanoseconds: 0, size: 0, digest: undefined };
-  const target = Buffer.from(kind === "link" ? "/tmp" : "");
-  return { type: "entry", entry: { id, parent, kind, name: Buffer.from(name), target, ...facts } };
-}
-
-function drain(sink: TreeSink): FileMessage[] {
-  const said: FileMessage[] = [];
-  for (let message = sink.next(); message !== undefined; message = sink.next())
-    if (message !== "working") said.push(message);
-  return said;
-}
 
 test("a link that is planted first is not gone through", () => {
   using stage = new CopyStage();
@@ -231,29 +169,6 @@ test("what comes from a vault is no setuid program, whatever it replaces", () =>
   runPair(stage.source(), stage.sink());
   expect(readFileSync(stage.to, "utf8")).toBe("new");
   expect(statSync(stage.to).mode & 0o7777).toBe(0o755);
-});
-
-test("who says things out of turn leaves no half file and no descriptor", () => {
-  const abc = { id: 1, crc32: crc32("abc"), bytes: Buffer.from("abc") } as const;
-  const wrongs: readonly FileMessage[] = [
-    { type: "content", offset: 0, ...abc },
-    { type: "whole", ...abc },
-    { type: "end", size: 4, sha256: Buffer.alloc(32), ...abc },
-  ];
-  for (const wrong of wrongs) {
-    using stage = new CopyStage();
-    mkdirSync(stage.to);
-    const sink = stage.sink();
-    sink.receive(small(1, "file", 3));
-    drain(sink);
-    sink.receive({ type: "start", id: 1, offset: 0 });
-    sink.receive({ type: "content", offset: 0, ...abc });
-    expect(readdirSync(stage.to)).toHaveLength(1);
-    expect(() => sink.receive(wrong)).toThrow(ProtocolError);
-    sink.close();
-    expect(readdirSync(stage.to)).toEqual([]);
-    expect(descriptorsIn(stage.folder)).toBe(0);
-  }
 });
 
 test("what is announced, wished for and held open has an end", () => {
@@ -385,15 +300,3 @@ test("the whole of a small file is as long as was announced", () => {
   }).toThrow(ProtocolError);
   sink.close();
 });
-
-function small(id: number, name: string, size: number): FileMessage {
-  const message = file(id, 0, name);
-  if (message.type !== "entry") throw new Error("No entry");
-  return { type: "entry", entry: { ...message.entry, size, digest: Buffer.alloc(32) } };
-}
-
-function sized(id: number, name: string, size: number, mode = 0o6755): FileMessage {
-  const message = file(id, 0, name);
-  if (message.type !== "entry") throw new Error("No entry");
-  return { type: "entry", entry: { ...message.entry, size, mode } };
-}
