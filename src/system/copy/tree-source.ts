@@ -102,6 +102,7 @@ export class TreeSource implements CopyPeer {
 
   close(): void {
     this.#stopSending();
+    this.#counting = undefined;
     this.#walk.close();
     for (const { tree } of this.#announced.values()) tree.release();
     this.#announced.clear();

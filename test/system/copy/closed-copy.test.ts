@@ -71,3 +71,14 @@ test("who says things out of turn leaves no half file and no descriptor", () => 
     expect(descriptorsIn(stage.folder)).toBe(0);
   }
 });
+
+test("a copy that is stopped while it counts begins nothing any more", () => {
+  using stage = new CopyStage();
+  mkdirSync(stage.from);
+  for (let index = 0; index < 2001; index++) writeFileSync(join(stage.from, `${index}`), "");
+  const source = stage.source();
+  expect(source.next()).toBe("working");
+  source.close();
+  expect(source.next()).toEqual({ type: "all" });
+  expect(descriptorsIn(stage.folder)).toBe(0);
+});
