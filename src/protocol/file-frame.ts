@@ -2,6 +2,16 @@ import { WireError } from "./errors.ts";
 import { type Frame, frameTypes, openFrame, type FrameType } from "./frame.ts";
 import { limits } from "./limits.ts";
 import { Reader, Writer } from "./wire.ts";
+import {
+  type FileChunk,
+  type FileContent,
+  type FileEntry,
+  type FileFailure,
+  type FileMessage,
+  fileKinds,
+  fileOutcomes,
+  fileTroubles,
+} from "./file-message.ts";
 
 /**
  * Frames of a copy. One side, the source, has the files; the other, the sink, gets them. Either may be
@@ -13,119 +23,18 @@ import { Reader, Writer } from "./wire.ts";
  *   leave     id u32
  *   start     id u32 | offset u64
  *   content   id u32 | offset u64 | bytes
+ *   whole     id u32 | CRC-32 u32 | bytes: all of a file that was announced with a digest
  *   hole      id u32 | offset u64 | length u64
  *   same      id u32 | offset u64 | base offset u64 | length u64
- *   end       id u32 | size u64 | SHA-256
+ *   end       id u32 | size u64 | CRC-32 u32 of all content since the start | SHA-256 of the file
  *   failed    id u32 | code length u8 | code | message
  *   chunks    id u32 | (length u32 | first 16 bytes of SHA-256)…
- *   want      id u32 | offset u64 | SHA-256 of what is before it | average bits u8 (0: no chunks,
- *             255: only whether all before the offset is the same)
+ *   want      id u32 | average bits u8 (0: no chunks, 255: only whether all before the offset is the same)
+ *             | offset u64 | SHA-256 of what is before it; without these two: from its beginning
  *   done      id u32 | outcome u8
  *
  * Ids count from 1 in the order of entries; parent 0 is the destination.
  */
-export interface FileEntry {
-  readonly id: number;
-  readonly parent: number;
-  readonly kind: FileKind;
-  readonly mode: number;
-  readonly seconds: number;
-  readonly nanoseconds: number;
-  readonly size: number;
-  /** Of small files: whoever has one of that digest already needs no content. */
-  readonly digest: Uint8Array | undefined;
-  readonly name: Uint8Array;
-  /** Of links alone. */
-  readonly target: Uint8Array;
-}
-
-const fileKinds = ["folder", "file", "link"] as const;
-export type FileKind = (typeof fileKinds)[number];
-
-/** Made new or anew, the same as before, left as it was because that was wished, or its folder could not be made. */
-const fileOutcomes = ["written", "same", "kept", "skipped"] as const;
-export type FileOutcome = (typeof fileOutcomes)[number];
-
-/** What may be wrong with one name; an unknown one of a newer peer reads as "io". */
-const fileTroubles = [
-  "missing",
-  "denied",
-  "is-folder",
-  "not-folder",
-  "in-the-way",
-  "special",
-  "changed",
-  "corrupt",
-  "full",
-  "busy",
-  "refused",
-  "read-only",
-  "too-many",
-  "io",
-] as const;
-export type FileTrouble = (typeof fileTroubles)[number];
-
-export interface FileFailure {
-  /** 0 is the copy as a whole. */
-  readonly id: number;
-  readonly code: FileTrouble;
-  /** With the path. */
-  readonly message: string;
-}
-
-export interface FileChunk {
-  readonly length: number;
-  /** The first 16 bytes of its SHA-256. */
-  readonly digest: Uint8Array;
-}
-
-export type FileMessage =
-  | { readonly type: "total"; readonly files: number; readonly bytes: number }
-  | { readonly type: "entry"; readonly entry: FileEntry }
-  | { readonly type: "leave"; readonly id: number }
-  | { readonly type: "all" }
-  | { readonly type: "start"; readonly id: number; readonly offset: number }
-  | {
-      readonly type: "content";
-      readonly id: number;
-      readonly offset: number;
-      readonly bytes: Uint8Array;
-    }
-  | {
-      readonly type: "hole";
-      readonly id: number;
-      readonly offset: number;
-      readonly length: number;
-    }
-  | {
-      readonly type: "same";
-      readonly id: number;
-      readonly offset: number;
-      readonly baseOffset: number;
-      readonly length: number;
-    }
-  | {
-      readonly type: "end";
-      readonly id: number;
-      readonly size: number;
-      readonly sha256: Uint8Array;
-    }
-  | ({ readonly type: "failed" } & FileFailure)
-  | { readonly type: "chunks"; readonly id: number; readonly chunks: readonly FileChunk[] }
-  | {
-      readonly type: "want";
-      readonly id: number;
-      readonly offset: number;
-      readonly sha256: Uint8Array;
-      readonly averageBits: number;
-    }
-  | { readonly type: "done"; readonly id: number; readonly outcome: FileOutcome }
-  | { readonly type: "finished" };
-
-/** In place of average bits: the sink has a file of that size and digest, and asks again if that is not the one. */
-export const onlyIfSame = 255;
-
-/** The whole frame, header included. */
 export function encodeFileMessage(message: FileMessage): Uint8Array<ArrayBuffer> {
   switch (message.type) {
     case "total":
@@ -139,7 +48,13 @@ export function encodeFileMessage(message: FileMessage): Uint8Array<ArrayBuffer>
     case "start":
       return frame(frameTypes.fileStart, new Writer(12).u32(message.id).u64(message.offset));
     case "content":
-      return encodeContent(message);
+    case "whole": {
+      const head = contentHead(message);
+      const bytes = new Uint8Array(head.length + message.bytes.length);
+      bytes.set(head);
+      bytes.set(message.bytes, head.length);
+      return bytes;
+    }
     case "hole": {
       const { id, offset, length } = message;
       return frame(frameTypes.fileHole, new Writer(20).u32(id).u64(offset).u64(length));
@@ -150,8 +65,8 @@ export function encodeFileMessage(message: FileMessage): Uint8Array<ArrayBuffer>
       return frame(frameTypes.fileSame, writer);
     }
     case "end": {
-      const { id, size, sha256 } = message;
-      return frame(frameTypes.fileEnd, new Writer(44).u32(id).u64(size).bytes(sha256));
+      const { id, size, crc32, sha256 } = message;
+      return frame(frameTypes.fileEnd, new Writer(48).u32(id).u64(size).u32(crc32).bytes(sha256));
     }
     case "failed":
       return encodeFailed(message);
@@ -171,7 +86,8 @@ function encodeOfSink(
     }
     case "want": {
       const { id, offset, sha256, averageBits } = message;
-      const writer = new Writer(45).u32(id).u64(offset).bytes(sha256).u8(averageBits);
+      const writer = new Writer(45).u32(id).u8(averageBits);
+      if (sha256 !== undefined) writer.u64(offset).bytes(sha256);
       return frame(frameTypes.fileWant, writer);
     }
     case "done": {
@@ -205,6 +121,8 @@ function decode(type: FrameType, reader: Reader): FileMessage {
       return { type: "start", id: reader.u32(), offset: reader.u64() };
     case frameTypes.fileContent:
       return { type: "content", id: reader.u32(), offset: reader.u64(), bytes: reader.rest() };
+    case frameTypes.fileWhole:
+      return { type: "whole", id: reader.u32(), crc32: reader.u32(), bytes: reader.rest() };
     case frameTypes.fileHole:
       return { type: "hole", id: reader.u32(), offset: reader.u64(), length: holeLength(reader) };
     case frameTypes.fileSame:
@@ -216,19 +134,26 @@ function decode(type: FrameType, reader: Reader): FileMessage {
         length: holeLength(reader),
       };
     case frameTypes.fileEnd:
-      return { type: "end", id: reader.u32(), size: reader.u64(), sha256: reader.bytes(32) };
+      return {
+        type: "end",
+        id: reader.u32(),
+        size: reader.u64(),
+        crc32: reader.u32(),
+        sha256: reader.copy(32),
+      };
     case frameTypes.fileFailed:
       return { type: "failed", ...decodeFailed(reader) };
+    default:
+      return decodeOfSink(type, reader);
+  }
+}
+
+function decodeOfSink(type: FrameType, reader: Reader): FileMessage {
+  switch (type) {
     case frameTypes.fileChunks:
       return { type: "chunks", id: reader.u32(), chunks: decodeChunks(reader) };
     case frameTypes.fileWant:
-      return {
-        type: "want",
-        id: reader.u32(),
-        offset: reader.u64(),
-        sha256: reader.bytes(32),
-        averageBits: reader.u8(),
-      };
+      return decodeWant(reader);
     case frameTypes.fileDone:
       return { type: "done", id: reader.u32(), outcome: listed(fileOutcomes, reader.u8()) };
     case frameTypes.fileFinished:
@@ -264,9 +189,9 @@ function decodeEntry(reader: Reader): FileEntry {
   const seconds = reader.u64() - secondsBias;
   const nanoseconds = reader.u32();
   const size = reader.u64();
-  const digest = listed([false, true] as const, reader.u8()) ? reader.bytes(32) : undefined;
-  const name = reader.bytes(reader.u16());
-  const target = reader.rest();
+  const digest = listed([false, true] as const, reader.u8()) ? reader.copy(32) : undefined;
+  const name = reader.copy(reader.u16());
+  const target = reader.left === 0 ? noBytes : reader.copy(reader.left);
   if (mode > 0o7777) throw new WireError("A mode above 7777");
   if (nanoseconds >= 1e9) throw new WireError("A second of more than 10^9 nanoseconds");
   if (Math.abs(seconds) > secondsBias) throw new WireError("A time beyond all calendars");
@@ -275,20 +200,10 @@ function decodeEntry(reader: Reader): FileEntry {
     throw new WireError("A target where no link is, or none where one is");
   if (target.length > limits.fileLinkBytesMax || target.includes(0))
     throw new WireError("A link's target that cannot be one");
-  // Slices: what is kept of an entry must not pin the frame it came with.
-  return {
-    id,
-    parent,
-    kind,
-    mode,
-    seconds,
-    nanoseconds,
-    size,
-    digest: digest?.slice(),
-    name: name.slice(),
-    target: target.slice(),
-  };
+  return { id, parent, kind, mode, seconds, nanoseconds, size, digest, name, target };
 }
+
+const noBytes = new Uint8Array(0);
 
 /** The wall against names that lead elsewhere. "." is the destination itself. */
 function mustBeName(name: Uint8Array, atTop: boolean): void {
@@ -306,12 +221,25 @@ function mustBeName(name: Uint8Array, atTop: boolean): void {
 const dot = 0x2e;
 const slash = 0x2f;
 
-function encodeContent(
-  message: Extract<FileMessage, { type: "content" }>,
-): Uint8Array<ArrayBuffer> {
-  const opened = openFrame(frameTypes.fileContent, 12 + message.bytes.length);
-  opened.payload.set(new Writer(12).u32(message.id).u64(message.offset).finish());
-  opened.payload.set(message.bytes, 12);
+/** What comes before the bytes in a frame of content, for who puts both together without another copy. */
+export function contentHead(message: FileContent): Uint8Array {
+  return message.type === "whole"
+    ? frameHead(
+        frameTypes.fileWhole,
+        new Writer(8).u32(message.id).u32(message.crc32),
+        message.bytes.length,
+      )
+    : frameHead(
+        frameTypes.fileContent,
+        new Writer(12).u32(message.id).u64(message.offset),
+        message.bytes.length,
+      );
+}
+
+function frameHead(type: FrameType, fields: Writer, bytes: number): Uint8Array {
+  const head = fields.finish();
+  const opened = openFrame(type, head.length, bytes);
+  opened.payload.set(head);
   return opened.bytes;
 }
 
@@ -334,13 +262,20 @@ function decodeFailed(reader: Reader): FileFailure {
   return { id, code: fileTroubles.find((known) => known === code) ?? "io", message };
 }
 
+function decodeWant(reader: Reader): FileMessage {
+  const said = { type: "want", id: reader.u32(), averageBits: reader.u8() } as const;
+  return reader.left === 0
+    ? { ...said, offset: 0, sha256: undefined }
+    : { ...said, offset: reader.u64(), sha256: reader.copy(32) };
+}
+
 function decodeChunks(reader: Reader): FileChunk[] {
   const bytes = reader.rest();
   if (bytes.length % 20 !== 0) throw new WireError("Chunks that are cut short");
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
   return Array.from({ length: bytes.length / 20 }, (_, index) => ({
     length: view.getUint32(index * 20),
-    digest: bytes.slice(index * 20 + 4, index * 20 + 20),
+    digest: new Uint8Array(bytes.subarray(index * 20 + 4, index * 20 + 20)),
   }));
 }
 

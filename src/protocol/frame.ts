@@ -78,6 +78,8 @@ export const frameTypes = {
   fileWant: 0x4c,
   fileDone: 0x4d,
   fileFinished: 0x4e,
+  /** The side that has the files: all of a small one at once. */
+  fileWhole: 0x4f,
 
   /** SSH, either end: `offset u64 | bytes`; the offset of the first byte in its direction. */
   sshData: 0x50,
@@ -126,12 +128,13 @@ const payloadBytesMax: ReadonlyMap<number, number> = new Map<number, number>([
   [frameTypes.fileContent, 12 + limits.fileContentBytesMax],
   [frameTypes.fileHole, 20],
   [frameTypes.fileSame, 28],
-  [frameTypes.fileEnd, 44],
+  [frameTypes.fileEnd, 48],
   [frameTypes.fileFailed, limits.controlBytesMax],
   [frameTypes.fileChunks, 4 + limits.fileChunksPerFrameMax * 20],
   [frameTypes.fileWant, 45],
   [frameTypes.fileDone, 5],
   [frameTypes.fileFinished, 0],
+  [frameTypes.fileWhole, 8 + limits.fileWholeBytesMax],
   [frameTypes.sshData, limits.dataBytesMax + 8],
   [frameTypes.sshAck, 8],
   [frameTypes.sshEnd, 8],
@@ -155,18 +158,20 @@ export interface Frame {
   readonly payload: Uint8Array;
 }
 
-/** A frame with its header written and its payload still to be filled in, without a second copy. */
+/** A frame with its header written and its payload still to be filled in, without a second copy; what follows is counted alone. */
 export function openFrame(
   type: FrameType,
   payloadBytes: number,
+  followingBytes = 0,
 ): { readonly bytes: Uint8Array<ArrayBuffer>; readonly payload: Uint8Array<ArrayBuffer> } {
   const max = payloadBytesMax.get(type) ?? 0;
-  if (payloadBytes > max)
-    throw new RangeError(`Frame 0x${type.toString(16)} of ${payloadBytes} bytes, at most ${max}`);
+  const length = payloadBytes + followingBytes;
+  if (length > max)
+    throw new RangeError(`Frame 0x${type.toString(16)} of ${length} bytes, at most ${max}`);
   const padding = payloadBytes < bulkBytesMin ? 0 : bulkPaddingBytes;
   const bytes = new Uint8Array(padding + headerBytes + payloadBytes).subarray(padding);
   bytes[0] = type;
-  new DataView(bytes.buffer, padding).setUint32(1, payloadBytes);
+  new DataView(bytes.buffer, padding).setUint32(1, length);
   return { bytes, payload: bytes.subarray(headerBytes) };
 }
 
@@ -190,6 +195,12 @@ export class FrameDecoder {
   #payloadBytes: number | undefined;
   #payload = emptyBytes;
   #payloadLength = 0;
+  readonly #lends: boolean;
+
+  /** One that lends takes payloads back at the next call: bulk that is used at once costs no memory of its own. */
+  constructor({ lends = false }: { readonly lends?: boolean } = {}) {
+    this.#lends = lends;
+  }
 
   /** Gives the next slice; it belongs to the decoder from here on. Only when `next` had no more. */
   feed(slice: Uint8Array): void {
@@ -257,9 +268,10 @@ export class FrameDecoder {
     this.#payloadLength += taken;
     if (this.#payloadLength < length) return undefined;
 
+    this.#payloadLength = 0;
+    if (this.#lends) return this.#payload.subarray(0, length);
     const payload = this.#payload;
     this.#payload = emptyBytes;
-    this.#payloadLength = 0;
     return payload;
   }
 
@@ -267,7 +279,7 @@ export class FrameDecoder {
   #wholePayload(length: number): Uint8Array {
     const end = this.#offset + length;
     const payload =
-      length * 2 >= this.#slice.length
+      this.#lends || length * 2 >= this.#slice.length
         ? this.#slice.subarray(this.#offset, end)
         : this.#slice.slice(this.#offset, end);
     this.#offset = end;
@@ -286,10 +298,16 @@ export class FrameDecoder {
 /** Frames over a stream, one at a time, with the stream's own back-pressure. */
 export class FrameStream {
   readonly stream: ByteStream;
-  readonly #decoder = new FrameDecoder();
+  readonly #decoder: FrameDecoder;
 
-  constructor(stream: ByteStream) {
+  constructor(stream: ByteStream, options: { readonly lends?: boolean } = {}) {
     this.stream = stream;
+    this.#decoder = new FrameDecoder(options);
+  }
+
+  /** The next frame if it is here whole: of many small ones most are, and each wait would cost more than they do. */
+  arrived(): Frame | undefined {
+    return this.#decoder.next();
   }
 
   /** The next frame, or null at a clean end. Rejects with `WireError` or `StreamError`. */

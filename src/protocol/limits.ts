@@ -80,7 +80,9 @@ export const limits = {
   fileNameBytesMax: 255,
   fileLinkBytesMax: 4096,
   fileEntryBytesMax: 4096 + 512,
-  fileContentBytesMax: 64 * 1024,
+  fileContentBytesMax: 256 * 1024,
+  /** A small file travels as a whole. */
+  fileWholeBytesMax: 64 * 1024,
   /** One hole is hashed in one go. */
   fileHoleBytesMax: 32 * 1024 * 1024,
   fileChunksPerFrameMax: 3000,

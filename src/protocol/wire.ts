@@ -101,14 +101,22 @@ export class Reader {
     return this.#bytes.subarray(start, start + length);
   }
 
+  /** Of its own: what is kept must not pin what it came with, which may be used again. `slice` of a Buffer would be a view. */
+  copy(length: number): Uint8Array {
+    return new Uint8Array(this.bytes(length));
+  }
+
   rest(): Uint8Array {
-    return this.bytes(this.#bytes.length - this.#offset);
+    return this.bytes(this.left);
+  }
+
+  get left(): number {
+    return this.#bytes.length - this.#offset;
   }
 
   /** Exact lengths: a message with bytes left over is refused. */
   finish(): void {
-    const left = this.#bytes.length - this.#offset;
-    if (left !== 0) throw new WireError(`${this.#what} has ${left} bytes too many`);
+    if (this.left !== 0) throw new WireError(`${this.#what} has ${this.left} bytes too many`);
   }
 
   /** By index: a view for each number costs more than all the rest of reading it. */

@@ -1,4 +1,4 @@
-import { check, cString, cStruct, openLibc } from "./libc.ts";
+import { check, cString, cStruct, momentaryCString, openLibc } from "./libc.ts";
 
 /**
  * File system calls that node:fs has no name for: relative to directory descriptors, never following
@@ -42,33 +42,35 @@ export function openat2(
   name: FileName,
   how: { readonly flags: number; readonly mode?: number; readonly resolve?: number },
 ): number {
-  const path = cString(name);
-  const request = cStruct(24);
-  const view = new DataView(request.buffer);
-  view.setBigUint64(0, BigInt(how.flags | openFlags.closeOnExec), true);
-  view.setBigUint64(8, BigInt(how.mode ?? 0), true);
-  view.setBigUint64(16, BigInt(how.resolve ?? 0), true);
+  const path = momentaryCString(name);
+  const { request, view } = openHow;
+  view.setUint32(0, how.flags | openFlags.closeOnExec, true);
+  view.setUint32(8, how.mode ?? 0, true);
+  view.setUint32(16, how.resolve ?? 0, true);
   return check(
     "openat2",
     () => libc().syscall(openat2Number, folder, path, request, request.length),
-    text(name),
+    name,
   );
 }
 
+/** struct open_how; all that is ever set fits into the lower halves of its three numbers. */
+const openHow = structWithView(24);
+
 export function mkdirat(folder: number, name: FileName, mode: number): void {
-  const path = cString(name);
-  check("mkdirat", () => libc().mkdirat(folder, path, mode), text(name));
+  const path = momentaryCString(name);
+  check("mkdirat", () => libc().mkdirat(folder, path, mode), name);
 }
 
 export function mkfifoat(folder: number, name: FileName, mode: number): void {
-  const path = cString(name);
-  check("mknodat", () => libc().mknodat(folder, path, fifoType | mode, 0), text(name));
+  const path = momentaryCString(name);
+  check("mknodat", () => libc().mknodat(folder, path, fifoType | mode, 0), name);
 }
 
 export function symlinkat(target: FileName, folder: number, name: FileName): void {
-  const content = cString(target);
-  const path = cString(name);
-  check("symlinkat", () => libc().symlinkat(content, folder, path), text(name));
+  const content = momentaryCString(target);
+  const path = momentaryCString(name, 1);
+  check("symlinkat", () => libc().symlinkat(content, folder, path), name);
 }
 
 /** A second name for a file; a symbolic link is linked itself, not what it points to. */
@@ -76,15 +78,15 @@ export function linkat(
   from: { readonly folder: number; readonly name: FileName },
   to: { readonly folder: number; readonly name: FileName },
 ): void {
-  const oldPath = cString(from.name);
-  const newPath = cString(to.name);
-  check("linkat", () => libc().linkat(from.folder, oldPath, to.folder, newPath, 0), text(to.name));
+  const oldPath = momentaryCString(from.name);
+  const newPath = momentaryCString(to.name, 1);
+  check("linkat", () => libc().linkat(from.folder, oldPath, to.folder, newPath, 0), to.name);
 }
 
 export function unlinkat(folder: number, name: FileName, options: { directory: boolean }): void {
-  const path = cString(name);
+  const path = momentaryCString(name);
   const flags = options.directory ? 0x200 : 0;
-  check("unlinkat", () => libc().unlinkat(folder, path, flags), text(name));
+  check("unlinkat", () => libc().unlinkat(folder, path, flags), name);
 }
 
 export function renameat2(
@@ -92,12 +94,12 @@ export function renameat2(
   to: { readonly folder: number; readonly name: FileName },
   flags: number,
 ): void {
-  const oldPath = cString(from.name);
-  const newPath = cString(to.name);
+  const oldPath = momentaryCString(from.name);
+  const newPath = momentaryCString(to.name, 1);
   check(
     "renameat2",
     () => libc().renameat2(from.folder, oldPath, to.folder, newPath, flags),
-    text(to.name),
+    to.name,
   );
 }
 
@@ -112,7 +114,7 @@ export function readlinkat(fd: number): Buffer {
 /** Owner of the link itself where `name` is one. */
 export function lchownat(folder: number, name: FileName, uid: number, gid: number): void {
   const path = cString(name);
-  check("fchownat", () => libc().fchownat(folder, path, uid, gid, noFollow), text(name));
+  check("fchownat", () => libc().fchownat(folder, path, uid, gid, noFollow), name);
 }
 
 export function fchown(fd: number, uid: number, gid: number): void {
@@ -122,7 +124,7 @@ export function fchown(fd: number, uid: number, gid: number): void {
 /** Follows links: only for names the caller has just made as something else. */
 export function fchmodat(folder: number, name: FileName, mode: number): void {
   const path = cString(name);
-  check("fchmodat", () => libc().fchmodat(folder, path, mode, 0), text(name));
+  check("fchmodat", () => libc().fchmodat(folder, path, mode, 0), name);
 }
 
 export function fchmod(fd: number, mode: number): void {
@@ -138,7 +140,7 @@ export interface FileTime {
 export function lutimesat(folder: number, name: FileName, time: FileTime): void {
   const path = cString(name);
   const times = timespecs(time);
-  check("utimensat", () => libc().utimensat(folder, path, times, noFollow), text(name));
+  check("utimensat", () => libc().utimensat(folder, path, times, noFollow), name);
 }
 
 export function futimes(fd: number, time: FileTime): void {
@@ -150,7 +152,7 @@ export function fsetxattr(fd: number, name: FileName, value: Uint8Array): void {
   const attribute = cString(name);
   const content = cStruct(value.length);
   content.set(value);
-  check("fsetxattr", () => libc().fsetxattr(fd, attribute, content, content.length, 0), text(name));
+  check("fsetxattr", () => libc().fsetxattr(fd, attribute, content, content.length, 0), name);
 }
 
 /** Undefined where the attribute is not set or the file system knows none. */
@@ -161,7 +163,7 @@ export function fgetxattr(fd: number, name: FileName): Uint8Array | undefined {
     const length = check(
       "fgetxattr",
       () => libc().fgetxattr(fd, attribute, content, content.length),
-      text(name),
+      name,
     );
     return content.slice(0, length);
   } catch (error) {
@@ -216,17 +218,22 @@ export function hasCode(error: unknown, ...codes: readonly string[]): boolean {
 }
 
 function timespecs(time: FileTime): Uint8Array<ArrayBuffer> {
-  const times = cStruct(32);
-  const view = new DataView(times.buffer);
-  for (const at of [0, 16]) {
+  const { request, view } = twoTimes;
+  for (let at = 0; at <= 16; at += 16) {
     view.setBigInt64(at, BigInt(time.seconds), true);
-    view.setBigInt64(at + 8, BigInt(time.nanoseconds), true);
+    view.setUint32(at + 8, time.nanoseconds, true);
   }
-  return times;
+  return request;
 }
 
-function text(name: FileName): string {
-  return typeof name === "string" ? name : Buffer.from(name).toString("utf8");
+const twoTimes = structWithView(32);
+
+function structWithView(sizeBytes: number): {
+  readonly request: Uint8Array<ArrayBuffer>;
+  readonly view: DataView;
+} {
+  const request = cStruct(sizeBytes);
+  return { request, view: new DataView(request.buffer) };
 }
 
 let opened: ReturnType<typeof openSymbols> | undefined;

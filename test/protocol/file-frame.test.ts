@@ -1,11 +1,8 @@
 import { expect, test } from "bun:test";
 import fc from "fast-check";
 import { WireError } from "../../src/protocol/errors.ts";
-import {
-  decodeFileMessage,
-  encodeFileMessage,
-  type FileMessage,
-} from "../../src/protocol/file-frame.ts";
+import { decodeFileMessage, encodeFileMessage } from "../../src/protocol/file-frame.ts";
+import type { FileMessage } from "../../src/protocol/file-message.ts";
 import { type Frame, FrameDecoder } from "../../src/protocol/frame.ts";
 import { limits } from "../../src/protocol/limits.ts";
 import { seeded } from "../support/seed.ts";
@@ -72,7 +69,19 @@ const messages: fc.Arbitrary<FileMessage> = fc.oneof(
     baseOffset: offset,
     length: stretch,
   }),
-  fc.record({ type: fc.constant("end" as const), id, size: offset, sha256: bytesOf(32) }),
+  fc.record({
+    type: fc.constant("whole" as const),
+    id,
+    crc32: id,
+    bytes: fc.uint8Array({ maxLength: 300 }),
+  }),
+  fc.record({
+    type: fc.constant("end" as const),
+    id,
+    size: offset,
+    crc32: id,
+    sha256: bytesOf(32),
+  }),
   fc.record({
     type: fc.constant("failed" as const),
     id,
@@ -94,6 +103,13 @@ const messages: fc.Arbitrary<FileMessage> = fc.oneof(
     averageBits: fc.nat(255),
   }),
   fc.record({
+    type: fc.constant("want" as const),
+    id,
+    offset: fc.constant(0),
+    sha256: fc.constant(undefined),
+    averageBits: fc.nat(255),
+  }),
+  fc.record({
     type: fc.constant("done" as const),
     id,
     outcome: fc.constantFrom(
@@ -112,6 +128,20 @@ test("every message is read as it was written", () => {
       expect(withHex(decodeFileMessage(only(encodeFileMessage(message))))).toEqual(
         withHex(message),
       );
+    }),
+    seeded(300),
+  );
+});
+
+test("nothing but content is a part of the memory it was read from", () => {
+  fc.assert(
+    fc.property(messages, (message) => {
+      const { type, payload } = only(encodeFileMessage(message));
+      const memory = Buffer.from(payload);
+      const read = decodeFileMessage({ type, payload: memory });
+      fc.pre(read.type !== "content" && read.type !== "whole");
+      memory.fill(0xee);
+      expect(withHex(read)).toEqual(withHex(message));
     }),
     seeded(300),
   );

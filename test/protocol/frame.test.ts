@@ -51,12 +51,13 @@ const payloadMax: Record<FrameType, number> = {
   [frameTypes.fileContent]: 12 + limits.fileContentBytesMax,
   [frameTypes.fileHole]: 20,
   [frameTypes.fileSame]: 28,
-  [frameTypes.fileEnd]: 44,
+  [frameTypes.fileEnd]: 48,
   [frameTypes.fileFailed]: limits.controlBytesMax,
   [frameTypes.fileChunks]: 4 + limits.fileChunksPerFrameMax * 20,
   [frameTypes.fileWant]: 45,
   [frameTypes.fileDone]: 5,
   [frameTypes.fileFinished]: 0,
+  [frameTypes.fileWhole]: 8 + limits.fileWholeBytesMax,
   [frameTypes.sshData]: limits.dataBytesMax + 8,
   [frameTypes.sshAck]: 8,
   [frameTypes.sshEnd]: 8,
@@ -164,6 +165,47 @@ test("a payload that is most of its slice is a view, not a copy", () => {
   const slice = encodeFrame(frameTypes.data, new Uint8Array(1000));
   const [frame] = decode([slice]).frames;
   expect(frame?.payload.buffer).toBe(slice.buffer);
+});
+
+test("a decoder that lends gives the same frames, and room for the largest alone", () => {
+  fc.assert(
+    fc.property(frameLists, fc.array(fc.nat(40_000)), (sent, cuts) => {
+      const bytes = concat(sent.map((frame) => encodeFrame(frame.type, frame.payload)));
+      const decoder = new FrameDecoder({ lends: true });
+      const read: Frame[] = [];
+      for (const slice of cutAt(bytes, cuts)) {
+        decoder.feed(slice);
+        for (let frame = decoder.next(); frame !== undefined; frame = decoder.next())
+          read.push({ type: frame.type, payload: frame.payload.slice() });
+        slice.fill(0xee);
+      }
+      expect(plain(read)).toEqual(plain(sent));
+    }),
+    seeded(300),
+  );
+  const large = encodeFrame(frameTypes.ok, new Uint8Array(100_000));
+  const decoder = new FrameDecoder({ lends: true });
+  const readIt = (): Frame | undefined => {
+    decoder.feed(large.slice(0, 50_000));
+    decoder.next();
+    decoder.feed(large.slice(50_000));
+    return decoder.next();
+  };
+  const { buffer } = readIt()?.payload ?? {};
+  expect(readIt()?.payload.buffer).toBe(buffer);
+});
+
+test("FrameStream.arrived gives what is here whole, and read goes on behind it", async () => {
+  const pair = memoryPair();
+  const frames = new FrameStream(pair.near);
+  const bytes = encodeFrame(frameTypes.signal, Uint8Array.of(9));
+  expect(frames.arrived()).toBeUndefined();
+  await pair.far.write(concat([bytes, bytes, bytes.subarray(0, 3)]));
+  expect(await frames.read()).not.toBeNull();
+  expect(frames.arrived()?.type).toBe(frameTypes.signal);
+  expect(frames.arrived()).toBeUndefined();
+  await pair.far.write(bytes.subarray(3));
+  expect((await frames.read())?.payload).toEqual(Uint8Array.of(9));
 });
 
 test("FrameStream.read gives null at an end between frames and refuses one within", async () => {

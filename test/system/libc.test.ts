@@ -1,5 +1,5 @@
 import { expect, test } from "bun:test";
-import { check, cString, openLibc, SystemError } from "../../src/system/libc.ts";
+import { check, cString, momentaryCString, openLibc, SystemError } from "../../src/system/libc.ts";
 
 const libc = openLibc({
   close: { args: ["i32"], returns: "i32" },
@@ -42,3 +42,16 @@ test("cString ends in zero, keeps raw bytes and refuses an inner zero", () => {
   expect([...cString(new Uint8Array([0xff, 0x2f]))]).toEqual([0xff, 0x2f, 0]);
   expect(() => cString("a\0b")).toThrow(TypeError);
 });
+
+test("momentaryCString is cString for one call, in one of two places, however long it is", () => {
+  const [first, second] = [momentaryCString("longer"), momentaryCString("other", 1)];
+  expect([upToZero(first), upToZero(second)].map(String)).toEqual(["longer", "other"]);
+  expect(upToZero(momentaryCString("ab")).toString()).toBe("ab");
+  for (const length of [4095, 4096, 10_000])
+    expect(upToZero(momentaryCString("x".repeat(length)))).toHaveLength(length);
+  expect(() => momentaryCString("a\0b")).toThrow(TypeError);
+});
+
+function upToZero(bytes: Uint8Array): Buffer {
+  return Buffer.from(bytes.subarray(0, bytes.indexOf(0)));
+}

@@ -1,6 +1,6 @@
 import { readSync } from "node:fs";
 import { ChunkCutter } from "../../protocol/content-chunks.ts";
-import type { FileChunk, FileMessage } from "../../protocol/file-frame.ts";
+import type { FileChunk, FileMessage } from "../../protocol/file-message.ts";
 import { limits } from "../../protocol/limits.ts";
 import { chunkDigest } from "./chunk-places.ts";
 import { copyLimits } from "./copy-limits.ts";

@@ -1,5 +1,5 @@
 import { ProtocolError } from "../../protocol/errors.ts";
-import type { FileChunk } from "../../protocol/file-frame.ts";
+import type { FileChunk } from "../../protocol/file-message.ts";
 import { limits } from "../../protocol/limits.ts";
 
 /** Where the other side has which chunks of the file that is to be replaced. */

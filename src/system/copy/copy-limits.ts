@@ -1,7 +1,9 @@
+import { limits } from "../../protocol/limits.ts";
+
 /** Bounds of a copy, on either side. Sizes are bytes, times are milliseconds. */
 export const copyLimits = {
   /** A file up to this is read when it is announced, so that its digest can be compared; so much of them is kept until it is wanted. */
-  smallFileBytesMax: 64 * 1024,
+  smallFileBytesMax: limits.fileWholeBytesMax,
   keptBytesMax: 8 * 1024 * 1024,
   /** From this on a file that was broken off is gone on with. */
   resumeBytesMin: 1024 * 1024,
@@ -14,12 +16,19 @@ export const copyLimits = {
   deltasMax: 4,
   /** Folders in folders. */
   foldersOpenMax: 1024,
+  /** Names with all that is known of them, remembered between the count and the copy. */
+  walkStepsMax: 16 * 1024,
+  /** Named folders that stay open for them: each takes a descriptor. */
+  walkTreesMax: 256,
   /** Names of one folder are read at once. */
   folderEntriesMax: 1_000_000,
   /** What a glob may lead to. */
   globMatchesMax: 10_000,
   /** What is hashed in one go, with nothing else done meanwhile. */
   hashStepBytes: 1024 * 1024,
+  /** Messages travel together once they are so much; zeros are looked for in pieces of that size. */
+  batchBytesMin: 64 * 1024,
+  sparsePieceBytes: 64 * 1024,
   /** After so much of a large file the disk is told to begin writing: the last sync is a short one then. */
   syncEveryBytes: 8 * 1024 * 1024,
 } as const;

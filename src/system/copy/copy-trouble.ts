@@ -1,4 +1,5 @@
-import type { FileTrouble } from "../../protocol/file-frame.ts";
+import type { FileLook } from "../file-look.ts";
+import type { FileTrouble } from "../../protocol/file-message.ts";
 
 /** Something that is wrong with one file, and no reason to stop the others. */
 export class CopyTrouble extends Error {
@@ -43,3 +44,14 @@ const troubles: Readonly<Record<string, readonly [FileTrouble, string]>> = {
   ENAMETOOLONG: ["refused", "the name is too long there"],
   ENXIO: ["special", "not a file, folder or link"],
 };
+
+export function mustBeReplaceable(there: FileLook | undefined): void {
+  if (there?.kind === "folder")
+    throw new CopyTrouble("in-the-way", "a folder of that name is there");
+  if (there?.kind === "other") throw new CopyTrouble("in-the-way", specialIsThere);
+}
+
+export function corrupt(): CopyTrouble {
+  const message = "what arrived is not what was sent: the file there changed meanwhile";
+  return new CopyTrouble("corrupt", message);
+}

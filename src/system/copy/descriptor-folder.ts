@@ -1,9 +1,9 @@
-import { closeSync, fchmodSync, fstatSync } from "node:fs";
+import { closeSync, fchmodSync } from "node:fs";
+import { type FileLook, lookAt } from "../file-look.ts";
 import {
   currentFolder,
   type FileTime,
   futimes,
-  hasCode,
   lutimesat,
   mkdirat,
   openat2,
@@ -14,7 +14,7 @@ import {
   syncfs,
   unlinkat,
 } from "../filesystem.ts";
-import { type FileLook, type Folder, lookOf } from "./folder.ts";
+import type { Folder } from "./folder.ts";
 
 /** A folder by its descriptor: it stays the same one whatever is done to its name meanwhile. Linux. */
 export class DescriptorFolder implements Folder {
@@ -30,18 +30,7 @@ export class DescriptorFolder implements Folder {
   }
 
   look(name: Uint8Array): FileLook | undefined {
-    let fd: number;
-    try {
-      fd = this.#open(name, openFlags.path);
-    } catch (error) {
-      if (hasCode(error, "ENOENT")) return undefined;
-      throw error;
-    }
-    try {
-      return lookOf(fstatSync(fd));
-    } finally {
-      closeSync(fd);
-    }
+    return lookAt(this.#fd, name);
   }
 
   enter(name: Uint8Array): Folder {
@@ -52,8 +41,9 @@ export class DescriptorFolder implements Folder {
     mkdirat(this.#fd, name, 0o700);
   }
 
-  create(name: Uint8Array): number {
-    return this.#open(name, readWrite | openFlags.create | openFlags.exclusive, 0o600);
+  create(name: Uint8Array, mode: number): number {
+    const flags = readWrite | openFlags.create | openFlags.exclusive;
+    return this.#open(name, flags, mode);
   }
 
   reopen(name: Uint8Array): number {
@@ -100,10 +90,8 @@ export class DescriptorFolder implements Folder {
 
   #open(name: Uint8Array, flags: number, mode = 0): number {
     const { beneath, noSymlinks } = resolveFlags;
-    const how = { flags: flags | openFlags.noFollow, mode };
-    // A look at a link itself needs no rule about links: the name is a single one.
-    const resolve = (flags & openFlags.path) === 0 ? beneath | noSymlinks : 0;
-    return openat2(this.#fd, name, { ...how, resolve });
+    const resolve = beneath | noSymlinks;
+    return openat2(this.#fd, name, { flags: flags | openFlags.noFollow, mode, resolve });
   }
 }
 

@@ -1,7 +1,10 @@
-import { type BigIntStats, closeSync, fstatSync } from "node:fs";
+import { closeSync } from "node:fs";
+import { type FileLook, lookAt } from "../file-look.ts";
 import { currentFolder, openat2, openFlags, readlinkat, resolveFlags } from "../filesystem.ts";
 import { listFolder } from "../folder-listing.ts";
+import { SystemError } from "../libc.ts";
 import { copyLimits } from "./copy-limits.ts";
+import { pathText } from "./path-bytes.ts";
 import type { SourceTree } from "./source-tree.ts";
 
 /** What is below a folder, by its descriptor: links in there are never followed, and the folder stays the same one. Linux. */
@@ -20,8 +23,11 @@ export class DescriptorTree implements SourceTree {
     return new DescriptorTree(openat2(currentFolder, path, { flags }), path);
   }
 
-  look(path: Buffer): BigIntStats {
-    return this.#with(path, openFlags.path, (fd) => fstatSync(fd, { bigint: true }));
+  look(path: Buffer): FileLook {
+    const place = this.#placeOf(path);
+    const look = lookAt(place.folder, place.name);
+    if (look === undefined) throw new SystemError("statx", noSuchName, pathText(path));
+    return look;
   }
 
   names(path: Buffer): Buffer[] {
@@ -34,7 +40,8 @@ export class DescriptorTree implements SourceTree {
   }
 
   open(path: Buffer): number {
-    return this.#open(path, openFlags.readOnly | nonBlocking);
+    const place = this.#placeOf(path);
+    return openBelow(place.folder, place.name, openFlags.readOnly | nonBlocking);
   }
 
   hold(): void {
@@ -43,11 +50,13 @@ export class DescriptorTree implements SourceTree {
 
   release(): void {
     this.#holders -= 1;
-    if (this.#holders === 0) closeSync(this.#fd);
+    if (this.#holders > 0) return;
+    if (last?.tree === this) leaveLast();
+    closeSync(this.#fd);
   }
 
   #with<Result>(path: Buffer, flags: number, body: (fd: number) => Result): Result {
-    const fd = this.#open(path, flags);
+    const fd = openBelow(this.#fd, this.#below(path), flags);
     try {
       return body(fd);
     } finally {
@@ -55,15 +64,43 @@ export class DescriptorTree implements SourceTree {
     }
   }
 
-  #open(path: Buffer, flags: number): number {
+  /** The folder that it is in stays open until another is asked for: names of one folder come in a row. */
+  #placeOf(path: Buffer): { readonly folder: number; readonly name: Uint8Array } {
+    const below = this.#below(path);
+    const end = below.lastIndexOf(slash);
+    if (end < 0) return { folder: this.#fd, name: below };
+    const folder = below.subarray(0, end);
+    if (last?.tree !== this || !folder.equals(last.path)) {
+      const fd = openBelow(this.#fd, folder, openFlags.directory | openFlags.path);
+      leaveLast();
+      last = { tree: this, path: Buffer.from(folder), fd };
+    }
+    return { folder: last.fd, name: below.subarray(end + 1) };
+  }
+
+  #below(path: Buffer): Buffer {
     const hasSlash = this.#path.at(-1) === slash || this.#path.length === path.length;
     const below = path.subarray(this.#path.length + (hasSlash ? 0 : 1));
-    return openat2(this.#fd, below.length === 0 ? "." : below, {
-      flags: flags | openFlags.noFollow,
-      resolve: resolveFlags.beneath | resolveFlags.noSymlinks,
-    });
+    return below.length === 0 ? here : below;
   }
 }
 
+/** One for all trees: a thousand of them may be open. */
+let last: { readonly tree: DescriptorTree; readonly path: Buffer; readonly fd: number } | undefined;
+
+function leaveLast(): void {
+  if (last !== undefined) closeSync(last.fd);
+  last = undefined;
+}
+
+function openBelow(folder: number, path: Uint8Array, flags: number): number {
+  return openat2(folder, path, {
+    flags: flags | openFlags.noFollow,
+    resolve: resolveFlags.beneath | resolveFlags.noSymlinks,
+  });
+}
+
+const here = Buffer.from(".");
+const noSuchName = 2;
 const slash = 0x2f;
 const nonBlocking = 0o4000;

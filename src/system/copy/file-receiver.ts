@@ -8,6 +8,7 @@ import {
   readSync,
   writeSync,
 } from "node:fs";
+import { crc32 } from "node:zlib";
 import { ProtocolError } from "../../protocol/errors.ts";
 import { averageBitsFor } from "../../protocol/content-chunks.ts";
 import {
@@ -15,14 +16,16 @@ import {
   type FileMessage,
   type FileOutcome,
   onlyIfSame,
-} from "../../protocol/file-frame.ts";
+} from "../../protocol/file-message.ts";
+import type { FileLook } from "../file-look.ts";
 import { startWriting } from "../filesystem.ts";
 import { tryLock } from "../file-lock.ts";
 import { copyLimits } from "./copy-limits.ts";
-import { CopyTrouble, specialIsThere, troubleOf } from "./copy-trouble.ts";
+import { CopyTrouble, corrupt, mustBeReplaceable, troubleOf } from "./copy-trouble.ts";
 import { listChunks } from "./chunk-list.ts";
 import { digestOf } from "./file-sender.ts";
-import type { FileLook, Folder } from "./folder.ts";
+import { createdMode, type Folder } from "./folder.ts";
+import { momentName, partName } from "./part-name.ts";
 import { newFileMode, timeOf, type Wishes } from "./sink-wishes.ts";
 
 type Preparing = Generator<FileMessage | "working", FileOutcome | undefined, undefined>;
@@ -34,13 +37,17 @@ type Preparing = Generator<FileMessage | "working", FileOutcome | undefined, und
 export class FileReceiver {
   readonly entry: FileEntry;
   readonly #folder: Folder;
+  readonly #isNewFolder: boolean;
   readonly #name: Uint8Array;
   readonly #wishes: Wishes;
   #there: FileLook | undefined;
   /** What is there now, of which the other side may say that parts stay the same. */
   #baseFd: number | undefined;
-  #part: { readonly fd: number; readonly name: Uint8Array; readonly stays: boolean } | undefined;
-  #hash = new Bun.CryptoHasher("sha256");
+  #part: Part | undefined;
+  /** Of all so far, where it is shown, or put together of what was here and what came. */
+  #hash: Bun.CryptoHasher | undefined;
+  /** Of what came: a few percent of what a digest costs, and QUIC has told whose it is already. */
+  #crc = 0;
   #offset = 0;
   #started = false;
   #unsyncedBytes = 0;
@@ -48,8 +55,9 @@ export class FileReceiver {
   #whole: "unknown" | "asked" | "same" | "different" = "unknown";
   hasChunks = false;
 
-  constructor(place: { folder: Folder; name: Uint8Array }, entry: FileEntry, wishes: Wishes) {
+  constructor(place: Place, entry: FileEntry, wishes: Wishes) {
     this.#folder = place.folder;
+    this.#isNewFolder = place.isNew;
     this.#name = place.name;
     this.entry = entry;
     this.#wishes = wishes;
@@ -57,14 +65,18 @@ export class FileReceiver {
 
   /** Where it is known already what becomes of it, that; else the wish has been said. */
   *prepare(): Preparing {
-    const there = this.#folder.look(this.#name);
+    // To keep what is there means to look, whoever has put it there meanwhile.
+    const isFree = this.#isNewFolder && this.#wishes.existing === "replace";
+    const there = isFree ? undefined : this.#folder.look(this.#name);
     this.#there = there;
     const outcome = this.#outcomeAtOnce(there);
     if (outcome !== undefined) return outcome;
     if (this.entry.size >= copyLimits.resumeBytesMin) yield* this.#goOn();
     const averageBits = averageBitsFor(there?.size ?? 0);
     const isLarge = this.#wantsChunks(there);
-    if (isLarge && this.#whole === "unknown" && there?.size === this.entry.size) {
+    // Not beside what an earlier copy left: that is gone on with, and is not all of the file.
+    const mayBeSame = this.#part === undefined && there?.size === this.entry.size;
+    if (isLarge && this.#whole === "unknown" && mayBeSame) {
       yield* this.#askAboutWhole();
       return undefined;
     }
@@ -73,13 +85,7 @@ export class FileReceiver {
       this.hasChunks = true;
       yield* listChunks(this.#baseFd, this.entry.id, averageBits);
     }
-    yield {
-      type: "want",
-      id: this.entry.id,
-      offset: this.#offset,
-      sha256: this.#hash.copy().digest(),
-      averageBits: this.hasChunks ? averageBits : 0,
-    };
+    yield this.#want(this.hasChunks ? averageBits : 0);
     return undefined;
   }
 
@@ -113,20 +119,34 @@ export class FileReceiver {
   }
 
   /** All of it is here. */
-  finish({ size, sha256 }: { size: number; sha256: Uint8Array }): FileOutcome {
+  finish({ size, crc32: crc, sha256 }: Extract<FileMessage, { type: "end" }>): FileOutcome {
     if (!this.#started || size !== this.#offset)
       throw new ProtocolError("The end of a file before its end");
-    if (!this.#hash.digest().equals(sha256)) {
+    if (crc !== this.#crc || this.#hash?.digest().equals(sha256) === false) {
       this.#discardPart();
-      throw new CopyTrouble(
-        "corrupt",
-        "what arrived is not what was sent: the file there changed meanwhile",
-      );
+      throw corrupt();
     }
     const isCompared = this.#whole === "same" || this.#baseFd !== undefined;
     if (this.#part === undefined && isCompared && size === this.#there?.size) {
       this.#touch();
       return "same";
+    }
+    this.#commit(this.#openPart());
+    return "written";
+  }
+
+  /** All of a small one at once. */
+  whole({ bytes, crc32: crc }: Extract<FileMessage, { type: "whole" }>): FileOutcome {
+    const { digest, size } = this.entry;
+    if (this.#started || digest === undefined || bytes.length !== size)
+      throw new ProtocolError("The whole of a file that is another one");
+    const isWrong = this.#wishes.showsDigests && Buffer.compare(digestOf(bytes), digest) !== 0;
+    if (isWrong || crc32(bytes) !== crc) throw corrupt();
+    try {
+      this.#write(this.#openPart(), bytes);
+    } catch (error) {
+      this.#discardPart();
+      throw error;
     }
     this.#commit(this.#openPart());
     return "written";
@@ -160,17 +180,18 @@ export class FileReceiver {
     const name = partName(this.#name);
     if (this.#folder.look(name) === undefined) return;
     const fd = yield* this.#takeOver(name);
-    this.#part = { fd, name, stays: true };
+    this.#part = { fd, name, stays: true, mode: undefined };
     yield* this.#hashOn(fd);
   }
 
   /** Up to its end. */
   *#hashOn(fd: number): Generator<"working", void, undefined> {
     const bytes = Buffer.allocUnsafe(copyLimits.hashStepBytes);
+    const hash = (this.#hash ??= new Bun.CryptoHasher("sha256"));
     for (;;) {
       const count = readSync(fd, bytes, 0, bytes.length, this.#offset);
       if (count === 0) return;
-      this.#hash.update(bytes.subarray(0, count));
+      hash.update(bytes.subarray(0, count));
       this.#offset += count;
       yield "working";
     }
@@ -210,8 +231,13 @@ export class FileReceiver {
     } finally {
       closeSync(fd);
     }
-    const [offset, sha256] = [this.#offset, this.#hash.copy().digest()];
-    yield { type: "want", id: this.entry.id, offset, sha256, averageBits: onlyIfSame };
+    yield this.#want(onlyIfSame);
+  }
+
+  #want(averageBits: number): FileMessage {
+    const offset = this.#offset;
+    const sha256 = offset === 0 ? undefined : this.#hash?.copy().digest();
+    return { type: "want", id: this.entry.id, averageBits, offset, sha256 };
   }
 
   /** The answer was no: it has to be prepared once more. */
@@ -233,16 +259,18 @@ export class FileReceiver {
     const isDifferent = this.#whole === "asked" && offset !== this.#offset;
     if (this.#whole === "asked") this.#whole = isDifferent ? "different" : "same";
     this.#started = !isDifferent;
+    const isHashed = this.hasChunks || this.#wishes.showsDigests;
+    if (offset === 0) this.#hash = isHashed ? new Bun.CryptoHasher("sha256") : undefined;
     if (offset === this.#offset) return;
     this.#offset = 0;
-    this.#hash = new Bun.CryptoHasher("sha256");
     if (this.#part !== undefined) ftruncateSync(this.#part.fd, 0);
   }
 
   #append(offset: number, bytes: Uint8Array): void {
     this.#mustGoOnAt(offset);
     const fd = this.#openPart();
-    this.#hash.update(bytes);
+    this.#hash?.update(bytes);
+    this.#crc = crc32(bytes, this.#crc);
     this.#write(fd, bytes);
   }
 
@@ -260,7 +288,7 @@ export class FileReceiver {
   #skip(offset: number, length: number): void {
     this.#mustGoOnAt(offset);
     const fd = this.#openPart();
-    for (let left = length; left > 0; left -= zeros.length)
+    for (let left = length; left > 0 && this.#hash !== undefined; left -= zeros.length)
       this.#hash.update(zeros.subarray(0, Math.min(left, zeros.length)));
     this.#offset += length;
     ftruncateSync(fd, this.#offset);
@@ -281,7 +309,7 @@ export class FileReceiver {
       const wanted = Math.min(bytes.length, length - at);
       const count = readSync(this.#baseFd ?? -1, bytes, 0, wanted, baseOffset + at);
       if (count === 0) throw new CopyTrouble("changed", "the file there changed meanwhile");
-      this.#hash.update(bytes.subarray(0, count));
+      this.#hash?.update(bytes.subarray(0, count));
       if (fd === undefined) this.#offset += count;
       else this.#write(fd, bytes.subarray(0, count));
       at += count;
@@ -298,14 +326,15 @@ export class FileReceiver {
     if (this.#part !== undefined) return this.#part.fd;
     const stays = this.entry.size >= copyLimits.resumeBytesMin;
     const name = stays ? partName(this.#name) : momentName(this.#name);
-    const fd = stays ? this.#openLocked(name) : this.#folder.create(name);
-    this.#part = { fd, name, stays };
+    const first = this.#firstMode();
+    const fd = stays ? this.#openLocked(name) : this.#folder.create(name, first);
+    this.#part = { fd, name, stays, mode: stays ? undefined : createdMode(first) };
     if (stays) ftruncateSync(fd, 0);
     const { length, hash } = { length: this.#offset, hash: this.#hash };
     if (length > 0) {
       this.#baseFd ??= this.#folder.open(this.#name);
       this.#offset = 0;
-      this.#hash = new Bun.CryptoHasher("sha256");
+      this.#hash = undefined;
       this.#copyFromBase(0, length, fd);
       this.#hash = hash;
     }
@@ -317,12 +346,19 @@ export class FileReceiver {
     // Owner and mode of what is replaced stay, as if it had been written into.
     const there = this.#there?.kind === "file" ? this.#there : undefined;
     if (there !== undefined && process.geteuid?.() === 0) fchownSync(fd, there.uid, there.gid);
-    fchmodSync(fd, newFileMode(entry, there, this.#wishes));
+    const mode = newFileMode(entry, there, this.#wishes);
+    if (mode !== this.#part?.mode) fchmodSync(fd, mode);
     if (this.#wishes.preserve) this.#folder.setFileTime(fd, timeOf(entry));
     if (this.#part?.stays === true) fdatasyncSync(fd);
     this.#folder.rename(this.#part?.name ?? this.#name, this.#name);
     closeSync(fd);
     this.#part = undefined;
+  }
+
+  /** Its own where nothing was there; what is replaced has its owner first, and to write takes setuid away. */
+  #firstMode(): number {
+    const isFree = this.#there === undefined && !this.#wishes.preserve;
+    return isFree ? newFileMode(this.entry, undefined, this.#wishes) : ownersAlone;
   }
 
   /** The content is right as it is. */
@@ -345,32 +381,20 @@ export class FileReceiver {
   }
 }
 
-export function mustBeReplaceable(there: FileLook | undefined): void {
-  if (there?.kind === "folder")
-    throw new CopyTrouble("in-the-way", "a folder of that name is there");
-  if (there?.kind === "other") throw new CopyTrouble("in-the-way", specialIsThere);
+interface Place {
+  readonly folder: Folder;
+  /** Made by this copy. */
+  readonly isNew: boolean;
+  readonly name: Uint8Array;
 }
 
-/** By it a later copy finds what this one could not finish. */
-export function partName(name: Uint8Array): Buffer {
-  return beside(name, "part");
+interface Part {
+  readonly fd: number;
+  readonly name: Uint8Array;
+  readonly stays: boolean;
+  /** Undefined where it may have been there. */
+  readonly mode: number | undefined;
 }
 
-function momentName(name: Uint8Array): Buffer {
-  return beside(name, `${crypto.randomUUID().slice(0, 8)}.part`);
-}
-
-/** Long names are shortened by what they are, not only by where they begin. */
-function beside(name: Uint8Array, suffix: string): Buffer {
-  const room = 255 - suffix.length - 2;
-  const stem =
-    name.length <= room
-      ? Buffer.from(name)
-      : Buffer.concat([
-          name.subarray(0, room - 17),
-          Buffer.from(`-${Buffer.from(digestOf(name)).toString("hex").slice(0, 16)}`),
-        ]);
-  return Buffer.concat([Buffer.from("."), stem, Buffer.from(`.${suffix}`)]);
-}
-
+const ownersAlone = 0o600;
 const zeros = Buffer.alloc(copyLimits.hashStepBytes);

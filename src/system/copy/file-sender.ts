@@ -1,6 +1,7 @@
+import { crc32 } from "node:zlib";
 import { type BigIntStats, closeSync, fstatSync, readSync } from "node:fs";
 import { ChunkCutter } from "../../protocol/content-chunks.ts";
-import type { FileMessage } from "../../protocol/file-frame.ts";
+import type { FileMessage } from "../../protocol/file-message.ts";
 import { limits } from "../../protocol/limits.ts";
 import { type ChunkPlaces, chunkDigest } from "./chunk-places.ts";
 import { copyLimits } from "./copy-limits.ts";
@@ -12,8 +13,8 @@ import type { SourceTree } from "./source-tree.ts";
 export interface FileWish {
   readonly id: number;
   readonly offset: number;
-  /** Of what is before the offset. */
-  readonly sha256: Uint8Array;
+  /** Of what is before the offset; undefined at 0. */
+  readonly sha256: Uint8Array | undefined;
   readonly averageBits: number;
   readonly chunks: ChunkPlaces | undefined;
 }
@@ -21,19 +22,17 @@ export interface FileWish {
 export interface SentFile {
   readonly path: Buffer;
   readonly tree: SourceTree;
-  /** Read when it was announced, where it is small. */
+  /** Read when it was announced with its digest, where it is small. */
   readonly content: Uint8Array | undefined;
 }
 
 type Sending = Generator<FileMessage | "working", void, undefined>;
 
-/** One file as messages, from `start` to `end`. Throws `CopyTrouble` or what the system says; the file is closed then. */
+/** One file as messages: as a whole, or from `start` to `end`. Content is lent until the next is asked for. Throws `CopyTrouble` or what the system says; the file is closed then. */
 export function* sendFile({ path, tree, content }: SentFile, wish: FileWish): Sending {
   const { id } = wish;
-  if (content !== undefined) {
-    yield { type: "start", id, offset: 0 };
-    if (content.length > 0) yield { type: "content", id, offset: 0, bytes: content };
-    yield { type: "end", id, size: content.length, sha256: digestOf(content) };
+  if (content !== undefined && wish.offset === 0 && wish.chunks === undefined) {
+    yield { type: "whole", id, crc32: crc32(content), bytes: content };
     return;
   }
   const fd = tree.open(path);
@@ -47,7 +46,7 @@ export function* sendFile({ path, tree, content }: SentFile, wish: FileWish): Se
       ? reader.whole(id)
       : reader.changes(id, new ChunkCutter(wish.averageBits), wish);
     if (!isSame(before, fstatSync(fd, { bigint: true }))) throw changed(path);
-    yield { type: "end", id, size: reader.offset, sha256: hash.digest() };
+    yield { type: "end", id, size: reader.offset, crc32: reader.crc, sha256: hash.digest() };
   } finally {
     closeSync(fd);
   }
@@ -59,6 +58,7 @@ function* startOf(
   { offset, sha256 }: FileWish,
 ): Generator<"working", { offset: number; hash: Bun.CryptoHasher }, undefined> {
   const hash = new Bun.CryptoHasher("sha256");
+  if (sha256 === undefined) return { offset: 0, hash };
   const bytes = Buffer.allocUnsafe(copyLimits.hashStepBytes);
   let at = 0;
   while (at < offset) {
@@ -77,6 +77,8 @@ class ContentReader {
   readonly #hash: Bun.CryptoHasher;
   readonly #sparse: boolean;
   offset: number;
+  /** Of all content that was sent. */
+  crc = 0;
 
   constructor(fd: number, hash: Bun.CryptoHasher, offset: number, sparse: boolean) {
     this.#fd = fd;
@@ -86,9 +88,9 @@ class ContentReader {
   }
 
   *whole(id: number): Sending {
+    const room = this.#sparse ? copyLimits.sparsePieceBytes : limits.fileContentBytesMax;
+    const bytes = Buffer.allocUnsafe(room);
     for (;;) {
-      // Not used again: it travels as it is.
-      const bytes = Buffer.allocUnsafe(limits.fileContentBytesMax);
       const count = readSync(this.#fd, bytes, 0, bytes.length, this.offset);
       if (count === 0) return;
       yield this.#content(id, bytes.subarray(0, count));
@@ -131,8 +133,8 @@ class ContentReader {
       yield { type: "same", id, offset, baseOffset, length: bytes.length };
       return;
     }
-    for (let at = 0; at < bytes.length; at += limits.fileContentBytesMax)
-      yield this.#content(id, bytes.slice(at, at + limits.fileContentBytesMax));
+    for (let at = 0; at < bytes.length; at += copyLimits.sparsePieceBytes)
+      yield this.#content(id, bytes.subarray(at, at + copyLimits.sparsePieceBytes));
   }
 
   #content(id: number, bytes: Uint8Array): FileMessage {
@@ -140,6 +142,7 @@ class ContentReader {
     const { offset } = this;
     this.offset += bytes.length;
     if (this.#sparse && isZero(bytes)) return { type: "hole", id, offset, length: bytes.length };
+    this.crc = crc32(bytes, this.crc);
     return { type: "content", id, offset, bytes };
   }
 }
@@ -150,7 +153,7 @@ export function readSmall(tree: SourceTree, path: Buffer, size: number): Uint8Ar
   try {
     fd = tree.open(path);
     const bytes = Buffer.allocUnsafe(size + 1);
-    const count = fstatSync(fd).isFile() ? readSync(fd, bytes, 0, bytes.length, 0) : -1;
+    const count = readSync(fd, bytes, 0, bytes.length, 0);
     return count === size ? bytes.subarray(0, count) : undefined;
   } catch {
     return undefined;
@@ -176,7 +179,7 @@ function changed(path: Buffer): CopyTrouble {
   return new CopyTrouble("changed", `${pathText(path)}: changed while it was being read`);
 }
 
-const zeros = Buffer.alloc(limits.fileContentBytesMax);
+const zeros = Buffer.alloc(copyLimits.sparsePieceBytes);
 
 function isZero(bytes: Uint8Array): boolean {
   return zeros.subarray(0, bytes.length).equals(bytes);

@@ -1,4 +1,4 @@
-import type { FileEntry } from "../../protocol/file-frame.ts";
+import type { FileEntry } from "../../protocol/file-message.ts";
 import type { Folder } from "./folder.ts";
 import { joinPath } from "./path-bytes.ts";
 import { timeOf, type Wishes } from "./sink-wishes.ts";
@@ -13,6 +13,8 @@ export class FolderNode {
   /** Undefined where it could not be made, or would only be made: what is in it is passed over or only counted. */
   readonly folder: Folder | undefined;
   readonly isRefused: boolean;
+  /** Made by this copy: what comes into it meets nothing. */
+  readonly isNew: boolean;
   #finish: (() => void) | undefined;
   #pending = 0;
   #closed = false;
@@ -23,13 +25,15 @@ export class FolderNode {
     readonly path: Buffer;
     readonly folder: Folder | undefined;
     readonly isRefused?: boolean;
+    readonly isNew?: boolean;
     readonly finish?: (folder: Folder) => void;
   }) {
-    const { parent, path, folder, isRefused, finish } = options;
+    const { parent, path, folder, isRefused, isNew, finish } = options;
     this.parent = parent;
     this.path = path;
     this.folder = folder;
     this.isRefused = isRefused ?? false;
+    this.isNew = isNew ?? false;
     if (folder !== undefined && finish !== undefined) this.#finish = () => finish(folder);
     parent?.hold();
   }

@@ -1,3 +1,4 @@
+import type { FileLook } from "../file-look.ts";
 import type { FileTime } from "../filesystem.ts";
 
 /**
@@ -10,9 +11,9 @@ export interface Folder {
   /** One that is there, and is no link. */
   enter(name: Uint8Array): Folder;
   make(name: Uint8Array): void;
-  /** A new file for reading and writing, for its owner alone. */
-  create(name: Uint8Array): number;
-  /** One that is there or is made new, for reading and writing. */
+  /** A new file for reading and writing; of the mode stays what the umask leaves of it. */
+  create(name: Uint8Array, mode: number): number;
+  /** One that is there or is made new, for reading and writing and for its owner alone. */
   reopen(name: Uint8Array): number;
   /** For reading; never waits for the other end of a pipe. */
   open(name: Uint8Array): number;
@@ -29,21 +30,11 @@ export interface Folder {
   close(): void;
 }
 
-export interface FileLook {
-  readonly kind: "folder" | "file" | "link" | "other";
-  readonly mode: number;
-  readonly size: number;
-  readonly uid: number;
-  readonly gid: number;
+/** What a new file has of a mode. Most lose nothing, and a call for each of many small files counts. */
+export function createdMode(mode: number): number {
+  umask ??= process.umask();
+  return mode & 0o777 & ~umask;
 }
 
-export function lookOf(stats: import("node:fs").Stats): FileLook {
-  const kind = stats.isDirectory()
-    ? "folder"
-    : stats.isFile()
-      ? "file"
-      : stats.isSymbolicLink()
-        ? "link"
-        : "other";
-  return { kind, mode: stats.mode & 0o7777, size: stats.size, uid: stats.uid, gid: stats.gid };
-}
+/** Asked for once: nothing here changes it, and to ask is two system calls. */
+let umask: number | undefined;

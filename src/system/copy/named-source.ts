@@ -1,12 +1,5 @@
-import {
-  type BigIntStats,
-  constants,
-  lstatSync,
-  openSync,
-  readdirSync,
-  readlinkSync,
-  statSync,
-} from "node:fs";
+import { constants, lstatSync, openSync, readdirSync, readlinkSync, statSync } from "node:fs";
+import { type FileLook, lookOf } from "../file-look.ts";
 import { DescriptorTree } from "./descriptor-tree.ts";
 import type { SourceTree } from "./source-tree.ts";
 
@@ -25,8 +18,8 @@ export class NamedSource implements SourceTree {
     this.#follow = follow;
   }
 
-  look(path: Buffer): BigIntStats {
-    return (this.#follow ? statSync : lstatSync)(path, { bigint: true });
+  look(path: Buffer): FileLook {
+    return lookOf((this.#follow ? statSync : lstatSync)(path, { bigint: true }));
   }
 
   names(path: Buffer): Buffer[] {

@@ -14,9 +14,10 @@ import {
   unlinkSync,
   utimesSync,
 } from "node:fs";
+import { type FileLook, lookOf } from "../file-look.ts";
 import { hasCode, type FileTime } from "../filesystem.ts";
 import { SystemError } from "../libc.ts";
-import { type FileLook, type Folder, lookOf } from "./folder.ts";
+import type { Folder } from "./folder.ts";
 import { joinPath } from "./path-bytes.ts";
 
 /**
@@ -39,7 +40,7 @@ export class PathFolder implements Folder {
 
   look(name: Uint8Array): FileLook | undefined {
     try {
-      return lookOf(lstatSync(this.#at(name)));
+      return lookOf(lstatSync(this.#at(name), { bigint: true }));
     } catch (error) {
       if (hasCode(error, "ENOENT")) return undefined;
       throw error;
@@ -55,9 +56,9 @@ export class PathFolder implements Folder {
     mkdirSync(this.#at(name), 0o700);
   }
 
-  create(name: Uint8Array): number {
+  create(name: Uint8Array, mode: number): number {
     const { O_RDWR, O_CREAT, O_EXCL, O_NOFOLLOW } = constants;
-    return openSync(this.#at(name), O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW, 0o600);
+    return openSync(this.#at(name), O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW, mode);
   }
 
   reopen(name: Uint8Array): number {

@@ -1,12 +1,13 @@
 import { ProtocolError } from "../../protocol/errors.ts";
-import type { FileEntry, FileMessage, FileOutcome } from "../../protocol/file-frame.ts";
+import type { FileEntry, FileMessage, FileOutcome } from "../../protocol/file-message.ts";
 import { limits } from "../../protocol/limits.ts";
 import { copyLimits } from "./copy-limits.ts";
-import { type CopyObserver, type CopyPeer, nobody } from "./copy-peer.ts";
-import { CopyTrouble, troubleOf } from "./copy-trouble.ts";
+import type { CopyObserver, CopyPeer } from "./copy-peer.ts";
+import { CopyTrouble, mustBeReplaceable, troubleOf } from "./copy-trouble.ts";
 import { type Destination, openDestination } from "./destination.ts";
-import { FileReceiver, mustBeReplaceable } from "./file-receiver.ts";
+import { FileReceiver } from "./file-receiver.ts";
 import { FolderNode, finishFolder } from "./folder-node.ts";
+import { momentName } from "./part-name.ts";
 import { pathText } from "./path-bytes.ts";
 import { timeOf, type Wishes } from "./sink-wishes.ts";
 
@@ -37,7 +38,8 @@ interface Preparation {
 /** The side that gets the files. What goes wrong with one is said to the other side, and the rest goes on. */
 export class TreeSink implements CopyPeer {
   readonly #options: TreeSinkOptions;
-  readonly #observer: CopyObserver;
+  /** Undefined where nobody looks: then no path is made into text. */
+  readonly #observer: CopyObserver | undefined;
   readonly #destination: Destination | CopyTrouble;
   readonly #top: FolderNode;
   /** Folders in which more may come. */
@@ -46,6 +48,8 @@ export class TreeSink implements CopyPeer {
   readonly #waiting: Task[] = [];
   /** Wished for: content may come. */
   readonly #wished = new Map<number, Task>();
+  /** Those of them of which the other side has the chunks. */
+  readonly #deltas = new Set<number>();
   /** Given up here while content may still be on its way. */
   readonly #discarding = new Set<number>();
   readonly #queue: FileMessage[] = [];
@@ -56,7 +60,7 @@ export class TreeSink implements CopyPeer {
 
   constructor(options: TreeSinkOptions) {
     this.#options = options;
-    this.#observer = options.observer ?? nobody;
+    this.#observer = options.observer;
     this.#destination = destinationOf(options);
     const isOpen = !(this.#destination instanceof CopyTrouble);
     this.#top = new FolderNode({
@@ -74,7 +78,7 @@ export class TreeSink implements CopyPeer {
   receive(message: FileMessage): void {
     switch (message.type) {
       case "total":
-        this.#observer.total(message.files, message.bytes);
+        this.#observer?.total(message.files, message.bytes);
         return;
       case "entry":
         this.#announced(message.entry);
@@ -94,6 +98,9 @@ export class TreeSink implements CopyPeer {
         return;
       case "end":
         this.#ended(message);
+        return;
+      case "whole":
+        this.#whole(message);
         return;
       case "failed":
         this.#failedThere(message);
@@ -116,6 +123,7 @@ export class TreeSink implements CopyPeer {
   }
 
   close(): void {
+    this.#preparing?.steps?.return(undefined);
     const begun = this.#preparing === undefined ? [] : [this.#preparing.task];
     const tasks = [...begun, ...this.#wished.values(), ...this.#waiting];
     for (const { receiver } of tasks) receiver?.close();
@@ -178,15 +186,16 @@ export class TreeSink implements CopyPeer {
     const finish = this.#options.dry_run
       ? {}
       : { finish: finishFolder(entry, isNew, this.#options) };
-    return new FolderNode({ parent, path, folder: folder.enter(name), ...finish });
+    return new FolderNode({ parent, path, folder: folder.enter(name), isNew, ...finish });
   }
 
   #addTask(entry: FileEntry, node: FolderNode, name: Uint8Array): void {
     if (this.#waiting.length + this.#wished.size >= limits.fileWindow + 1)
       throw new ProtocolError("More names at once than the window allows");
+    const { folder, isNew } = node;
     const receiver =
-      entry.kind === "file" && node.folder !== undefined
-        ? new FileReceiver({ folder: node.folder, name }, entry, this.#options)
+      entry.kind === "file" && folder !== undefined
+        ? new FileReceiver({ folder, isNew, name }, entry, this.#options)
         : undefined;
     node.hold();
     this.#waiting.push({ entry, node, name, receiver });
@@ -200,13 +209,14 @@ export class TreeSink implements CopyPeer {
   }
 
   #nextToPrepare(): Preparation | undefined {
-    const deltas = [...this.#wished.values()].filter(
-      ({ receiver }) => receiver?.hasChunks === true,
-    );
-    if (deltas.length >= copyLimits.deltasMax) return undefined;
+    if (this.#deltas.size >= copyLimits.deltasMax) return undefined;
     const task = this.#waiting.shift();
     if (task === undefined) return undefined;
-    const isDeclined = this.#options.declined?.has(pathText(task.node.pathOf(task.name))) === true;
+    const { declined } = this.#options;
+    const isDeclined =
+      declined !== undefined &&
+      declined.size > 0 &&
+      declined.has(pathText(task.node.pathOf(task.name)));
     return { task, steps: isDeclined ? undefined : task.receiver?.prepare(), isDeclined };
   }
 
@@ -217,7 +227,7 @@ export class TreeSink implements CopyPeer {
       const isWish = step.done !== true && step.value !== "working" && step.value.type === "want";
       if (step.done === true || isWish) this.#preparing = undefined;
       // The answer may be here before anybody asks for more.
-      if (isWish) this.#wished.set(task.entry.id, task);
+      if (isWish) this.#wish(task);
       if (step.done !== true) return step.value;
       if (step.value !== undefined) this.#settle(task, step.value, undefined);
     } catch (error) {
@@ -225,6 +235,16 @@ export class TreeSink implements CopyPeer {
       this.#giveUp(task, error);
     }
     return this.#queue.shift() ?? "working";
+  }
+
+  #wish(task: Task): void {
+    this.#wished.set(task.entry.id, task);
+    if (task.receiver?.hasChunks === true) this.#deltas.add(task.entry.id);
+  }
+
+  #unwish(id: number): void {
+    this.#wished.delete(id);
+    this.#deltas.delete(id);
   }
 
   /** Links, and what is in folders that are not there. */
@@ -238,7 +258,7 @@ export class TreeSink implements CopyPeer {
     mustBeReplaceable(there);
     if (there !== undefined && existing === "keep") return "kept";
     if (dry_run) return "written";
-    const moment = Buffer.from(`.${crypto.randomUUID().slice(0, 8)}.part`);
+    const moment = momentName(name);
     folder.link(entry.target, moment);
     if (preserve) folder.setLinkTime(moment, timeOf(entry));
     folder.rename(moment, name);
@@ -251,13 +271,13 @@ export class TreeSink implements CopyPeer {
     try {
       task.receiver?.receive(message);
     } catch (error) {
-      this.#wished.delete(message.id);
+      this.#unwish(message.id);
       this.#discarding.add(message.id);
       this.#giveUp(task, error);
       return;
     }
     if (task.receiver?.isDifferent === true) {
-      this.#wished.delete(message.id);
+      this.#unwish(message.id);
       this.#waiting.unshift(task);
     } else this.#observe(task, message);
   }
@@ -267,19 +287,35 @@ export class TreeSink implements CopyPeer {
     message: Extract<FileMessage, { type: "start" | "content" | "hole" | "same" }>,
   ): void {
     if (message.type === "start")
-      this.#observer.began(pathText(node.pathOf(name)), entry.size, message.offset);
+      this.#observer?.began(pathText(node.pathOf(name)), entry.size, message.offset);
     else if (message.type === "content")
-      this.#observer.advanced(message.bytes.length, message.bytes.length);
-    else this.#observer.advanced(message.length, 0);
+      this.#observer?.advanced(message.bytes.length, message.bytes.length);
+    else this.#observer?.advanced(message.length, 0);
   }
 
   #ended(message: Extract<FileMessage, { type: "end" }>): void {
     if (this.#discarding.delete(message.id)) return;
     const task = this.#mustBeWished(message.id);
-    this.#wished.delete(message.id);
+    this.#unwish(message.id);
     try {
       const outcome = task.receiver?.finish(message) ?? "skipped";
-      this.#settle(task, outcome, Buffer.from(message.sha256).toString("hex"));
+      this.#settle(task, outcome, message.sha256);
+    } catch (error) {
+      this.#giveUp(task, error);
+    }
+  }
+
+  #whole(message: Extract<FileMessage, { type: "whole" }>): void {
+    const { id, bytes } = message;
+    if (this.#discarding.delete(id)) return;
+    const task = this.#mustBeWished(id);
+    this.#unwish(id);
+    const { entry, receiver } = task;
+    try {
+      const outcome = receiver?.whole(message) ?? "skipped";
+      this.#observe(task, { type: "start", id, offset: 0 });
+      this.#observer?.advanced(bytes.length, bytes.length);
+      this.#settle(task, outcome, entry.digest);
     } catch (error) {
       this.#giveUp(task, error);
     }
@@ -288,9 +324,9 @@ export class TreeSink implements CopyPeer {
   #failedThere({ id, code, message }: Extract<FileMessage, { type: "failed" }>): void {
     if (this.#discarding.delete(id)) return;
     const task = id === 0 ? undefined : this.#mustBeWished(id);
-    this.#wished.delete(id);
+    this.#unwish(id);
     const path = task === undefined ? "" : pathText(task.node.pathOf(task.name));
-    this.#observer.failed(path, code, message);
+    this.#observer?.failed(path, code, message);
     if (task !== undefined) this.#let(task);
   }
 
@@ -300,15 +336,19 @@ export class TreeSink implements CopyPeer {
     return task;
   }
 
-  #settle(task: Task, outcome: FileOutcome, sha256: string | undefined): void {
+  #settle(task: Task, outcome: FileOutcome, sha256: Uint8Array | undefined): void {
     const { entry, node, name } = task;
     this.#queue.push({ type: "done", id: entry.id, outcome });
-    this.#observer.settled(pathText(node.pathOf(name)), entry.size, outcome, sha256);
+    this.#observer?.settled(pathText(node.pathOf(name)), entry.size, outcome, sha256);
     this.#let(task);
   }
 
   #giveUp(task: Task, error: unknown): void {
-    if (error instanceof ProtocolError) throw error;
+    if (error instanceof ProtocolError) {
+      // The copy is over: it is let go of with all that is open.
+      this.#wished.set(task.entry.id, task);
+      throw error;
+    }
     const path = task.node.pathOf(task.name);
     const trouble = troubleOf(error, pathText(path));
     this.#say(task.entry.id, trouble, path);
@@ -335,7 +375,7 @@ export class TreeSink implements CopyPeer {
     const isWhole = trouble === this.#destination || trouble.message.includes(text);
     const message = isWhole ? trouble.message : `${text}: ${trouble.message}`;
     this.#queue.push({ type: "failed", id, code: trouble.code, message });
-    this.#observer.failed(text, trouble.code, message);
+    this.#observer?.failed(text, trouble.code, message);
   }
 
   #mustBeThere(): void {

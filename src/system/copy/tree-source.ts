@@ -4,17 +4,18 @@ import {
   type FileFailure,
   type FileMessage,
   onlyIfSame,
-} from "../../protocol/file-frame.ts";
+} from "../../protocol/file-message.ts";
 import { averageBitsMax, averageBitsMin } from "../../protocol/content-chunks.ts";
 import { limits } from "../../protocol/limits.ts";
 import { ChunkPlaces } from "./chunk-places.ts";
+import { CountedWalk } from "./counted-walk.ts";
 import { copyLimits } from "./copy-limits.ts";
-import { type CopyObserver, type CopyPeer, nobody } from "./copy-peer.ts";
+import type { CopyObserver, CopyPeer } from "./copy-peer.ts";
 import { CopyTrouble, troubleOf } from "./copy-trouble.ts";
 import { digestOf, readSmall, sendFile, type FileWish } from "./file-sender.ts";
 import { pathText } from "./path-bytes.ts";
 import type { SourceTree } from "./source-tree.ts";
-import { walkTree, type WalkOptions, type WalkStep } from "./tree-walk.ts";
+import type { WalkOptions, WalkStep } from "./tree-walk.ts";
 
 export interface TreeSourceOptions extends WalkOptions {
   /** Paths that are not to be sent, for something of that name there is to stay. */
@@ -29,6 +30,9 @@ interface Announced {
   readonly entry: FileEntry;
   readonly content: Uint8Array | undefined;
   chunks: ChunkPlaces | undefined;
+  isWished: boolean;
+  /** The digest of what was sent of it. */
+  sent: Uint8Array | undefined;
 }
 
 /**
@@ -37,23 +41,23 @@ interface Announced {
  */
 export class TreeSource implements CopyPeer {
   readonly #options: TreeSourceOptions;
-  readonly #observer: CopyObserver;
+  /** Undefined where nobody looks: then no path is made into text. */
+  readonly #observer: CopyObserver | undefined;
   readonly #announced = new Map<number, Announced>();
   readonly #wishes: FileWish[] = [];
   readonly #queue: FileMessage[] = [];
   #keptBytes = 0;
-  #counting: Generator<"working", void, undefined> | undefined;
-  #walk: Generator<WalkStep, void, undefined>;
+  #counting: ReturnType<CountedWalk["count"]> | undefined;
+  readonly #walk: CountedWalk;
   #walked = false;
   #sending: Sending | undefined;
-  #digests = new Map<number, string>();
   #over = false;
 
   constructor(options: TreeSourceOptions) {
     this.#options = options;
-    this.#observer = options.observer ?? nobody;
-    this.#counting = this.#count();
-    this.#walk = walkTree(options);
+    this.#observer = options.observer;
+    this.#walk = new CountedWalk(options);
+    this.#counting = this.#walk.count();
   }
 
   get over(): boolean {
@@ -71,10 +75,8 @@ export class TreeSource implements CopyPeer {
       case "done": {
         const done = this.#settle(message.id);
         if (done === undefined) throw new ProtocolError("Done with a file that was not announced");
-        const { path, entry } = done;
-        const sha256 = this.#digests.get(message.id);
-        this.#digests.delete(message.id);
-        this.#observer.settled(pathText(path), entry.size, message.outcome, sha256);
+        const { path, entry, sent } = done;
+        this.#observer?.settled(pathText(path), entry.size, message.outcome, sent);
         return;
       }
       case "failed":
@@ -100,8 +102,8 @@ export class TreeSource implements CopyPeer {
 
   close(): void {
     this.#stopSending();
-    this.#counting?.return();
-    this.#walk.return();
+    this.#counting = undefined;
+    this.#walk.close();
     for (const { tree } of this.#announced.values()) tree.release();
     this.#announced.clear();
   }
@@ -112,41 +114,29 @@ export class TreeSource implements CopyPeer {
   }
 
   #countOn(): FileMessage | "working" {
-    if (this.#counting?.next().done !== true) return "working";
+    const step = this.#counting?.next();
+    if (step?.done !== true) return "working";
     this.#counting = undefined;
-    return this.next() ?? "working";
-  }
-
-  /** For the progress: how much there is. */
-  *#count(): Generator<"working", void, undefined> {
-    let [files, bytes, steps] = [0, 0, 0];
-    for (const step of walkTree(this.#options)) {
-      steps += 1;
-      if (steps % stepsAtOnce === 0) yield "working";
-      if (step.kind !== "entry" || step.entry.kind === "folder") continue;
-      files += 1;
-      bytes += step.entry.size;
-    }
-    this.#observer.total(files, bytes);
-    this.#queue.push({ type: "total", files, bytes });
+    const { files, bytes } = step.value;
+    this.#observer?.total(files, bytes);
+    return { type: "total", files, bytes };
   }
 
   #announce(): FileMessage | "working" {
-    const step = this.#walk.next();
-    if (step.done === true) {
+    const value = this.#walk.next();
+    if (value === undefined) {
       this.#walked = true;
       return { type: "all" };
     }
-    const { value } = step;
     if (value.kind === "leave") return { type: "leave", id: value.id };
     if (value.kind === "trouble") {
       const { code, message } = value.trouble;
-      this.#observer.failed(value.path, code, message);
+      this.#observer?.failed(value.path, code, message);
       return { type: "failed", id: 0, code, message };
     }
     const { entry, path } = value;
     if (entry.kind !== "folder" && this.#options.declined?.has(pathText(path)) === true) {
-      this.#observer.settled(pathText(path), entry.size, "kept", undefined);
+      this.#observer?.settled(pathText(path), entry.size, "kept", undefined);
       return "working";
     }
     return { type: "entry", entry: this.#remember(value) };
@@ -162,7 +152,15 @@ export class TreeSource implements CopyPeer {
     const kept = isKept ? content : undefined;
     const said = { ...entry, digest };
     tree.hold();
-    this.#announced.set(entry.id, { path, tree, entry: said, content: kept, chunks: undefined });
+    this.#announced.set(entry.id, {
+      path,
+      tree,
+      entry: said,
+      content: kept,
+      chunks: undefined,
+      isWished: false,
+      sent: undefined,
+    });
     return said;
   }
 
@@ -176,15 +174,21 @@ export class TreeSource implements CopyPeer {
         this.#sending = undefined;
         return this.next() ?? "working";
       }
-      this.#observe(step.value);
-      // The next wish for it may come before anybody asks for more.
-      if (isNo(step.value, wish)) this.#stopSending();
+      if (step.value !== "working") this.#observe(step.value, wish.id);
+      if (isNo(step.value, wish)) this.#awaitAnotherWish(wish.id);
       return step.value;
     } catch (error) {
       this.#sending = undefined;
       const path = pathText(this.#announced.get(wish.id)?.path ?? Buffer.alloc(0));
       return this.#giveUp(wish.id, troubleOf(error, path));
     }
+  }
+
+  /** It may come before anybody asks us for more. */
+  #awaitAnotherWish(id: number): void {
+    this.#stopSending();
+    const announced = this.#announced.get(id);
+    if (announced !== undefined) announced.isWished = false;
   }
 
   #nextSending(): Sending | undefined {
@@ -196,18 +200,20 @@ export class TreeSource implements CopyPeer {
     return { wish, messages: sendFile(file, wish) };
   }
 
-  #observe(message: FileMessage | "working"): void {
-    if (message === "working") return;
-    if (message.type === "start") {
-      const { path, entry } = this.#announced.get(message.id) ?? {};
-      if (path !== undefined && entry !== undefined)
-        this.#observer.began(pathText(path), entry.size, message.offset);
+  #observe(message: FileMessage, id: number): void {
+    const announced = this.#announced.get(id);
+    if (announced === undefined) return;
+    const { path, entry } = announced;
+    if (message.type === "start") this.#observer?.began(pathText(path), entry.size, message.offset);
+    else if (message.type === "whole") {
+      this.#observer?.began(pathText(path), entry.size, 0);
+      this.#observer?.advanced(message.bytes.length, message.bytes.length);
+      announced.sent = entry.digest;
     } else if (message.type === "content")
-      this.#observer.advanced(message.bytes.length, message.bytes.length);
+      this.#observer?.advanced(message.bytes.length, message.bytes.length);
     else if (message.type === "hole" || message.type === "same")
-      this.#observer.advanced(message.length, 0);
-    else if (message.type === "end")
-      this.#digests.set(message.id, Buffer.from(message.sha256).toString("hex"));
+      this.#observer?.advanced(message.length, 0);
+    else if (message.type === "end") announced.sent = message.sha256;
   }
 
   #takeChunks(id: number, { chunks }: Extract<FileMessage, { type: "chunks" }>): void {
@@ -222,32 +228,34 @@ export class TreeSource implements CopyPeer {
 
   #takeWish({ id, offset, sha256, averageBits }: Extract<FileMessage, { type: "want" }>): void {
     const announced = this.#announced.get(id);
-    const isNew = !this.#wishes.some((wish) => wish.id === id) && this.#sending?.wish.id !== id;
-    if (announced?.entry.kind !== "file" || !isNew)
+    if (announced?.entry.kind !== "file" || announced.isWished)
       throw new ProtocolError("A wish for a file that is not there to be had");
     const { chunks } = announced;
     if (averageBits === onlyIfSame && chunks !== undefined)
       throw new ProtocolError("A question about the whole after its chunks");
     if (chunks !== undefined && (averageBits < averageBitsMin || averageBits > averageBitsMax))
       throw new ProtocolError(`Chunks of 2^${averageBits} bytes`);
+    announced.isWished = true;
     this.#wishes.push({ id, offset, sha256, averageBits, chunks });
   }
 
   /** The other side does not want it any more; it hears from us that nothing more comes. */
   #refused({ id, code, message }: FileFailure): void {
     const announced = this.#settle(id);
-    this.#observer.failed(announced === undefined ? "" : pathText(announced.path), code, message);
+    this.#observer?.failed(announced === undefined ? "" : pathText(announced.path), code, message);
     const waiting = this.#wishes.findIndex((wish) => wish.id === id);
     if (waiting >= 0) this.#wishes.splice(waiting, 1);
     const isUnderWay = this.#sending?.wish.id === id;
     if (isUnderWay) this.#stopSending();
-    if (isUnderWay || waiting >= 0) this.#queue.push({ type: "failed", id, code, message: "" });
+    // Behind its end the other side waits for nothing more.
+    const isOpen = isUnderWay && announced?.sent === undefined;
+    if (isOpen || waiting >= 0) this.#queue.push({ type: "failed", id, code, message: "" });
   }
 
   #giveUp(id: number, trouble: CopyTrouble): FileMessage {
     const { code, message } = trouble;
     const path = this.#settle(id)?.path ?? Buffer.alloc(0);
-    this.#observer.failed(pathText(path), code, message);
+    this.#observer?.failed(pathText(path), code, message);
     return { type: "failed", id, code, message };
   }
 
@@ -270,5 +278,3 @@ function isNo(message: FileMessage | "working", wish: FileWish): boolean {
   if (message === "working" || wish.averageBits !== onlyIfSame) return false;
   return message.type === "start" && message.offset !== wish.offset;
 }
-
-const stepsAtOnce = 2000;

@@ -1,5 +1,5 @@
-import type { BigIntStats } from "node:fs";
-import type { FileEntry, FileKind } from "../../protocol/file-frame.ts";
+import type { FileEntry, FileKind } from "../../protocol/file-message.ts";
+import type { FileLook } from "../file-look.ts";
 import { copyLimits } from "./copy-limits.ts";
 import { CopyTrouble, troubleOf } from "./copy-trouble.ts";
 import { Exclusion } from "./exclusion.ts";
@@ -73,7 +73,7 @@ class Walk {
       return;
     }
     const place = { path, name, parent: 0, names: [] };
-    if (!top.isDirectory()) {
+    if (top.kind !== "folder") {
       yield* this.#visit({ ...place, tree: named }, top, []);
       return;
     }
@@ -91,7 +91,7 @@ class Walk {
     }
   }
 
-  *#below(root: Place, top: BigIntStats): Generator<WalkStep, void, undefined> {
+  *#below(root: Place, top: FileLook): Generator<WalkStep, void, undefined> {
     const stack: OpenFolder[] = [];
     yield* this.#visit(root, top, stack);
     for (let folder = stack.at(-1); folder !== undefined; folder = stack.at(-1)) {
@@ -106,7 +106,7 @@ class Walk {
       const place = { path, tree, name: child, parent, names: [...names, pathText(child)] };
       const [stats, broken] = look(path, tree);
       if (stats === undefined) yield { kind: "trouble", path: pathText(path), trouble: broken };
-      else if (!this.#exclusion.excludes(place.names, stats.isDirectory()))
+      else if (!this.#exclusion.excludes(place.names, stats.kind === "folder"))
         yield* this.#visit(place, stats, stack);
     }
   }
@@ -114,7 +114,7 @@ class Walk {
   #top(path: Buffer, named: SourceTree): Look {
     const [stats, trouble] = look(path, named);
     if (stats === undefined) return [undefined, trouble];
-    if (stats.isDirectory() && !this.#options.recursive)
+    if (stats.kind === "folder" && !this.#options.recursive)
       return [undefined, new CopyTrouble("is-folder", `${pathText(path)}: is a folder`)];
     return [stats, undefined];
   }
@@ -122,7 +122,7 @@ class Walk {
   /** Its entry; a folder is opened for what is in it. */
   *#visit(
     { path, tree, name, parent, names }: Place,
-    stats: BigIntStats,
+    stats: FileLook,
     stack: OpenFolder[],
   ): Generator<WalkStep, void, undefined> {
     try {
@@ -132,7 +132,7 @@ class Walk {
       const target = kind === "link" ? tree.target(path) : none;
       const children = kind === "folder" ? childrenOf(path, tree) : [];
       const id = (this.#lastId += 1);
-      const entry = { id, parent, kind, name, target, digest: undefined, ...factsOf(stats, kind) };
+      const entry = { id, parent, kind, name, target, digest: undefined, ...factsOf(stats) };
       yield { kind: "entry", entry, path, tree };
       if (kind === "folder") stack.push({ id, path, tree, names, children });
     } catch (error) {
@@ -149,7 +149,7 @@ interface Place {
   readonly names: readonly string[];
 }
 
-type Look = readonly [BigIntStats, undefined] | readonly [undefined, CopyTrouble];
+type Look = readonly [FileLook, undefined] | readonly [undefined, CopyTrouble];
 
 function look(path: Buffer, tree: SourceTree): Look {
   try {
@@ -159,10 +159,8 @@ function look(path: Buffer, tree: SourceTree): Look {
   }
 }
 
-function kindOf(stats: BigIntStats, path: Buffer): FileKind {
-  if (stats.isFile()) return "file";
-  if (stats.isDirectory()) return "folder";
-  if (stats.isSymbolicLink()) return "link";
+function kindOf({ kind }: FileLook, path: Buffer): FileKind {
+  if (kind !== "other") return kind;
   throw new CopyTrouble("special", `${pathText(path)}: not a file, folder or link`);
 }
 
@@ -177,15 +175,12 @@ function childrenOf(path: Buffer, tree: SourceTree): Buffer[] {
   return children.toSorted((a, b) => Buffer.compare(b, a));
 }
 
-function factsOf(
-  stats: BigIntStats,
-  kind: FileKind,
-): Pick<FileEntry, "mode" | "seconds" | "nanoseconds" | "size"> {
-  const nanoseconds = Number(((stats.mtimeNs % 1_000_000_000n) + 1_000_000_000n) % 1_000_000_000n);
-  return {
-    mode: Number(stats.mode) & 0o7777,
-    seconds: Number((stats.mtimeNs - BigInt(nanoseconds)) / 1_000_000_000n),
-    nanoseconds,
-    size: kind === "file" ? Number(stats.size) : 0,
-  };
+function factsOf({
+  kind,
+  mode,
+  seconds,
+  nanoseconds,
+  size,
+}: FileLook): Pick<FileEntry, "mode" | "seconds" | "nanoseconds" | "size"> {
+  return { mode, seconds, nanoseconds, size: kind === "file" ? size : 0 };
 }

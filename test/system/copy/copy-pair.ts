@@ -1,11 +1,8 @@
-import { mkdtempSync } from "node:fs";
+import { mkdtempSync, readdirSync, readlinkSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import {
-  decodeFileMessage,
-  encodeFileMessage,
-  type FileMessage,
-} from "../../../src/protocol/file-frame.ts";
+import { decodeFileMessage, encodeFileMessage } from "../../../src/protocol/file-frame.ts";
+import type { FileMessage } from "../../../src/protocol/file-message.ts";
 import { FrameDecoder } from "../../../src/protocol/frame.ts";
 import { type CopyObserver, type CopyPeer, nobody } from "../../../src/system/copy/copy-peer.ts";
 import { TreeSink, type TreeSinkOptions } from "../../../src/system/copy/tree-sink.ts";
@@ -43,6 +40,7 @@ export class CopyStage implements Disposable {
       intoFolder: false,
       umask: 0o022,
       modeMask: 0o777,
+      showsDigests: false,
       observer: this.observer(),
       ...options,
     });
@@ -85,4 +83,16 @@ function throughBytes(message: FileMessage): FileMessage {
   const frame = decoder.next();
   if (frame === undefined) throw new Error("Not a whole frame");
   return decodeFileMessage(frame);
+}
+
+/** Of this process, that lead into a folder. */
+export function descriptorsIn(path: string): number {
+  const leadIn = (fd: string): boolean => {
+    try {
+      return readlinkSync(`/proc/self/fd/${fd}`).startsWith(path);
+    } catch {
+      return false;
+    }
+  };
+  return readdirSync("/proc/self/fd").filter(leadIn).length;
 }

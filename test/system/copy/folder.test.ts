@@ -15,7 +15,7 @@ import {
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { DescriptorFolder } from "../../../src/system/copy/descriptor-folder.ts";
-import type { Folder } from "../../../src/system/copy/folder.ts";
+import { createdMode, type Folder } from "../../../src/system/copy/folder.ts";
 import { PathFolder } from "../../../src/system/copy/path-folder.ts";
 
 const name = (text: string): Buffer => Buffer.from(text);
@@ -29,13 +29,17 @@ test.each(kinds)("a folder %s does what it is asked and follows no link", (_kind
   try {
     const folder = open(path);
     expect(folder.look(name("none"))).toBeUndefined();
-    const fd = folder.create(name("new"));
+    const fd = folder.create(name("new"), 0o600);
     writeSync(fd, "content");
     folder.setFileTime(fd, { seconds: 5, nanoseconds: 500_000_000 });
     closeSync(fd);
-    expect(() => folder.create(name("new"))).toThrow("EEXIST");
+    expect(() => folder.create(name("new"), 0o600)).toThrow("EEXIST");
     expect(statSync(join(path, "new")).mode & 0o777).toBe(0o600);
     expect(statSync(join(path, "new")).mtimeMs).toBe(5500);
+    for (const mode of [0o400, 0o666, 0o755]) {
+      closeSync(folder.create(name(`mode-${mode}`), mode));
+      expect(statSync(join(path, `mode-${mode}`)).mode & 0o7777).toBe(createdMode(mode));
+    }
     folder.rename(name("new"), name("file"));
     expect(folder.look(name("file"))).toMatchObject({ kind: "file", size: 7 });
     folder.link(name("/tmp"), name("link"));
@@ -73,7 +77,7 @@ test("a folder by descriptor stays the same one whatever becomes of its name", (
     const folder = top.enter(name("a"));
     top.rename(name("a"), name("moved"));
     symlinkSync("elsewhere", join(path, "a"));
-    closeSync(folder.create(name("file")));
+    closeSync(folder.create(name("file"), 0o600));
     expect(existsSync(join(path, "moved/file"))).toBe(true);
     expect(existsSync(join(path, "elsewhere/file"))).toBe(false);
     writeFileSync(join(path, "elsewhere/x"), "x");

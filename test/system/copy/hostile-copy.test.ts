@@ -1,25 +1,26 @@
 import { expect, setDefaultTimeout, test } from "bun:test";
 import {
+  chmodSync,
   existsSync,
   linkSync,
   lstatSync,
   mkdirSync,
   readdirSync,
   readFileSync,
-  readlinkSync,
   renameSync,
   statSync,
   symlinkSync,
   writeFileSync,
 } from "node:fs";
 import { join } from "node:path";
-import type { FileEntry, FileMessage } from "../../../src/protocol/file-frame.ts";
+import { crc32 } from "node:zlib";
+import type { FileMessage } from "../../../src/protocol/file-message.ts";
 import { ProtocolError } from "../../../src/protocol/errors.ts";
 import { limits } from "../../../src/protocol/limits.ts";
 import { copyLimits } from "../../../src/system/copy/copy-limits.ts";
-import type { TreeSink } from "../../../src/system/copy/tree-sink.ts";
 import { randomBytes, seededRandom } from "../../support/seed.ts";
 import { CopyStage, runPair } from "./copy-pair.ts";
+import { drain, entry, file, folder, sized, small } from "./said.ts";
 
 setDefaultTimeout(30_000);
 
@@ -45,48 +46,6 @@ test("a device or a pipe that is there is not replaced by a file or a link", () 
   ]);
 });
 
-test("a copy that is broken off, and closed twice, holds no descriptor and closes no other", () => {
-  using stage = new CopyStage();
-  const sink = stage.sink();
-  const before = descriptorsIn(stage.folder);
-  const broken = stage.sink();
-  broken.receive(folder(1, 0, "a"));
-  broken.receive(folder(2, 1, "b"));
-  broken.receive(folder(3, 2, "c"));
-  broken.receive(file(4, 3, "wished"));
-  drain(broken);
-  broken.receive({ type: "leave", id: 3 });
-  expect(descriptorsIn(stage.folder)).toBeGreaterThan(before);
-  broken.close();
-  expect(descriptorsIn(stage.folder)).toBe(before);
-  broken.close();
-  sink.close();
-  mkdirSync(join(stage.from, "a/b"), { recursive: true });
-  for (const name of ["x", "a/y", "a/b/z"]) writeFileSync(join(stage.from, name), bytes(200_000));
-  for (const messages of [1, 3, 5, 7, 9, Infinity]) {
-    const [source, other] = [
-      stage.source(),
-      stage.sink({ destination: Buffer.from(stage.folder) }),
-    ];
-    let count = 0;
-    runPair(source, other, () => (count += 1) > messages);
-    for (const peer of [source, other, source, other]) peer.close();
-  }
-  expect(descriptorsIn(stage.folder)).toBe(before - 1);
-  expect(stage.failed).toEqual([]);
-});
-
-function descriptorsIn(path: string): number {
-  const leadIn = (fd: string): boolean => {
-    try {
-      return readlinkSync(`/proc/self/fd/${fd}`).startsWith(path);
-    } catch {
-      return false;
-    }
-  };
-  return readdirSync("/proc/self/fd").filter(leadIn).length;
-}
-
 test("a folder that becomes a link while it is read leads nowhere", () => {
   for (const moment of ["entry", "start"] as const)
     for (const size of [10, 200_000]) {
@@ -100,8 +59,10 @@ test("a folder that becomes a link while it is read leads nowhere", () => {
       let entries = 0;
       runPair(stage.source(), stage.sink(), (message) => {
         if (message.type === "entry") entries += 1;
+        const isMoment =
+          message.type === moment || (moment === "start" && message.type === "whole");
         // The third is "b", of which the names have been read.
-        if (message.type !== moment || entries < 3 || existsSync(`${inside}-away`)) return false;
+        if (!isMoment || entries < 3 || existsSync(`${inside}-away`)) return false;
         renameSync(inside, `${inside}-away`);
         symlinkSync(secrets, inside);
         return false;
@@ -113,25 +74,6 @@ test("a folder that becomes a link while it is read leads nowhere", () => {
       expect(existsSync(`${inside}-away`)).toBe(true);
     }
 });
-
-/** What a machine says that means harm. */
-const folder = (id: number, parent: number, name: string): FileMessage =>
-  entry(id, parent, name, "folder");
-const file = (id: number, parent: number, name: string): FileMessage =>
-  entry(id, parent, name, "file");
-
-function entry(id: number, parent: number, name: string, kind: FileEntry["kind"]): FileMessage {
-  const facts = { mode: 0o6755, seconds: 0, nanoseconds: 0, size: 0, digest: undefined };
-  const target = Buffer.from(kind === "link" ? "/tmp" : "");
-  return { type: "entry", entry: { id, parent, kind, name: Buffer.from(name), target, ...facts } };
-}
-
-function drain(sink: TreeSink): FileMessage[] {
-  const said: FileMessage[] = [];
-  for (let message = sink.next(); message !== undefined; message = sink.next())
-    if (message !== "working") said.push(message);
-  return said;
-}
 
 test("a link that is planted first is not gone through", () => {
   using stage = new CopyStage();
@@ -172,7 +114,8 @@ test("a machine cannot choose what is written, set a user's id, or say things ou
     [file(1, 9, "asked")],
     [file(2, 0, "asked"), file(1, 0, "asked")],
     [file(1, 0, "asked"), { type: "content", id: 1, offset: 0, bytes: Buffer.from("abc") }],
-    [{ type: "end", id: 1, size: 0, sha256: Buffer.alloc(32) }],
+    [{ type: "end", id: 1, size: 0, crc32: 0, sha256: Buffer.alloc(32) }],
+    [file(1, 0, "asked"), { type: "whole", id: 1, crc32: 0, bytes: Buffer.alloc(0) }],
     [folder(1, 0, "asked"), { type: "all" }],
     [{ type: "leave", id: 5 }],
     [{ type: "finished" }],
@@ -188,8 +131,44 @@ test("a machine cannot choose what is written, set a user's id, or say things ou
   sink.receive(file(1, 0, "tool"));
   expect(drain(sink).at(-1)).toMatchObject({ type: "want", id: 1, offset: 0 });
   sink.receive({ type: "start", id: 1, offset: 0 });
-  sink.receive({ type: "end", id: 1, size: 0, sha256: new Bun.CryptoHasher("sha256").digest() });
+  sink.receive({ type: "end", id: 1, size: 0, crc32: 0, sha256: Buffer.alloc(32) });
   expect(statSync(join(stage.to, "tool")).mode & 0o7777).toBe(0o755);
+});
+
+test("a file gets its mode when it is whole, whoever left its beginning", () => {
+  using stage = new CopyStage();
+  mkdirSync(stage.to);
+  const sink = stage.sink({ preserve: true, modeMask: 0o7777 });
+  const [left, large] = [join(stage.to, ".large.part"), join(stage.to, "large")];
+  sink.receive(sized(1, "tool", 3));
+  sink.receive(sized(2, "large", copyLimits.resumeBytesMin, 0o600));
+  drain(sink);
+  sink.receive({ type: "start", id: 1, offset: 0 });
+  sink.receive({ type: "content", id: 1, offset: 0, bytes: Buffer.from("abc") });
+  const [part = ""] = readdirSync(stage.to);
+  // By writing it would lose its bits for whoever is not root.
+  expect(statSync(join(stage.to, part)).mode & 0o7777).toBe(0o600);
+  const end = { type: "end", sha256: Buffer.alloc(32) } as const;
+  sink.receive({ ...end, id: 1, size: 3, crc32: crc32("abc") });
+  expect(statSync(join(stage.to, "tool")).mode & 0o7777).toBe(0o6755);
+  // After the look at what there is.
+  writeFileSync(left, "");
+  chmodSync(left, 0o666);
+  sink.receive({ type: "start", id: 2, offset: 0 });
+  sink.receive({ type: "content", id: 2, offset: 0, bytes: Buffer.from("abc") });
+  sink.receive({ ...end, id: 2, size: 3, crc32: crc32("abc") });
+  expect(statSync(large).mode & 0o7777).toBe(0o600);
+  sink.close();
+});
+
+test("what comes from a vault is no setuid program, whatever it replaces", () => {
+  using stage = new CopyStage();
+  writeFileSync(stage.from, "new");
+  writeFileSync(stage.to, "old");
+  chmodSync(stage.to, 0o6755);
+  runPair(stage.source(), stage.sink());
+  expect(readFileSync(stage.to, "utf8")).toBe("new");
+  expect(statSync(stage.to).mode & 0o7777).toBe(0o755);
 });
 
 test("what is announced, wished for and held open has an end", () => {
@@ -220,17 +199,104 @@ test("what is announced, wished for and held open has an end", () => {
   source.close();
 });
 
-test("content that is not what its digest says is thrown away", () => {
+test("content that is not what its checksum says is thrown away", () => {
   using stage = new CopyStage();
   writeFileSync(stage.to, "before");
+  const abc = { id: 1, crc32: 1, bytes: Buffer.from("abc") } as const;
+  const ends: readonly (readonly FileMessage[])[] = [
+    [
+      { type: "start", id: 1, offset: 0 },
+      { type: "content", offset: 0, ...abc },
+      { type: "end", size: 3, sha256: Buffer.alloc(32), ...abc },
+    ],
+    [{ type: "whole", ...abc }],
+  ];
+  for (const messages of ends) {
+    const sink = stage.sink();
+    sink.receive(small(1, "from", 3));
+    drain(sink);
+    for (const message of messages) sink.receive(message);
+    expect(drain(sink)).toContainEqual(
+      expect.objectContaining({ type: "failed", code: "corrupt" }),
+    );
+    expect(readFileSync(stage.to, "utf8")).toBe("before");
+    expect(readdirSync(stage.folder)).toEqual(["to"]);
+    sink.close();
+  }
+});
+
+test("a file that is refused behind its end is not refused again", () => {
+  for (const size of [3, 200_000]) {
+    using stage = new CopyStage();
+    writeFileSync(stage.from, bytes(size));
+    const source = stage.source();
+    const failure = { id: 1, code: "corrupt", message: "wrong" } as const;
+    while (source.next() !== undefined);
+    source.receive({ type: "want", id: 1, offset: 0, sha256: undefined, averageBits: 0 });
+    for (let message = source.next(); message !== undefined; message = source.next())
+      if (message !== "working" && (message.type === "end" || message.type === "whole")) break;
+    source.receive({ type: "failed", ...failure });
+    expect(source.next()).toBeUndefined();
+    source.close();
+  }
+});
+
+test("a digest that is shown is that of what came", () => {
+  using stage = new CopyStage();
+  const abc = { id: 1, crc32: crc32("abc"), bytes: Buffer.from("abc") } as const;
+  const ends: readonly (readonly FileMessage[])[] = [
+    [
+      { type: "start", id: 1, offset: 0 },
+      { type: "content", offset: 0, ...abc },
+      { type: "end", size: 3, sha256: Buffer.alloc(32), ...abc },
+    ],
+    [{ type: "whole", ...abc }],
+  ];
+  for (const messages of ends) {
+    const sink = stage.sink({ showsDigests: true });
+    sink.receive(small(1, "from", 3));
+    drain(sink);
+    for (const message of messages) sink.receive(message);
+    expect(drain(sink)).toContainEqual(
+      expect.objectContaining({ type: "failed", code: "corrupt" }),
+    );
+    expect(readdirSync(stage.folder)).toEqual([]);
+    sink.close();
+  }
+});
+
+test("a file that is put together is what its digest says, or thrown away", () => {
+  using stage = new CopyStage();
+  const before = bytes(300_000);
+  writeFileSync(stage.to, before);
+  writeFileSync(stage.from, Buffer.concat([Buffer.from("new"), before]));
+  const [source, sink] = [stage.source(), stage.sink()];
+  runPair(
+    {
+      over: false,
+      close: () => source.close(),
+      receive: (said) => source.receive(said),
+      next: () => {
+        const message = source.next();
+        const isEnd = message !== undefined && message !== "working" && message.type === "end";
+        return isEnd ? { ...message, sha256: Buffer.alloc(32) } : message;
+      },
+    },
+    sink,
+  );
+  expect(stage.failed).toEqual([expect.stringContaining("corrupt")]);
+  expect(readFileSync(stage.to).equals(before)).toBe(true);
+  expect(readdirSync(stage.folder).toSorted()).toEqual(["from", "to"]);
+  sink.close();
+});
+
+test("the whole of a small file is as long as was announced", () => {
+  using stage = new CopyStage();
   const sink = stage.sink();
-  sink.receive(file(1, 0, "from"));
+  sink.receive(small(1, "from", 3));
   drain(sink);
-  sink.receive({ type: "start", id: 1, offset: 0 });
-  sink.receive({ type: "content", id: 1, offset: 0, bytes: Buffer.from("abc") });
-  sink.receive({ type: "end", id: 1, size: 3, sha256: Buffer.alloc(32) });
-  expect(drain(sink)).toContainEqual(expect.objectContaining({ type: "failed", code: "corrupt" }));
-  expect(readFileSync(stage.to, "utf8")).toBe("before");
-  expect(readdirSync(stage.folder)).toEqual(["to"]);
+  expect(() => {
+    sink.receive({ type: "whole", id: 1, crc32: 0, bytes: Buffer.from("abcd") });
+  }).toThrow(ProtocolError);
   sink.close();
 });

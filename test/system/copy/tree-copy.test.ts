@@ -10,7 +10,7 @@ import {
 } from "node:fs";
 import { join } from "node:path";
 import fc from "fast-check";
-import type { FileMessage } from "../../../src/protocol/file-frame.ts";
+import type { FileMessage } from "../../../src/protocol/file-message.ts";
 import { mount, mountFlags, unmountLazily } from "../../../src/system/mount.ts";
 import { randomBytes, seeded, seededRandom } from "../../support/seed.ts";
 import { CopyStage, runPair } from "./copy-pair.ts";
@@ -100,6 +100,21 @@ test("broken off anywhere, the next copy goes on and the file is whole", () => {
     }),
     seeded(20),
   );
+});
+
+test("what an earlier copy left is gone on with beside a file of the same size", () => {
+  const fresh = bytes(2_000_000);
+  // The left beginning with the end of the file there is all of the new one, or not.
+  for (const differing of [300_000, 800_000]) {
+    using stage = new CopyStage();
+    writeFileSync(stage.from, fresh);
+    writeFileSync(stage.to, Buffer.concat([bytes(differing, 9), fresh.subarray(differing)]));
+    writeFileSync(join(stage.folder, ".to.part"), fresh.subarray(0, 500_000));
+    runPair(stage.source(), stage.sink());
+    expect([stage.settled, stage.failed]).toEqual([[`written ${stage.to}`], []]);
+    expect(readFileSync(stage.to).equals(fresh)).toBe(true);
+    expect(readdirSync(stage.folder).toSorted()).toEqual(["from", "to"]);
+  }
 });
 
 test("names that are no text, long ones and many", () => {

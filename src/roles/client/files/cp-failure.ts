@@ -1,6 +1,6 @@
 import { Failure } from "../../../cli/failure.ts";
 import type { FailureCode } from "../../../cli/failure-codes.ts";
-import type { FileTrouble } from "../../../protocol/file-frame.ts";
+import type { FileTrouble } from "../../../protocol/file-message.ts";
 import type { CopyReport } from "./cp-report.ts";
 
 /** Of one file its own; of several, or where others were copied, how many, and the first ones. */

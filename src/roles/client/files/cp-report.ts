@@ -5,7 +5,7 @@ import { formatDuration } from "../../../cli/duration.ts";
 import { printable } from "../../../cli/printable.ts";
 import { Progress } from "../../../cli/progress.ts";
 import { formatSize } from "../../../cli/size.ts";
-import type { FileOutcome, FileTrouble } from "../../../protocol/file-frame.ts";
+import type { FileOutcome, FileTrouble } from "../../../protocol/file-message.ts";
 import { clientLimits } from "../limits.ts";
 import type { CopyEvents } from "./cp-run.ts";
 
@@ -38,7 +38,7 @@ export class CopyReport implements CopyEvents {
   /** What was there before we began, of which we say no rate. */
   #foundBytes = 0;
   #file = { path: "", size: 0, offset: 0 };
-  #sha256: string | undefined;
+  #sha256: Uint8Array | undefined;
   #output: Promise<void> = Promise.resolve();
 
   constructor(context: Context, options: ReportOptions) {
@@ -73,7 +73,7 @@ export class CopyReport implements CopyEvents {
     this.#update();
   }
 
-  settled(path: string, size: number, outcome: FileOutcome, sha256: string | undefined): void {
+  settled(path: string, size: number, outcome: FileOutcome, sha256: Uint8Array | undefined): void {
     this.#outcomes[outcome] += 1;
     // Nothing of it was on the way.
     if (sha256 === undefined) {
@@ -81,8 +81,10 @@ export class CopyReport implements CopyEvents {
       this.#foundBytes += size;
     }
     if (sha256 !== undefined) this.#sha256 = sha256;
-    const digest = sha256 === undefined ? {} : { sha256 };
-    this.#event({ type: "file", path, size_bytes: size, outcome, ...digest });
+    if (this.#options.json) {
+      const digest = sha256 === undefined ? {} : { sha256: hexOf(sha256) };
+      this.#event({ type: "file", path, size_bytes: size, outcome, ...digest });
+    }
     if (this.#options.dryRun && !this.#options.json)
       this.#say(`${dryWords[outcome]} ${printable(path)}\n`);
     this.#update();
@@ -149,7 +151,9 @@ export class CopyReport implements CopyEvents {
       sent_bytes: this.#sentBytes,
       resent_bytes: this.#resentBytes,
       elapsed_ms: Math.round(elapsedMs),
-      ...(this.#totals.files === 1 && this.#sha256 !== undefined ? { sha256: this.#sha256 } : {}),
+      ...(this.#totals.files === 1 && this.#sha256 !== undefined
+        ? { sha256: hexOf(this.#sha256) }
+        : {}),
     };
   }
 
@@ -157,7 +161,7 @@ export class CopyReport implements CopyEvents {
     const { same, kept } = this.#outcomes;
     const parts = [`${formatSize(this.#doneBytes)} in ${formatDuration(elapsedMs)}`];
     if (this.#totals.files === 1 && this.#sha256 !== undefined)
-      parts.push(`sha256 ${this.#sha256}`);
+      parts.push(`sha256 ${hexOf(this.#sha256)}`);
     else parts.unshift(counted(this.#doneFiles, "file"));
     if (same > 0) parts.push(`${same} as they were`);
     if (kept > 0) parts.push(`${kept} kept`);
@@ -206,3 +210,7 @@ const dryWords: Readonly<Record<FileOutcome, string>> = {
   kept: "keep",
   skipped: "skip",
 };
+
+function hexOf(bytes: Uint8Array): string {
+  return Buffer.from(bytes).toString("hex");
+}

@@ -122,6 +122,7 @@ function ownSide(
     intoFolder: isFolderMeant(operands, wishes),
     umask: process.umask(),
     modeMask: 0o777,
+    showsDigests: true,
     declined,
     isAskedFor: topNames(sources, recursive),
     observer,

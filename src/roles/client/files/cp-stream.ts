@@ -1,10 +1,11 @@
 import { StreamError } from "../../../protocol/byte-stream.ts";
 import { WireError } from "../../../protocol/errors.ts";
-import { decodeFileMessage, encodeFileMessage } from "../../../protocol/file-frame.ts";
+import { decodeFileMessage } from "../../../protocol/file-frame.ts";
 import { type FileJob, filesReplySchema } from "../../../protocol/file-job.ts";
 import { type Frame, FrameStream, frameTypes } from "../../../protocol/frame.ts";
 import { decodeError, encodeJson, request } from "../../../protocol/message.ts";
 import type { CopyPeer } from "../../../system/copy/copy-peer.ts";
+import { MessageBatch } from "../../../system/copy/message-batch.ts";
 import { answer } from "../link/answer.ts";
 import type { LinkConnection } from "../link/attested-link.ts";
 
@@ -19,12 +20,13 @@ export async function copyOver(
   { user, job }: CopyRequest,
   peer: CopyPeer,
 ): Promise<void> {
-  const frames = new FrameStream(await connection.openStream());
+  const frames = new FrameStream(await connection.openStream(), { lends: true });
   try {
     const asked = { type: "files", ...(user === undefined ? {} : { user }) } as const;
-    await answer(request(frames, asked, filesReplySchema));
-    await frames.write(frameTypes.fileJob, encodeJson(job));
-    await new CopyTalk(frames, peer).run();
+    await new CopyTalk(frames, peer).run(async () => {
+      await answer(request(frames, asked, filesReplySchema));
+      await frames.write(frameTypes.fileJob, encodeJson(job));
+    });
     await frames.stream.end();
   } catch (error) {
     frames.stream.abort(0);
@@ -47,15 +49,17 @@ class CopyTalk {
     this.#peer = peer;
   }
 
-  async run(): Promise<void> {
+  /** While the machine starts its process for us, `open`, what is to be copied is looked through already. */
+  async run(open: () => Promise<void>): Promise<void> {
+    const opened = open();
     const fail = (error: unknown): never => {
       this.#failed = true;
       this.#notify();
       throw error;
     };
-    const reading = this.#read().catch(fail);
+    const reading = opened.then(() => this.#read()).catch(fail);
     // What the other side said of it is the better reason.
-    const writing = this.#write().catch(async (error: unknown) => {
+    const writing = this.#write(opened).catch(async (error: unknown) => {
       if (error instanceof StreamError) await reading;
       return fail(error);
     });
@@ -65,12 +69,12 @@ class CopyTalk {
   async #read(): Promise<void> {
     let sinceMs = performance.now();
     while (!this.#peer.over) {
-      const frame = await this.#frames.read();
+      const frame = this.#frames.arrived() ?? (await this.#frames.read());
       if (frame === null && this.#peer.over) return;
       if (frame === null) throw new StreamError("connection-lost", "The copy broke off");
       this.#receive(frame);
       this.#notify();
-      await this.#peer.drained?.();
+      if (this.#peer.drained !== undefined) await this.#peer.drained();
       // Disk work for a whole burst of frames must not keep the link from its packets.
       if (performance.now() - sinceMs < turnMs) continue;
       await breath();
@@ -84,15 +88,12 @@ class CopyTalk {
     this.#peer.receive(decodeFileMessage(frame));
   }
 
-  async #write(): Promise<void> {
+  async #write(opened: Promise<void>): Promise<void> {
     let sinceMs = performance.now();
-    let batch: Uint8Array[] = [];
-    let batchBytes = 0;
+    const batch = new MessageBatch();
     const flush = async (): Promise<void> => {
-      const bytes = batch.length === 1 ? batch[0] : Buffer.concat(batch);
-      batch = [];
-      batchBytes = 0;
-      if (bytes !== undefined && bytes.length > 0) await this.#frames.writeEncoded(bytes);
+      await opened;
+      if (!batch.isEmpty) await this.#frames.writeEncoded(batch.take());
     };
     while (!this.#failed) {
       const message = this.#peer.next();
@@ -102,12 +103,8 @@ class CopyTalk {
         await this.#someNews();
         continue;
       }
-      if (message !== "working") {
-        const bytes = encodeFileMessage(message);
-        batch.push(bytes);
-        batchBytes += bytes.length;
-      }
-      if (batchBytes >= batchBytesMin) await flush();
+      if (message !== "working") batch.add(message);
+      if (batch.isFull) await flush();
       if (performance.now() - sinceMs < turnMs) continue;
       await breath();
       sinceMs = performance.now();
@@ -132,4 +129,3 @@ async function breath(): Promise<void> {
 }
 
 const turnMs = 4;
-const batchBytesMin = 64 * 1024;

@@ -1,4 +1,4 @@
-import type { FileEntry } from "../../../protocol/file-frame.ts";
+import type { FileEntry } from "../../../protocol/file-message.ts";
 import { isPattern, nameMatcher, sourceRoot } from "../../../system/copy/source-root.ts";
 
 /** Whether one of the sources can have led to it: the machine must not choose what is written here. */

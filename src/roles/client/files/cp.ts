@@ -40,7 +40,7 @@ export const cp = defineCommand({
     ...linkFlags,
   },
   description:
-    "One side is in a vault: NAME:PATH, from the home folder on unless PATH begins with a slash; NAME: alone is the home folder. As with cp, a destination that is a folder gets the sources into it under their names. A file takes its place only when it is whole and its SHA-256 is right. What was broken off goes on where it stopped, and of a file that is there in another version only what differs is sent. *, ? and […] in a source in the vault are matched there.",
+    "One side is in a vault: NAME:PATH, from the home folder on unless PATH begins with a slash; NAME: alone is the home folder. As with cp, a destination that is a folder gets the sources into it under their names. A file takes its place only when it is whole and right. What was broken off goes on where it stopped, and of a file that is there in another version only what differs is sent. *, ? and […] in a source in the vault are matched there.",
   examples: [
     "fly-vault cp big.tar my-dev:/data/",
     "fly-vault cp -rp my-dev:work/logs ./",

@@ -1,5 +1,5 @@
 import { ProtocolError } from "../../../protocol/errors.ts";
-import type { FileEntry, FileMessage, FileTrouble } from "../../../protocol/file-frame.ts";
+import type { FileEntry, FileMessage, FileTrouble } from "../../../protocol/file-message.ts";
 import type { CopyObserver, CopyPeer } from "../../../system/copy/copy-peer.ts";
 
 /** Of the one file that goes to standard output: what is out already, over however many connections. */
@@ -22,7 +22,7 @@ export class StreamedSoFar {
   }
 }
 
-type Content = Extract<FileMessage, { type: "start" | "content" | "hole" | "end" }>;
+type Content = Extract<FileMessage, { type: "start" | "content" | "whole" | "hole" | "end" }>;
 
 /** The side that gets one file and keeps nothing of it: each byte goes out in its turn, once. */
 export class StreamSink implements CopyPeer {
@@ -68,6 +68,7 @@ export class StreamSink implements CopyPeer {
         return;
       case "start":
       case "content":
+      case "whole":
       case "hole":
       case "end":
         this.#content(message);
@@ -100,7 +101,7 @@ export class StreamSink implements CopyPeer {
     }
     this.#entry = entry;
     const { offset, hash } = this.#soFar;
-    const sha256 = hash.copy().digest();
+    const sha256 = offset === 0 ? undefined : hash.copy().digest();
     this.#queue.push({ type: "want", id: entry.id, offset, sha256, averageBits: 0 });
   }
 
@@ -109,6 +110,7 @@ export class StreamSink implements CopyPeer {
     if (message.id !== id) throw new ProtocolError("Content that was not wished for");
     if (this.#isSettled) return;
     if (message.type === "start") this.#start(message.offset, size);
+    else if (message.type === "whole") this.#whole(message.bytes, size);
     else if (!this.#isUnderWay) throw new ProtocolError("Content before its start");
     else if (message.type === "end") this.#ended(message);
     else this.#append(message);
@@ -123,6 +125,15 @@ export class StreamSink implements CopyPeer {
     this.#observer.began(this.#name, size, offset);
   }
 
+  #whole(bytes: Uint8Array, size: number): void {
+    const { id = 0, digest } = this.#entry ?? {};
+    if (digest === undefined) throw new ProtocolError("The whole of a file without a digest");
+    this.#start(0, size);
+    if (this.#isSettled) return;
+    this.#append({ type: "content", id, offset: 0, bytes });
+    this.#ended({ id, size: bytes.length, sha256: digest });
+  }
+
   #append(message: Extract<Content, { type: "content" | "hole" }>): void {
     if (message.offset !== this.#soFar.offset)
       throw new ProtocolError("Content that does not follow on the last");
@@ -131,7 +142,11 @@ export class StreamSink implements CopyPeer {
     this.#observer.advanced(bytes.length, message.type === "content" ? bytes.length : 0);
   }
 
-  #ended({ id, size, sha256 }: Extract<Content, { type: "end" }>): void {
+  #ended({
+    id,
+    size,
+    sha256,
+  }: Pick<Extract<Content, { type: "end" }>, "id" | "size" | "sha256">): void {
     if (size !== this.#soFar.offset) throw new ProtocolError("The end of a file before its end");
     if (!this.#soFar.hash.copy().digest().equals(sha256)) {
       this.#giveUp("corrupt", "what arrived is not what was sent");
@@ -139,7 +154,7 @@ export class StreamSink implements CopyPeer {
     }
     this.#settle();
     this.#queue.push({ type: "done", id, outcome: "written" });
-    this.#observer.settled(this.#name, size, "written", Buffer.from(sha256).toString("hex"));
+    this.#observer.settled(this.#name, size, "written", sha256);
   }
 
   #giveUp(code: FileTrouble, words: string): void {

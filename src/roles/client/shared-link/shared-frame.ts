@@ -55,6 +55,20 @@ export function encodeSharedFrame(
   return bytes;
 }
 
+/** Frames of data, each in the memory of the one before. */
+export class DataFrame {
+  readonly #bytes = new Uint8Array(headerBytes + clientLimits.linkDataBytesMax);
+  readonly #view = new DataView(this.#bytes.buffer);
+
+  /** Throws `RangeError` where there are more bytes than go into one. */
+  of(payload: Uint8Array): Uint8Array {
+    this.#bytes[0] = sharedFrameTypes.data;
+    this.#view.setUint32(1, payload.length);
+    this.#bytes.set(payload, headerBytes);
+    return this.#bytes.subarray(0, headerBytes + payload.length);
+  }
+}
+
 export function encodeNumber(type: SharedFrameType, value: number): Uint8Array {
   const payload = new Uint8Array(4);
   new DataView(payload.buffer).setUint32(0, value);

@@ -2,6 +2,7 @@ import { type ByteStream, StreamError } from "../../../protocol/byte-stream.ts";
 import { WireError } from "../../../protocol/errors.ts";
 import { clientLimits } from "../limits.ts";
 import {
+  DataFrame,
   decodeNumber,
   encodeNumber,
   encodeSharedFrame,
@@ -26,6 +27,7 @@ export class SharedStream implements ByteStream {
   #wakeReader: (() => void) | undefined;
   #wakeWriter: (() => void) | undefined;
   #writes: Promise<void> = Promise.resolve();
+  #bulk: DataFrame | undefined;
   readonly #over = Promise.withResolvers<void>();
 
   constructor(frames: SharedFrames) {
@@ -98,11 +100,16 @@ export class SharedStream implements ByteStream {
         continue;
       }
       this.#roomBytes -= length;
-      await this.#send(
-        encodeSharedFrame(sharedFrameTypes.data, bytes.subarray(from, from + length)),
-      );
+      await this.#send(this.#dataFrame(bytes.subarray(from, from + length)));
       from += length;
     }
+  }
+
+  /** Bulk in memory that is used again; the many streams of which each says little keep none. */
+  #dataFrame(bytes: Uint8Array): Uint8Array {
+    if (bytes.length < bulkBytesMin) return encodeSharedFrame(sharedFrameTypes.data, bytes);
+    this.#bulk ??= new DataFrame();
+    return this.#bulk.of(bytes);
   }
 
   async #receiveAll(): Promise<void> {
@@ -191,6 +198,8 @@ export class SharedStream implements ByteStream {
     this.#wakeWriter?.();
   }
 }
+
+const bulkBytesMin = 16 * 1024;
 
 function lost(): StreamError {
   return new StreamError("connection-lost", "The background link is gone");

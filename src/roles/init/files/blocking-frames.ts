@@ -1,7 +1,8 @@
 import { readSync, writeSync } from "node:fs";
-import { decodeFileMessage, encodeFileMessage } from "../../../protocol/file-frame.ts";
+import { decodeFileMessage } from "../../../protocol/file-frame.ts";
 import { type Frame, FrameDecoder } from "../../../protocol/frame.ts";
 import type { CopyPeer } from "../../../system/copy/copy-peer.ts";
+import { MessageBatch } from "../../../system/copy/message-batch.ts";
 import { hasInput } from "../../../system/process-pipe.ts";
 
 /**
@@ -11,61 +12,54 @@ import { hasInput } from "../../../system/process-pipe.ts";
 export class BlockingFrames {
   readonly #inFd: number;
   readonly #outFd: number;
-  readonly #decoder = new FrameDecoder();
-  #batch: Uint8Array[] = [];
-  #batchBytes = 0;
+  readonly #decoder = new FrameDecoder({ lends: true });
+  readonly #slice = new Uint8Array(readBytes);
+  readonly #batch = new MessageBatch();
 
   constructor(inFd: number, outFd: number) {
     this.#inFd = inFd;
     this.#outFd = outFd;
   }
 
-  /** Null at the end of what the client says, wherever that is. */
+  /** Null at the end of what the client says, wherever that is. The frame is good until the next is read. */
   read(): Frame | null {
     for (;;) {
       const frame = this.#decoder.next();
       if (frame !== undefined) return frame;
-      const slice = Buffer.allocUnsafe(readBytes);
-      const count = readSync(this.#inFd, slice);
+      const count = readSync(this.#inFd, this.#slice);
       if (count === 0) return null;
-      this.#decoder.feed(slice.subarray(0, count));
+      this.#decoder.feed(this.#slice.subarray(0, count));
     }
   }
 
-  /** What is small travels with what follows. */
+  /** At once: what is written before the copy. */
   write(frame: Uint8Array): void {
-    this.#batch.push(frame);
-    this.#batchBytes += frame.length;
-    if (this.#batchBytes >= batchBytes) this.flush();
-  }
-
-  flush(): void {
-    if (this.#batchBytes === 0) return;
-    const [first = emptyBytes, ...others] = this.#batch;
-    const bytes = others.length === 0 ? first : Buffer.concat(this.#batch);
-    this.#batch = [];
-    this.#batchBytes = 0;
-    const { length } = bytes;
-    for (let at = 0; at < length;) at += writeSync(this.#outFd, bytes, at, bytes.length - at);
+    for (let at = 0; at < frame.length;) at += writeSync(this.#outFd, frame, at, frame.length - at);
   }
 
   /** Until the peer has no more to do, or nobody is there for it. */
   run(peer: CopyPeer): void {
     while (this.#turn(peer));
-    this.flush();
+    this.#flush();
   }
 
   #turn(peer: CopyPeer): boolean {
     const message = peer.next();
-    if (message !== undefined && message !== "working") this.write(encodeFileMessage(message));
     if (message === undefined) {
       if (peer.over) return false;
-      this.flush();
+      this.#flush();
       return this.#receive(peer);
     }
+    // What is small travels with what follows.
+    if (message !== "working") this.#batch.add(message);
+    if (this.#batch.isFull) this.#flush();
     // With something of our own to do, only what is there already.
-    if (this.#batchBytes === 0 && hasInput(this.#inFd)) return this.#receive(peer);
+    if (this.#batch.isEmpty && hasInput(this.#inFd)) return this.#receive(peer);
     return true;
+  }
+
+  #flush(): void {
+    if (!this.#batch.isEmpty) this.write(this.#batch.take());
   }
 
   /** All of one read. */
@@ -78,6 +72,4 @@ export class BlockingFrames {
   }
 }
 
-const emptyBytes = new Uint8Array(0);
 const readBytes = 256 * 1024;
-const batchBytes = 64 * 1024;

@@ -11,7 +11,6 @@ import type { BlockingFrames } from "./blocking-frames.ts";
 /** One copy, from the reply on. Throws `WireError` or `ProtocolError` for what the client must not say. */
 export function serveCopy(frames: BlockingFrames, reply: FilesReply): void {
   frames.write(encodeFrame(frameTypes.ok, encodeJson(reply)));
-  frames.flush();
   const first = frames.read();
   if (first === null) return;
   if (first.type !== frameTypes.fileJob) throw new ProtocolError("No job came");
@@ -32,6 +31,7 @@ function peerOf(job: FileJob, home: string): CopyPeer {
       intoFolder,
       umask: 0o022,
       modeMask: 0o7777,
+      showsDigests: false,
     });
   }
   const { sources, recursive, exclude } = job;

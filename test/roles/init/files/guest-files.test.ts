@@ -76,6 +76,7 @@ async function download(
     intoFolder: false,
     umask: 0o022,
     modeMask: 0o777,
+    showsDigests: true,
     observer: seen.observer,
   });
   const job = { type: "send", sources: [source], recursive: true, exclude: [] } as const;
