@@ -150,8 +150,9 @@ export class ConnectionFactory {
 
   /** What quiche is told is the measure of its windows as well, so no more than the path may well carry. */
   #datagramBytesMax(remote: SocketAddress): number {
-    const { datagramBytesLoopback, datagramBytesNetwork } = quicLimits;
-    const likely = isLoopback(remote.host) ? datagramBytesLoopback : datagramBytesNetwork;
+    const likely = isLoopback(remote.host)
+      ? quicLimits.datagramBytesLoopback
+      : quicLimits.datagramBytesNetwork;
     return Math.min(this.#options.datagramBytesMax ?? likely, likely);
   }
 

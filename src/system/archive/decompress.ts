@@ -50,20 +50,21 @@ async function* inflated(
   compression: "gzip" | "zstd",
 ): AsyncGenerator<Uint8Array> {
   const decoder = compression === "gzip" ? gzipDecoder() : zstdDecoder();
-  const left = new AbortController();
+  const reading = new Reading();
   let sourceError: Error | undefined;
-  const feeding = feed(source, decoder, left.signal).catch((error: unknown) => {
+  const feeding = feed(source, decoder, reading).catch((error: unknown) => {
     sourceError = error instanceof Error ? error : new Error(String(error));
     decoder.stream.destroy();
   });
   try {
     for await (const chunk of decoder.stream) yield chunk as Uint8Array;
     // Its end may come long before that of the source, and what is behind it counts.
+    reading.noteEnd();
     await feeding;
   } catch (error) {
     if (sourceError === undefined) throw damaged(error, compression);
   } finally {
-    left.abort();
+    reading.isOver = true;
     decoder.stream.destroy();
   }
   if (sourceError !== undefined) throw sourceError;
@@ -103,62 +104,50 @@ function zstdDecoder(): Decoder {
   };
 }
 
-/**
- * Two chunks at a time: the decoder's thread begins the next one by itself, while this one deals with what
- * the last one gave. Behind the last member of a gzip stream only zeros may stand (padding of tapes and blocks).
- */
+/** One chunk at a time. Behind the last member of a gzip stream only zeros may stand (padding of tapes and blocks). */
 async function feed(
   source: AsyncIterable<Uint8Array>,
   decoder: Decoder,
-  left: AbortSignal,
+  reading: Reading,
 ): Promise<void> {
   const { stream } = decoder;
   let fedBytes = 0;
   let ended = false;
-  let latest: Feeding | undefined;
-  const settle = async (feeding: Feeding | undefined): Promise<void> => {
-    if (feeding === undefined) return;
-    const unused = await feeding.unused;
-    // What it was given behind its end it may have taken all the same.
-    if (ended) refuseGarbage(feeding.chunk);
-    else if (unused > 0) refuseGarbage(feeding.chunk.subarray(feeding.chunk.length - unused));
-    ended ||= unused > 0;
-  };
   for await (const chunk of source) {
-    if (left.aborted) return;
+    if (reading.isOver) return;
     if (ended) {
       refuseGarbage(chunk);
       continue;
     }
     decoder.check(chunk);
     fedBytes += chunk.length;
-    const before = latest;
-    latest = { chunk, unused: write(stream, chunk, fedBytes) };
-    await settle(before);
+    const hasFailed = await Promise.race([write(stream, chunk), reading.end.promise]);
+    const unused = hasFailed ? 0 : fedBytes - stream.bytesWritten;
+    ended = unused > 0 || reading.hasEnded;
+    refuseGarbage(chunk.subarray(chunk.length - Math.max(0, unused)));
   }
-  await settle(latest);
   decoder.finish();
   stream.end();
 }
 
-interface Feeding {
-  readonly chunk: Uint8Array;
-  readonly unused: Promise<number>;
+/** How far whoever reads what comes out has got. */
+class Reading {
+  /** Resolves with false when all of it was read: a decoder at its end answers a write no more. */
+  readonly end = Promise.withResolvers<false>();
+  hasEnded = false;
+  /** Nobody wants more. */
+  isOver = false;
+
+  noteEnd(): void {
+    this.hasEnded = true;
+    this.end.resolve(false);
+  }
 }
 
-/**
- * Resolves when the decoder took the chunk, with the bytes it left of all that ends there: more than none once
- * it has come to its own end. One that failed left nothing: its error shows on the reading side.
- */
-async function write(
-  stream: Decoder["stream"],
-  chunk: Uint8Array,
-  fedBytes: number,
-): Promise<number> {
+/** Resolves when the decoder took the chunk, or has failed: then with true, and its error shows on the reading side. */
+async function write(stream: Decoder["stream"], chunk: Uint8Array): Promise<boolean> {
   return new Promise((resolve) => {
-    stream.write(chunk, (error) => {
-      resolve(error instanceof Error ? 0 : Math.max(0, fedBytes - stream.bytesWritten));
-    });
+    stream.write(chunk, (error) => resolve(error instanceof Error));
   });
 }
 
