@@ -115,13 +115,13 @@ async function feed(
   let ended = false;
   for await (const chunk of source) {
     if (reading.isOver) return;
-    if (ended) {
+    if (ended || reading.hasEnded) {
       refuseGarbage(chunk);
       continue;
     }
     decoder.check(chunk);
     fedBytes += chunk.length;
-    const hasFailed = await Promise.race([write(stream, chunk), reading.end.promise]);
+    const hasFailed = await write(stream, chunk, reading);
     const unused = hasFailed ? 0 : fedBytes - stream.bytesWritten;
     ended = unused > 0 || reading.hasEnded;
     refuseGarbage(chunk.subarray(chunk.length - Math.max(0, unused)));
@@ -132,21 +132,29 @@ async function feed(
 
 /** How far whoever reads what comes out has got. */
 class Reading {
-  /** Resolves with false when all of it was read: a decoder at its end answers a write no more. */
-  readonly end = Promise.withResolvers<false>();
+  /** All of it was read. */
   hasEnded = false;
   /** Nobody wants more. */
   isOver = false;
+  onEnd: () => void = () => undefined;
 
   noteEnd(): void {
     this.hasEnded = true;
-    this.end.resolve(false);
+    this.onEnd();
   }
 }
 
-/** Resolves when the decoder took the chunk, or has failed: then with true, and its error shows on the reading side. */
-async function write(stream: Decoder["stream"], chunk: Uint8Array): Promise<boolean> {
+/**
+ * Resolves when the decoder took the chunk, or all of what it has to say was read: at its end it answers a write no
+ * more. With true when it has failed: its error shows on the reading side.
+ */
+async function write(
+  stream: Decoder["stream"],
+  chunk: Uint8Array,
+  reading: Reading,
+): Promise<boolean> {
   return new Promise((resolve) => {
+    reading.onEnd = () => resolve(false);
     stream.write(chunk, (error) => resolve(error instanceof Error));
   });
 }

@@ -54,8 +54,8 @@ export async function* engineOutput(
     const code = await child.exited;
     if (code !== 0) throw engineFailure(argv, options.what, code);
   } finally {
-    // Where the reader stopped in the middle.
-    child.kill();
+    // Where the reader stopped in the middle. What was told already cleans up by now.
+    if (!options.signal.aborted) child.kill();
     await child.exited;
   }
 }

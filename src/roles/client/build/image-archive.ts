@@ -86,8 +86,8 @@ async function* mounted(
 const tarCommand =
   'tar -C "$dir" --sort=name --numeric-owner --format=posix --pax-option=exthdr.name=%d/PaxHeaders/%f,delete=atime,delete=ctime --xattrs --xattrs-include="*" --xattrs-exclude="user.overlay.*" --xattrs-exclude="trusted.*" --mtime="@$2" --clamp-mtime -c .';
 
-/** A shell that dies of a signal runs nothing at its exit. */
-const onSignal = "trap 'exit 143' TERM INT HUP";
+/** A shell that dies of a signal runs nothing at its exit, nor does one that gets a second one at it. */
+const onSignal = `trap 'trap "" TERM INT HUP; exit 143' TERM INT HUP`;
 
 const mountScripts = {
   buildah: `set -e; c=; trap '[ -z "$c" ] || buildah rm "$c" >/dev/null' EXIT; ${onSignal}; c=$(buildah from --pull-never "$1"); dir=$(buildah mount "$c"); ${tarCommand}`,
