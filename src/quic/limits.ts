@@ -15,8 +15,8 @@ export const quicLimits = {
   datagramBytesLoopback: 16_200,
   /** IPv6 over Ethernet. */
   datagramBytesNetwork: 1452,
-  /** Those two, IPv6 through WireGuard, and what Fly's edge carries: tried by probes (`PathSize`). */
-  datagramBytesTried: [16_200, 1452, 1372, 1300],
+  /** Beside the largest: Ethernet, IPv6 through WireGuard, and what Fly's edge carries (`PathSize`). */
+  datagramBytesTried: [1452, 1372, 1300],
   datagramBytesOptionMax: 16_384,
 
   // Probes for larger datagrams.

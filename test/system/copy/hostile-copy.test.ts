@@ -203,15 +203,7 @@ test("content that is not what its checksum says is thrown away", () => {
   using stage = new CopyStage();
   writeFileSync(stage.to, "before");
   const abc = { id: 1, crc32: 1, bytes: Buffer.from("abc") } as const;
-  const ends: readonly (readonly FileMessage[])[] = [
-    [
-      { type: "start", id: 1, offset: 0 },
-      { type: "content", offset: 0, ...abc },
-      { type: "end", size: 3, sha256: Buffer.alloc(32), ...abc },
-    ],
-    [{ type: "whole", ...abc }],
-  ];
-  for (const messages of ends) {
+  for (const messages of waysToSend(abc)) {
     const sink = stage.sink();
     sink.receive(small(1, "from", 3));
     drain(sink);
@@ -244,15 +236,7 @@ test("a file that is refused behind its end is not refused again", () => {
 test("a digest that is shown is that of what came", () => {
   using stage = new CopyStage();
   const abc = { id: 1, crc32: crc32("abc"), bytes: Buffer.from("abc") } as const;
-  const ends: readonly (readonly FileMessage[])[] = [
-    [
-      { type: "start", id: 1, offset: 0 },
-      { type: "content", offset: 0, ...abc },
-      { type: "end", size: 3, sha256: Buffer.alloc(32), ...abc },
-    ],
-    [{ type: "whole", ...abc }],
-  ];
-  for (const messages of ends) {
+  for (const messages of waysToSend(abc)) {
     const sink = stage.sink({ showsDigests: true });
     sink.receive(small(1, "from", 3));
     drain(sink);
@@ -300,3 +284,17 @@ test("the whole of a small file is as long as was announced", () => {
   }).toThrow(ProtocolError);
   sink.close();
 });
+
+/** A file of three bytes in frames, and in one. */
+function waysToSend(
+  abc: Readonly<{ id: number; crc32: number; bytes: Buffer }>,
+): readonly (readonly FileMessage[])[] {
+  return [
+    [
+      { type: "start", id: 1, offset: 0 },
+      { type: "content", offset: 0, ...abc },
+      { type: "end", size: 3, sha256: Buffer.alloc(32), ...abc },
+    ],
+    [{ type: "whole", ...abc }],
+  ];
+}
