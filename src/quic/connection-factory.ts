@@ -14,7 +14,7 @@ import {
 } from "./quiche-config.ts";
 import { pathInfo, QuicheConnection } from "./quiche-connection.ts";
 import type { RouteTable } from "./route-table.ts";
-import { isLoopback } from "./socket-address.ts";
+import { isLoopback } from "../system/ip-address.ts";
 
 export interface FactoryOptions {
   readonly server?: ServerIdentity;

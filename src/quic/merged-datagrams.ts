@@ -2,7 +2,7 @@ import { admissionBytes, admissionMagic } from "./admission-header.ts";
 import type { KnowsDatagram } from "./carrier.ts";
 import { connectionIdBytes } from "./connection-id.ts";
 import { quicLimits } from "./limits.ts";
-import { isLoopback } from "./socket-address.ts";
+import { isLoopback } from "../system/ip-address.ts";
 
 /** Where a block is to be cut, and what it took to find that. */
 export interface Cut {

@@ -32,10 +32,6 @@ export function writeSocketAddress(
   return 28;
 }
 
-export function isLoopback(host: string): boolean {
-  return /^(?:::ffff:)?127\.|^::1$/u.test(host);
-}
-
 /** The address as the socket will report it, so that both can be compared as text. */
 export function canonicalHost(host: string, socketHost: string): string {
   if (isIPv4(host)) return isIPv4(socketHost) ? host : `${mappedPrefix}${host}`;

@@ -20,6 +20,11 @@ export function addressText(bytes: Uint8Array): string {
   return new URL(`http://[${parts.join(":")}]/`).hostname.slice(1, -1);
 }
 
+/** Of numeric addresses alone; a name is none, whatever it leads to. */
+export function isLoopback(host: string): boolean {
+  return host === "::1" || /^(?:::ffff:)?127(?:\.\d{1,3}){3}$/.test(host);
+}
+
 function groups(text: string): number[] {
   if (text === "") return [];
   return text.split(":").flatMap((part) => {

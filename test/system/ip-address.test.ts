@@ -1,6 +1,6 @@
 import { describe, expect, test } from "bun:test";
 import fc from "fast-check";
-import { addressBytes, addressText } from "../../src/system/ip-address.ts";
+import { addressBytes, addressText, isLoopback } from "../../src/system/ip-address.ts";
 import { seeded } from "../support/seed.ts";
 
 const hex = (host: string): string => Buffer.from(addressBytes(host)).toString("hex");
@@ -65,4 +65,20 @@ describe("addresses as text", () => {
     });
     fc.assert(property, seeded(3000));
   });
+});
+
+test.each([
+  ["127.0.0.1", true],
+  ["127.255.3.4", true],
+  ["::1", true],
+  ["::ffff:127.0.0.1", true],
+  ["128.0.0.1", false],
+  ["::2", false],
+  ["::ffff:10.0.0.1", false],
+  // Names, whatever they lead to.
+  ["localhost", false],
+  ["127.0.0.1.example.com", false],
+  ["127.1", false],
+])("%s is loopback: %p", (host, expected) => {
+  expect(isLoopback(host)).toBe(expected);
 });

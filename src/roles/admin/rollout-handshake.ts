@@ -7,6 +7,7 @@ import { type AdmissionKey, parseAdmissionKeys } from "../../quic/admission-key.
 import type { DatagramGate } from "../../quic/carrier.ts";
 import { closeCodes, ConnectionClosed, type SocketAddress } from "../../quic/connection.ts";
 import { Endpoint } from "../../quic/endpoint.ts";
+import { isLoopback } from "../../system/ip-address.ts";
 import { admissionKeyVariable } from "./admission-keys.ts";
 import { listenPort } from "./vault-block.ts";
 
@@ -93,8 +94,4 @@ function localAddresses(): string[] {
 
 function isPrivateNetwork(address: string): boolean {
   return /^fdaa:/iu.test(address);
-}
-
-function isLoopback(address: string): boolean {
-  return /^127\.|^::1$/u.test(address);
 }

@@ -7,6 +7,7 @@ import {
   listenTcp,
   SocketError,
 } from "../../system/tcp-stream.ts";
+import { isLoopback } from "../../system/ip-address.ts";
 import { listenGuestSocket } from "./guest-socket.ts";
 import { initLimits } from "./limits.ts";
 
@@ -114,6 +115,7 @@ function listen(
   options: ListenOptions,
 ): Listening {
   if (at.kind === "unix") return listenGuestSocket(rootFolder(), at.path, options);
+  // What a name leads to is for the guest to say.
   if (gateway !== true && !isLoopback(at.host))
     throw new RemoteError("listen-refused", `${at.host} is not this machine alone`);
   try {
@@ -127,9 +129,4 @@ function listen(
         : `cannot listen on ${at.host} port ${at.port}: ${error.code}`,
     );
   }
-}
-
-/** By number alone: what a name leads to is for the guest to say. */
-function isLoopback(host: string): boolean {
-  return host === "::1" || /^127\.\d{1,3}\.\d{1,3}\.\d{1,3}$/.test(host);
 }
