@@ -1,6 +1,7 @@
 import { expect, test } from "bun:test";
+import { join } from "node:path";
 import { ConnectionClosed } from "../../src/quic/connection.ts";
-import { runChild } from "./child.ts";
+import { runChild } from "../support/run-child.ts";
 import { loopback, openClient, openPair, openServer } from "./pair.ts";
 
 test("a stream carries bytes both ways and each half ends by itself", async () => {
@@ -77,7 +78,7 @@ test("IPv6 and the wildcard address work", async () => {
 });
 
 test("1000 connections closed as soon as they are made: all end, descriptors stay few", async () => {
-  const printed = JSON.parse(await runChild("churn.child.ts")) as {
+  const printed = JSON.parse(await runChild(join(import.meta.dir, "churn.child.ts"))) as {
     ends: string[];
     mostDescriptors: number;
   };

@@ -1,9 +1,10 @@
 import { expect, test } from "bun:test";
+import { join } from "node:path";
 import { ConnectionClosed } from "../../src/quic/connection.ts";
 import { seed } from "../support/seed.ts";
 import { type LinkOptions, UdpRelay } from "../support/udp-relay.ts";
 import type { BulkTask } from "./bulk.child.ts";
-import { runChild } from "./child.ts";
+import { runChild } from "../support/run-child.ts";
 import { openClient, openPair, openServer, type Pair } from "./pair.ts";
 import { exchange } from "./transfer.ts";
 
@@ -154,6 +155,6 @@ async function openRelayed(
 }
 
 async function bulk(task: BulkTask): Promise<{ readonly growthBytes: number }> {
-  const printed = await runChild("bulk.child.ts", JSON.stringify(task));
+  const printed = await runChild(join(import.meta.dir, "bulk.child.ts"), JSON.stringify(task));
   return JSON.parse(printed) as { growthBytes: number };
 }

@@ -1,20 +1,11 @@
 import { describe, expect, setDefaultTimeout, test } from "bun:test";
-import {
-  existsSync,
-  lstatSync,
-  mkdirSync,
-  readdirSync,
-  readFileSync,
-  statSync,
-  symlinkSync,
-  writeFileSync,
-} from "node:fs";
+import { existsSync, lstatSync, mkdirSync, readdirSync, symlinkSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { zstdCompressSync } from "node:zlib";
 import { restorePrevious } from "../../../src/roles/init/provision/provision.ts";
 import { emptyTrash, throwAway } from "../../../src/roles/init/provision/trash.ts";
 import { sha256 } from "./scratch.ts";
-import { archive, concat, device, dir, file, symlink } from "./tar-builder.ts";
+import { archive, concat, device, file, symlink } from "./tar-builder.ts";
 import { type Progress, refusal, rootfs, run, Volume } from "./volume-fixture.ts";
 
 const shell = file("bin/sh", "#!", { mode: 0o755 });
@@ -269,57 +260,6 @@ describe("the trash", () => {
     expect(await emptyTrash(volume.data)).toBe(0);
   });
 });
-
-test("the child's memory stays flat on a large archive", async () => {
-  await using volume = new Volume();
-  const block = file(
-    "x",
-    Buffer.alloc(1024 * 1024, crypto.getRandomValues(new Uint8Array(65_536))),
-  );
-  async function* large(): AsyncGenerator<Uint8Array> {
-    yield archive(shell, dir("many")).subarray(0, -1024);
-    for (let i = 0; i < 300; i++) {
-      yield file(`many/${i}`, block.subarray(512));
-      await Promise.resolve();
-    }
-    yield new Uint8Array(1024);
-  }
-  let peakMib = 0;
-  const watch = setInterval(() => {
-    peakMib = Math.max(peakMib, childRssMib(volume.layout.next));
-  }, 100);
-  Bun.gc(true);
-  const before = process.memoryUsage.rss();
-  const staged = await volume.stage(large());
-  clearInterval(watch);
-  expect(staged.writtenBytes).toBeGreaterThan(300 * 1024 * 1024);
-  expect(peakMib).toBeGreaterThan(10);
-  expect(peakMib).toBeLessThan(128);
-  // Ours grows by what is on its way, and garbage: a third of the archive was 109 MiB once.
-  expect((process.memoryUsage.rss() - before) / 1024 / 1024).toBeLessThan(200);
-  await staged.discard();
-});
-
-/** Of the process that has the staging folder as its root. */
-function childRssMib(root: string): number {
-  const { ino } = statSync(root, { throwIfNoEntry: false }) ?? {};
-  for (const pid of readdirSync("/proc").filter((name) => /^\d+$/.test(name))) {
-    if (ino === undefined || rootInode(pid) !== ino) continue;
-    return (
-      Number(/VmRSS:\s+(\d+)/.exec(readFileSync(`/proc/${pid}/status`, "utf8"))?.[1] ?? 0) / 1024
-    );
-  }
-  return 0;
-}
-
-function rootInode(pid: string): number | undefined {
-  try {
-    return statSync(`/proc/${pid}/root/.`).ino;
-  } catch {
-    // Gone, or not ours to look at.
-    return undefined;
-  }
-}
 
 async function outcome(work: Promise<unknown>): Promise<unknown> {
   try {

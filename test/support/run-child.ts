@@ -1,8 +1,7 @@
 import { childEnv } from "../../src/system/child-env.ts";
 
-/** Runs a script of this folder to its end, and gives what it printed. Fails unless it exits with 0. */
-export async function runChild(script: string, ...args: readonly string[]): Promise<string> {
-  const path = new URL(script, import.meta.url).pathname;
+/** Runs a script to its end, and gives what it printed. Fails unless it exits with 0. */
+export async function runChild(path: string, ...args: readonly string[]): Promise<string> {
   const child = Bun.spawn([process.execPath, path, ...args], {
     env: childEnv(process.env),
     stdout: "pipe",
@@ -13,6 +12,6 @@ export async function runChild(script: string, ...args: readonly string[]): Prom
     new Response(child.stderr).text(),
     child.exited,
   ]);
-  if (code !== 0) throw new Error(`${script} ended with ${code}: ${err}`);
+  if (code !== 0) throw new Error(`${path} ended with ${code}: ${err}`);
   return out.trim();
 }
