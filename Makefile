@@ -1,6 +1,7 @@
 # Every target installs what it needs: a fresh Debian machine with node, npm and root (or sudo) is enough.
 SHELL := /bin/bash
-export PATH := $(CURDIR)/node_modules/.bin:$(PATH)
+# Root without a login shell (su) lacks the folders of losetup and mkfs.
+export PATH := $(CURDIR)/node_modules/.bin:$(PATH):/usr/sbin:/sbin
 
 .DEFAULT_GOAL := help
 .PHONY: help setup system rootfs build release man check fmt test fuzz soak peers bench growth demo clean-machine-test recordings image vm-test clean
