@@ -84,6 +84,28 @@ async function download(
   return seen;
 }
 
+test("what is there already is replaced where its path leads, in there", async () => {
+  await machine.shell(
+    "cd /home/dev; mkdir -p etc; echo old >etc/real; ln -s real etc/near; ln -s /home/dev/etc/near far",
+  );
+  const source = join(here, "new");
+  for (const [path, leadsTo] of [
+    ["etc/real", "etc/real"],
+    ["etc/near", "etc/real"],
+    ["far", "etc/real"],
+  ] as const) {
+    writeFileSync(source, `by ${path}\n`);
+    const { failed } = await upload(source, `/home/dev/${path}`);
+    expect(failed).toEqual([]);
+    expect((await machine.shell(`cat /home/dev/${leadsTo}`)).stdout).toBe(`by ${path}\n`);
+  }
+  const { stdout } = await machine.shell(
+    "cd /home/dev; readlink far; readlink etc/near; ls -A . etc",
+  );
+  expect(stdout).toContain("/home/dev/etc/near\nreal\n");
+  expect(stdout).not.toContain(".part");
+});
+
 test("files are the guest's, and no link leads out", async () => {
   writeFileSync(join(machine.folder, "outer-secret"), "outer");
   await download("/etc/hostname-inside", join(here, "name"));
@@ -119,7 +141,8 @@ test("a copy has the rights of its user, and what it writes is that user's", asy
     "denied /etc/mine",
   );
   // Root's copy over a file of somebody leaves it theirs.
-  await upload(join(mine, "sub/file"), "/home/dev/copied/sub/file", "root");
+  const over = await upload(join(mine, "sub/file"), "/home/dev/copied/sub/file", "root");
+  expect(over.failed).toEqual([]);
   expect((await machine.shell("stat -c %u /home/dev/copied/sub/file")).stdout).toBe("1000\n");
   expect(await codeOf(upload(mine, "x", "nobody-here"))).toBe("command-failed-to-start");
 });
