@@ -6,5 +6,4 @@ export const sftpLimits = {
   /** Names in one answer to a request for more of a folder. */
   listedMax: 100,
   /** Symbolic links on the way to a file. */
-  linksMax: 40,
 } as const;

@@ -1,6 +1,3 @@
-import { lstatSync, readlinkSync } from "node:fs";
-import { sftpLimits } from "./limits.ts";
-
 /** Names are bytes here; a relative one starts at the user's home. Throws `RangeError` for what is no name. */
 export function absolutePath(path: Buffer, home: string): Buffer {
   if (path.includes(0)) throw new RangeError("A name with NUL");
@@ -8,52 +5,4 @@ export function absolutePath(path: Buffer, home: string): Buffer {
   return Buffer.concat([Buffer.from(home), Buffer.from("/"), path]);
 }
 
-/**
- * Where a name leads, links followed; its last part need not be there. By hand: the usual ways go by
- * /proc, and that of the guest does not know this process.
- */
-export function canonicalPath(path: Buffer): Buffer {
-  const rest = split(path);
-  let done: Buffer[] = [];
-  let links = 0;
-  for (let part = rest.shift(); part !== undefined; part = rest.shift()) {
-    if (part.equals(parent)) {
-      done.pop();
-      continue;
-    }
-    const here = join([...done, part]);
-    const stats = lstatSync(here, { throwIfNoEntry: rest.length > 0 });
-    if (stats?.isSymbolicLink() !== true) {
-      done.push(part);
-      continue;
-    }
-    links += 1;
-    if (links > sftpLimits.linksMax)
-      throw Object.assign(new Error("Too many links"), { code: "ELOOP" });
-    const target = readlinkSync(here, "buffer");
-    if (target[0] === slash) done = [];
-    rest.unshift(...split(target));
-  }
-  return join(done);
-}
-
 const slash = 0x2f;
-const parent = Buffer.from("..");
-const here = Buffer.from(".");
-
-function split(path: Buffer): Buffer[] {
-  const parts: Buffer[] = [];
-  for (let from = 0; from <= path.length;) {
-    const found = path.indexOf(slash, from);
-    const end = found === -1 ? path.length : found;
-    const part = path.subarray(from, end);
-    if (part.length > 0 && !part.equals(here)) parts.push(part);
-    from = end + 1;
-  }
-  return parts;
-}
-
-function join(parts: readonly Buffer[]): Buffer {
-  if (parts.length === 0) return Buffer.from("/");
-  return Buffer.concat(parts.flatMap((part) => [Buffer.from("/"), part]));
-}

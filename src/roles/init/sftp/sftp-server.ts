@@ -24,7 +24,8 @@ import { readAttributes, setOfFile, setOfPath, writeAttributes } from "./sftp-at
 import { answerExtended, extensions } from "./sftp-extensions.ts";
 import { SftpHandles } from "./sftp-handles.ts";
 import { longName } from "./sftp-listing.ts";
-import { absolutePath, canonicalPath } from "./sftp-path.ts";
+import { canonicalPath } from "../../../system/canonical-path.ts";
+import { absolutePath } from "./sftp-path.ts";
 import {
   namePacket,
   packet,
