@@ -15,6 +15,7 @@ const allRows = [
   "start",
   "idle",
   "keystroke",
+  "busy",
   "resume",
   "stream",
   "forward",

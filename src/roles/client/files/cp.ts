@@ -1,3 +1,4 @@
+import { statSync } from "node:fs";
 import { defineCommand } from "../../../cli/command.ts";
 import type { Context } from "../../../cli/context.ts";
 import { printable } from "../../../cli/printable.ts";
@@ -5,6 +6,7 @@ import { UsageError } from "../../../cli/usage-error.ts";
 import { parseOperands, type CopyOperands } from "./cp-operands.ts";
 import type { AttestedLink } from "../link/attested-link.ts";
 import type { Leaving } from "../link/stop-before.ts";
+import { clientLimits } from "../limits.ts";
 import { askForEach, mustBeAbleToAsk, thereAlready } from "./cp-questions.ts";
 import { copyFailure } from "./cp-failure.ts";
 import { CopyReport } from "./cp-report.ts";
@@ -78,24 +80,29 @@ export const cp = defineCommand({
       return askForEach(context, there.paths);
     };
     return withStandard({ operands, wishes }, context, async (plan) =>
-      overVault(vault, { flags, global }, context, async ({ link, leaving }) => {
-        const report = new CopyReport(context, {
-          title: titleOf(operands, vault.config.name),
-          quiet: global.quiet,
-          json: flags.json,
-          dryRun: flags["dry-run"],
-        });
-        try {
-          const declined = flags.interactive ? await ask(link, plan, leaving) : new Set<string>();
-          await runCopy(link, { ...plan, declined }, report, leaving);
-        } catch (error) {
-          await report.abandon();
-          throw error;
-        }
-        await report.finish();
-        if (report.troubleCount > 0) throw copyFailure(report);
-        return 0;
-      }),
+      overVault(
+        vault,
+        { flags, global, isBulk: isBulk(plan) },
+        context,
+        async ({ link, leaving }) => {
+          const report = new CopyReport(context, {
+            title: titleOf(operands, vault.config.name),
+            quiet: global.quiet,
+            json: flags.json,
+            dryRun: flags["dry-run"],
+          });
+          try {
+            const declined = flags.interactive ? await ask(link, plan, leaving) : new Set<string>();
+            await runCopy(link, { ...plan, declined }, report, leaving);
+          } catch (error) {
+            await report.abandon();
+            throw error;
+          }
+          await report.finish();
+          if (report.troubleCount > 0) throw copyFailure(report);
+          return 0;
+        },
+      ),
     );
   },
 });
@@ -113,6 +120,22 @@ async function withStandard(
     return work({ ...plan, output });
   }
   return withSpooledInput(context, async (spool) => work({ ...plan, spool }));
+}
+
+/** What there is in folders, or in the vault, shows later. */
+function isBulk({ operands, spool }: CopyPlan): boolean {
+  if (operands.direction === "download") return false;
+  const files = spool === undefined ? operands.sources : [spool];
+  return files.reduce((sum, path) => sum + sizeOf(path), 0) >= clientLimits.bulkBytesMin;
+}
+
+/** What is wrong with a source is said when its turn comes. */
+function sizeOf(path: string): number {
+  try {
+    return statSync(path).size;
+  } catch {
+    return 0;
+  }
 }
 
 function titleOf({ direction, sources, destination }: CopyOperands, vault: string): string {

@@ -56,6 +56,7 @@ export const forward = defineCommand({
         flags,
         global,
         ready: {},
+        isBulk: true,
         onState: forwards.linkState.bind(forwards),
       };
       return await overVault(vault, wish, context, async ({ link, leaving }) => {

@@ -24,6 +24,8 @@ export interface VaultWish {
   readonly onState?: (state: LinkState) => void;
   /** Never a link that another command left standing: what is shown must have been proven just now. */
   readonly fresh?: true;
+  /** As in `VaultLinkOptions`. */
+  readonly isBulk?: boolean;
 }
 
 /** What the work of a command is given. */
@@ -60,6 +62,7 @@ export async function overVault(
           reconnectMs: reconnectMsOf(flags.reconnect) ?? wish.reconnectMs,
           transport: transportOf(flags.transport),
           share: wish.fresh === true ? false : flags.link,
+          isBulk: wish.isBulk,
           onState,
         },
         context,

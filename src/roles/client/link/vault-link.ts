@@ -21,7 +21,8 @@ export const linkFlags = {
   },
   link: {
     negatable: true,
-    summary: "share the background link of the vault, or not (default: share, but not in CI)",
+    summary:
+      "share the background link of the vault, or not (default: share, but not for bulk or in CI)",
   },
   timing: { summary: "say on stderr where the time went" },
 } as const satisfies Flags;
@@ -45,6 +46,8 @@ export interface VaultLinkOptions {
   readonly quiet: boolean;
   /** `--link`, `--no-link`. */
   readonly share?: boolean | undefined;
+  /** Much is going to be moved: by a link of its own, so that what is typed over the shared one does not wait behind it. */
+  readonly isBulk?: boolean | undefined;
   readonly onState?: (state: LinkState) => void;
 }
 
@@ -54,6 +57,8 @@ export interface Vault {
   readonly accessToken: () => Promise<string>;
   /** What stands for the token in the name of the background link; absent where there is to be none. */
   readonly tokenName?: () => Promise<string>;
+  /** A program has to be asked for the token, and a person perhaps: no more often than needed. */
+  readonly isTokenAsked?: boolean;
 }
 
 /** Reads the configuration; nothing is sent. Warnings go to stderr. */
@@ -80,7 +85,8 @@ export async function readVault(
   let reading: Promise<string> | undefined;
   const accessToken = async (): Promise<string> => (reading ??= read());
   const source = slowTokenSource(config, flags["token-file"], context.env);
-  return { config, accessToken, tokenName: async () => source ?? (await accessToken()) };
+  const tokenName = async (): Promise<string> => source ?? (await accessToken());
+  return { config, accessToken, tokenName, isTokenAsked: source !== undefined };
 }
 
 /** By the background link where the vault may have one, else dialled here. Rejects with `Failure`. */
@@ -89,7 +95,9 @@ export async function openLink(
   options: VaultLinkOptions,
   context: Context,
 ): Promise<AttestedLink> {
-  if (vault.tokenName !== undefined && mayShare(vault.config, options.share, context.env)) {
+  const isApart = options.isBulk === true && vault.isTokenAsked !== true;
+  const share = options.share ?? (isApart ? false : undefined);
+  if (vault.tokenName !== undefined && mayShare(vault.config, share, context.env)) {
     try {
       return await openSharedLink({ ...vault, tokenName: vault.tokenName }, options, context);
     } catch (error) {

@@ -65,7 +65,8 @@ export const provisionCommand = defineCommand({
       return 0;
     };
     const reconnectMs = clientLimits.provisionReconnectMs;
-    return await overVault(vault, { flags, global, reconnectMs }, context, work);
+    const isBulk = source.kind === "file" && source.sizeBytes >= clientLimits.bulkBytesMin;
+    return await overVault(vault, { flags, global, reconnectMs, isBulk }, context, work);
   },
 });
 

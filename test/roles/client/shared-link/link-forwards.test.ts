@@ -27,7 +27,7 @@ test("-L, -R and -D go on when their link is killed, and leave no socket behind"
   const path = join(stage.vault.folder, "forwarded.sock");
   const to = `127.0.0.1:${target.port}`;
   const words = [`${local}:${to}`, `${path}:${to}`, "-R", `${remote}:${to}`, "-D", `${socks}`];
-  const child = spawnClient(["forward", "dev", ...words], stage.env);
+  const child = spawnClient(["forward", "--link", "dev", ...words], stage.env);
   const question = new Uint8Array(300_000).fill(3);
   const allAnswer = async (): Promise<void> => {
     for (const way of [local, remote, { path }])
