@@ -3,6 +3,8 @@ export interface LinkWeather {
   readonly delayMs: number;
   /** From 0 to 1. */
   readonly loss: number;
+  /** A slow part with a queue before it, as a modem is; what finds the queue full is lost. */
+  readonly bottleneck?: { readonly bytesPerMs: number; readonly queueMs: number };
 }
 
 /**
@@ -19,6 +21,8 @@ export class LinkQueue {
   #length = 0;
   #weather: LinkWeather = { delayMs: 0, loss: 0 };
   #darkUntilMs = 0;
+  /** When the bottleneck has sent what waits for it. */
+  #freeAtMs = 0;
 
   constructor(slots: number, random: () => number) {
     this.slots = slots;
@@ -47,12 +51,13 @@ export class LinkQueue {
       this.counts.lost++;
       return false;
     }
-    if (this.#length === this.slots - 1) {
+    const throughMs = this.#throughMs(bytes, nowMs);
+    if (this.#length === this.slots - 1 || throughMs === undefined) {
       this.counts.overflowed++;
       return false;
     }
     const slot = this.freeSlot;
-    this.#dueMs[slot] = nowMs + this.#weather.delayMs;
+    this.#dueMs[slot] = throughMs + this.#weather.delayMs;
     this.#bytes[slot] = bytes;
     this.#length++;
     return true;
@@ -67,6 +72,16 @@ export class LinkQueue {
   /** The slot of the packet that is due, to be taken out with `leave`. None overtakes another. */
   dueSlot(nowMs: number): number | undefined {
     return this.waitMs(nowMs) > 0 ? undefined : this.#first;
+  }
+
+  /** When it is through the bottleneck; undefined where the queue is full. */
+  #throughMs(bytes: number, nowMs: number): number | undefined {
+    const { bottleneck } = this.#weather;
+    if (bottleneck === undefined) return nowMs;
+    const startMs = Math.max(nowMs, this.#freeAtMs);
+    if (startMs - nowMs > bottleneck.queueMs) return undefined;
+    this.#freeAtMs = startMs + bytes / bottleneck.bytesPerMs;
+    return this.#freeAtMs;
   }
 
   bytesAt(slot: number): number {

@@ -100,6 +100,8 @@ export const quicLimits = {
   readBytesMax: 64 * 1024,
   /** What one stream may hand to quiche before the next stream has its turn. */
   writeQuantumBytes: 16 * 1024,
+  /** A write of a packet at most goes before larger ones: somebody may wait for its answer. */
+  promptBytesMax: 1200,
 
   /** Unread bytes kept for lost grants (see `Ballast`); with HELLO they fit one datagram. */
   ballastBytes: 512,

@@ -28,6 +28,8 @@ export class StreamTable implements StreamOwner {
   readonly #acceptWaiters: Waiter<QuicStream | null>[] = [];
   readonly #openWaiters: Waiter<QuicStream>[] = [];
   #writers: QuicStream[] = [];
+  /** Small writes had all the room of the last turn, while a large one waited. */
+  #isLargesTurn = false;
   #nextId: number;
   #over: CloseReason | undefined;
 
@@ -97,11 +99,27 @@ export class StreamTable implements StreamOwner {
   }
 
   /**
-   * Round-robin among the writers, a quantum each, until quiche takes no more. One that is blocked
-   * by its own flow control keeps its place, so that it is served first when it is free.
+   * Small writes first, since somebody may wait for their answer; but where they had all the room of a turn, the
+   * large ones come first in the next.
    */
   pumpWriters(): void {
-    let going = this.#writers;
+    const small = this.#writers.filter(isSmall);
+    const large = this.#writers.filter((stream) => !isSmall(stream));
+    const [first, second] = this.#isLargesTurn ? [large, small] : [small, large];
+    const before = this.sentBytes;
+    const blocked = this.#pumpInTurns(first);
+    const between = this.sentBytes;
+    this.#writers = [...blocked, ...this.#pumpInTurns(second)];
+    const isLeftOut = second.length > 0 && between > before && this.sentBytes === between;
+    this.#isLargesTurn = isLeftOut && second === large;
+  }
+
+  /**
+   * Round-robin, a quantum each, until quiche takes no more. One that is blocked by its own flow control
+   * keeps its place, so that it is served first when it is free.
+   */
+  #pumpInTurns(writers: readonly QuicStream[]): QuicStream[] {
+    let going = writers;
     const blocked: QuicStream[] = [];
     while (going.length > 0) {
       const again: QuicStream[] = [];
@@ -112,7 +130,7 @@ export class StreamTable implements StreamOwner {
       }
       going = again;
     }
-    this.#writers = blocked;
+    return blocked;
   }
 
   writerWaits(stream: QuicStream): void {
@@ -166,6 +184,10 @@ export class StreamTable implements StreamOwner {
       quicheError(error);
     }
   }
+}
+
+function isSmall(stream: QuicStream): boolean {
+  return stream.waitingBytes <= quicLimits.promptBytesMax;
 }
 
 /**

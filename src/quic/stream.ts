@@ -125,6 +125,11 @@ export class QuicStream implements ByteStream {
     this.#checkFinished();
   }
 
+  /** Of the write that waits, or the end. */
+  get waitingBytes(): number {
+    return this.#writer === undefined ? 1 : this.#writer.bytes.byteLength - this.#writer.at;
+  }
+
   /** Hands at most `quantum` bytes of the waiting write to quiche. */
   pump(quantum: number): "done" | "more" | "blocked" {
     const writer = this.#writer;

@@ -173,10 +173,7 @@ export const clientLimits = {
   /** The background link: ends so long after its last command, unless the vault says otherwise. */
   linkIdleMs: 10 * 60_000,
   linkIdleMsMax: 24 * 60 * 60_000,
-  /**
-   * What is known to send so much has a link of its own: beside a copy over the shared one a key of a console took
-   * 130 ms at worst (p99, 20 ms round trip), beside one of its own 35 to 60.
-   */
+  /** What is known to send so much has a link of its own: a process and a copy of each byte less. */
   bulkBytesMin: 64 * 1024 * 1024,
   /** What was proven so long ago is proven anew for the next command. */
   linkAgeMs: 8 * 60 * 60_000,

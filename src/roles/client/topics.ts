@@ -191,8 +191,8 @@ export const topics = {
   and what it has proven for 8 hours is proven anew for the next command. A vault
   whose configuration, token or program is another one gets a link of its own.
 
-  What moves much dials by itself, so that keys typed elsewhere do not wait behind
-  it: forward, and what is known to send 64 MiB or more of files or an archive.
+  What moves much dials by itself, which is faster once it goes: forward, and what
+  is known to send 64 MiB or more of files or an archive.
   --link makes it share, and so does a token that a program has to be asked for.
 
   Without it: --no-link, FLY_VAULT_NO_LINK=1, link_idle = "0s". In CI there is none

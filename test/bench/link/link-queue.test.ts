@@ -71,6 +71,24 @@ test("a full queue loses what comes, and one slot is always free", () => {
   expect(take(queue, 10)).toEqual([1, 2]);
 });
 
+test("a bottleneck sends one after the other, and loses what finds its queue full", () => {
+  const queue = new LinkQueue(64, () => 0.5);
+  queue.set({ delayMs: 10, loss: 0, bottleneck: { bytesPerMs: 100, queueMs: 20 } });
+  expect([1000, 1000, 1000, 1000].map((bytes) => queue.accept(bytes, 0))).toEqual([
+    true,
+    true,
+    true,
+    false,
+  ]);
+  expect(take(queue, 20)).toEqual([1000]);
+  expect(take(queue, 39)).toEqual([1000]);
+  expect(queue.accept(500, 39)).toBe(true);
+  expect(take(queue, 40)).toEqual([1000]);
+  expect(take(queue, 53)).toEqual([]);
+  expect(take(queue, 54)).toEqual([500]);
+  expect(queue.counts.overflowed).toBe(1);
+});
+
 test("slots that are taken are never the free one, whatever comes and goes", () => {
   const step = fc.record({ bytes: fc.integer({ min: 1, max: 1500 }), passMs: fc.nat({ max: 9 }) });
   fc.assert(

@@ -46,7 +46,7 @@ export interface VaultLinkOptions {
   readonly quiet: boolean;
   /** `--link`, `--no-link`. */
   readonly share?: boolean | undefined;
-  /** Much is going to be moved: by a link of its own, so that what is typed over the shared one does not wait behind it. */
+  /** Much is going to be moved: by a link of its own, a process and a copy of each byte less. */
   readonly isBulk?: boolean | undefined;
   readonly onState?: (state: LinkState) => void;
 }
