@@ -5,5 +5,4 @@ export const sftpLimits = {
   handlesMax: 256,
   /** Names in one answer to a request for more of a folder. */
   listedMax: 100,
-  /** Symbolic links on the way to a file. */
 } as const;

@@ -1,8 +1,8 @@
 import { fsyncSync, linkSync, renameSync, statfsSync } from "node:fs";
 import { type Reader, Writer } from "../../../protocol/wire.ts";
+import { canonicalPath } from "../../../system/canonical-path.ts";
 import { sftpLimits } from "./limits.ts";
 import { readAttributes, setOfLink } from "./sftp-attributes.ts";
-import { canonicalPath } from "../../../system/canonical-path.ts";
 import { namePacket, packet, readString, replyTypes, statusPacket } from "./sftp-wire.ts";
 
 /** What OpenSSH's clients ask for beyond version 3, by name and version. */

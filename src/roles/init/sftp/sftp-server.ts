@@ -18,13 +18,13 @@ import {
 } from "node:fs";
 import { WireError } from "../../../protocol/errors.ts";
 import { Reader, Writer } from "../../../protocol/wire.ts";
+import { canonicalPath } from "../../../system/canonical-path.ts";
 import { type OwnerNames, ownerNames } from "../account.ts";
 import { sftpLimits } from "./limits.ts";
 import { readAttributes, setOfFile, setOfPath, writeAttributes } from "./sftp-attributes.ts";
 import { answerExtended, extensions } from "./sftp-extensions.ts";
 import { SftpHandles } from "./sftp-handles.ts";
 import { longName } from "./sftp-listing.ts";
-import { canonicalPath } from "../../../system/canonical-path.ts";
 import { absolutePath } from "./sftp-path.ts";
 import {
   namePacket,
