@@ -8,6 +8,7 @@ import type { AttestedLink } from "../../src/roles/client/link/attested-link.ts"
 import { SessionRun } from "../../src/roles/client/session/session-run.ts";
 import { openLink } from "../../src/roles/client/link/vault-link.ts";
 import { connectTcp, type Listening, listenTcp } from "../../src/system/tcp-stream.ts";
+import { late, within } from "../../src/system/within.ts";
 import { weakToken } from "../support/login-stage.ts";
 import { memoryContext } from "../support/memory-context.ts";
 import { randomBytes, type Random } from "../support/seed.ts";
@@ -75,6 +76,21 @@ class LoadedSession {
     this.exit = this.run.run();
     this.exit.catch(() => undefined);
   }
+
+  async until(isSo: () => boolean): Promise<void> {
+    const deadlineMs = performance.now() + 30_000;
+    while (!isSo()) {
+      if (performance.now() > deadlineMs) throw new Error(`Not so after 30 s: ${String(isSo)}`);
+      await Promise.race([Bun.sleep(5), this.exit]);
+    }
+  }
+
+  /** Told apart from a test that is too slow: a session that is not attached again is lost. */
+  async ended(): Promise<Exit> {
+    const exit = await within(this.exit, 30_000);
+    if (exit === late) throw new Error("The session does not end");
+    return exit;
+  }
 }
 
 /** Numbered lines out of a command, until a file appears; each is looked at as it comes. */
@@ -86,7 +102,7 @@ export class LineStream {
   /** Resolves once the first lines are there. */
   static async begin(link: AttestedLink): Promise<LineStream> {
     const lines = new LineStream(link);
-    while (lines.count === 0) await Bun.sleep(5);
+    await lines.session.until(() => lines.count > 0);
     return lines;
   }
 
@@ -103,7 +119,7 @@ export class LineStream {
 
   async finish(stage: AttackStage): Promise<void> {
     await stage.machine.shell(`touch ${enoughFile}`);
-    expect(await this.session.exit).toEqual({ code: 9 });
+    expect(await this.session.ended()).toEqual({ code: 9 });
     expect(this.#text).toBe(`the last is ${this.#last}\n`);
     expect(this.session.lostBytes).toBe(0);
   }
@@ -146,7 +162,7 @@ export class EchoStream {
   /** Resolves once the first bytes came back. */
   static async begin(link: AttestedLink, random: Random): Promise<EchoStream> {
     const echo = new EchoStream(link, random);
-    while (echo.bytes === 0) await Bun.sleep(5);
+    await echo.session.until(() => echo.bytes > 0);
     return echo;
   }
 
@@ -161,8 +177,8 @@ export class EchoStream {
 
   async finish(): Promise<void> {
     this.#enough = true;
-    await this.#feeding;
-    expect(await this.session.exit).toEqual({ code: 0 });
+    if ((await within(this.#feeding, 30_000)) === late) throw new Error("The input is not taken");
+    expect(await this.session.ended()).toEqual({ code: 0 });
     expect(this.#received.digest("hex")).toBe(this.#sent.digest("hex"));
     expect(this.session.lostBytes).toBe(0);
   }
@@ -212,7 +228,7 @@ export class ShellTalk {
     const numbers = [...this.#screen.matchAll(/<(\d+):\d+>/g)].map((match) => Number(match[1]));
     expect(numbers).toEqual(Array.from({ length: this.#asked }, (_, i) => i + 1));
     await this.#type("exit 5\n");
-    expect(await this.session.exit).toEqual({ code: 5 });
+    expect(await this.session.ended()).toEqual({ code: 5 });
   }
 
   async #type(text: string): Promise<void> {

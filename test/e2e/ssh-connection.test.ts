@@ -265,9 +265,10 @@ describe("the connection", () => {
     start(["ssh", host, "cat /dev/zero"]);
     const stuffed = start(["ssh", host, "sleep 20"]);
     // Most of it finds no room, and goes with the child.
-    Promise.resolve(stuffed.stdin.write(new Uint8Array(64 * 1024 * 1024))).catch(() => undefined);
+    Promise.resolve(stuffed.stdin.write(new Uint8Array(256 * 1024 * 1024))).catch(() => undefined);
     await Bun.sleep(1500);
-    expect(residentBytes(pid) - before).toBeLessThan(48 * 1024 * 1024);
+    // Windows and their waste: 48 MiB on a busy computer.
+    expect(residentBytes(pid) - before).toBeLessThan(96 * 1024 * 1024);
   });
 
   test("of a user who is not there is refused in words", async () => {
