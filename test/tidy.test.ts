@@ -191,7 +191,7 @@ function areaOf(path: string): string {
 /** What a file imports, types included; text in comments does not count. */
 function specifiers(path: string): string[] {
   const code = textOf(path).replaceAll(/^\s*(\*|\/\/|\/\*).*$/gm, "");
-  return [...code.matchAll(/(?:\bfrom|\bimport)\s*\(?\s*"([^"]+)"/g)].map(
+  return [...code.matchAll(/(?:(?<!\.)\bfrom|\bimport)\s*\(?\s*"([^"]+)"/g)].map(
     (match) => match[1] ?? "",
   );
 }
