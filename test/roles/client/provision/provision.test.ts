@@ -138,11 +138,18 @@ test("Ctrl-C in the middle of an upload tells the machine, which waits for nobod
   expect(await child.stderr.text()).toBe("");
 });
 
-test("a machine that another client provisions is busy", async () => {
+test("a machine that another client provisions is busy where no root filesystem runs", async () => {
   vault.vmState = "provisioning";
+  vault.runtime = "not-started";
   const { code, err } = await client(run);
   expect(code).toBe(6);
   expect(err).toContain("being provisioned by another client");
+});
+
+test("while another client provisions, what runs is worked in", async () => {
+  vault.vmState = "provisioning";
+  const { code, err } = await client(run);
+  expect({ code, err }).toEqual({ code: 0, err: "" });
 });
 
 test("on a terminal the line shows percent, bytes and rate, and is cleared at the end", async () => {
