@@ -106,11 +106,23 @@ test("a folder that changes while it is packed is named, and leads nowhere else"
   await rest().catch((error: unknown) => expect(String(error)).toContain("changed while"));
   expect(before.isSymbolicLink()).toBe(true);
   expect(text).not.toContain("\0secret\0");
+});
+
+test("names that are no text are refused, in links as well", async () => {
+  const root = await tree("tree", ["a", "etc/b"]);
   const odd = Buffer.concat([Buffer.from(`${root}/`), Buffer.from([0xff])]);
+  const pack = async () => build(["--from", `dir:${root}`, "-o", join(folder, "out.tar")]);
   await writeFile(odd, "odd");
-  const { code, err } = await build(["--from", `dir:${root}`, "-o", join(folder, "out.tar")]);
-  expect([code, err.includes("FV-PROV-001")]).toEqual([3, true]);
-  expect(err).toContain("not UTF-8");
+  const name = await pack();
+  expect(name.code).toBe(3);
+  expect(name.err).toContain(`"${root}/\uFFFD" is not UTF-8\n`);
+  await rm(odd);
+  await writeFile(join(root, "\uFFFD"), "only looks odd");
+  expect((await pack()).code).toBe(0);
+  await symlink(odd, join(root, "z"));
+  const target = await pack();
+  expect(target.code).toBe(3);
+  expect(target.err).toContain(`the target of the link "${root}/z" is not UTF-8\n`);
 });
 
 test("what cannot be packed is named, and a failure leaves no half archive", async () => {
