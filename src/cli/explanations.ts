@@ -102,7 +102,8 @@ export const explanations: Readonly<Record<FailureCode, Explanation>> = {
   },
   "FV-VM-001": {
     meaning: "The machine runs, but nothing was provisioned yet, so there is nothing to work in.",
-    remedy: "Set rootfs or rootfs_url, then `fly-vault connect NAME`.",
+    remedy:
+      "`fly-vault provision NAME --from FILE`, or set rootfs or rootfs_url, then `fly-vault connect NAME`.",
   },
   "FV-VM-002": {
     meaning: "The machine is stopped or on its way down.",

@@ -88,6 +88,7 @@ test("neither source names the cold boot, both are refused, before anything is s
   vault.vmState = "cold";
   const none = await client(run);
   expect(none.err).toContain("needs a root filesystem for a cold boot");
+  expect(none.err).toContain("give it one:  fly-vault provision dev --from FILE, or add  rootfs =");
   expect(none.err).toContain("FV-VM-001");
   await vault.configure({ rootfs: "rootfs.tar.gz", rootfs_url: "https://example.com/x" });
   const both = await client(run);
