@@ -291,7 +291,8 @@ export const explanations: Readonly<Record<FailureCode, Explanation>> = {
   },
   "FV-PROV-011": {
     meaning: "The program that builds the image, or reads it, ended with an error.",
-    remedy: "Its own words stand above ours. Run it by itself until it works; nothing was written.",
+    remedy:
+      "Its own words stand above ours, with -q the last of them in the cause. Run it by itself until it works; nothing was written.",
   },
   ...adminExplanations,
   ...updateExplanations,

@@ -9,6 +9,8 @@ export interface PackOptions {
   readonly ownedByRoot: boolean;
   /** No file is younger (SOURCE_DATE_EPOCH). */
   readonly newestMs?: number | undefined;
+  /** Paths that are passed over: the archive itself may come to lie in the folder. */
+  readonly leaveOut?: readonly string[];
   /** What cannot be in an archive: sockets, devices. */
   readonly onSkipped: (path: string) => void;
 }
@@ -59,6 +61,7 @@ class FolderPacker {
     );
     for (const child of children.toSorted(byBytes)) {
       const path = name === "" ? child : `${name}/${child}`;
+      if (this.#options.leaveOut?.includes(join(this.#root, path)) === true) continue;
       const stat = await lstat(join(this.#root, path)).catch((error: unknown) => {
         throw child.includes(notText)
           ? notUtf8(`"${join(this.#root, path)}"`)

@@ -108,6 +108,20 @@ test("a folder that changes while it is packed is named, and leads nowhere else"
   expect(text).not.toContain("\0secret\0");
 });
 
+test("an archive in the folder that is packed is not in itself, the second time neither", async () => {
+  const root = await tree("tree", ["a", "etc/b"]);
+  const output = join(root, "rootfs.tar");
+  await symlink(root, join(folder, "elsewhere"));
+  const through = join(folder, "elsewhere/rootfs.tar");
+  const env = { SOURCE_DATE_EPOCH: "1000000000" };
+  await build(["--from", `dir:${root}`, "-o", output], env);
+  const first = await Bun.file(output).bytes();
+  await build(["--from", `dir:${root}`, "-o", through], env);
+  expect(Buffer.compare(await Bun.file(output).bytes(), first)).toBe(0);
+  expect(tar("tf", output)).toContain("etc/b\n");
+  expect(tar("tf", output)).not.toContain("rootfs.tar");
+});
+
 test("names that are no text are refused, in links as well", async () => {
   const root = await tree("tree", ["a", "etc/b"]);
   const odd = Buffer.concat([Buffer.from(`${root}/`), Buffer.from([0xff])]);
