@@ -102,7 +102,8 @@ export const explanations: Readonly<Record<FailureCode, Explanation>> = {
   },
   "FV-VM-001": {
     meaning: "The machine runs, but nothing was provisioned yet, so there is nothing to work in.",
-    remedy: "Set rootfs or rootfs_url, then `fly-vault connect NAME`.",
+    remedy:
+      "`fly-vault provision NAME --from FILE`, or set rootfs or rootfs_url, then `fly-vault connect NAME`.",
   },
   "FV-VM-002": {
     meaning: "The machine is stopped or on its way down.",
@@ -290,7 +291,8 @@ export const explanations: Readonly<Record<FailureCode, Explanation>> = {
   },
   "FV-PROV-011": {
     meaning: "The program that builds the image, or reads it, ended with an error.",
-    remedy: "Its own words stand above ours. Run it by itself until it works; nothing was written.",
+    remedy:
+      "Its own words stand above ours, with -q the last of them in the cause. Run it by itself until it works; nothing was written.",
   },
   ...adminExplanations,
   ...updateExplanations,

@@ -48,7 +48,7 @@ export class ApiTransport {
   readonly #token: string;
   readonly #userAgent: string;
   readonly #clock: ApiClock;
-  readonly #attemptsMax: number;
+  readonly #attemptsMax: number | undefined;
   readonly #callTimeoutMs: number;
   readonly #observe: ApiObserver | undefined;
   readonly #pace: ApiPace;
@@ -68,7 +68,7 @@ export class ApiTransport {
     this.#token = options.token;
     this.#userAgent = options.userAgent;
     this.#clock = options.clock;
-    this.#attemptsMax = options.attemptsMax ?? apiLimits.attemptsMax;
+    this.#attemptsMax = options.attemptsMax;
     this.#callTimeoutMs = options.callTimeoutMs ?? apiLimits.callTimeoutMs;
     this.#observe = options.observe;
     this.#pace = new ApiPace(options.clock);
@@ -82,8 +82,8 @@ export class ApiTransport {
       if (outcome.kind === "answer") return outcome.answer;
       request.signal?.throwIfAborted();
       const { error, retryAfterMs } = outcome;
-      const bearable = request.strict?.attemptsMax ?? this.#attemptsMax;
-      if (attempt >= Math.min(attemptsMax(error), bearable) || !mayRepeat(error, request))
+      const bearable = request.strict?.attemptsMax ?? this.#attemptsMax ?? Infinity;
+      if (attempt >= Math.min(attemptsMax(outcome), bearable) || !mayRepeat(error, request))
         throw error;
       // Nobody would know what it waits for.
       if ((retryAfterMs ?? 0) > apiLimits.retryAfterMsMax) throw error;
@@ -197,8 +197,11 @@ function failed(error: MachinesApiError, retryAfterMs?: number): Outcome {
   return { kind: "error", error, retryAfterMs };
 }
 
-function attemptsMax(error: MachinesApiError): number {
-  return error.kind === "unreachable" ? apiLimits.connectAttemptsMax : apiLimits.attemptsMax;
+/** How long is up to us only where Fly does not say when to come back. */
+function attemptsMax({ error, retryAfterMs }: Extract<Outcome, { kind: "error" }>): number {
+  if (error.kind === "unreachable") return apiLimits.connectAttemptsMax;
+  const isOurs = error.kind === "rate-limited" && retryAfterMs === undefined;
+  return isOurs ? apiLimits.throttledAttemptsMax : apiLimits.attemptsMax;
 }
 
 /** A 429 was not done and may always be sent again; what may have been done, only if twice is no harm. */

@@ -34,8 +34,7 @@ export function asUser<Result>(credentials: Credentials, body: () => Result): Re
 
 /** This process is that user from here on, all of its threads, and cannot go back. */
 export function becomeUser({ uid, gid, groups }: Credentials): void {
-  const list = new Uint32Array(new ArrayBuffer(Math.max(4, groups.length * 4)));
-  list.set(groups);
+  const list = groupList(groups);
   check("setgroups", () => libc().setgroups(BigInt(groups.length), ptr(list)));
   check("setresgid", () => libc().setresgid(gid, gid, gid));
   check("setresuid", () => libc().setresuid(uid, uid, uid));
@@ -64,14 +63,20 @@ function setGroup(gid: number): void {
 }
 
 function setGroups(groups: readonly number[]): void {
-  const list = new Uint32Array(new ArrayBuffer(Math.max(4, groups.length * 4)));
-  list.set(groups);
+  const list = groupList(groups);
   const number = BigInt(callNumbers().setgroups);
   check("setgroups", () => libc().syscall(number, BigInt(groups.length), BigInt(ptr(list)), 0n));
 }
 
-function currentGroups(): number[] {
+export function currentGroups(): readonly number[] {
   return process.getgroups?.() ?? [];
+}
+
+/** In memory that does not move, and is never empty: that would have no address. */
+export function groupList(groups: readonly number[]): Uint32Array<ArrayBuffer> {
+  const list = new Uint32Array(new ArrayBuffer(Math.max(4, groups.length * 4)));
+  list.set(groups);
+  return list;
 }
 
 function call(
@@ -89,7 +94,8 @@ const setKeepCapabilities = 8;
 /** CAP_SETGID and CAP_SETUID. */
 const changeUser = [6, 7];
 
-function callNumbers(): { setresuid: number; setresgid: number; setgroups: number } {
+/** For calls past libc. */
+export function callNumbers(): { setresuid: number; setresgid: number; setgroups: number } {
   return process.arch === "arm64"
     ? { setresuid: 147, setresgid: 149, setgroups: 159 }
     : { setresuid: 117, setresgid: 119, setgroups: 116 };

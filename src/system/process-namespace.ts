@@ -1,6 +1,9 @@
 import { closeSync, constants, openSync } from "node:fs";
 import { ptr } from "bun:ffi";
 import { check, cString, openLibc, SystemError } from "./libc.ts";
+import type { Credentials } from "./process-credentials.ts";
+import type { PreparedSpawn } from "./process-spawn.ts";
+import { startThere } from "./spawn-there.ts";
 
 /**
  * The namespaces of another process, held by descriptor, and a way to act inside them.
@@ -46,15 +49,9 @@ export class Namespaces {
     return this.#rootFd;
   }
 
-  /** Runs `body`, one call that makes a process, so that the new process lives among theirs. */
-  amongTheirProcesses<Result>(body: () => Result): Result {
-    const home = homeNamespaces();
-    enter(this.#pid);
-    try {
-      return body();
-    } finally {
-      orDie(() => enter(home.pid));
-    }
+  /** Starts a program so that it lives among their processes. */
+  startAmongTheirs(spawn: PreparedSpawn, user?: Credentials): number {
+    return startThere(spawn, { pidNamespace: this.#pid, home: homeNamespaces().pid, user });
   }
 
   /** For a process of ours that is to move in for good, see `moveIn`. They stay open here until `close`. */
@@ -67,15 +64,9 @@ export class Namespaces {
   }
 }
 
-/** Runs `body`, one call that makes a process: the new process is the first of a PID namespace of its own. */
-export function asFirstProcess<Result>(body: () => Result): Result {
-  const { pid } = homeNamespaces();
-  check("unshare", () => libc().unshare(cloneNewPid));
-  try {
-    return body();
-  } finally {
-    orDie(() => enter(pid));
-  }
+/** Starts a program as the first process of a PID namespace of its own. */
+export function startAsFirst(spawn: PreparedSpawn): number {
+  return startThere(spawn, { pidNamespace: undefined, home: homeNamespaces().pid });
 }
 
 /**
@@ -199,7 +190,6 @@ const cloneNewControlGroups = 0x200_0000;
 const cloneNewUts = 0x400_0000;
 const cloneNewIpc = 0x800_0000;
 const cloneNewNetwork = 0x4000_0000;
-const cloneNewPid = 0x2000_0000;
 
 let opened: ReturnType<typeof openNamespaceCalls> | undefined;
 

@@ -1,5 +1,5 @@
 import { constants } from "node:os";
-import { ptr } from "bun:ffi";
+import { type Pointer, ptr } from "bun:ffi";
 import { cString, cStruct, openLibc, SystemError } from "./libc.ts";
 import { environmentLines } from "./process.ts";
 import { StringArray } from "./process-memory.ts";
@@ -19,8 +19,15 @@ export interface SpawnPlan {
   readonly stdio: { readonly terminal: string } | readonly number[];
 }
 
+/** What posix_spawn is called with. */
+type SpawnPointers = Readonly<
+  Record<"pid" | "path" | "actions" | "attributes" | "argv" | "env", Pointer>
+>;
+
 /** A plan made ready outside, so that inside there is one call left. */
 export class PreparedSpawn {
+  /** Good as long as this object is there. */
+  readonly pointers: SpawnPointers;
   readonly #path: Uint8Array<ArrayBuffer>;
   readonly #argv: StringArray;
   readonly #env: StringArray;
@@ -39,19 +46,25 @@ export class PreparedSpawn {
     this.#setAttributes();
     const count = "terminal" in plan.stdio ? this.#useTerminal() : this.#useDescriptors(plan.stdio);
     must("closefrom", libc().posix_spawn_file_actions_addclosefrom_np(ptr(this.#actions), count));
+    this.pointers = {
+      pid: ptr(this.#pid),
+      path: ptr(this.#path),
+      actions: ptr(this.#actions),
+      attributes: ptr(this.#attributes),
+      argv: this.#argv.pointer(),
+      env: this.#env.pointer(),
+    };
   }
 
   /** The process id as seen from outside. Throws `SystemError` with the errno of the program's start. */
   start(): number {
-    const failed = libc().posix_spawn(
-      ptr(this.#pid),
-      ptr(this.#path),
-      ptr(this.#actions),
-      ptr(this.#attributes),
-      this.#argv.pointer(),
-      this.#env.pointer(),
-    );
-    if (failed !== 0) throw new SystemError("posix_spawn", failed, this.#what);
+    const { pid, path, actions, attributes, argv, env } = this.pointers;
+    return this.started(libc().posix_spawn(pid, path, actions, attributes, argv, env));
+  }
+
+  /** As `start`, after posix_spawn was called by somebody else with this result. */
+  started(result: number): number {
+    if (result !== 0) throw new SystemError("posix_spawn", result, this.#what);
     return this.#pid[0] ?? -1;
   }
 

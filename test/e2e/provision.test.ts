@@ -70,9 +70,12 @@ async function untilStaged(bytes: number): Promise<void> {
   }
 }
 
-test("Ctrl-C in the middle leaves the old one running, and the room is free", async () => {
+test("the old one is worked in meanwhile; Ctrl-C in the middle leaves it running, and the room is free", async () => {
   const child = provisioning("--from", large);
   await untilStaged(5_000_000);
+  child.kill("SIGSTOP");
+  expect(await inside("cat /etc/release")).toBe("first\n");
+  child.kill("SIGCONT");
   child.kill("SIGINT");
   expect(await child.exited).toBe(130);
   expect(await child.stderr.text()).toContain('cancelled; "dev" is as it was\n');

@@ -92,6 +92,18 @@ test("a read gives up after so many attempts, and names status, request id and w
   });
 });
 
+test.each([
+  ["without Retry-After", {}, apiLimits.throttledAttemptsMax],
+  ["with one", { "retry-after": "1" }, apiLimits.attemptsMax],
+  // A rate that others of the app use up is waited for longer than a failure.
+])("429 without end, %s", async (_title, headers, attempts) => {
+  const { api, seen, slept } = script([status(429, "", headers)]);
+  expect((await failure(api.readMachine(id))).kind).toBe("rate-limited");
+  expect(seen.length).toBe(attempts);
+  expect(slept.length).toBe(attempts - 1);
+  expect(slept.reduce((sum, ms) => sum + ms, 0)).toBeLessThan(60_000);
+});
+
 test("whoever asks again by himself limits the attempts, and hears of each", async () => {
   const heard: string[] = [];
   const { api, seen } = script([status(503), status(503), json(machineJson())], {

@@ -58,6 +58,7 @@ export class TestVault {
   uploaded = 0;
   uploadedHash = "";
   vmState: Status["vm_state"] = "ready";
+  runtime: Status["runtime"] = "system-init";
   /** By id, as the machine keeps them over lost links. */
   readonly uploads = new Map<string, TestUpload>();
   /** Sent after the archive is here. */
@@ -226,7 +227,7 @@ export class TestVault {
   get status(): Status {
     return {
       vm_state: this.vmState,
-      runtime: "system-init",
+      runtime: this.runtime,
       init_version: this.initVersion,
       protocol_oldest: 1,
       protocol_newest: 1,

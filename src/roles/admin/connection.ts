@@ -114,6 +114,12 @@ async function readApiToken(flags: ConnectionOptions, context: Context): Promise
   if (isSaid) {
     await context.stderr.write("warning: others can read --api-token with ps; set FLY_API_TOKEN\n");
   }
+  // A line end in the middle, or what came along from a web page: no header can have it.
+  if (/[^\x20-\x7e]/.test(token.trim()))
+    throw new Failure("FV-API-002", "the Fly API token is not one line of plain text", {
+      because: "it has a line end, or a character that no token has",
+      fix: "set it anew, as fly tokens create printed it",
+    });
   if (token.trim() !== "") return token.trim();
   throw new Failure("FV-API-002", "no Fly API token", {
     fix: "set FLY_API_TOKEN, for example to the output of: fly tokens create org",

@@ -64,7 +64,8 @@ export class Provisioning {
   async #displace(job: ProvisionJob): Promise<void> {
     const displaced = new RemoteError("cancelled", "Another provisioning took its place");
     if (!job.isAttended && (await job.cancel(displaced))) return;
-    throw new RemoteError("busy", "Another provisioning is under way", "Wait until it is done");
+    const fix = "Wait until it is done, or a minute where its client was killed without a word";
+    throw new RemoteError("busy", "Another provisioning is under way", fix);
   }
 
   #begin(request: ProvisionRequest): ProvisionJob {

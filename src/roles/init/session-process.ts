@@ -3,7 +3,6 @@ import { RemoteError } from "../../protocol/errors.ts";
 import type { SessionOpenRequest } from "../../protocol/session-message.ts";
 import { SystemError } from "../../system/libc.ts";
 import { signalProcess } from "../../system/process.ts";
-import { asUser } from "../../system/process-credentials.ts";
 import { enterFolder } from "../../system/process-namespace.ts";
 import {
   DescriptorReader,
@@ -188,11 +187,9 @@ function startCommand(
 ): number {
   const attempt = (path: string, argv: readonly string[]): number => {
     const spawn = new PreparedSpawn({ path, argv, env: command.env, stdio });
-    const run = (): number => spawn.start();
+    const user = account.uid === 0 && account.gid === 0 ? undefined : account;
     try {
-      return workload.namespaces.amongTheirProcesses(() =>
-        account.uid === 0 && account.gid === 0 ? run() : asUser(account, run),
-      );
+      return workload.namespaces.startAmongTheirs(spawn, user);
     } finally {
       spawn.release();
     }

@@ -3,7 +3,7 @@ import { RemoteError } from "../../protocol/errors.ts";
 import { decodeJson, encodeJson } from "../../protocol/message.ts";
 import type { Log } from "../../system/log.ts";
 import { signalProcess } from "../../system/process.ts";
-import { asFirstProcess, Namespaces } from "../../system/process-namespace.ts";
+import { Namespaces, startAsFirst } from "../../system/process-namespace.ts";
 import { DescriptorReader, openPipe } from "../../system/process-pipe.ts";
 import { PreparedSpawn } from "../../system/process-spawn.ts";
 import { openDevpts } from "../../system/pty.ts";
@@ -78,7 +78,7 @@ function spawnFirstProcess(plan: WorkloadPlan, stdio: readonly number[]): number
   const argv = selfCommand("init", "workload", JSON.stringify(plan));
   const spawn = new PreparedSpawn({ path: ownExecutable, argv, env: {}, stdio });
   try {
-    return asFirstProcess(() => spawn.start());
+    return startAsFirst(spawn);
   } finally {
     spawn.release();
   }

@@ -52,7 +52,7 @@ export const apiRows: readonly Row[] = [
     "fly",
     ["404 for good, right after a creation", "takes a machine that is not there yet for one that"],
     ["429 with Retry-After: 3600", "Retry-After is obeyed, and a long one is told rather than"],
-    ["429 without end", "a read gives up after so many attempts, and names status"],
+    ["429 without end", "429 without end, %s"],
     ["reset before headers", "no such host: nothing was done; no TLS there, or a connection reset"],
     ["reset within the body", "a connection cut in the middle leaves the outcome unknown"],
     ["TLS that fails, before or after", "over TLS that is spoilt afterwards, is not one that was"],

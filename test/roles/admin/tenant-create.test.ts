@@ -229,6 +229,14 @@ test("a secret's file that is named wins over a variable, and is never taken in 
     const context = withoutWaiting(memoryContext({ env }));
     return { exitCode: await main(["tenant", "list", ...words], context), err: context.err() };
   };
+  for (const broken of [`${on.fly.apiToken}\n${on.fly.apiToken}`, `\u200b${on.fly.apiToken}`]) {
+    const { exitCode, err } = await list(broken);
+    expect({ exitCode, err }).toEqual({
+      exitCode: 4,
+      err: expect.stringContaining("is not one line of plain text"),
+    });
+    expect(err).not.toContain(on.fly.apiToken);
+  }
   const file = on.write("api-token", `${on.fly.apiToken}\n`);
   expect((await list("of-somebody-else", "--api-token-file", file)).exitCode).toBe(0);
   expect((await list("of-somebody-else")).exitCode).toBe(4);

@@ -1,6 +1,7 @@
 import { createHash } from "node:crypto";
 import { constants } from "node:fs";
-import { type FileHandle, open, rename, rm } from "node:fs/promises";
+import { type FileHandle, open, realpath, rename, rm } from "node:fs/promises";
+import { basename, dirname, join, resolve } from "node:path";
 import { Readable } from "node:stream";
 import { createGzip, createZstdCompress } from "node:zlib";
 import type { Context } from "../../../cli/context.ts";
@@ -17,6 +18,13 @@ export function archiveKind(output: string): ArchiveKind {
   if (output.endsWith(".tar.gz") || output.endsWith(".tgz")) return "gzip";
   if (output.endsWith(".tar.zst")) return "zstd";
   throw new UsageError(`--output must end in .tar, .tar.gz or .tar.zst, not "${output}"`);
+}
+
+/** Where the archive is while it is written, and when it is whole, past all links. */
+export async function archivePlaces(output: string): Promise<readonly string[]> {
+  const folder = await realpath(dirname(resolve(output))).catch(() => dirname(resolve(output)));
+  const place = join(folder, basename(output));
+  return [place, `${place}.part`];
 }
 
 export interface ArchiveJob {
@@ -92,7 +100,7 @@ async function* compressed(
   // Neither writes a name or a time into its header.
   const compressor = kind === "gzip" ? createGzip() : createZstdCompress();
   const source = Readable.from(archive);
-  const closed = new Promise<void>((resolve) => source.once("close", resolve));
+  const closed = new Promise<void>((done) => source.once("close", done));
   source.on("error", (error) => compressor.destroy(error)).pipe(compressor);
   try {
     yield* compressor;

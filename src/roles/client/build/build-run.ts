@@ -1,9 +1,9 @@
-import { stat } from "node:fs/promises";
+import { realpath, stat } from "node:fs/promises";
 import { resolve } from "node:path";
 import type { Context } from "../../../cli/context.ts";
 import { Failure } from "../../../cli/failure.ts";
 import { UsageError } from "../../../cli/usage-error.ts";
-import { archiveKind, writeArchive } from "./archive-writer.ts";
+import { archiveKind, archivePlaces, writeArchive } from "./archive-writer.ts";
 import { findRecipe, imageArchive } from "./image-archive.ts";
 import { packFolder } from "./pack-folder.ts";
 
@@ -38,45 +38,48 @@ async function fromRecipe(
     readonly folder: string;
     readonly file: string | undefined;
     readonly engine: string | undefined;
+    readonly output: string;
     readonly quiet: boolean;
     readonly signal: AbortSignal;
   },
   context: Context,
 ): Promise<Source> {
-  const folder = resolve(said.folder);
-  await checkFolder(folder);
+  const folder = await realFolder(said.folder);
   const recipe = await findRecipe(folder, said.file);
   const newestMs = sourceDateMs(context.env);
-  const archive = await imageArchive({ ...said, folder, recipe, newestMs }, context);
+  const leaveOut = await archivePlaces(said.output);
+  const job = { ...said, folder, recipe, newestMs, leaveOut };
+  const archive = await imageArchive(job, context);
   return { archive, title: `packing what ${recipe} makes` };
 }
 
 async function fromFolder(
-  said: { readonly folder: string | undefined; readonly file: string | undefined },
+  said: Pick<BuildWish, "folder" | "file" | "output">,
   from: string,
   context: Context,
 ): Promise<Source> {
   if (said.folder !== undefined || said.file !== undefined)
     throw new UsageError("--from takes no DIR and no --file");
   return {
-    archive: await folderArchive(from, "--from", context),
+    archive: await folderArchive(from, said.output, context),
     title: `packing ${from.slice("dir:".length)}`,
   };
 }
 
-/** What `dir:PATH` packs to; `flag` is who said it. Rejects with `Failure` and `UsageError`. */
+/** What `dir:PATH` of --from packs to, without what is written to `output`. Rejects with `Failure` and `UsageError`. */
 export async function folderArchive(
   from: string,
-  flag: string,
+  output: string,
   context: Context,
 ): Promise<AsyncIterable<Uint8Array>> {
   if (!from.startsWith("dir:") || from === "dir:")
-    throw new UsageError(`${flag} must be dir:PATH, not "${from}"`);
-  const folder = resolve(from.slice("dir:".length));
-  await checkFolder(folder);
+    throw new UsageError(`--from must be dir:PATH, not "${from}"`);
+  const folder = await realFolder(from.slice("dir:".length));
+  const leaveOut = await archivePlaces(output);
   return packFolder(folder, {
     ownedByRoot: process.getuid?.() !== 0,
     newestMs: sourceDateMs(context.env),
+    leaveOut,
     onSkipped: (path) => {
       context.stderr
         .write(`warning: left out ${path}, a socket or device\n`)
@@ -85,9 +88,10 @@ export async function folderArchive(
   });
 }
 
-async function checkFolder(folder: string): Promise<void> {
+async function realFolder(path: string): Promise<string> {
+  const folder = resolve(path);
   const found = await stat(folder).catch(() => undefined);
-  if (found?.isDirectory() === true) return;
+  if (found?.isDirectory() === true) return realpath(folder);
   throw new Failure("FV-PROV-001", `there is no folder "${folder}"`);
 }
 

@@ -1,5 +1,6 @@
 import type { Context } from "../../../cli/context.ts";
 import { Failure } from "../../../cli/failure.ts";
+import { printable } from "../../../cli/printable.ts";
 import { childEnv } from "../../../system/child-env.ts";
 
 /** In the order of preference: the first two need no daemon, and can show an image as a folder. */
@@ -21,20 +22,38 @@ export function findEngine(said: string | undefined, { env }: Context): EngineNa
 /** Runs the engine; its words go to our stderr. Rejects with `Failure` when it fails. */
 export async function runEngine(
   argv: readonly string[],
-  options: { readonly what: string; readonly quiet: boolean; readonly signal?: AbortSignal },
+  options: {
+    readonly what: string;
+    readonly quiet: boolean;
+    readonly signal?: AbortSignal;
+    /** How somebody tries it, without files of ours that are gone then. */
+    readonly again?: readonly string[];
+  },
   { env }: Context,
 ): Promise<string> {
   const child = Bun.spawn([...argv], {
     env: engineEnv(env),
     stdin: "ignore",
     stdout: "pipe",
-    stderr: options.quiet ? "ignore" : "inherit",
+    stderr: options.quiet ? "pipe" : "inherit",
     ...(options.signal === undefined ? {} : { signal: options.signal }),
   });
+  const words = child.stderr === undefined ? undefined : lastLine(child.stderr);
   const [text, code] = await Promise.all([child.stdout.text(), child.exited]);
   if (code === 0) return text;
-  throw engineFailure(argv, options.what, code);
+  throw engineFailure(options.again ?? argv, options.what, { code, words: await words });
 }
+
+/** What somebody who wanted quiet must know after all, where it failed. */
+async function lastLine(stream: ReadableStream<Uint8Array>): Promise<string> {
+  const decoder = new TextDecoder();
+  let text = "";
+  for await (const bytes of stream)
+    text = (text + decoder.decode(bytes, { stream: true })).slice(-lastCharactersMax);
+  return text.trimEnd().split("\n").at(-1) ?? "";
+}
+
+const lastCharactersMax = 2000;
 
 /** What the engine writes to stdout, as it comes. Rejects with `Failure` when it fails in the end. */
 export async function* engineOutput(
@@ -52,7 +71,7 @@ export async function* engineOutput(
   try {
     yield* child.stdout;
     const code = await child.exited;
-    if (code !== 0) throw engineFailure(argv, options.what, code);
+    if (code !== 0) throw engineFailure(argv, options.what, { code });
   } finally {
     // Where the reader stopped in the middle. What was told already cleans up by now.
     if (!options.signal.aborted) child.kill();
@@ -66,9 +85,13 @@ function engineEnv(env: Context["env"]): Record<string, string> {
   return childEnv(Object.fromEntries(Object.entries(env).filter(([name]) => !ours.test(name))));
 }
 
-function engineFailure(argv: readonly string[], what: string, code: number): Failure {
+function engineFailure(
+  argv: readonly string[],
+  what: string,
+  { code, words }: { readonly code: number; readonly words?: string | undefined },
+): Failure {
   return new Failure("FV-PROV-011", `${what} failed`, {
-    because: `${argv[0]} ended with ${code}; its own words stand above`,
+    because: `${argv[0]} ended with ${code}${words === undefined ? "; its own words stand above" : `: ${printable(words)}`}`,
     fix: `try it by itself:  ${argv.slice(0, 6).join(" ")}`,
   });
 }

@@ -11,6 +11,8 @@ export interface ImageJob {
   readonly folder: string;
   readonly recipe: string;
   readonly engine: string | undefined;
+  /** Not among what the image is made from, though they may lie there. */
+  readonly leaveOut: readonly string[];
   /** SOURCE_DATE_EPOCH. */
   readonly newestMs: number | undefined;
   readonly quiet: boolean;
@@ -41,7 +43,7 @@ export async function imageArchive(
 ): Promise<AsyncIterable<Uint8Array>> {
   const engine = findEngine(job.engine, context);
   const image = await buildImage(engine, job, context);
-  const newestMs = job.newestMs ?? (await newestIn(job.folder, job.recipe));
+  const newestMs = job.newestMs ?? (await newestIn(job));
   const { signal } = job;
   return engine === "docker"
     ? clampTimes(exported(image, signal, context), newestMs)
@@ -54,7 +56,8 @@ async function buildImage(engine: EngineName, job: ImageJob, context: Context): 
     const idFile = join(folder, "id");
     const argv = [engine, "build", "--file", job.recipe, "--iidfile", idFile, job.folder];
     const { quiet, signal } = job;
-    await runEngine(argv, { what: "building the image", quiet, signal }, context);
+    const again = [engine, "build", "--file", job.recipe, job.folder];
+    await runEngine(argv, { what: "building the image", quiet, signal, again }, context);
     return (await readFile(idFile, "utf8")).trim();
   } finally {
     await rm(folder, { recursive: true, force: true });
@@ -111,11 +114,13 @@ async function* exported(
 }
 
 /** Of all that the image is made from. */
-async function newestIn(folder: string, recipe: string): Promise<number> {
+async function newestIn({ folder, recipe, leaveOut }: ImageJob): Promise<number> {
   const names = await readdir(folder, { recursive: true });
   let newestMs = (await stat(recipe)).mtimeMs;
   for (const name of names) {
-    const found = await stat(isAbsolute(name) ? name : join(folder, name)).catch(() => undefined);
+    const path = isAbsolute(name) ? name : join(folder, name);
+    if (leaveOut.includes(path)) continue;
+    const found = await stat(path).catch(() => undefined);
     if (found?.isFile() === true) newestMs = Math.max(newestMs, found.mtimeMs);
   }
   return newestMs;

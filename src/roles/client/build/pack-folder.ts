@@ -9,6 +9,8 @@ export interface PackOptions {
   readonly ownedByRoot: boolean;
   /** No file is younger (SOURCE_DATE_EPOCH). */
   readonly newestMs?: number | undefined;
+  /** Paths that are passed over: the archive itself may come to lie in the folder. */
+  readonly leaveOut?: readonly string[];
   /** What cannot be in an archive: sockets, devices. */
   readonly onSkipped: (path: string) => void;
 }
@@ -59,9 +61,12 @@ class FolderPacker {
     );
     for (const child of children.toSorted(byBytes)) {
       const path = name === "" ? child : `${name}/${child}`;
-      const stat = await lstat(join(this.#root, path)).catch((error: unknown) =>
-        Promise.reject(unreadable(join(this.#root, path), error)),
-      );
+      if (this.#options.leaveOut?.includes(join(this.#root, path)) === true) continue;
+      const stat = await lstat(join(this.#root, path)).catch((error: unknown) => {
+        throw child.includes(notText)
+          ? notUtf8(`"${join(this.#root, path)}"`)
+          : unreadable(join(this.#root, path), error);
+      });
       await this.#add(path, stat);
       if (stat.isDirectory()) await this.#addFolder(path);
     }
@@ -72,7 +77,7 @@ class FolderPacker {
     if (stat.isDirectory()) {
       await this.#addEmpty(name, stat, "directory");
     } else if (stat.isSymbolicLink()) {
-      await this.#addEmpty(name, stat, "symlink", await readlink(path));
+      await this.#addEmpty(name, stat, "symlink", await linkTarget(path));
     } else if (stat.isFIFO()) {
       await this.#addEmpty(name, stat, "fifo");
     } else if (!stat.isFile()) {
@@ -164,8 +169,23 @@ function unreadable(path: string, error: unknown): unknown {
 
 function changed(path: string): Failure {
   return new Failure("FV-PROV-001", `"${path}" changed while it was packed`, {
-    because: "it is not what it was a moment before, or its name is not UTF-8",
+    because: "it is not what it was a moment before",
     fix: "pack a folder that nobody writes to: a copy, or a snapshot",
+  });
+}
+
+/** Read as text it would lead elsewhere, without a word. */
+async function linkTarget(path: string): Promise<string> {
+  const bytes = await readlink(path, { encoding: "buffer" });
+  const target = bytes.toString();
+  if (!Buffer.from(target).equals(bytes)) throw notUtf8(`the target of the link "${path}"`);
+  return target;
+}
+
+/** As tar-stream writes names: text. */
+function notUtf8(what: string): Failure {
+  return new Failure("FV-PROV-001", `${what} is not UTF-8`, {
+    fix: "rename it, or pack the folder with tar, which takes any name",
   });
 }
 
@@ -178,4 +198,6 @@ function byBytes(a: string, b: string): number {
   return Buffer.compare(Buffer.from(a), Buffer.from(b));
 }
 
+/** What stands for bytes that are no text. */
+const notText = "\uFFFD";
 const chunkBytes = 256 * 1024;

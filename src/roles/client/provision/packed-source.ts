@@ -18,10 +18,10 @@ export async function packedSource(
   context: Context,
 ): Promise<PackedSource> {
   if (from?.startsWith("dir:") !== true) return { from, [Symbol.asyncDispose]: async () => {} };
-  const archive = await folderArchive(from, "--from", context);
   const folder = cacheDirectory(context.env);
   await mkdir(folder, { recursive: true, mode: 0o700 });
   const output = join(folder, `rootfs-${randomName(context)}.tar.zst`);
+  const archive = await folderArchive(from, output, context);
   const title = `packing ${from.slice("dir:".length)}`;
   await writeArchive({ archive, title, output, kind: "zstd", quiet, signal }, context);
   return { from: output, [Symbol.asyncDispose]: async () => rm(output, { force: true }) };

@@ -22,8 +22,11 @@ export async function makeReady(
 ): Promise<void> {
   const { replaceWith, quiet, leaving } = options;
   if (!quiet) await warnOfRollback(link, config.name, context);
-  const { vm_state: state } = link.login.status;
-  if (state === "ready" && replaceWith === undefined) return;
+  const { vm_state: state, runtime } = link.login.status;
+  // What another client sends is made ready beside the one that runs, for as long as its line takes.
+  const isRunning = runtime === "system-init" || runtime === "fallback-init";
+  const isThere = state === "ready" || (state === "provisioning" && isRunning);
+  if (isThere && replaceWith === undefined) return;
   if (state === "provisioning")
     throw new Failure("FV-NET-004", `"${config.name}" is being provisioned by another client`, {
       fix: "wait until that is done, then try again",

@@ -31,6 +31,8 @@ export class RootfsFile {
 
   /** Rejects with `Failure`, as everything here does. */
   static async open(path: string): Promise<RootfsFile> {
+    if (path === "-")
+      throw new Failure("FV-PROV-001", "standard input is not a file", { fix: toFileFirst });
     try {
       // A pipe that nobody writes to would be waited for, before we can say that it is none for us.
       return new RootfsFile(path, await open(path, constants.O_RDONLY | constants.O_NONBLOCK));
@@ -44,8 +46,8 @@ export class RootfsFile {
     if (!stat.isFile())
       throw new Failure("FV-PROV-001", `"${this.#path}" is not a file`, {
         fix: stat.isDirectory()
-          ? "pack it first:  fly-vault build --from dir:PATH --output rootfs.tar.gz"
-          : "write it to a file first: an upload may have to go on in the middle",
+          ? "pack it first (fly-vault build --from dir:PATH), or say  provision --from dir:PATH"
+          : toFileFirst,
       });
     if (stat.size === 0) throw new Failure("FV-PROV-001", `"${this.#path}" is empty`);
     return { sizeBytes: stat.size, modifiedMs: stat.mtimeMs };
@@ -77,6 +79,8 @@ export class RootfsFile {
     await this.#handle.close();
   }
 }
+
+const toFileFirst = "write it to a file first: an upload may have to go on in the middle";
 
 function when({ modifiedMs }: FileLook): string {
   return new Date(modifiedMs).toISOString();

@@ -51,12 +51,17 @@ async function fileSource(path: string): Promise<ArchiveSource & { readonly kind
 
 function noSource(config: VaultConfig, purpose: RootfsPurpose): Failure {
   const line = `add  rootfs = "~/rootfs.tar.gz"  to [vault.${config.name}]`;
+  const fixes = {
+    "a cold boot": `give it one:  fly-vault provision ${config.name} --from FILE, or ${line}`,
+    provision: `say which:  --from FILE, or ${line}`,
+    "--reprovision": line,
+  };
   return new Failure(
     purpose === "a cold boot" ? "FV-VM-001" : "FV-CFG-006",
     `"${config.name}" needs a root filesystem for ${purpose}`,
     {
       because: `${config.path} has neither rootfs nor rootfs_url for it`,
-      fix: purpose === "provision" ? `say which:  --from FILE, or ${line}` : line,
+      fix: fixes[purpose],
     },
   );
 }

@@ -170,8 +170,9 @@ test("a file that is missing, a folder, a pipe, or nothing named: told before an
     ["missing", "there is no rootfs file"],
     ["folder", "fix:   pack it first"],
     ["pipe", "fix:   write it to a file first"],
+    ["-", "fix:   write it to a file first"],
   ] as const) {
-    const words = ["provision", "dev", "--from", join(vault.folder, from)];
+    const words = ["provision", "dev", "--from", from === "-" ? from : join(vault.folder, from)];
     const { code, err } = await client(words);
     expect(code).toBe(3);
     expect(err).toContain(says);

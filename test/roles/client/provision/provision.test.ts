@@ -88,6 +88,7 @@ test("neither source names the cold boot, both are refused, before anything is s
   vault.vmState = "cold";
   const none = await client(run);
   expect(none.err).toContain("needs a root filesystem for a cold boot");
+  expect(none.err).toContain("give it one:  fly-vault provision dev --from FILE, or add  rootfs =");
   expect(none.err).toContain("FV-VM-001");
   await vault.configure({ rootfs: "rootfs.tar.gz", rootfs_url: "https://example.com/x" });
   const both = await client(run);
@@ -138,11 +139,18 @@ test("Ctrl-C in the middle of an upload tells the machine, which waits for nobod
   expect(await child.stderr.text()).toBe("");
 });
 
-test("a machine that another client provisions is busy", async () => {
+test("a machine that another client provisions is busy where no root filesystem runs", async () => {
   vault.vmState = "provisioning";
+  vault.runtime = "not-started";
   const { code, err } = await client(run);
   expect(code).toBe(6);
   expect(err).toContain("being provisioned by another client");
+});
+
+test("while another client provisions, what runs is worked in", async () => {
+  vault.vmState = "provisioning";
+  const { code, err } = await client(run);
+  expect({ code, err }).toEqual({ code: 0, err: "" });
 });
 
 test("on a terminal the line shows percent, bytes and rate, and is cleared at the end", async () => {
