@@ -144,6 +144,34 @@ test("no more peers at once than there may be; one line says so", async () => {
   expect(err.match(/64 peers are served/g)).toHaveLength(1);
 });
 
+test("whoever was silent longest gives way to one more, as to a resolver's next question", async () => {
+  await forwarding(echo.port, async (port) => {
+    const first = await Sender.to(port);
+    first.send("first");
+    await until(() => first.received.length === 1);
+    const others = await Promise.all(
+      Array.from({ length: clientLimits.udpPeersMax - 1 }, () => Sender.to(port)),
+    );
+    for (const other of others) other.send("x");
+    await until(() => others.every(({ received }) => received.length === 1));
+    const before = requestsOfUdp();
+    const next = await Sender.to(port);
+    await until(() => {
+      next.send("next");
+      return next.received.includes("next");
+    });
+    // All others have their streams still; the first needs another.
+    for (const other of others) other.send("y");
+    await until(() => others.every(({ received }) => received.length === 2));
+    expect(requestsOfUdp()).toBe(before + 1);
+    for (const sender of [first, next, ...others]) sender.close();
+  });
+});
+
+function requestsOfUdp(): number {
+  return vault.requests.filter(({ type }) => type === "forward-udp").length;
+}
+
 test("a UDP port in use is FV-FWD-001", async () => {
   const context = memoryContext({ env: vault.env });
   expect(await main(["forward", "dev", `${echo.port}/udp`], context)).toBe(7);
