@@ -101,27 +101,71 @@ export const forwardRm = defineCommand({
     vault: vaultPositional,
     listen: { name: "LISTEN", optional: true, repeatable: true },
   },
+  flags: {
+    "reverse-forward": {
+      short: "R",
+      value: "LISTEN",
+      repeatable: true,
+      summary: "where the vault listens: a forward that was made with -R",
+    },
+    "dynamic-forward": {
+      short: "D",
+      value: "LISTEN",
+      repeatable: true,
+      summary: "where a SOCKS proxy listens: one that was made with -D",
+    },
+  },
   description:
-    "LISTEN is where it listens: a port, an address with its port, or a path. Connections that are open go on.",
-  examples: ["fly-vault forward rm my-dev 3000", "fly-vault forward rm /tmp/pg.sock"],
-  exitStatus: "3 no such forward",
+    "LISTEN is where it listens: a port, an address with its port, or a path. As a word it is of any kind, as long as one alone listens there. Connections that are open go on.",
+  examples: ["fly-vault forward rm my-dev 3000", "fly-vault forward rm my-dev -R 9000"],
+  exitStatus: "3 no such forward, or more than one",
   seeAlso: ["fly-vault forward ls"],
-  run: async ({ positionals }, context) => {
-    const { vault, specs: listens } = splitVault(positionals.vault, positionals.listen);
-    if (listens.length === 0) throw new UsageError("LISTEN is missing");
+  run: async ({ flags, positionals }, context) => {
+    const { vault, specs } = splitVault(positionals.vault, positionals.listen);
+    const wishes: readonly RemoveWish[] = [
+      ...specs.map((listen) => ({ listen })),
+      ...flags["reverse-forward"].map((listen) => ({ listen, kind: "R" }) as const),
+      ...flags["dynamic-forward"].map((listen) => ({ listen, kind: "D" }) as const),
+    ];
+    if (wishes.length === 0) throw new UsageError("LISTEN is missing");
     const found = await runningForwards(vault ?? context.env["FLY_VAULT_VAULT"], context);
-    if (found.length === 0) throw nobody(vault);
-    for (const listen of listens) {
-      const owner =
-        found.find(({ forwards }) => forwards.some((each) => listensAt(each, listen))) ?? found[0];
-      if (owner === undefined) continue;
-      const question = { method: "DELETE", path: "/forwards", body: { listen } } as const;
-      const { line } = await askControl(owner.process.path, question, removedSchema);
+    for (const wish of wishes) {
+      const { path, body } = theOneMeant(found, wish) ?? {
+        path: found[0]?.process.path,
+        body: wish,
+      };
+      if (path === undefined) throw nobody(vault);
+      const question = { method: "DELETE", path: "/forwards", body } as const;
+      const { line } = await askControl(path, question, removedSchema);
       await context.stdout.write(`${line}   removed\n`);
     }
     return 0;
   },
 });
+
+interface RemoveWish {
+  readonly listen: string;
+  readonly kind?: ForwardKind;
+}
+
+/** Of all processes. Throws `Failure` where more than one listens there, undefined where none is known to. */
+function theOneMeant(
+  found: readonly RunningForwards[],
+  wish: RemoveWish,
+): { readonly path: string; readonly body: RemoveWish } | undefined {
+  const meant = found.flatMap(({ process: { path }, forwards }) =>
+    forwards
+      .filter(({ kind }) => wish.kind === undefined || kind === wish.kind)
+      .filter((forward) => listensAt(forward, wish.listen))
+      .map(({ listen, kind, line }) => ({ path, body: { listen, kind }, line })),
+  );
+  if (meant.length > 1)
+    throw new Failure("FV-FWD-005", `${meant.length} forwards listen on ${wish.listen}`, {
+      because: meant.map(({ line }) => line).join(", "),
+      fix: "say the vault and the whole address; -R or -D in front of it where they are the same",
+    });
+  return meant[0];
+}
 
 const removedSchema = v.object({ line: v.string() });
 

@@ -273,6 +273,47 @@ test("ls, add and rm find the process by its vault", async () => {
   expect((await run(["forward", "ls"], vault.env)).out).toBe("");
 });
 
+test("rm takes none of several that listen on the same port, and says how to name one", async () => {
+  const port = await freePort();
+  const words = ["forward", "dev", `${port}:localhost:1`, "-R", `127.0.0.2:${port}:localhost:2`];
+  await whileRunning(words, vault.env, async () => {
+    const both = await run(["forward", "rm", "dev", String(port)], vault.env);
+    expect(both).toMatchObject({ code: 3, out: "" });
+    expect(both.err).toContain(`2 forwards listen on ${port}`);
+    expect(both.err).toMatch(/fix: .*-R/);
+    expect((await run(["forward", "ls"], vault.env)).out.split("\n")).toHaveLength(4);
+    const remote = await run(["forward", "rm", "dev", "-R", String(port)], vault.env);
+    expect(remote).toMatchObject({ code: 0, err: "" });
+    expect(remote.out).toContain("dev 127.0.0.2:");
+    const local = await run(["forward", "rm", "dev", String(port)], vault.env);
+    expect(local.out).toContain(`127.0.0.1:${port} -> dev`);
+  });
+});
+
+test("rm looks at all processes before it takes one from any", async () => {
+  const port = await freePort();
+  const here = ["forward", "dev", `${port}:localhost:1`];
+  const there = ["forward", "dev", "-R", `127.0.0.2:${port}:localhost:2`];
+  await whileRunning(here, vault.env, async () => {
+    await whileRunning(there, vault.env, async () => {
+      const both = await run(["forward", "rm", String(port)], vault.env);
+      expect(both).toMatchObject({ code: 3, out: "" });
+      expect(both.err).toContain(`2 forwards listen on ${port}`);
+      const last = await run(["forward", "rm", `127.0.0.2:${port}`], vault.env);
+      expect(last).toMatchObject({ code: 0, err: "" });
+    });
+  });
+});
+
+test("what the other process says to do is said on", async () => {
+  const taken = listenTcp({ host: "127.0.0.1", port: 0 }, { onConnection: () => undefined });
+  await whileRunning(["forward", "dev", "0:localhost:1"], vault.env, async () => {
+    const added = await run(["forward", "add", "dev", `${taken.port}:localhost:1`], vault.env);
+    expect(added.err).toMatch(/fix: .*choose another one: {2}-L \d+:localhost:1/);
+  });
+  taken.close();
+});
+
 test("every call and every status that is described was seen", () => {
   const described = Object.entries(description.paths).flatMap(([path, operations]) =>
     Object.entries(operations).flatMap(([method, { responses }]) =>
