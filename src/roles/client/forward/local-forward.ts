@@ -77,6 +77,10 @@ export class LocalForward implements LiveForward {
     const target = this.spec.target === undefined ? undefined : endAt(this.spec.target, index);
     const options = {
       connectionsMax: clientLimits.forwardConnectionsMax,
+      onOneTooMany: () =>
+        this.#surroundings.note(
+          `${this.spec.text}: ${clientLimits.forwardConnectionsMax} connections are open, no more at once`,
+        ),
       onConnection: (stream: ByteStream) => void this.#serve(stream, target),
     };
     try {
@@ -145,12 +149,21 @@ function listenAt(end: ForwardEnd, options: ListenOptions): Listening {
 
 /** A socket that its program left behind, where it is ours. */
 async function removeStale(path: string): Promise<void> {
-  const found = lstatSync(path, { throwIfNoEntry: false });
-  if (found?.isSocket() !== true || found.uid !== process.getuid?.()) return;
+  if (!isOurSocket(path)) return;
   try {
     const stream = await connectUnix(path);
     stream.abort(0);
   } catch (error) {
     if (error instanceof SocketError && error.code === "ECONNREFUSED") unlinkSync(path);
+  }
+}
+
+function isOurSocket(path: string): boolean {
+  try {
+    const found = lstatSync(path, { throwIfNoEntry: false });
+    return found?.isSocket() === true && found.uid === process.getuid?.();
+  } catch {
+    // Whoever may not look there may not listen there: that is what will be told.
+    return false;
   }
 }
