@@ -5,7 +5,7 @@ import type { Context } from "../../../cli/context.ts";
 import { Failure } from "../../../cli/failure.ts";
 import { renderTable } from "../../../cli/table.ts";
 import { UsageError } from "../../../cli/usage-error.ts";
-import { askControl, ControlGone } from "./control-client.ts";
+import { askControl, ControlGone, type ControlQuestion } from "./control-client.ts";
 import { type ControlForward, forwardListSchema, forwardSchema } from "./control-message.ts";
 import { forwardFlags, splitVault } from "./forward-flags.ts";
 import {
@@ -26,7 +26,9 @@ export const forwardLs = defineCommand({
   examples: ["fly-vault forward ls", "fly-vault forward ls my-dev --json"],
   seeAlso: ["fly-vault forward", "fly-vault help forwards"],
   run: async ({ flags, positionals, global }, context) => {
-    const found = await runningForwards(positionals.vault, context);
+    const silent: RegisteredForwards[] = [];
+    const found = await runningForwards(positionals.vault, context, silent);
+    for (const process of silent) await context.stderr.write(`${silentWords(process)}\n`);
     const all = found.flatMap(({ process, forwards }) =>
       forwards.map((forward) => ({ process, forward })),
     );
@@ -39,7 +41,8 @@ export const forwardLs = defineCommand({
       return 0;
     }
     if (all.length === 0) {
-      if (!global.quiet) await context.stderr.write("no forwards (fly-vault forward VAULT 3000)\n");
+      if (!global.quiet && silent.length === 0)
+        await context.stderr.write("no forwards (fly-vault forward VAULT 3000)\n");
       return 0;
     }
     const rows = all.map(({ process, forward }) => [
@@ -83,11 +86,13 @@ export const forwardAdd = defineCommand({
     if (wishes.length === 0) throw new UsageError("SPEC is missing");
     // A spec that cannot be read is a mistake of ours, not of the other process.
     for (const [kind, spec] of wishes) readSpec(kind, spec, true);
-    const [first] = await runningForwards(vault ?? context.env["FLY_VAULT_VAULT"], context);
-    if (first === undefined) throw nobody(vault);
+    const silent: RegisteredForwards[] = [];
+    const wanted = vault ?? context.env["FLY_VAULT_VAULT"];
+    const [first] = await runningForwards(wanted, context, silent);
+    if (first === undefined) throw nobody(vault, silent);
     for (const [kind, spec] of wishes) {
       const question = { method: "POST", path: "/forwards", body: { spec, kind } } as const;
-      const { line, state } = await askControl(first.process.path, question, forwardSchema);
+      const { line, state } = await tell(first.process, question, forwardSchema);
       await context.stdout.write(`${line}   ${state}\n`);
     }
     return 0;
@@ -128,15 +133,17 @@ export const forwardRm = defineCommand({
       ...flags["dynamic-forward"].map((listen) => ({ listen, kind: "D" }) as const),
     ];
     if (wishes.length === 0) throw new UsageError("LISTEN is missing");
-    const found = await runningForwards(vault ?? context.env["FLY_VAULT_VAULT"], context);
+    const silent: RegisteredForwards[] = [];
+    const wanted = vault ?? context.env["FLY_VAULT_VAULT"];
+    const found = await runningForwards(wanted, context, silent);
     for (const wish of wishes) {
-      const { path, body } = theOneMeant(found, wish) ?? {
-        path: found[0]?.process.path,
+      const { process, body } = theOneMeant(found, wish) ?? {
+        process: found[0]?.process,
         body: wish,
       };
-      if (path === undefined) throw nobody(vault);
+      if (process === undefined) throw nobody(vault, silent);
       const question = { method: "DELETE", path: "/forwards", body } as const;
-      const { line } = await askControl(path, question, removedSchema);
+      const { line } = await tell(process, question, removedSchema);
       await context.stdout.write(`${line}   removed\n`);
     }
     return 0;
@@ -152,12 +159,12 @@ interface RemoveWish {
 function theOneMeant(
   found: readonly RunningForwards[],
   wish: RemoveWish,
-): { readonly path: string; readonly body: RemoveWish } | undefined {
-  const meant = found.flatMap(({ process: { path }, forwards }) =>
+): { readonly process: RegisteredForwards; readonly body: RemoveWish } | undefined {
+  const meant = found.flatMap(({ process, forwards }) =>
     forwards
       .filter(({ kind }) => wish.kind === undefined || kind === wish.kind)
       .filter((forward) => listensAt(forward, wish.listen))
-      .map(({ listen, kind, line }) => ({ path, body: { listen, kind }, line })),
+      .map(({ listen, kind, line }) => ({ process, body: { listen, kind }, line })),
   );
   if (meant.length > 1)
     throw new Failure("FV-FWD-005", `${meant.length} forwards listen on ${wish.listen}`, {
@@ -174,10 +181,11 @@ export interface RunningForwards {
   readonly forwards: readonly ControlForward[];
 }
 
-/** Of those that answer. */
+/** Of those that answer; others that live are put into `silent`. */
 export async function runningForwards(
   vault: string | undefined,
   { env }: Pick<Context, "env">,
+  silent: RegisteredForwards[] = [],
 ): Promise<RunningForwards[]> {
   const registered = registeredForwards(env).filter(
     (each) => vault === undefined || each.vault === vault,
@@ -188,7 +196,8 @@ export async function runningForwards(
       return { process, forwards: await askControl(process.path, question, forwardListSchema) };
     } catch (error) {
       if (!(error instanceof ControlGone)) throw error;
-      if (!isAlive(process.pid)) forgetRegistered(process);
+      if (isAlive(process.pid)) silent.push(process);
+      else forgetRegistered(process);
       return undefined;
     }
   });
@@ -207,10 +216,34 @@ function listensAt({ listen }: ControlForward, wanted: string): boolean {
   return listen === wanted || listen.endsWith(`:${wanted}`);
 }
 
-function nobody(vault: string | undefined): Failure {
+/** One that answered a moment ago. */
+async function tell<Schema extends v.GenericSchema>(
+  process: RegisteredForwards,
+  question: ControlQuestion,
+  schema: Schema,
+): Promise<v.InferOutput<Schema>> {
+  try {
+    return await askControl(process.path, question, schema);
+  } catch (error) {
+    throw error instanceof ControlGone ? noAnswer(process) : error;
+  }
+}
+
+function nobody(vault: string | undefined, [silent]: readonly RegisteredForwards[]): Failure {
+  if (silent !== undefined) return noAnswer(silent);
   return new Failure(
     "FV-FWD-005",
     `no process of yours forwards anything${vault === undefined ? "" : ` for "${vault}"`}`,
     { fix: `start one:  fly-vault forward ${vault ?? "VAULT"} 3000` },
   );
+}
+
+function noAnswer(process: RegisteredForwards): Failure {
+  return new Failure("FV-FWD-005", silentWords(process), {
+    fix: `is it suspended?  kill -CONT ${process.pid}`,
+  });
+}
+
+function silentWords({ command, pid, vault }: RegisteredForwards): string {
+  return `the ${command} of "${vault}" with pid ${pid} does not answer`;
 }

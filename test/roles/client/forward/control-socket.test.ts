@@ -2,9 +2,14 @@ import { afterAll, beforeAll, expect, setDefaultTimeout, test } from "bun:test";
 import { existsSync, readFileSync, statSync } from "node:fs";
 import { request as httpRequest } from "node:http";
 import { join } from "node:path";
+import {
+  newRegisteredPath,
+  prepareRegistry,
+} from "../../../../src/roles/client/forward/forward-registry.ts";
 import { clientLimits } from "../../../../src/roles/client/limits.ts";
 import { listenTcp, listenUnix } from "../../../../src/system/tcp-stream.ts";
 import { jsonSchemaProblems } from "../../../support/json-schema.ts";
+import { memoryContext } from "../../../support/memory-context.ts";
 import { TestVault } from "../../../support/test-vault.ts";
 import { ask, DigestServer, freePort, run, until, whileRunning } from "./forward-stage.ts";
 
@@ -312,6 +317,21 @@ test("what the other process says to do is said on", async () => {
     expect(added.err).toMatch(/fix: .*choose another one: {2}-L \d+:localhost:1/);
   });
   taken.close();
+});
+
+test("a process that lives and does not answer is named", async () => {
+  const context = memoryContext({ env: vault.env });
+  expect(prepareRegistry(vault.env)).toBe(true);
+  const path = newRegisteredPath("forward", "dev", context);
+  const silent = listenUnix(path, { onConnection: (stream) => stream.abort(0) });
+  const words = `the forward of "dev" with pid ${process.pid} does not answer`;
+  const list = await run(["forward", "ls"], vault.env);
+  expect(list).toMatchObject({ code: 0, out: "", err: `${words}\n` });
+  for (const what of ["add", "rm"]) {
+    const { code, err } = await run(["forward", what, "dev", "3000"], vault.env);
+    expect({ code, first: err.split("\n")[0] }).toEqual({ code: 3, first: `error: ${words}` });
+  }
+  silent.close();
 });
 
 test("every call and every status that is described was seen", () => {
