@@ -11,11 +11,12 @@ import {
   SocketError,
 } from "../../../system/tcp-stream.ts";
 import type { ForwardDoor } from "./forward-door.ts";
-import { countOf, endAt, type ForwardEnd, type ForwardSpec } from "./forward-spec.ts";
+import { countOf, endAt, type ForwardEnd, type ForwardSpec, showPorts } from "./forward-spec.ts";
 import { refusalLine } from "./forward-words.ts";
 import { clientLimits } from "../limits.ts";
 import { cannotListen } from "./listen-failure.ts";
 import type { ForwardSurroundings, LiveForward } from "./live-forward.ts";
+import type { SocksTarget } from "./socks.ts";
 import { serveSocks } from "./socks-server.ts";
 
 /**
@@ -117,7 +118,7 @@ export class LocalForward implements LiveForward {
   }
 
   async #serveSocks(local: ByteStream): Promise<void> {
-    await serveSocks(local, async ({ host, port }) => {
+    const open = async ({ host, port }: SocksTarget): Promise<ByteStream> => {
       const target: ForwardEnd = { kind: "tcp", host, port, count: 1 };
       try {
         return (await this.#door.open(requestFor(target))).release();
@@ -125,7 +126,10 @@ export class LocalForward implements LiveForward {
         this.#noteRefusal(error, target);
         throw error;
       }
-    });
+    };
+    const refused = (because: string): void =>
+      this.#surroundings.note(`${showPorts(this.listen)}: a connection is not served: ${because}`);
+    await serveSocks(local, { open, refused });
   }
 
   #noteRefusal(error: unknown, end: ForwardEnd): void {
