@@ -3,6 +3,7 @@ import { dirname } from "node:path";
 import { Failure } from "../../../cli/failure.ts";
 import { shellWord } from "../../../cli/shell-word.ts";
 import { printableLine } from "../../../protocol/printable-line.ts";
+import { listeningSockets } from "../../../system/listening-sockets.ts";
 import { portHolder } from "../../../system/port-holder.ts";
 import { listenTcp } from "../../../system/tcp-stream.ts";
 import { type ForwardEnd, type ForwardSpec, showEnd } from "./forward-spec.ts";
@@ -78,7 +79,9 @@ function withPort(spec: ForwardSpec, end: InetEnd, port: number): string {
 }
 
 function nextFreePort({ host, port, kind }: InetEnd): number {
+  const taken = kind === "udp" ? udpPorts() : noPorts;
   for (let next = port + 1; next < Math.min(port + clientLimits.portsTriedMax, 65_536); next += 1) {
+    if (taken.has(next)) continue;
     if (kind === "udp") return next;
     try {
       listenTcp({ host, port: next }, { onConnection: (stream) => stream.abort(0) }).close();
@@ -89,3 +92,10 @@ function nextFreePort({ host, port, kind }: InetEnd): number {
   }
   return port > 32_768 ? port - 1024 : port + 1024;
 }
+
+/** To bind one would not be over at once. */
+function udpPorts(): ReadonlySet<number> {
+  return new Set(listeningSockets("udp").map((socket) => socket.port));
+}
+
+const noPorts: ReadonlySet<number> = new Set();

@@ -177,3 +177,14 @@ test("a UDP port in use is FV-FWD-001", async () => {
   expect(await main(["forward", "dev", `${echo.port}/udp`], context)).toBe(7);
   expect(context.err()).toContain(`port ${echo.port} on this computer is in use`);
 });
+
+test("the UDP port that is proposed instead is a free one", async () => {
+  const hostname = "127.0.0.1";
+  // Taken already by somebody else it serves as well.
+  const second = await Bun.udpSocket({ hostname, port: echo.port + 1 }).catch(() => undefined);
+  const context = memoryContext({ env: vault.env });
+  await main(["forward", "dev", `${echo.port}/udp`], context);
+  const proposed = Number(/-L (\d+):localhost:\d+\/udp/.exec(context.err())?.[1]);
+  expect(proposed).toBeGreaterThan(echo.port + 1);
+  second?.close();
+});
