@@ -68,6 +68,7 @@ export const forwardAdd = defineCommand({
     specs: { name: "SPEC", optional: true, repeatable: true },
   },
   flags: {
+    forward: forwardFlags.forward,
     "reverse-forward": forwardFlags["reverse-forward"],
     "dynamic-forward": forwardFlags["dynamic-forward"],
   },
@@ -79,7 +80,7 @@ export const forwardAdd = defineCommand({
   run: async ({ flags, positionals }, context) => {
     const { vault, specs } = splitVault(positionals.vault, positionals.specs);
     const wishes: readonly (readonly [ForwardKind, string])[] = [
-      ...specs.map((spec) => ["L", spec] as const),
+      ...[...specs, ...flags.forward].map((spec) => ["L", spec] as const),
       ...flags["reverse-forward"].map((spec) => ["R", spec] as const),
       ...flags["dynamic-forward"].map((spec) => ["D", spec] as const),
     ];
@@ -107,6 +108,12 @@ export const forwardRm = defineCommand({
     listen: { name: "LISTEN", optional: true, repeatable: true },
   },
   flags: {
+    forward: {
+      short: "L",
+      value: "LISTEN",
+      repeatable: true,
+      summary: "where this computer listens: a forward that was made as a word or with -L",
+    },
     "reverse-forward": {
       short: "R",
       value: "LISTEN",
@@ -129,6 +136,7 @@ export const forwardRm = defineCommand({
     const { vault, specs } = splitVault(positionals.vault, positionals.listen);
     const wishes: readonly RemoveWish[] = [
       ...specs.map((listen) => ({ listen })),
+      ...flags.forward.map((listen) => ({ listen, kind: "L" }) as const),
       ...flags["reverse-forward"].map((listen) => ({ listen, kind: "R" }) as const),
       ...flags["dynamic-forward"].map((listen) => ({ listen, kind: "D" }) as const),
     ];
@@ -169,7 +177,7 @@ function theOneMeant(
   if (meant.length > 1)
     throw new Failure("FV-FWD-005", `${meant.length} forwards listen on ${wish.listen}`, {
       because: meant.map(({ line }) => line).join(", "),
-      fix: "say the vault and the whole address; -R or -D in front of it where they are the same",
+      fix: "say the vault and the whole address; -L, -R or -D in front of it where they are the same",
     });
   return meant[0];
 }

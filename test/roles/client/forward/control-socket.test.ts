@@ -314,7 +314,12 @@ test("what the other process says to do is said on", async () => {
   const taken = listenTcp({ host: "127.0.0.1", port: 0 }, { onConnection: () => undefined });
   await whileRunning(["forward", "dev", "0:localhost:1"], vault.env, async () => {
     const added = await run(["forward", "add", "dev", `${taken.port}:localhost:1`], vault.env);
-    expect(added.err).toMatch(/fix: .*choose another one: {2}-L \d+:localhost:1/);
+    const [, proposed = ""] = /choose another one: {2}(-L \d+:localhost:1)\n/.exec(added.err) ?? [];
+    // As it is said it can be done.
+    const again = await run(["forward", "add", "dev", ...proposed.split(" ")], vault.env);
+    expect(again).toMatchObject({ code: 0, err: "" });
+    const [, port = ""] = proposed.match(/-L (\d+):/) ?? [];
+    expect((await run(["forward", "rm", "dev", "-L", port], vault.env)).code).toBe(0);
   });
   taken.close();
 });
