@@ -61,4 +61,6 @@ function lookUp(table: Record<string, Role>, key: string): Role | undefined {
 const { role, argv } = dispatch(process.argv0, process.argv.slice(2));
 compileFreely(role);
 const { main } = await mains[role]();
-process.exit(await main(argv, processContext()));
+// To init a SIGHUP is an order, however it was started.
+const heedsNohup = role !== "init";
+process.exit(await main(argv, processContext({ heedsNohup })));

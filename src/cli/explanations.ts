@@ -185,7 +185,7 @@ export const explanations: Readonly<Record<FailureCode, Explanation>> = {
   },
   "FV-FWD-005": {
     meaning:
-      "No process of yours on this computer forwards anything for that vault, or none of its forwards listens there.",
+      "No process of yours on this computer forwards anything for that vault, or none of its forwards listens there, or more than one; or the process does not answer.",
     remedy: "See `fly-vault forward ls`; start some with `fly-vault forward VAULT 3000`.",
   },
   "FV-FWD-006": {

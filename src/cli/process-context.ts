@@ -1,5 +1,6 @@
 import { hostname } from "node:os";
 import type { ReadStream } from "node:tty";
+import { isHangupIgnored } from "../system/hangup.ts";
 import { isTerminal } from "../system/is-terminal.ts";
 import type { Context, InputStream } from "./context.ts";
 import { processOutput } from "./process-output.ts";
@@ -8,10 +9,15 @@ import { ProcessTerminal } from "./process-terminal.ts";
 type StopSignal = "SIGINT" | "SIGTERM" | "SIGHUP";
 const stopSignals: readonly StopSignal[] = ["SIGINT", "SIGTERM", "SIGHUP"];
 
+export interface ProcessContextOptions {
+  /** A SIGHUP that was ignored from the start stays so: for what people start with `nohup`. */
+  readonly heedsNohup?: boolean;
+}
+
 /** The real process, as commands see it. One per process: it owns stdio, the signals and the terminal. */
-export function processContext(): Context {
+export function processContext({ heedsNohup = false }: ProcessContextOptions = {}): Context {
   const terminal = new ProcessTerminal();
-  const stops = new StopListeners(terminal);
+  const stops = new StopListeners(terminal, heedsNohup && isHangupIgnored());
   return {
     env: process.env,
     get hostName() {
@@ -34,9 +40,10 @@ class StopListeners {
   readonly #terminal: ProcessTerminal;
   readonly #listeners = new Set<(signal: StopSignal) => void>();
 
-  constructor(terminal: ProcessTerminal) {
+  constructor(terminal: ProcessTerminal, staysAtHangup: boolean) {
     this.#terminal = terminal;
-    for (const signal of stopSignals) process.on(signal, this.#receive);
+    for (const signal of stopSignals)
+      if (signal !== "SIGHUP" || !staysAtHangup) process.on(signal, this.#receive);
     process.on("SIGQUIT", this.#die);
   }
 

@@ -28,6 +28,8 @@ export interface Listening {
 export interface ListenOptions {
   /** Further connections are reset at once. */
   readonly connectionsMax?: number;
+  /** Told of each of those. */
+  readonly onOneTooMany?: () => void;
   readonly onConnection: (stream: ByteStream, remote: { readonly host: string }) => void;
 }
 
@@ -258,6 +260,7 @@ function listen(target: SocketTarget, options: ListenOptions): Listening {
       socket.data.opened(socket);
       if (count >= max) {
         socket.data.abort(0);
+        options.onOneTooMany?.();
         return;
       }
       count += 1;

@@ -22,10 +22,14 @@ export async function listenUdp(
   );
 }
 
-/** To a numeric address; nobody else's datagrams come in. Rejects with `SocketError`. */
+/**
+ * To a numeric address; nobody else's datagrams come in. `refused` is told that one was lost. Rejects with
+ * `SocketError`.
+ */
 export async function connectUdp(
   to: { readonly host: string; readonly port: number },
   received: Received<ConnectedUdpSocket>,
+  refused: () => void = lost,
 ): Promise<ConnectedUdpSocket> {
   return opened(async () =>
     Bun.udpSocket({
@@ -33,7 +37,7 @@ export async function connectUdp(
       hostname: to.host.includes(":") ? "::" : "0.0.0.0",
       connect: { hostname: to.host, port: to.port },
       binaryType: "uint8array",
-      socket: { data: received, error: lost },
+      socket: { data: received, error: () => refused() },
     }),
   );
 }

@@ -5,6 +5,7 @@ import { afterAll, expect, test } from "bun:test";
 import { openDevpts, openPty } from "../../src/system/pty.ts";
 
 const child = fileURLToPath(new URL("process-context.child.ts", import.meta.url));
+const hangup = fileURLToPath(new URL("process-hangup.child.ts", import.meta.url));
 const devpts = openDevpts("/dev/pts");
 const { masterFd, slaveFd } = openPty(devpts);
 const empty = openSync(devNull, "r+");
@@ -35,4 +36,21 @@ test("a terminal is one", async () => {
   const { terminals } = await ask(slaveFd, slaveFd, slaveFd);
   expect(terminals).toEqual(["stdin", "stdout", "stderr"]);
   expect(await ask(empty, empty, slaveFd)).toEqual({ terminals: ["stderr"], made: ["stderr"] });
+});
+
+test.each([
+  ["trap '' HUP", "heeds", "ended"],
+  ["trap '' HUP", "takes", "SIGHUP"],
+  ["true", "heeds", "SIGHUP"],
+])("started after %p what %s nohup says %p of a hangup", async (before, how, said) => {
+  const words = ["sh", "-c", `${before}; exec "$0" "$@"`, process.execPath, hangup, how];
+  const started = Bun.spawn(words, { stdio: ["pipe", "pipe", "inherit"] });
+  const reader = started.stdout.getReader();
+  const next = async () => new TextDecoder().decode((await reader.read()).value);
+  expect(await next()).toBe("ready\n");
+  started.kill("SIGHUP");
+  // The signal is delivered before what is sent after it is read.
+  await started.stdin.end();
+  expect(await next()).toBe(`${said}\n`);
+  expect(await started.exited).toBe(0);
 });

@@ -87,6 +87,8 @@ export const clientLimits = {
   /** Peers of one forwarded UDP port; one that is silent both ways for so long is forgotten. */
   udpPeersMax: 64,
   udpIdleMs: 60_000,
+  /** One that was silent for less does not give way to another where all places are taken. */
+  udpBusyMs: 1000,
   /** Datagrams of a peer that wait for its stream. */
   udpEarlyMax: 16,
   /** Forwards that came by themselves, and how many ports are remembered beyond them. */

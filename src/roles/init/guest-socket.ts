@@ -21,7 +21,7 @@ export async function connectGuestSocket(
   path: string,
   timeoutMs: number,
 ): Promise<ByteStream> {
-  const fd = openInside(rootFolder, path, openFlags.path);
+  const fd = openInside(rootFolder, path, openFlags.path, "forward-unreachable");
   try {
     return await connectUnix(`/proc/self/fd/${fd}`, timeoutMs);
   } catch (error) {
@@ -51,6 +51,7 @@ export function listenGuestSocket(
     rootFolder,
     path.slice(0, slash + 1),
     openFlags.path | openFlags.directory,
+    "listen-refused",
   );
   const place = `/proc/self/fd/${folder}/${name}`;
   try {
@@ -75,13 +76,18 @@ export function listenGuestSocket(
   }
 }
 
-function openInside(rootFolder: number, path: string, flags: number): number {
+function openInside(
+  rootFolder: number,
+  path: string,
+  flags: number,
+  refusal: "forward-unreachable" | "listen-refused",
+): number {
   try {
     return openat2(rootFolder, path, { flags, resolve: resolveFlags.inRoot });
   } catch (error) {
     if (hasCode(error, "ENOENT", "ENOTDIR"))
-      throw new RemoteError("forward-unreachable", `There is no ${path} in the root file system`);
+      throw new RemoteError(refusal, `There is no ${path} in the root file system`);
     if (!hasCode(error, "ELOOP", "EACCES", "ENAMETOOLONG", "EXDEV", "EAGAIN")) throw error;
-    throw new RemoteError("forward-unreachable", `${path} cannot be opened`);
+    throw new RemoteError(refusal, `${path} cannot be opened`);
   }
 }

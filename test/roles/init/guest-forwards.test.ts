@@ -115,10 +115,10 @@ test("nothing listens, no such thing, and what is no socket are told apart", asy
 test("a listener by path: in the guest's root alone, private, never in the place of another", async () => {
   symlinkSync(machine.folder, join(root, "srv/out"));
   symlinkSync(join(machine.folder, "made.sock"), join(root, "srv/dangling.sock"));
-  expect(await codeOf(listen(atPath("/srv/out/made.sock")))).toBe("forward-unreachable");
-  expect(await codeOf(listen(atPath("/srv/dangling.sock")))).toBe("listen-refused");
+  for (const path of ["/srv/out/made.sock", "/srv/dangling.sock"])
+    expect(await codeOf(listen(atPath(path)))).toBe("listen-refused");
   expect(existsSync(join(machine.folder, "made.sock"))).toBe(false);
-  for (const path of ["/srv/file", "/srv/left.sock", "/srv/..", "/srv/"])
+  for (const path of ["/srv/file", "/srv/left.sock", "/srv/..", "/srv/", "/none/x.sock"])
     expect(await codeOf(listen(atPath(path)))).toBe("listen-refused");
   const { stream, id } = await listen(atPath("/srv/agent.sock"));
   expect(statSync(join(root, "srv/agent.sock")).mode & 0o777).toBe(0o600);

@@ -12,12 +12,6 @@ import type { VaultConfig } from "../vault/vault-config.ts";
 
 /** The flags of `connect` that are about forwards. */
 export const connectForwardFlags = {
-  forward: {
-    short: "L",
-    value: "SPEC",
-    repeatable: true,
-    summary: "forward a port: PORT, LOCAL:PORT, LOCAL:HOST:PORT or BIND:LOCAL:HOST:PORT",
-  },
   ...forwardFlags,
   "stdio-forward": {
     short: "W",

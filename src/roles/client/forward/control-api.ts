@@ -33,10 +33,12 @@ export interface ControlServices {
 export class ControlError extends Error {
   override readonly name = "ControlError";
   readonly status: number;
+  readonly fix: string | undefined;
 
-  constructor(status: number, message: string) {
+  constructor(status: number, message: string, fix?: string) {
     super(message);
     this.status = status;
+    this.fix = fix;
   }
 }
 
@@ -49,9 +51,9 @@ export async function serveControl(
   try {
     await route(services, request, response);
   } catch (error) {
-    const { status, message } = asControlError(error, services.vault);
+    const { status, message, fix } = asControlError(error, services.vault);
     if (response.headersSent) response.destroy();
-    else sendJson(response, status, { error: message });
+    else sendJson(response, status, { error: message, fix });
   }
 }
 
@@ -165,5 +167,5 @@ function asControlError(error: unknown, vault: string): ControlError {
     "FV-SES-001": 404,
     "FV-SES-002": 409,
   };
-  return new ControlError(local[failure.code] ?? 502, describe(failure));
+  return new ControlError(local[failure.code] ?? 502, describe(failure), failure.fix);
 }

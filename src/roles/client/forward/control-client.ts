@@ -30,11 +30,11 @@ export async function askControl<Schema extends v.GenericSchema>(
   }
   if (isOk) return v.parse(schema, answer);
   const refusal = v.safeParse(errorBodySchema, answer);
-  throw new Failure(
-    "FV-FWD-005",
-    refusal.success ? refusal.output.error : "the other process did not understand this",
-  );
+  const { error, fix } = refusal.success ? refusal.output : notUnderstood;
+  throw new Failure("FV-FWD-005", error, fix === undefined ? {} : { fix });
 }
+
+const notUnderstood = { error: "the other process did not understand this", fix: undefined };
 
 export interface ControlQuestion {
   readonly method: "GET" | "POST" | "DELETE";

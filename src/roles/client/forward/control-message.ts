@@ -46,4 +46,8 @@ export const forwardSchema = v.object({
 });
 export type ControlForward = v.InferOutput<typeof forwardSchema>;
 export const forwardListSchema = v.array(forwardSchema);
-export const errorBodySchema = v.object({ error: v.string() });
+export const errorBodySchema = v.object({
+  error: v.string(),
+  /** What to do about it, where that is known. */
+  fix: v.optional(v.string()),
+});

@@ -17,7 +17,7 @@ export const forward = defineCommand({
   },
   flags: { ...forwardFlags, ...linkFlags },
   description:
-    "A SPEC is PORT, LOCAL:PORT, LOCAL:HOST:PORT or BIND:LOCAL:HOST:PORT; ranges are 8000-8010, UDP is 5353/udp, and either end may be the path of a Unix socket. Without any, those of the configuration. Listeners stay while the link is down; new connections are held up to 10 s. One line for each, again whenever it changes.",
+    "A SPEC, as a word or with -L, is PORT, LOCAL:PORT, LOCAL:HOST:PORT or BIND:LOCAL:HOST:PORT; ranges are 8000-8010, UDP is 5353/udp, and either end may be the path of a Unix socket. Without any, those of the configuration. Listeners stay while the link is down; new connections are held up to 10 s. One line for each, again whenever it changes.",
   examples: [
     "fly-vault forward my-dev 3000 5432:db:5432 8000-8010",
     "fly-vault forward my-dev /tmp/pg.sock:/run/postgresql/.s.PGSQL.5432",
@@ -31,7 +31,7 @@ export const forward = defineCommand({
     const { config } = vault;
     const specs = forwardSpecs(
       {
-        local,
+        local: [...local, ...flags.forward],
         remote: flags["reverse-forward"],
         dynamic: flags["dynamic-forward"],
         gateway: flags.gateway,

@@ -6,6 +6,12 @@ import type { VaultConfig } from "../vault/vault-config.ts";
 
 /** Flags of the commands that forward. */
 export const forwardFlags = {
+  forward: {
+    short: "L",
+    value: "SPEC",
+    repeatable: true,
+    summary: "forward a port: PORT, LOCAL:PORT, LOCAL:HOST:PORT or BIND:LOCAL:HOST:PORT",
+  },
   "reverse-forward": {
     short: "R",
     value: "SPEC",

@@ -34,6 +34,7 @@ export class ForwardSpecError extends Error {
 export function parseForward(kind: ForwardKind, text: string): ForwardSpec {
   const { body, protocol } = splitProtocol(kind, text);
   const fields = splitFields(body);
+  checkSpaces(fields);
   if (kind === "D") return dynamicSpec(text, fields);
   const [listenFields, targetFields] = divide(fields);
   const listen = listenEnd(listenFields, protocol, kind === "R");
@@ -109,7 +110,7 @@ function splitProtocol(
   text: string,
 ): { readonly body: string; readonly protocol: "tcp" | "udp" } {
   if (text === "") throw new ForwardSpecError("is empty");
-  if (/[\s\p{Cc}]/u.test(text)) throw new ForwardSpecError("has a space in it");
+  if (/\p{Cc}/u.test(text)) throw new ForwardSpecError("has a control character in it");
   const first = /^(tcp|udp)[/:](.+)$/i.exec(text);
   if (first !== null) throw meant(`${first[2]}/${first[1]?.toLowerCase()}`);
   const [, body = text, word] = /^(.*\d)\/([a-z]+)$/i.exec(text) ?? [];
@@ -146,6 +147,13 @@ function splitFields(text: string): string[] {
   if (fields.length > 4)
     throw new ForwardSpecError(`has ${fields.length} parts, at most BIND:PORT:HOST:PORT`);
   return fields;
+}
+
+/** Inside a path they are part of a name. */
+function checkSpaces(fields: readonly string[]): void {
+  for (const field of fields)
+    if (isPath(field) ? field !== field.trim() : /\s/u.test(field))
+      throw new ForwardSpecError("has a space in it");
 }
 
 /** Where the part that listens ends. A path is an end by itself, a host goes with a port. */
@@ -243,11 +251,7 @@ function inetEnd(
   if (host.includes("/")) throw new ForwardSpecError(`has "${host}" where a host should be`);
   if (new TextEncoder().encode(host).length > limits.hostBytesMax)
     throw new ForwardSpecError(`has a host of more than ${limits.hostBytesMax} bytes`);
-  const arrow = /^(\d+)\s*(?:->|=>|=|,|\/|\.\.)\s*(\d+)$/.exec(ports);
-  if (arrow !== null)
-    throw new ForwardSpecError(
-      `has "${ports}" where a port should be (did you mean ${arrow[1]}:${arrow[2]} or ${arrow[1]}-${arrow[2]}?)`,
-    );
+  refuseOtherThanPorts(ports);
   const match = /^(\d{1,5})(?:-(\d{1,5}))?$/.exec(ports);
   if (match === null)
     throw new ForwardSpecError(
@@ -264,6 +268,17 @@ function inetEnd(
       `has a range of ${last - port + 1} ports, at most ${clientLimits.forwardPortsMax}`,
     );
   return { kind, host, port, count: last - port + 1 };
+}
+
+/** What is written there instead, and can be told. */
+function refuseOtherThanPorts(ports: string): void {
+  const arrow = /^(\d+)\s*(?:->|=>|=|,|\/|\.\.)\s*(\d+)$/.exec(ports);
+  if (arrow !== null)
+    throw new ForwardSpecError(
+      `has "${ports}" where a port should be (did you mean ${arrow[1]}:${arrow[2]} or ${arrow[1]}-${arrow[2]}?)`,
+    );
+  if (ports.includes("/"))
+    throw new ForwardSpecError(`has the path "${ports}", which does not begin with a slash`);
 }
 
 function unixEnd(path: string): ForwardEnd {

@@ -1,6 +1,7 @@
 import type { Context } from "../../../cli/context.ts";
 import { Failure } from "../../../cli/failure.ts";
 import { UsageError } from "../../../cli/usage-error.ts";
+import { late, within } from "../../../system/within.ts";
 import type { AttestedLink, LinkState } from "../link/attested-link.ts";
 import { ForwardDoor } from "./forward-door.ts";
 import {
@@ -141,7 +142,7 @@ export class Forwards {
     return (await Promise.all(started)).filter((failure) => failure !== undefined);
   }
 
-  /** Resolves with the line to show. Rejects with `UsageError` or `Failure`; then nothing was added. */
+  /** Resolves with the line to show; while the link is down without the vault's word. Rejects with `UsageError` or `Failure`; then nothing was added. */
   async add(kind: ForwardKind, text: string): Promise<string> {
     const spec = readSpec(kind, text, this.#options.gateway);
     const turn = this.#turn.then(async () => this.#add(spec));
@@ -179,10 +180,17 @@ export class Forwards {
   async #add(spec: ForwardSpec): Promise<string> {
     checkTogether([...this.#live.map((forward) => forward.spec), spec]);
     const forward = await this.#start(spec);
-    const failure = forward instanceof RemoteForward ? await forward.started : undefined;
+    const failure = forward instanceof RemoteForward ? await this.#refusalOf(forward) : undefined;
     if (failure === undefined) return this.#line(forward);
     await this.#drop(forward);
     throw failure;
+  }
+
+  /** A vault that cannot be asked now says later what it thinks of it: whoever adds one is not held up for that. */
+  async #refusalOf(forward: RemoteForward): Promise<Failure | undefined> {
+    if (this.#link === "down") return undefined;
+    const said = await within(forward.started, clientLimits.forwardWaitMs);
+    return said === late ? undefined : said;
   }
 
   async #start(spec: ForwardSpec): Promise<LiveForward> {

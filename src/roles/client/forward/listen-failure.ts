@@ -1,5 +1,9 @@
+import { isIP } from "node:net";
+import { dirname } from "node:path";
 import { Failure } from "../../../cli/failure.ts";
+import { shellWord } from "../../../cli/shell-word.ts";
 import { printableLine } from "../../../protocol/printable-line.ts";
+import { listeningSockets } from "../../../system/listening-sockets.ts";
 import { portHolder } from "../../../system/port-holder.ts";
 import { listenTcp } from "../../../system/tcp-stream.ts";
 import { type ForwardEnd, type ForwardSpec, showEnd } from "./forward-spec.ts";
@@ -7,31 +11,56 @@ import { clientLimits } from "../limits.ts";
 
 /** Why a local end could not be opened, who has it, and what to do instead. */
 export function cannotListen(spec: ForwardSpec, end: ForwardEnd, code: string): Failure {
-  const where = showEnd(end);
-  if (end.kind === "unix")
-    return code === "EADDRINUSE"
-      ? new Failure("FV-FWD-001", `"${where}" is there already`, {
-          because: "a forward never replaces a file, nor a socket that somebody listens on",
-          fix: `choose another path, or remove it:  rm ${where}`,
-        })
-      : new Failure("FV-FWD-002", `cannot listen on "${where}"`, { because: code });
-  if (code === "EADDRINUSE") {
-    const holder = portHolder(end.kind, end.port, clientLimits.holderProcessesMax);
-    const who =
-      holder === undefined
-        ? "another program"
-        : `"${printableLine(holder.name, 64)}" (pid ${holder.pid})`;
+  if (end.kind === "unix") return cannotListenAt(end.path, code);
+  if (code === "EADDRINUSE")
     return new Failure("FV-FWD-001", `port ${end.port} on this computer is in use`, {
-      because: `${who} listens on it`,
+      because: `${holderOf(end)} listens on it`,
       fix: `choose another one:  ${withPort(spec, end, nextFreePort(end))}`,
     });
-  }
-  return new Failure("FV-FWD-002", `cannot listen on ${where}`, {
-    because: code,
-    ...(code === "EACCES"
-      ? { fix: `ports below 1024 need root; use  ${withPort(spec, end, end.port + 8000)}` }
-      : {}),
-  });
+  const low = `ports below 1024 need root; use  ${withPort(spec, end, end.port + 8000)}`;
+  const details: Readonly<Record<string, { readonly because: string; readonly fix: string }>> = {
+    EACCES: { because: "EACCES", fix: low },
+    EADDRNOTAVAIL: {
+      because: `${end.host} is no address of this computer (EADDRNOTAVAIL)`,
+      fix: "`ip address` shows those it has; 127.0.0.1 is always one",
+    },
+  };
+  // What resolves names says no more of those it does not know.
+  const nameless = isIP(end.host) === 0 ? `"${end.host}" leads to no address here` : code;
+  const known = details[code] ?? { because: code === "EIO" ? nameless : code };
+  return new Failure("FV-FWD-002", `cannot listen on ${showEnd(end)}`, known);
+}
+
+function cannotListenAt(path: string, code: string): Failure {
+  if (code === "EADDRINUSE")
+    return new Failure("FV-FWD-001", `"${path}" is there already`, {
+      because: "a forward never replaces a file, nor a socket that somebody listens on",
+      fix: `choose another path, or remove it:  rm ${shellWord(path)}`,
+    });
+  const folder = dirname(path);
+  const details: Readonly<Record<string, { readonly because: string; readonly fix: string }>> = {
+    ENOENT: {
+      because: `there is no folder ${folder}`,
+      fix: `make it:  mkdir -p ${shellWord(folder)}`,
+    },
+    ENOTDIR: { because: `${folder} is no folder`, fix: "choose another path" },
+    EACCES: {
+      because: `this user may make no socket in ${folder} (EACCES)`,
+      fix: "choose a path in a folder of yours",
+    },
+  };
+  return new Failure(
+    "FV-FWD-002",
+    `cannot listen on "${path}"`,
+    details[code] ?? { because: code },
+  );
+}
+
+function holderOf(end: InetEnd): string {
+  const holder = portHolder(end.kind, end.port, clientLimits.holderProcessesMax);
+  return holder === undefined
+    ? "another program"
+    : `"${printableLine(holder.name, 64)}" (pid ${holder.pid})`;
 }
 
 type InetEnd = Extract<ForwardEnd, { readonly port: number }>;
@@ -50,7 +79,9 @@ function withPort(spec: ForwardSpec, end: InetEnd, port: number): string {
 }
 
 function nextFreePort({ host, port, kind }: InetEnd): number {
+  const taken = kind === "udp" ? udpPorts() : noPorts;
   for (let next = port + 1; next < Math.min(port + clientLimits.portsTriedMax, 65_536); next += 1) {
+    if (taken.has(next)) continue;
     if (kind === "udp") return next;
     try {
       listenTcp({ host, port: next }, { onConnection: (stream) => stream.abort(0) }).close();
@@ -61,3 +92,10 @@ function nextFreePort({ host, port, kind }: InetEnd): number {
   }
   return port > 32_768 ? port - 1024 : port + 1024;
 }
+
+/** To bind one would not be over at once. */
+function udpPorts(): ReadonlySet<number> {
+  return new Set(listeningSockets("udp").map((socket) => socket.port));
+}
+
+const noPorts: ReadonlySet<number> = new Set();

@@ -11,11 +11,12 @@ import {
   SocketError,
 } from "../../../system/tcp-stream.ts";
 import type { ForwardDoor } from "./forward-door.ts";
-import { countOf, endAt, type ForwardEnd, type ForwardSpec } from "./forward-spec.ts";
+import { countOf, endAt, type ForwardEnd, type ForwardSpec, showPorts } from "./forward-spec.ts";
 import { refusalLine } from "./forward-words.ts";
 import { clientLimits } from "../limits.ts";
 import { cannotListen } from "./listen-failure.ts";
 import type { ForwardSurroundings, LiveForward } from "./live-forward.ts";
+import type { SocksTarget } from "./socks.ts";
 import { serveSocks } from "./socks-server.ts";
 
 /**
@@ -77,6 +78,10 @@ export class LocalForward implements LiveForward {
     const target = this.spec.target === undefined ? undefined : endAt(this.spec.target, index);
     const options = {
       connectionsMax: clientLimits.forwardConnectionsMax,
+      onOneTooMany: () =>
+        this.#surroundings.note(
+          `${this.spec.text}: ${clientLimits.forwardConnectionsMax} connections are open, no more at once`,
+        ),
       onConnection: (stream: ByteStream) => void this.#serve(stream, target),
     };
     try {
@@ -113,7 +118,7 @@ export class LocalForward implements LiveForward {
   }
 
   async #serveSocks(local: ByteStream): Promise<void> {
-    await serveSocks(local, async ({ host, port }) => {
+    const open = async ({ host, port }: SocksTarget): Promise<ByteStream> => {
       const target: ForwardEnd = { kind: "tcp", host, port, count: 1 };
       try {
         return (await this.#door.open(requestFor(target))).release();
@@ -121,7 +126,10 @@ export class LocalForward implements LiveForward {
         this.#noteRefusal(error, target);
         throw error;
       }
-    });
+    };
+    const refused = (because: string): void =>
+      this.#surroundings.note(`${showPorts(this.listen)}: a connection is not served: ${because}`);
+    await serveSocks(local, { open, refused });
   }
 
   #noteRefusal(error: unknown, end: ForwardEnd): void {
@@ -145,12 +153,21 @@ function listenAt(end: ForwardEnd, options: ListenOptions): Listening {
 
 /** A socket that its program left behind, where it is ours. */
 async function removeStale(path: string): Promise<void> {
-  const found = lstatSync(path, { throwIfNoEntry: false });
-  if (found?.isSocket() !== true || found.uid !== process.getuid?.()) return;
+  if (!isOurSocket(path)) return;
   try {
     const stream = await connectUnix(path);
     stream.abort(0);
   } catch (error) {
     if (error instanceof SocketError && error.code === "ECONNREFUSED") unlinkSync(path);
+  }
+}
+
+function isOurSocket(path: string): boolean {
+  try {
+    const found = lstatSync(path, { throwIfNoEntry: false });
+    return found?.isSocket() === true && found.uid === process.getuid?.();
+  } catch {
+    // Whoever may not look there may not listen there: that is what will be told.
+    return false;
   }
 }

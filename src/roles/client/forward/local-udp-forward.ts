@@ -75,7 +75,7 @@ export class LocalUdpForward implements LiveForward {
     const key = `${origin.socket.port} ${origin.address} ${origin.port}`;
     let peer = this.#peers.get(key);
     if (peer === undefined) {
-      if (this.#peers.size >= clientLimits.udpPeersMax) {
+      if (this.#peers.size >= clientLimits.udpPeersMax && !this.#makeRoom()) {
         this.#surroundings.note(
           `${this.spec.text}: ${clientLimits.udpPeersMax} peers are served, no more at once`,
         );
@@ -83,9 +83,23 @@ export class LocalUdpForward implements LiveForward {
       }
       peer = new Peer();
       this.#peers.set(key, peer);
-      void this.#serve(peer, target, origin).finally(() => this.#peers.delete(key));
+      const added = peer;
+      void this.#serve(added, target, origin).finally(() => {
+        if (this.#peers.get(key) === added) this.#peers.delete(key);
+      });
     }
     peer.offer(bytes);
+  }
+
+  /** Who asks each question from a port of its own, as resolvers do, is not to wait for the last ones to be forgotten. */
+  #makeRoom(): boolean {
+    const [longest] = [...this.#peers].toSorted(([, a], [, b]) => a.heardMs - b.heardMs);
+    if (longest === undefined) return false;
+    const [key, peer] = longest;
+    if (performance.now() - peer.heardMs < clientLimits.udpBusyMs) return false;
+    this.#peers.delete(key);
+    peer.close();
+    return true;
   }
 
   async #serve(peer: Peer, target: ForwardEnd, origin: Origin): Promise<void> {
@@ -94,6 +108,7 @@ export class LocalUdpForward implements LiveForward {
       const pipe = new DatagramPipe(frames, clientLimits.udpIdleMs);
       peer.use(pipe);
       await pipe.run((bytes) => {
+        peer.hear();
         if (!origin.socket.closed) origin.socket.send(bytes, origin.port, origin.address);
       });
     } catch (error) {
@@ -114,8 +129,19 @@ class Peer {
   readonly #early: Uint8Array[] = [];
   #pipe: DatagramPipe | undefined;
   #isClosed = false;
+  #heardMs = performance.now();
+
+  /** When the last datagram passed, either way. */
+  get heardMs(): number {
+    return this.#heardMs;
+  }
+
+  hear(): void {
+    this.#heardMs = performance.now();
+  }
 
   offer(bytes: Uint8Array): void {
+    this.hear();
     if (this.#pipe !== undefined) this.#pipe.offer(bytes);
     else if (this.#early.length < clientLimits.udpEarlyMax) this.#early.push(bytes.slice());
   }

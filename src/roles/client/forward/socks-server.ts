@@ -5,13 +5,19 @@ import { late, within } from "../../../system/within.ts";
 import { clientLimits } from "../limits.ts";
 import { SocksHandshake, type SocksOutcome, type SocksTarget } from "./socks.ts";
 
+export interface SocksServices {
+  readonly open: (target: SocksTarget) => Promise<ByteStream>;
+  /** Told why a connection is not served. */
+  readonly refused: (because: string) => void;
+}
+
 /** One connection to a SOCKS port, from its first byte to its end. */
 export async function serveSocks(
   local: ByteStream,
-  open: (target: SocksTarget) => Promise<ByteStream>,
+  { open, refused }: SocksServices,
 ): Promise<void> {
   const handshake = new SocksHandshake();
-  const target = await within(shakeHands(local, handshake), clientLimits.socksMs);
+  const target = await within(shakeHands(local, handshake, refused), clientLimits.socksMs);
   if (target === late || target === undefined) {
     local.abort(0);
     return;
@@ -32,6 +38,7 @@ export async function serveSocks(
 async function shakeHands(
   local: ByteStream,
   handshake: SocksHandshake,
+  refused: SocksServices["refused"],
 ): Promise<SocksTarget | undefined> {
   for (;;) {
     const step = handshake.next();
@@ -42,6 +49,7 @@ async function shakeHands(
         await local.write(step.bytes);
         break;
       case "refuse":
+        refused(step.because);
         await local.write(step.bytes);
         await local.end();
         return undefined;

@@ -2,9 +2,14 @@ import { afterAll, beforeAll, expect, setDefaultTimeout, test } from "bun:test";
 import { existsSync, readFileSync, statSync } from "node:fs";
 import { request as httpRequest } from "node:http";
 import { join } from "node:path";
+import {
+  newRegisteredPath,
+  prepareRegistry,
+} from "../../../../src/roles/client/forward/forward-registry.ts";
 import { clientLimits } from "../../../../src/roles/client/limits.ts";
 import { listenTcp, listenUnix } from "../../../../src/system/tcp-stream.ts";
 import { jsonSchemaProblems } from "../../../support/json-schema.ts";
+import { memoryContext } from "../../../support/memory-context.ts";
 import { TestVault } from "../../../support/test-vault.ts";
 import { ask, DigestServer, freePort, run, until, whileRunning } from "./forward-stage.ts";
 
@@ -271,6 +276,67 @@ test("ls, add and rm find the process by its vault", async () => {
     expect(context.err()).toBe("");
   });
   expect((await run(["forward", "ls"], vault.env)).out).toBe("");
+});
+
+test("rm takes none of several that listen on the same port, and says how to name one", async () => {
+  const port = await freePort();
+  const words = ["forward", "dev", `${port}:localhost:1`, "-R", `127.0.0.2:${port}:localhost:2`];
+  await whileRunning(words, vault.env, async () => {
+    const both = await run(["forward", "rm", "dev", String(port)], vault.env);
+    expect(both).toMatchObject({ code: 3, out: "" });
+    expect(both.err).toContain(`2 forwards listen on ${port}`);
+    expect(both.err).toMatch(/fix: .*-R/);
+    expect((await run(["forward", "ls"], vault.env)).out.split("\n")).toHaveLength(4);
+    const remote = await run(["forward", "rm", "dev", "-R", String(port)], vault.env);
+    expect(remote).toMatchObject({ code: 0, err: "" });
+    expect(remote.out).toContain("dev 127.0.0.2:");
+    const local = await run(["forward", "rm", "dev", String(port)], vault.env);
+    expect(local.out).toContain(`127.0.0.1:${port} -> dev`);
+  });
+});
+
+test("rm looks at all processes before it takes one from any", async () => {
+  const port = await freePort();
+  const here = ["forward", "dev", `${port}:localhost:1`];
+  const there = ["forward", "dev", "-R", `127.0.0.2:${port}:localhost:2`];
+  await whileRunning(here, vault.env, async () => {
+    await whileRunning(there, vault.env, async () => {
+      const both = await run(["forward", "rm", String(port)], vault.env);
+      expect(both).toMatchObject({ code: 3, out: "" });
+      expect(both.err).toContain(`2 forwards listen on ${port}`);
+      const last = await run(["forward", "rm", `127.0.0.2:${port}`], vault.env);
+      expect(last).toMatchObject({ code: 0, err: "" });
+    });
+  });
+});
+
+test("what the other process says to do is said on", async () => {
+  const taken = listenTcp({ host: "127.0.0.1", port: 0 }, { onConnection: () => undefined });
+  await whileRunning(["forward", "dev", "0:localhost:1"], vault.env, async () => {
+    const added = await run(["forward", "add", "dev", `${taken.port}:localhost:1`], vault.env);
+    const [, proposed = ""] = /choose another one: {2}(-L \d+:localhost:1)\n/.exec(added.err) ?? [];
+    // As it is said it can be done.
+    const again = await run(["forward", "add", "dev", ...proposed.split(" ")], vault.env);
+    expect(again).toMatchObject({ code: 0, err: "" });
+    const [, port = ""] = proposed.match(/-L (\d+):/) ?? [];
+    expect((await run(["forward", "rm", "dev", "-L", port], vault.env)).code).toBe(0);
+  });
+  taken.close();
+});
+
+test("a process that lives and does not answer is named", async () => {
+  const context = memoryContext({ env: vault.env });
+  expect(prepareRegistry(vault.env)).toBe(true);
+  const path = newRegisteredPath("forward", "dev", context);
+  const silent = listenUnix(path, { onConnection: (stream) => stream.abort(0) });
+  const words = `the forward of "dev" with pid ${process.pid} does not answer`;
+  const list = await run(["forward", "ls"], vault.env);
+  expect(list).toMatchObject({ code: 0, out: "", err: `${words}\n` });
+  for (const what of ["add", "rm"]) {
+    const { code, err } = await run(["forward", what, "dev", "3000"], vault.env);
+    expect({ code, first: err.split("\n")[0] }).toEqual({ code: 3, first: `error: ${words}` });
+  }
+  silent.close();
 });
 
 test("every call and every status that is described was seen", () => {

@@ -52,7 +52,8 @@ test("one line for each, again when the link goes and comes back; connections ar
 test("-q shows nothing, and forwards all the same", async () => {
   const port = await freePort();
   const context = memoryContext({ env: vault.env });
-  const running = main(["forward", "-q", "dev", `${port}:127.0.0.1:${target.port}`], context);
+  const words = ["forward", "-q", "dev", "-L", `${port}:127.0.0.1:${target.port}`];
+  const running = main(words, context);
   let answer = "";
   while (answer === "") answer = await ask(port, new Uint8Array(2)).catch(() => "");
   expect(answer).toStartWith("2 ");

@@ -43,6 +43,7 @@ test.each([
   ["127.0.0.2:8080:/run/b.sock", "127.0.0.2:8080 -> /run/b.sock"],
   ["/tmp/a.sock:db:5432", "/tmp/a.sock -> db:5432"],
   ["/tmp/a.sock:5432", "/tmp/a.sock -> localhost:5432"],
+  ["/tmp/Group Containers/a.sock:80", "/tmp/Group Containers/a.sock -> localhost:80"],
   ["5353/udp", "127.0.0.1:5353/udp -> localhost:5353/udp"],
   ["5353:host:53/udp", "127.0.0.1:5353/udp -> host:53/udp"],
   ["[::1]:5353:host:53/UDP", "[::1]:5353/udp -> host:53/udp"],
@@ -90,6 +91,12 @@ test.each([
   ["L", "1-1000", "at most 256"],
   ["L", "1-3:5-6", "3 ports that listen and 2 to reach"],
   ["L", "80 :80", "has a space"],
+  ["L", "3000 3001", "has a space"],
+  ["L", "/tmp/a.sock :80", "has a space"],
+  ["L", "/tmp/a.sock:80 :81", "has a space"],
+  ["L", "/tmp/a\n.sock:80", "has a control character"],
+  ["L", "./a.sock:80", '"./a.sock", which does not begin with a slash'],
+  ["L", "80:~/a.sock", '"~/a.sock", which does not begin with a slash'],
   ["L", "/tmp/a.sock", "lacks its target"],
   ["L", "/tmp/:80", "of a folder"],
   ["L", `/${"x".repeat(107)}:80`, "at most 107"],
@@ -129,7 +136,7 @@ const host = fc.oneof(
   fc.constantFrom("localhost", "db", "127.0.0.1", "a.b-c.example"),
   fc.ipV6().map((address) => address.toLowerCase()),
 );
-const path = fc.stringMatching(/^\/[a-z.]{1,20}$/);
+const path = fc.stringMatching(/^\/[a-z.][a-z. ]{0,20}[a-z.]$/);
 const inet = (kind: "tcp" | "udp"): fc.Arbitrary<ForwardEnd> =>
   fc.record({ kind: fc.constant(kind), host, port, count: fc.constant(1) });
 const unix: fc.Arbitrary<ForwardEnd> = path.map((text) => ({ kind: "unix", path: text }));

@@ -34,7 +34,15 @@ test("ports below 1024, and other troubles, say what to do", () => {
   const socks = parseForward("D", "1080");
   expect(cannotListen(socks, socks.listen, "EADDRINUSE").fix).toMatch(/-D \d+/);
   const foreign = parseForward("L", "203.0.113.9:80:db:80");
-  expect(cannotListen(foreign, foreign.listen, "EADDRNOTAVAIL").because).toBe("EADDRNOTAVAIL");
+  const nowhere = cannotListen(foreign, foreign.listen, "EADDRNOTAVAIL");
+  expect(nowhere.because).toBe("203.0.113.9 is no address of this computer (EADDRNOTAVAIL)");
+  const name = parseForward("L", "nobody.invalid:80:db:80");
+  expect(cannotListen(name, name.listen, "EIO").because).toContain('"nobody.invalid" leads to no');
+  const path = parseForward("L", "/root/it's.sock:80");
+  expect(cannotListen(path, path.listen, "EADDRINUSE").fix).toEndWith(
+    String.raw`rm '/root/it'\''s.sock'`,
+  );
+  expect(cannotListen(path, path.listen, "EACCES").because).toContain("no socket in /root");
 });
 
 test("the same note is said once in a while, with how often it was not", () => {

@@ -251,7 +251,7 @@ test("no more connections at once than there may be", async () => {
     if (request.type === "forward") open += 1;
     return undefined;
   };
-  await forwarding([`${port}:127.0.0.1:${target.port}`], async () => {
+  const { err } = await forwarding([`${port}:127.0.0.1:${target.port}`], async () => {
     const all = await Promise.all(
       Array.from({ length: clientLimits.forwardConnectionsMax }, () =>
         connectTcp({ host: "127.0.0.1", port }),
@@ -264,4 +264,14 @@ test("no more connections at once than there may be", async () => {
     for (const stream of all) stream.abort(0);
   });
   vault.onRequest = undefined;
+  expect(err.match(/256 connections are open, no more at once/g)).toHaveLength(1);
+});
+
+test.each([
+  ["/none/x.sock:1", /cause: there is no folder \/none\n.*mkdir -p '\/none'/],
+  ["/dev/null/x.sock:1", /cause: \/dev\/null is no folder/],
+])("where %s cannot be had it is said in words", async (spec, why) => {
+  const context = memoryContext({ env: vault.env });
+  expect(await main(["connect", "-N", "dev", "-L", spec], context)).toBe(2);
+  expect(context.err()).toMatch(why);
 });

@@ -76,6 +76,21 @@ test("port 0 is chosen by the vault, and kept over a lost link", async () => {
   expect(isListening(kept)).toBe(false);
 });
 
+test("one that is added while the link is down waits for the vault, and nobody for it", async () => {
+  await forwarding(["0:localhost:1"], async (context) => {
+    const restarting = vault.restartLink(600);
+    await until(() => context.out().includes("waiting (link down)"));
+    const spec = `0:127.0.0.1:${target.port}`;
+    const added = await run(["forward", "add", "dev", "-R", spec], vault.env);
+    expect(added).toMatchObject({ code: 0, err: "" });
+    expect(added.out).toEndWith(`127.0.0.1:${target.port}   waiting\n`);
+    await restarting;
+    await until(() => /dev 127\.0\.0\.1:\d+ -> .* {3}up/.test(context.out()));
+    const port = Number(/dev 127\.0\.0\.1:(\d+) -> .* {3}up/.exec(context.out())?.[1]);
+    expect(await ask(port, new Uint8Array(3))).toStartWith("3 ");
+  });
+});
+
 test("nothing listens here: the connection there is reset and one line says it", async () => {
   const closed = await freePort();
   const { err } = await forwarding(["-R", `0:localhost:${closed}`], async (context) => {

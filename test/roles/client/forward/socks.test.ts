@@ -125,6 +125,9 @@ test("curl through it: names are resolved in the vault, SOCKS 5 and 4a", async (
     const stream = await connectTcp({ host: "127.0.0.1", port });
     await stream.write(new TextEncoder().encode("GET / HTTP/1.1\r\n\r\n"));
     expect(await stream.read()).toBeNull();
+    expect(context.err()).toContain(
+      `${port}: a connection is not served: it does not speak SOCKS 4 or 5\n`,
+    );
   });
   expect(out).toMatch(/127\.0\.0\.1:\d+ -> dev \(SOCKS\) {3}up/);
 });

@@ -144,8 +144,47 @@ test("no more peers at once than there may be; one line says so", async () => {
   expect(err.match(/64 peers are served/g)).toHaveLength(1);
 });
 
+test("whoever was silent longest gives way to one more, as to a resolver's next question", async () => {
+  await forwarding(echo.port, async (port) => {
+    const first = await Sender.to(port);
+    first.send("first");
+    await until(() => first.received.length === 1);
+    const others = await Promise.all(
+      Array.from({ length: clientLimits.udpPeersMax - 1 }, () => Sender.to(port)),
+    );
+    for (const other of others) other.send("x");
+    await until(() => others.every(({ received }) => received.length === 1));
+    const before = requestsOfUdp();
+    const next = await Sender.to(port);
+    await until(() => {
+      next.send("next");
+      return next.received.includes("next");
+    });
+    // All others have their streams still; the first needs another.
+    for (const other of others) other.send("y");
+    await until(() => others.every(({ received }) => received.length === 2));
+    expect(requestsOfUdp()).toBe(before + 1);
+    for (const sender of [first, next, ...others]) sender.close();
+  });
+});
+
+function requestsOfUdp(): number {
+  return vault.requests.filter(({ type }) => type === "forward-udp").length;
+}
+
 test("a UDP port in use is FV-FWD-001", async () => {
   const context = memoryContext({ env: vault.env });
   expect(await main(["forward", "dev", `${echo.port}/udp`], context)).toBe(7);
   expect(context.err()).toContain(`port ${echo.port} on this computer is in use`);
+});
+
+test("the UDP port that is proposed instead is a free one", async () => {
+  const hostname = "127.0.0.1";
+  // Taken already by somebody else it serves as well.
+  const second = await Bun.udpSocket({ hostname, port: echo.port + 1 }).catch(() => undefined);
+  const context = memoryContext({ env: vault.env });
+  await main(["forward", "dev", `${echo.port}/udp`], context);
+  const proposed = Number(/-L (\d+):localhost:\d+\/udp/.exec(context.err())?.[1]);
+  expect(proposed).toBeGreaterThan(echo.port + 1);
+  second?.close();
 });

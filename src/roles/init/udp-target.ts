@@ -1,0 +1,76 @@
+import { type ConnectedUdpSocket, connectUdp } from "../../system/udp-socket.ts";
+import { SocketError } from "../../system/tcp-stream.ts";
+import { initLimits } from "./limits.ts";
+
+/**
+ * A port at all addresses of a name, by a socket for each: what is refused at one goes to the next. So a
+ * service that listens on 127.0.0.1 alone is found where localhost is ::1 first, as by TCP.
+ */
+export class UdpTarget {
+  readonly #sockets: ConnectedUdpSocket[] = [];
+  #at = 0;
+  /** What was sent since the last answer, for the next address. */
+  #unanswered: Uint8Array[] = [];
+  #refusals = 0;
+
+  /** Rejects with `SocketError` where no address can be had. */
+  static async open(
+    addresses: readonly string[],
+    port: number,
+    received: (bytes: Uint8Array) => void,
+  ): Promise<UdpTarget> {
+    const target = new UdpTarget();
+    let failure = new SocketError("EADDRNOTAVAIL", "No address");
+    for (const host of addresses)
+      try {
+        await target.#add({ host, port }, received);
+      } catch (error) {
+        if (!(error instanceof SocketError)) throw error;
+        failure = error;
+      }
+    if (target.#sockets.length === 0) throw failure;
+    return target;
+  }
+
+  send(datagram: Uint8Array): void {
+    this.#refusals = 0;
+    const isKept = this.#sockets.length > 1 && datagram.length <= initLimits.udpUnansweredBytesMax;
+    if (isKept && this.#unanswered.length < initLimits.udpUnansweredMax)
+      this.#unanswered.push(datagram.slice());
+    this.#transmit(datagram);
+  }
+
+  close(): void {
+    for (const socket of this.#sockets) socket.close();
+  }
+
+  async #add(
+    at: { readonly host: string; readonly port: number },
+    received: (bytes: Uint8Array) => void,
+  ): Promise<void> {
+    const index = this.#sockets.length;
+    const answered = (_socket: ConnectedUdpSocket, bytes: Uint8Array): void => {
+      this.#at = index;
+      this.#unanswered = [];
+      received(bytes);
+    };
+    this.#sockets.push(await connectUdp(at, answered, () => this.#refused(index)));
+  }
+
+  #refused(index: number): void {
+    // Each of several may be refused; the first has led on already.
+    if (index !== this.#at) return;
+    this.#at = (index + 1) % this.#sockets.length;
+    this.#refusals += 1;
+    if (this.#refusals >= this.#sockets.length) this.#unanswered = [];
+    for (const datagram of this.#unanswered) this.#transmit(datagram);
+  }
+
+  #transmit(datagram: Uint8Array): void {
+    try {
+      this.#sockets[this.#at]?.send(datagram);
+    } catch {
+      // Too long for this way, or refused: lost, as datagrams are.
+    }
+  }
+}

@@ -1,0 +1,89 @@
+import { expect, test } from "bun:test";
+import { initLimits } from "../../../src/roles/init/limits.ts";
+import { UdpTarget } from "../../../src/roles/init/udp-target.ts";
+import { listenUdp, type UdpSocket } from "../../../src/system/udp-socket.ts";
+import { rejection } from "../../support/rejection.ts";
+import { eventually } from "./ask.ts";
+
+const text = (bytes: Uint8Array): string => new TextDecoder().decode(bytes);
+const bytesOf = (what: string): Uint8Array => new TextEncoder().encode(what);
+
+const until = async (what: () => boolean) => eventually(async () => what(), Boolean);
+
+/** Says back what it hears, with its own host in front. */
+class Echo implements Disposable {
+  readonly heard: string[] = [];
+  readonly socket: UdpSocket;
+
+  static async at(host: string, port = 0): Promise<Echo> {
+    let echo: Echo | undefined;
+    const socket = await listenUdp({ host, port }, (from, bytes, toPort, toHost) => {
+      echo?.heard.push(text(bytes));
+      from.send(bytesOf(`${host} ${text(bytes)}`), toPort, toHost);
+    });
+    echo = new Echo(socket);
+    return echo;
+  }
+
+  private constructor(socket: UdpSocket) {
+    this.socket = socket;
+  }
+
+  [Symbol.dispose](): void {
+    this.socket.close();
+  }
+}
+
+async function targetAt(port: number, ...hosts: readonly string[]) {
+  const answers: string[] = [];
+  const target = await UdpTarget.open(hosts, port, (bytes) => void answers.push(text(bytes)));
+  return { target, answers, [Symbol.dispose]: () => target.close() };
+}
+
+test("what the first address refuses gets to the next, all of a burst, and what follows too", async () => {
+  using echo = await Echo.at("127.0.0.1");
+  using to = await targetAt(echo.socket.port, "::1", "127.0.0.1");
+  for (const each of ["a", "b", "c"]) to.target.send(bytesOf(each));
+  await until(() => to.answers.length === 3);
+  to.target.send(bytesOf("d"));
+  await until(() => to.answers.length === 4);
+  expect(to.answers).toEqual(["a", "b", "c", "d"].map((each) => `127.0.0.1 ${each}`));
+});
+
+test("an address that takes it is the only one that gets it", async () => {
+  using first = await Echo.at("127.0.0.1");
+  using second = await Echo.at("127.0.0.2", first.socket.port);
+  using to = await targetAt(first.socket.port, "127.0.0.1", "127.0.0.2");
+  for (const each of ["a", "b"]) to.target.send(bytesOf(each));
+  await until(() => to.answers.length === 2);
+  expect(second.heard).toEqual([]);
+});
+
+test("where all refuse it is lost, and what comes later gets through", async () => {
+  const gone = await Echo.at("127.0.0.1");
+  const { port } = gone.socket;
+  gone[Symbol.dispose]();
+  using to = await targetAt(port, "127.0.0.1", "127.0.0.2");
+  to.target.send(bytesOf("lost"));
+  await Bun.sleep(50);
+  using late = await Echo.at("127.0.0.2", port);
+  to.target.send(bytesOf("found"));
+  await until(() => to.answers.length > 0);
+  expect(late.heard).toEqual(["found"]);
+});
+
+test("no more is kept for the next address than there may be, and nothing large", async () => {
+  using echo = await Echo.at("127.0.0.1");
+  using to = await targetAt(echo.socket.port, "127.0.0.2", "127.0.0.1");
+  to.target.send(new Uint8Array(initLimits.udpUnansweredBytesMax + 1));
+  for (let each = 0; each < initLimits.udpUnansweredMax + 3; each += 1)
+    to.target.send(bytesOf(String(each)));
+  await until(() => echo.heard.length > 0);
+  await Bun.sleep(50);
+  expect(echo.heard).toEqual(Array.from({ length: initLimits.udpUnansweredMax }, (_, n) => `${n}`));
+});
+
+test("a name without an address that can be had is refused", async () => {
+  const opening = UdpTarget.open([], 1, () => undefined);
+  expect(await rejection(opening)).toMatchObject({ code: "EADDRNOTAVAIL" });
+});
