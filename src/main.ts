@@ -61,4 +61,5 @@ function lookUp(table: Record<string, Role>, key: string): Role | undefined {
 const { role, argv } = dispatch(process.argv0, process.argv.slice(2));
 compileFreely(role);
 const { main } = await mains[role]();
-process.exit(await main(argv, processContext()));
+const context = processContext();
+context.exit(await main(argv, context));

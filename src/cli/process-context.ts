@@ -8,8 +8,13 @@ import { ProcessTerminal } from "./process-terminal.ts";
 type StopSignal = "SIGINT" | "SIGTERM" | "SIGHUP";
 const stopSignals: readonly StopSignal[] = ["SIGINT", "SIGTERM", "SIGHUP"];
 
+export interface ProcessContext extends Context {
+  /** Ends the process: with this status, or by the Ctrl-C that brought the status about. */
+  readonly exit: (status: number) => never;
+}
+
 /** The real process, as commands see it. One per process: it owns stdio, the signals and the terminal. */
-export function processContext(): Context {
+export function processContext(): ProcessContext {
   const terminal = new ProcessTerminal();
   const stops = new StopListeners(terminal);
   return {
@@ -26,6 +31,7 @@ export function processContext(): Context {
     onStop: (listener) => stops.subscribe(listener),
     suspend: () => terminal.suspend(),
     onContinue: (listener) => terminal.onContinue(listener),
+    exit: (status) => stops.exit(status),
   };
 }
 
@@ -33,6 +39,7 @@ export function processContext(): Context {
 class StopListeners {
   readonly #terminal: ProcessTerminal;
   readonly #listeners = new Set<(signal: StopSignal) => void>();
+  #wasInterrupted = false;
 
   constructor(terminal: ProcessTerminal) {
     this.#terminal = terminal;
@@ -47,7 +54,15 @@ class StopListeners {
     };
   }
 
+  /** A shell goes on with its loop after a program that exits, with 130 as well, and stops after one that died of the signal. */
+  exit(status: number): never {
+    if (this.#wasInterrupted && status === interruptedStatus) this.#die("SIGINT");
+    // oxlint-disable-next-line unicorn/no-process-exit -- the one place that is asked to
+    return process.exit(status);
+  }
+
   readonly #receive = (signal: StopSignal): void => {
+    this.#wasInterrupted ||= signal === "SIGINT";
     if (this.#listeners.size > 0) {
       for (const listener of this.#listeners) listener(signal);
       return;
@@ -62,6 +77,8 @@ class StopListeners {
     process.kill(process.pid, signal);
   };
 }
+
+const interruptedStatus = 130;
 
 /** Touches `process.stdin` only when somebody asks for it: opening it changes the terminal's state. */
 function processInput(terminal: ProcessTerminal): InputStream {
