@@ -14,6 +14,7 @@ import { NoteLines } from "./note-lines.ts";
 import { Replay } from "./replay.ts";
 import { within } from "../../../system/within.ts";
 import { clientLimits } from "../limits.ts";
+import { formatRoundTrip } from "../link/round-trip.ts";
 import { SessionRun, type SessionIo, type SessionPlan } from "./session-run.ts";
 import { terminalSize } from "./session-request.ts";
 import { StatusLine } from "./status-line.ts";
@@ -237,7 +238,7 @@ export class Console {
       return `link down for ${this.#downFor(state.sinceMs)}, attempt ${state.attempt + 1}`;
     const { rttMs, lostPackets, sentPackets } = await this.#link.freshStats();
     const { machineId, region } = this.#link.login.machine;
-    return `machine ${machineId} ${region ?? ""} · round trip ${rttMs.toFixed(1)} ms · ${lostPackets} of ${sentPackets} packets lost`;
+    return `machine ${machineId} ${region ?? ""} · round trip ${formatRoundTrip(rttMs)} · ${lostPackets} of ${sentPackets} packets lost`;
   }
 
   /** Whether lines of ours may stand between those of the session. */
