@@ -117,10 +117,15 @@ test("--take-over, --share, --new and --session ask nothing", async () => {
   sharer.type("echo hello-$((40+2))\r");
   await first.shows(/hello-42/);
   const beside = await connected("--session", "work", "--new");
+  const taken = await connected("--session", "work", "--new");
+  taken.type("~.");
+  expect(await taken.exited()).toBe(0);
+  expect(taken.text).toContain("(fly-vault connect dev --session work-3)");
   const running = (await machine.sessions()).filter(({ state }) => state === "running");
-  expect(running.map(({ name }) => name)).toEqual(["work", "work-2"]);
+  expect(running.map(({ name }) => name)).toEqual(["work", "work-2", "work-3"]);
   const heir = await connected("--session", "work", "--take-over");
   expect(await first.exited()).toBe(7);
+  expect(first.text).toContain("fly-vault connect dev --session work  takes it back");
   expect(await sharer.exited()).toBe(7);
   heir.type("exit 3\r");
   expect(await heir.exited()).toBe(3);
