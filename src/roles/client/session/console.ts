@@ -224,6 +224,7 @@ export class Console {
     const say = (text: string): void =>
       void this.#context.stderr.write(text).catch(() => undefined);
     const over = this.#end.promise.catch(() => undefined);
+    this.#status.giveWay();
     const asking = askLine(this.#parts.keyboard, question, say, over);
     this.#asking = asking.finally(() => {
       this.#asking = undefined;
@@ -257,6 +258,7 @@ export class Console {
   }
 
   async #tell(words: string): Promise<void> {
+    this.#status.giveWay();
     await this.#context.stderr.write(`\r\n${words}\r\n`);
   }
 }
