@@ -11,6 +11,7 @@ import {
   type Sharing,
 } from "./attached-elsewhere.ts";
 import type { Keyboard } from "./keyboard.ts";
+import { clientLimits } from "../limits.ts";
 import {
   attachRequest,
   clientLabel,
@@ -79,6 +80,10 @@ export function shellPlan(
     client_label: label,
   });
   let shell = name;
+  const openBeside = (sessions: Parameters<typeof freeName>[0]): Request => {
+    shell = freeName(sessions, name);
+    return open(shell);
+  };
   const join: FirstRequest = async (connection) => {
     const sessions =
       sharing === undefined || sharing === "new" ? await listSessions(connection) : [];
@@ -86,11 +91,15 @@ export function shellPlan(
     const wanted =
       sharing ??
       (elsewhere === undefined ? "take-over" : await askSharing(elsewhere, keyboard, context));
-    if (wanted === "new") return open((shell = freeName(sessions, name)));
+    if (wanted === "new") return openBeside(sessions);
     if (wanted !== undefined) return attach(wanted);
     keyboard.onAction("leave");
     return new Promise(() => undefined);
   };
   const first = open(name);
-  return { client, label, first: [first, join, first], shell: () => shell };
+  // Whoever wanted one beside it at the same moment may have had the free name first.
+  const again: FirstRequest = async (connection) =>
+    shell === name ? first : openBeside(await listSessions(connection));
+  const others = Array<FirstRequest>(clientLimits.shellTriesMax).fill(again);
+  return { client, label, first: [first, join, ...others], shell: () => shell };
 }

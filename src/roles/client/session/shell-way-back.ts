@@ -1,5 +1,5 @@
 import { Failure } from "../../../cli/failure.ts";
-import type { FailureCode } from "../../../cli/failure-codes.ts";
+import { RemoteError, type RemoteErrorCode } from "../../../protocol/errors.ts";
 
 export const mainShell = "main";
 
@@ -14,8 +14,8 @@ export function wayBack(vault: string, shell: string): string {
 export async function withWayBack(error: unknown, vault: string, shell: string): Promise<unknown> {
   const { asFailure } = await import("../link/remote-failure.ts");
   const failure = asFailure(error, vault);
-  if (!(failure instanceof Failure)) return failure;
-  const fix = fixes[failure.code]?.(wayBack(vault, shell));
+  if (!(failure instanceof Failure) || !(error instanceof RemoteError)) return failure;
+  const fix = fixes[error.code]?.(wayBack(vault, shell));
   if (fix === undefined) return failure;
   const { because } = failure;
   return new Failure(failure.code, failure.message, {
@@ -24,7 +24,7 @@ export async function withWayBack(error: unknown, vault: string, shell: string):
   });
 }
 
-const fixes: Partial<Record<FailureCode, (back: string) => string>> = {
-  "FV-SES-002": (back) => `${back}  takes it back`,
-  "FV-SES-003": (back) => `${back}  starts a new one`,
+const fixes: Partial<Record<RemoteErrorCode, (back: string) => string>> = {
+  "taken-over": (back) => `${back}  takes it back`,
+  gone: (back) => `${back}  starts a new one`,
 };

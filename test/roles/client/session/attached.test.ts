@@ -2,6 +2,11 @@ import { afterAll, afterEach, beforeAll, expect, setDefaultTimeout, test } from 
 import { hostname } from "node:os";
 import { eventually } from "../../init/ask.ts";
 import { TestMachine } from "../../init/machine.ts";
+import type { LinkConnection } from "../../../../src/roles/client/link/attested-link.ts";
+import { clientLimits } from "../../../../src/roles/client/limits.ts";
+import { Keyboard } from "../../../../src/roles/client/session/keyboard.ts";
+import { shellPlan } from "../../../../src/roles/client/session/shell-plan.ts";
+import { memoryContext } from "../../../support/memory-context.ts";
 import { PtyClient } from "../../../support/pty-client.ts";
 import { TestVault } from "../../../support/test-vault.ts";
 
@@ -131,6 +136,24 @@ test("--take-over, --share, --new and --session ask nothing", async () => {
   expect(await heir.exited()).toBe(3);
   beside.type("exit 4\r");
   expect(await beside.exited()).toBe(4);
+});
+
+test("a free name that somebody else was quicker to take is left to them, for the next, shellTriesMax times", async () => {
+  await machine.open({ name: "main", tty: true });
+  const connection = { openStream: async () => machine.connect() } as LinkConnection;
+  const context = memoryContext({ env: {} });
+  const wish = { name: "main", sharing: "new" } as const;
+  const { first, shell } = shellPlan(wish, new Keyboard(context.stdin, undefined), {}, context);
+  expect(first).toHaveLength(2 + clientLimits.shellTriesMax);
+  const wanted = new Set<string>();
+  for (const next of first.slice(1)) {
+    const message = typeof next === "function" ? await next(connection) : next;
+    expect(message).toMatchObject({ type: "session-open", name: shell() });
+    expect(shell()).toMatch(/^main-\d+$/);
+    wanted.add(shell());
+    await machine.open({ name: shell(), tty: true });
+  }
+  expect(wanted.size).toBe(1 + clientLimits.shellTriesMax);
 });
 
 test("one who is not to be asked takes it over, as does a script", async () => {
