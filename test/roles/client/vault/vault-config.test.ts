@@ -205,6 +205,13 @@ test.each(["address", "org", "app"])("without %s it is FV-CFG-006", (key) => {
   const missing = failure(() => load(text));
   expect(missing.code).toBe("FV-CFG-006");
   expect(missing.message).toBe(`${path}:1: "${key}" is missing`);
+  expect(missing.because).toBeUndefined();
+});
+
+test("a key that is missing because it is misspelt is told as that", () => {
+  const missing = failure(() => load(good.replace("address", "adress")));
+  expect(missing.code).toBe("FV-CFG-006");
+  expect(missing.because).toBe(`${path}:2: unknown key "adress" (did you mean address?)`);
 });
 
 test.each([
@@ -341,7 +348,7 @@ describe("access tokens", () => {
 
   test("missing, unreadable, world-readable, empty, mistyped and several lines are refused", async () => {
     expect((await refused("")).code).toBe("FV-CFG-008");
-    expect((await refused("", join(folder, "none"))).message).toContain("ENOENT");
+    expect((await refused("", join(folder, "none"))).message).toContain("is not there");
     expect((await refused("", file("open", "x", 0o644))).code).toBe("FV-CFG-007");
     expect((await refused("", file("empty", "\n"))).message).toContain("is empty");
     expect((await refused("", file("two", "a\nb\n"))).message).toContain("more than one line");
