@@ -4,6 +4,9 @@ import { eventually } from "../../init/ask.ts";
 import { TestMachine } from "../../init/machine.ts";
 import type { LinkConnection } from "../../../../src/roles/client/link/attested-link.ts";
 import { clientLimits } from "../../../../src/roles/client/limits.ts";
+import { RemoteError } from "../../../../src/protocol/errors.ts";
+import { asFailure } from "../../../../src/roles/client/link/remote-failure.ts";
+import { withWayBack } from "../../../../src/roles/client/session/shell-way-back.ts";
 import { Keyboard } from "../../../../src/roles/client/session/keyboard.ts";
 import { shellPlan } from "../../../../src/roles/client/session/shell-plan.ts";
 import { memoryContext } from "../../../support/memory-context.ts";
@@ -154,6 +157,16 @@ test("a free name that somebody else was quicker to take is left to them, for th
     await machine.open({ name: shell(), tty: true });
   }
   expect(wanted.size).toBe(1 + clientLimits.shellTriesMax);
+});
+
+test("a shell that is gone is started anew by connect; a command that is gone is not connect's", async () => {
+  const gone = new RemoteError("gone", "Session a1 is gone");
+  const anew = "fly-vault connect dev  starts a new one";
+  expect(await withWayBack(gone, "dev", "main")).toMatchObject({ fix: anew });
+  const work = "fly-vault connect dev --session work  starts a new one";
+  expect(await withWayBack(gone, "dev", "work")).toMatchObject({ fix: work });
+  const listed = "fly-vault sessions dev --all  lists what is there";
+  expect(asFailure(gone, "dev")).toMatchObject({ fix: listed });
 });
 
 test("one who is not to be asked takes it over, as does a script", async () => {
