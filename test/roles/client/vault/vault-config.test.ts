@@ -77,8 +77,16 @@ describe("files that cannot be used", () => {
     expect(failure(() => loadVault("dev", env)).code).toBe("FV-CFG-001");
     mkdirSync(join(folder, "dir"));
     const dir = { FLY_VAULT_CONFIG: join(folder, "dir") };
-    expect(failure(() => loadVault("dev", dir)).code).toBe("FV-CFG-002");
-    expect(failure(() => load(new Uint8Array(1024 * 1024 + 1))).code).toBe("FV-CFG-002");
+    const notFile = failure(() => loadVault("dev", dir));
+    expect([notFile.code, notFile.message]).toEqual([
+      "FV-CFG-002",
+      expect.stringMatching(/" is not a file$/),
+    ]);
+    const huge = failure(() => load(new Uint8Array(1024 * 1024 + 1)));
+    expect([huge.code, huge.message]).toEqual([
+      "FV-CFG-002",
+      `"${path}" is 1048577 bytes long, not a configuration`,
+    ]);
     expect(failure(() => load(Uint8Array.of(0x61, 0xff, 0xfe))).code).toBe("FV-CFG-003");
     const syntax = failure(() => load(`${good}forward = [\n`));
     expect(syntax.code).toBe("FV-CFG-003");
