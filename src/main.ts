@@ -62,5 +62,5 @@ const { role, argv } = dispatch(process.argv0, process.argv.slice(2));
 compileFreely(role);
 const { main } = await mains[role]();
 // To init a SIGHUP is an order, however it was started.
-const heedsNohup = role !== "init";
-process.exit(await main(argv, processContext({ heedsNohup })));
+const context = processContext({ heedsNohup: role !== "init" });
+context.exit(await main(argv, context));

@@ -55,6 +55,9 @@ async function offer(
       return valuesOf(place.flag, live);
     case "theirs":
       return { candidates: [], files: true };
+    case "first of theirs":
+      if (typed.startsWith("-")) return { candidates: flagWords(command), files: false };
+      return { candidates: [], files: true };
     case "word": {
       if (typed.startsWith("-")) return { candidates: flagWords(command), files: false };
       return positionalNames(command, place, live, typed);
@@ -127,8 +130,8 @@ type Place =
   | { readonly kind: "value"; readonly flag: Flag }
   /** `first`: the positional before it, the vault in nearly all commands. */
   | { readonly kind: "word"; readonly index: number; readonly first: string | undefined }
-  /** Words of a command that runs elsewhere. */
-  | { readonly kind: "theirs" };
+  /** Words of a command that runs elsewhere; before the first there is still room for flags of ours. */
+  | { readonly kind: "first of theirs" | "theirs" };
 
 function placeOf(command: Command, words: readonly string[]): Place {
   const flags: Flags = { ...command.flags, ...globalFlags };
@@ -146,7 +149,7 @@ function placeOf(command: Command, words: readonly string[]): Place {
     at += 1;
     if (at >= words.length) return { kind: "value", flag };
   }
-  return areTheirs() ? { kind: "theirs" } : wordPlace(command, positionals);
+  return areTheirs() ? { kind: "first of theirs" } : wordPlace(command, positionals);
 }
 
 function wordPlace(command: Command, positionals: readonly string[]): Place {

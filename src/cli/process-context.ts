@@ -14,8 +14,13 @@ export interface ProcessContextOptions {
   readonly heedsNohup?: boolean;
 }
 
+export interface ProcessContext extends Context {
+  /** Ends the process: with this status, or by the Ctrl-C that brought the status about. */
+  readonly exit: (status: number) => never;
+}
+
 /** The real process, as commands see it. One per process: it owns stdio, the signals and the terminal. */
-export function processContext({ heedsNohup = false }: ProcessContextOptions = {}): Context {
+export function processContext({ heedsNohup = false }: ProcessContextOptions = {}): ProcessContext {
   const terminal = new ProcessTerminal();
   const stops = new StopListeners(terminal, heedsNohup && isHangupIgnored());
   return {
@@ -32,6 +37,7 @@ export function processContext({ heedsNohup = false }: ProcessContextOptions = {
     onStop: (listener) => stops.subscribe(listener),
     suspend: () => terminal.suspend(),
     onContinue: (listener) => terminal.onContinue(listener),
+    exit: (status) => stops.exit(status),
   };
 }
 
@@ -39,6 +45,7 @@ export function processContext({ heedsNohup = false }: ProcessContextOptions = {
 class StopListeners {
   readonly #terminal: ProcessTerminal;
   readonly #listeners = new Set<(signal: StopSignal) => void>();
+  #wasInterrupted = false;
 
   constructor(terminal: ProcessTerminal, staysAtHangup: boolean) {
     this.#terminal = terminal;
@@ -54,7 +61,15 @@ class StopListeners {
     };
   }
 
+  /** A shell goes on with its loop after a program that exits, with 130 as well, and stops after one that died of the signal. */
+  exit(status: number): never {
+    if (this.#wasInterrupted && status === interruptedStatus) this.#die("SIGINT");
+    // oxlint-disable-next-line unicorn/no-process-exit -- the one place that is asked to
+    return process.exit(status);
+  }
+
   readonly #receive = (signal: StopSignal): void => {
+    this.#wasInterrupted ||= signal === "SIGINT";
     if (this.#listeners.size > 0) {
       for (const listener of this.#listeners) listener(signal);
       return;
@@ -69,6 +84,8 @@ class StopListeners {
     process.kill(process.pid, signal);
   };
 }
+
+const interruptedStatus = 130;
 
 /** Touches `process.stdin` only when somebody asks for it: opening it changes the terminal's state. */
 function processInput(terminal: ProcessTerminal): InputStream {

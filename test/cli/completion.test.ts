@@ -74,6 +74,13 @@ test.each([
     ["my-dev", "mine"],
   ],
   [["exec", "my-dev", "ls"], [":files"]],
+  [["exec", "my-dev", "--tr"], ["--transport"]],
+  [
+    ["exec", "my-dev", "--transport", ""],
+    ["quic", "tcp"],
+  ],
+  [["exec", "my-dev", "ls", "--tr"], [":files"]],
+  [["exec", "my-dev", "--", "--tr"], [":files"]],
   [["exec", "--", "my"], [":files"]],
   [["logs", "other", ""], ["build-of-other"]],
   [["logs", "other", "one", "b"], ["build-of-other"]],

@@ -140,6 +140,8 @@ export const clientLimits = {
   /** `ping --count`, and how much of a log goes into a bundle. */
   pingsMax: 10_000,
   bundleLogBytesMax: 4 * 1024 * 1024,
+  /** A shell that others start and end, or whose free name they take, at the same moment is tried for again so often. */
+  shellTriesMax: 16,
   /** A session is found by the beginning of its id from so many characters on; lists show so many. */
   idPrefixCharsMin: 4,
   idShownChars: 8,

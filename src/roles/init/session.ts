@@ -229,14 +229,18 @@ export class Session {
     return () => void this.#waiters.delete(body);
   }
 
-  /** All others are told, and lose it. Nobody else is waited for, nor one who is away. */
-  takeOver(client: AttachedClient): void {
+  /** All others are told, and lose it, but where it is the one who has it, on a new connection. Nobody else is waited for, nor one who is away. */
+  takeOver(heir: AttachedClient): void {
     clearTimeout(this.#awayTimer);
-    for (const other of this.#clients) if (other !== client) this.#dismiss(other, client);
-    if (this.#driver !== undefined) this.#displace(this.#driver, client);
-    this.#driver = client.client;
-    this.#displaced.delete(client.client);
-    this.state.releaseAllBut(client.client);
+    const isBack = this.#driver === heir.client;
+    for (const other of this.#clients) {
+      const fits = isBack && this.clientCount <= initLimits.clientsPerSessionMax;
+      if (other !== heir && !(fits && other.client !== heir.client)) this.#dismiss(other, heir);
+    }
+    if (this.#driver !== undefined) this.#displace(this.#driver, heir);
+    this.#driver = heir.client;
+    this.#displaced.delete(heir.client);
+    this.state.releaseAllBut(heir.client);
     this.roomChanged();
   }
 

@@ -7,6 +7,7 @@ import { statusSchema } from "../../../protocol/message.ts";
 import { askOnce } from "../link/ask-once.ts";
 import type { AttestedLink, LinkStats } from "../link/attested-link.ts";
 import { clientLimits } from "../limits.ts";
+import { formatRoundTrip } from "../link/round-trip.ts";
 import { overVault, type VaultWork } from "../link/over-vault.ts";
 import { linkFlags, readVault, vaultPositional } from "../link/vault-link.ts";
 
@@ -61,7 +62,7 @@ async function ping({ link }: VaultWork, wish: Wish, context: Context): Promise<
     await stdout.write(
       wish.isJson
         ? `${JSON.stringify({ type: "pong", ms: rounded(ms), network_ms: rounded(rttMs) })}\n`
-        : `pong ${ms.toFixed(1)} ms from ${where}, network ${rttMs.toFixed(1)} ms\n`,
+        : `pong ${ms.toFixed(1)} ms from ${where}, network ${formatRoundTrip(rttMs)}\n`,
     );
   }
   await stdout.write(summary(tookMs, await link.freshStats(), wish.isJson));

@@ -58,7 +58,7 @@ const refusals: Readonly<Record<RemoteErrorCode, Refusal>> = {
   gone: {
     code: "FV-SES-003",
     message: (vault) => `the session on "${vault}" is gone`,
-    fix: (vault) => `fly-vault connect ${vault}  starts a new one`,
+    fix: (vault) => `fly-vault sessions ${vault} --all  lists what is there`,
   },
   ended: {
     code: "FV-SES-005",

@@ -64,12 +64,18 @@ export interface Vault {
 /** Reads the configuration; nothing is sent. Warnings go to stderr. */
 export async function readVault(
   said: string | undefined,
-  { flags, global }: { readonly flags: LinkFlagValues; readonly global: GlobalOptions },
+  wish: {
+    readonly flags: LinkFlagValues;
+    readonly global: GlobalOptions;
+    /** The word that was taken for the one behind the vault. */
+    readonly next?: string;
+  },
   context: Context,
 ): Promise<Vault> {
+  const { flags, global } = wish;
   // A mistake in the words comes before one in a file.
   reconnectMsOf(flags.reconnect);
-  const { vault: config, warnings } = await loadChosenVault(said, { flags, global }, context);
+  const { vault: config, warnings } = await loadChosenVault(said, wish, context);
   const warn = async (lines: readonly string[]): Promise<void> => {
     if (global.quiet) return;
     for (const line of lines) await context.stderr.write(`warning: ${line}\n`);

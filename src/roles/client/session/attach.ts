@@ -36,7 +36,11 @@ export const attach = defineCommand({
       throw new UsageError("--share and --take-over exclude each other");
     const mode = flags.share ? "share" : "take-over";
     return withStatus(flags["status-fd"], async (report) => {
-      const vault = await readVault(positionals.vault, { flags, global }, context);
+      const vault = await readVault(
+        positionals.vault,
+        { flags, global, next: positionals.session },
+        context,
+      );
       const { config } = vault;
       const { quiet } = global;
       const { isTty } = context.stdin;

@@ -20,6 +20,7 @@ import { configuredSource } from "../provision/rootfs-source.ts";
 import { Interactive } from "./interactive.ts";
 import { openRequest, randomName } from "./session-request.ts";
 import { shellPlan, shellWish } from "./shell-plan.ts";
+import { wayBack, withWayBack } from "./shell-way-back.ts";
 import { surroundings } from "./surroundings.ts";
 import { statusFlags, withStatus } from "./status-report.ts";
 import type { SessionReport } from "./session-run.ts";
@@ -94,11 +95,12 @@ export const connect = defineCommand({
           return pipeShell(context, link, { name: config.name, env }, report);
         const place = { env, terminfo: config.terminfo };
         const plan = shellPlan(wishedShell, interactive.keyboard, place, context);
-        return consoleStatus(
-          await interactive.run(link, { ...plan, report }),
-          config.name,
-          context,
-        );
+        const end = await interactive
+          .run(link, { ...plan, report })
+          .catch(async (error: unknown) => {
+            throw await withWayBack(error, config.name, plan.shell());
+          });
+        return consoleStatus(end, { vault: config.name, shell: plan.shell() }, context);
       };
       const onState = (state: LinkState): void => {
         forwards.linkState(state);
@@ -120,14 +122,18 @@ export const connect = defineCommand({
     }),
 });
 
-async function consoleStatus(end: ConsoleEnd, vault: string, context: Context): Promise<number> {
+async function consoleStatus(
+  end: ConsoleEnd,
+  { vault, shell }: { readonly vault: string; readonly shell: string },
+  context: Context,
+): Promise<number> {
   switch (end.kind) {
     case "exit":
       return finishedStatus(end.exit, context);
     case "stopped":
       return stoppedStatus(end.signal);
     case "left": {
-      const back = `fly-vault connect ${vault}`;
+      const back = wayBack(vault, shell);
       const said = context.stderr.write(`\nleft "${vault}"; its session goes on (${back})\n`);
       // The terminal may be why they leave.
       await within(

@@ -14,6 +14,7 @@ import { NoteLines } from "./note-lines.ts";
 import { Replay } from "./replay.ts";
 import { within } from "../../../system/within.ts";
 import { clientLimits } from "../limits.ts";
+import { formatRoundTrip } from "../link/round-trip.ts";
 import { SessionRun, type SessionIo, type SessionPlan } from "./session-run.ts";
 import { terminalSize } from "./session-request.ts";
 import { StatusLine } from "./status-line.ts";
@@ -223,6 +224,7 @@ export class Console {
     const say = (text: string): void =>
       void this.#context.stderr.write(text).catch(() => undefined);
     const over = this.#end.promise.catch(() => undefined);
+    this.#status.giveWay();
     const asking = askLine(this.#parts.keyboard, question, say, over);
     this.#asking = asking.finally(() => {
       this.#asking = undefined;
@@ -237,7 +239,7 @@ export class Console {
       return `link down for ${this.#downFor(state.sinceMs)}, attempt ${state.attempt + 1}`;
     const { rttMs, lostPackets, sentPackets } = await this.#link.freshStats();
     const { machineId, region } = this.#link.login.machine;
-    return `machine ${machineId} ${region ?? ""} · round trip ${rttMs.toFixed(1)} ms · ${lostPackets} of ${sentPackets} packets lost`;
+    return `machine ${machineId} ${region ?? ""} · round trip ${formatRoundTrip(rttMs)} · ${lostPackets} of ${sentPackets} packets lost`;
   }
 
   /** Whether lines of ours may stand between those of the session. */
@@ -256,6 +258,7 @@ export class Console {
   }
 
   async #tell(words: string): Promise<void> {
+    this.#status.giveWay();
     await this.#context.stderr.write(`\r\n${words}\r\n`);
   }
 }

@@ -27,7 +27,11 @@ export const kill = defineCommand({
     const signal = parseSignal(said);
     if (signal === undefined)
       throw new UsageError(`--signal ${said} is none (TERM, SIGTERM or 1 to 64)`);
-    const vault = await readVault(positionals.vault, { flags, global }, context);
+    const vault = await readVault(
+      positionals.vault,
+      { flags, global, next: positionals.session },
+      context,
+    );
     return overVault(vault, { flags, global }, context, async ({ link }) => {
       const found = await findSession(link, positionals.session, vault.config.name);
       const { session_id: session, generation } = found;

@@ -34,7 +34,11 @@ export const logs = defineCommand({
   seeAlso: ["fly-vault attach", "fly-vault wait"],
   run: async ({ flags, positionals, global }, context) => {
     const tail = tailOf(flags.tail, flags["tail-bytes"]);
-    const vault = await readVault(positionals.vault, { flags, global }, context);
+    const vault = await readVault(
+      positionals.vault,
+      { flags, global, next: positionals.session },
+      context,
+    );
     const { name } = vault.config;
     const wish = { flags, global, reconnectMs: clientLimits.reconnectMs };
     return overVault(vault, wish, context, async ({ link }) => {

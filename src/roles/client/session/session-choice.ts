@@ -34,9 +34,9 @@ export function chooseSession(
   vault: string,
 ): ListedSession {
   const named = sessions.filter(({ name }) => name === word);
-  const begun = sessions.filter(
-    ({ session_id: id }) => word.length >= clientLimits.idPrefixCharsMin && id.startsWith(word),
-  );
+  const alike = word === "" ? [] : sessions.filter(({ session_id: id }) => id.startsWith(word));
+  const isTooShort = word.length < clientLimits.idPrefixCharsMin;
+  const begun = isTooShort ? [] : alike;
   const found =
     sessions.find(({ session_id: id }) => id === word) ??
     named.find(({ state }) => state === "running") ??
@@ -49,7 +49,10 @@ export function chooseSession(
     "FV-SES-001",
     `there is no session "${word}" on "${vault}"${didYouMean(word, words)}`,
     {
-      because: describeNone(begun.length, words.length, listed),
+      because:
+        isTooShort && alike.length > 0
+          ? `an id that begins so is there, but it takes ${clientLimits.idPrefixCharsMin} of its digits`
+          : describeNone(begun.length, words.length, listed),
       fix: `fly-vault sessions ${vault} --all`,
     },
   );

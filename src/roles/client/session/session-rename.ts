@@ -18,7 +18,11 @@ export const sessionRename = defineCommand({
   seeAlso: ["fly-vault sessions"],
   run: async ({ flags, positionals, global }, context) => {
     const name = checkedName("NAME", positionals.name) ?? "";
-    const vault = await readVault(positionals.vault, { flags, global }, context);
+    const vault = await readVault(
+      positionals.vault,
+      { flags, global, next: positionals.session },
+      context,
+    );
     return overVault(vault, { flags, global }, context, async ({ link }) => {
       const found = await findSession(link, positionals.session, vault.config.name);
       const { session_id: session, generation } = found;

@@ -11,6 +11,7 @@ import {
   type Sharing,
 } from "./attached-elsewhere.ts";
 import type { Keyboard } from "./keyboard.ts";
+import { clientLimits } from "../limits.ts";
 import {
   attachRequest,
   clientLabel,
@@ -19,6 +20,7 @@ import {
   terminalSize,
 } from "./session-request.ts";
 import type { FirstRequest, SessionPlan } from "./session-run.ts";
+import { mainShell } from "./shell-way-back.ts";
 import type { VaultConfig } from "../vault/vault-config.ts";
 import { surroundings } from "./surroundings.ts";
 
@@ -35,13 +37,18 @@ export function shellWish(said: {
   readonly share: boolean;
   readonly new: boolean;
 }): ShellWish {
-  const { session: name = "main" } = said;
+  const { session: name = mainShell } = said;
   if (!/^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$/.test(name))
     throw new UsageError(`--session must be 1 to 64 letters, digits, ".", "_" or "-"`);
   const chosen = (["take-over", "share", "new"] as const).filter((sharing) => said[sharing]);
   const [sharing, other] = chosen;
   if (other !== undefined) throw new UsageError(`--${sharing} and --${other} exclude each other`);
   return { name, sharing };
+}
+
+export interface ShellPlan extends SessionPlan {
+  /** Its name, once it is open: what was asked for, or a free one beside it. */
+  readonly shell: () => string;
 }
 
 /**
@@ -53,7 +60,7 @@ export function shellPlan(
   keyboard: Keyboard,
   { env, terminfo }: Pick<VaultConfig, "env" | "terminfo">,
   context: Context,
-): SessionPlan {
+): ShellPlan {
   const { name, sharing = canAsk(context) ? undefined : "take-over" } = wish;
   const client = randomName(context);
   const label = clientLabel(context);
@@ -72,6 +79,11 @@ export function shellPlan(
     ...attachRequest(name, client, size, { mode }),
     client_label: label,
   });
+  let shell = name;
+  const openBeside = (sessions: Parameters<typeof freeName>[0]): Request => {
+    shell = freeName(sessions, name);
+    return open(shell);
+  };
   const join: FirstRequest = async (connection) => {
     const sessions =
       sharing === undefined || sharing === "new" ? await listSessions(connection) : [];
@@ -79,11 +91,15 @@ export function shellPlan(
     const wanted =
       sharing ??
       (elsewhere === undefined ? "take-over" : await askSharing(elsewhere, keyboard, context));
-    if (wanted === "new") return open(freeName(sessions, name));
+    if (wanted === "new") return openBeside(sessions);
     if (wanted !== undefined) return attach(wanted);
     keyboard.onAction("leave");
     return new Promise(() => undefined);
   };
   const first = open(name);
-  return { client, label, first: [first, join, first] };
+  // Whoever wanted one beside it at the same moment may have had the free name first.
+  const again: FirstRequest = async (connection) =>
+    shell === name ? first : openBeside(await listSessions(connection));
+  const others = Array<FirstRequest>(clientLimits.shellTriesMax).fill(again);
+  return { client, label, first: [first, join, ...others], shell: () => shell };
 }

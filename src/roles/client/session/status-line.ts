@@ -27,6 +27,11 @@ export class StatusLine {
   hide(): void {
     clearInterval(this.#timer);
     this.#timer = undefined;
+    this.giveWay();
+  }
+
+  /** The row is for something else of ours; the line is back below it within a second. */
+  giveWay(): void {
     if (!this.#shown) return;
     this.#shown = false;
     this.#write(`${this.#lastRow()}\u001b[2K`);

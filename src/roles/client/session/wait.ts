@@ -31,7 +31,11 @@ export const wait = defineCommand({
   seeAlso: ["fly-vault run", "fly-vault sessions"],
   run: async ({ flags, positionals, global }, context) => {
     const timeoutMs = durationOf("--timeout", flags.timeout);
-    const vault = await readVault(positionals.vault, { flags, global }, context);
+    const vault = await readVault(
+      positionals.vault,
+      { flags, global, next: positionals.session },
+      context,
+    );
     const { name } = vault.config;
     const wish = { flags, global, reconnectMs: clientLimits.reconnectMs };
     return overVault(vault, wish, context, async ({ link }) => {

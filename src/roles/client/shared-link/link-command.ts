@@ -19,13 +19,13 @@ export const linkLs = defineCommand({
   examples: ["fly-vault link ls", "fly-vault link ls --json | jq -r '.data[].pid'"],
   seeAlso: ["fly-vault link stop", "fly-vault help link"],
   run: async ({ flags, positionals: { vault } }, context) => {
-    const links = await linksOf(vault, context.env);
+    const { links, none } = await linksOf(vault, context.env);
     if (flags.json) {
       const data = links.map((link) => asJson(link, context.wallMs()));
       await context.stdout.write(jsonDocument("link-list", data));
       return 0;
     }
-    if (links.length === 0) await context.stderr.write("no background links\n");
+    if (links.length === 0) await context.stderr.write(none);
     else await context.stdout.write(renderTable(heads, links.map(row)));
     return 0;
   },
@@ -41,7 +41,7 @@ export const linkStop = defineCommand({
   examples: ["fly-vault link stop my-dev", "fly-vault link stop"],
   seeAlso: ["fly-vault link ls"],
   run: async ({ flags, positionals: { vault }, global }, context) => {
-    const links = await linksOf(vault, context.env);
+    const { links, none } = await linksOf(vault, context.env);
     const stopped = await Promise.all(links.map(stopLink));
     const left = links.filter((_, at) => stopped[at] === false);
     if (flags.json) {
@@ -53,9 +53,7 @@ export const linkStop = defineCommand({
       await context.stdout.write(jsonDocument("link-stop", data));
     } else if (!global.quiet) {
       const count = links.length - left.length;
-      await context.stderr.write(
-        count === 0 ? "no background links\n" : `stopped ${counted(count, "link")}\n`,
-      );
+      await context.stderr.write(links.length === 0 ? none : `stopped ${counted(count, "link")}\n`);
     }
     const [first] = left;
     if (first === undefined) return 0;
@@ -69,10 +67,15 @@ export const linkStop = defineCommand({
 async function linksOf(
   vault: string | undefined,
   env: Readonly<Record<string, string | undefined>>,
-): Promise<readonly ListedLink[]> {
+): Promise<{ readonly links: readonly ListedLink[]; readonly none: string }> {
   try {
-    const links = await listLinks(env);
-    return links.filter((link) => vault === undefined || link.vault === vault);
+    const all = await listLinks(env);
+    if (vault === undefined) return { links: all, none: "no background links\n" };
+    const links = all.filter((link) => link.vault === vault);
+    // Whose one is that stands still, it cannot say.
+    const silent = all.filter(({ state }) => state === "silent").length;
+    const more = silent === 0 ? "" : `, but ${counted(silent, "silent one")} (fly-vault link ls)`;
+    return { links, none: `no background link of "${vault}"${more}\n` };
   } catch (error) {
     if (!(error instanceof LinkFolderError)) throw error;
     throw new Failure("FV-SYS-001", "the folder of the background links is not to be trusted", {

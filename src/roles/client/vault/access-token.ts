@@ -140,7 +140,8 @@ function readFile(vault: Pick<VaultConfig, "name">, path: string): Found {
   } catch (error) {
     if (error instanceof Failure) throw error;
     const code = error instanceof Error && "code" in error ? String(error.code) : "unknown";
-    throw unusable(vault, `the token file "${path}" cannot be read: ${code}`);
+    const what = code === "ENOENT" ? "is not there" : `cannot be read: ${code}`;
+    throw unusable(vault, `the token file "${path}" ${what}`);
   }
 }
 

@@ -48,6 +48,7 @@ function withoutValue(line: string): string {
 }
 
 function unreadable(path: string, error: unknown): unknown {
+  if (error instanceof Failure) return error;
   const code = error instanceof Error && "code" in error ? error.code : undefined;
   if (code === "ENOENT" || code === "ENOTDIR")
     return new Failure("FV-CFG-001", `there is no configuration file "${path}"`, {

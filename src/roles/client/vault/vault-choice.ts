@@ -20,12 +20,13 @@ export interface VaultChoice {
  */
 export async function loadChosenVault(
   said: string | undefined,
-  { flags, global }: { readonly flags: object; readonly global: GlobalOptions },
+  wish: { readonly flags: object; readonly global: GlobalOptions; readonly next?: string },
   context: Context,
 ): Promise<LoadedConfig> {
+  const { flags, global, next } = wish;
   const found = findProject(currentFolder(context));
   const overview = readOverview(context.env);
-  const choice = chooseVault(said, { overview, project: found.project, env: context.env });
+  const choice = chooseVault(said, { overview, project: found.project, env: context.env, next });
   const { vault, warnings } = loadNamed(overview, choice);
   const isJson = "json" in flags && flags.json === true;
   if (choice.origin !== undefined && context.stderr.isTty && !global.quiet && !isJson) {
@@ -42,10 +43,12 @@ export function chooseVault(
     readonly overview: ConfigOverview;
     readonly project: ProjectFile | undefined;
     readonly env: Context["env"];
+    /** The word that was taken for the one behind the vault. */
+    readonly next?: string | undefined;
   },
 ): VaultChoice {
   if (said !== undefined && said !== "") return { name: said, origin: undefined };
-  const { overview, project, env } = from;
+  const { overview, project, env, next } = from;
   const fromEnv = env["FLY_VAULT_VAULT"];
   if (fromEnv !== undefined && fromEnv !== "")
     return { name: fromEnv, origin: "from FLY_VAULT_VAULT" };
@@ -55,6 +58,8 @@ export function chooseVault(
   const [only, ...others] = overview.names;
   if (only === undefined) throw noVault(overview.file.path);
   if (others.length === 0) return { name: only, origin: "the only one" };
+  if (next !== undefined && overview.names.includes(next))
+    throw new UsageError(`"${next}" is the vault, and the word behind it is missing`);
   const listed = overview.names.slice(0, clientLimits.namesListedMax).join(", ");
   throw new UsageError(`VAULT is missing (one of ${listed}; or: fly-vault vault use VAULT)`);
 }

@@ -104,10 +104,15 @@ function parseTable(name: string, table: unknown, file: ConfigFile): VaultTable 
       `${place(file, ["vault"], name)}: "vault.${name}" must be a table`,
     );
   for (const key of ["address", "org", "app"])
-    if (!Object.hasOwn(table, key))
+    if (!Object.hasOwn(table, key)) {
+      const misspelt = unknownKeys(name, table, file).find((line) =>
+        line.endsWith(`(did you mean ${key}?)`),
+      );
       throw new Failure("FV-CFG-006", `${place(file, ["vault", name])}: "${key}" is missing`, {
+        ...(misspelt === undefined ? {} : { because: misspelt }),
         fix: "fly-vault help config  explains every key",
       });
+    }
   const result = v.safeParse(vaultSchema, table);
   if (result.success) return result.output;
   const [issue] = result.issues;

@@ -2,6 +2,14 @@ import { afterAll, afterEach, beforeAll, expect, setDefaultTimeout, test } from 
 import { hostname } from "node:os";
 import { eventually } from "../../init/ask.ts";
 import { TestMachine } from "../../init/machine.ts";
+import type { LinkConnection } from "../../../../src/roles/client/link/attested-link.ts";
+import { clientLimits } from "../../../../src/roles/client/limits.ts";
+import { RemoteError } from "../../../../src/protocol/errors.ts";
+import { asFailure } from "../../../../src/roles/client/link/remote-failure.ts";
+import { withWayBack } from "../../../../src/roles/client/session/shell-way-back.ts";
+import { Keyboard } from "../../../../src/roles/client/session/keyboard.ts";
+import { shellPlan } from "../../../../src/roles/client/session/shell-plan.ts";
+import { memoryContext } from "../../../support/memory-context.ts";
 import { PtyClient } from "../../../support/pty-client.ts";
 import { TestVault } from "../../../support/test-vault.ts";
 
@@ -117,15 +125,48 @@ test("--take-over, --share, --new and --session ask nothing", async () => {
   sharer.type("echo hello-$((40+2))\r");
   await first.shows(/hello-42/);
   const beside = await connected("--session", "work", "--new");
+  const taken = await connected("--session", "work", "--new");
+  taken.type("~.");
+  expect(await taken.exited()).toBe(0);
+  expect(taken.text).toContain("(fly-vault connect dev --session work-3)");
   const running = (await machine.sessions()).filter(({ state }) => state === "running");
-  expect(running.map(({ name }) => name)).toEqual(["work", "work-2"]);
+  expect(running.map(({ name }) => name)).toEqual(["work", "work-2", "work-3"]);
   const heir = await connected("--session", "work", "--take-over");
   expect(await first.exited()).toBe(7);
+  expect(first.text).toContain("fly-vault connect dev --session work  takes it back");
   expect(await sharer.exited()).toBe(7);
   heir.type("exit 3\r");
   expect(await heir.exited()).toBe(3);
   beside.type("exit 4\r");
   expect(await beside.exited()).toBe(4);
+});
+
+test("a free name that somebody else was quicker to take is left to them, for the next, shellTriesMax times", async () => {
+  await machine.open({ name: "main", tty: true });
+  const connection = { openStream: async () => machine.connect() } as LinkConnection;
+  const context = memoryContext({ env: {} });
+  const wish = { name: "main", sharing: "new" } as const;
+  const { first, shell } = shellPlan(wish, new Keyboard(context.stdin, undefined), {}, context);
+  expect(first).toHaveLength(2 + clientLimits.shellTriesMax);
+  const wanted = new Set<string>();
+  for (const next of first.slice(1)) {
+    const message = typeof next === "function" ? await next(connection) : next;
+    expect(message).toMatchObject({ type: "session-open", name: shell() });
+    expect(shell()).toMatch(/^main-\d+$/);
+    wanted.add(shell());
+    await machine.open({ name: shell(), tty: true });
+  }
+  expect(wanted.size).toBe(1 + clientLimits.shellTriesMax);
+});
+
+test("a shell that is gone is started anew by connect; a command that is gone is not connect's", async () => {
+  const gone = new RemoteError("gone", "Session a1 is gone");
+  const anew = "fly-vault connect dev  starts a new one";
+  expect(await withWayBack(gone, "dev", "main")).toMatchObject({ fix: anew });
+  const work = "fly-vault connect dev --session work  starts a new one";
+  expect(await withWayBack(gone, "dev", "work")).toMatchObject({ fix: work });
+  const listed = "fly-vault sessions dev --all  lists what is there";
+  expect(asFailure(gone, "dev")).toMatchObject({ fix: listed });
 });
 
 test("one who is not to be asked takes it over, as does a script", async () => {

@@ -41,7 +41,7 @@ class Desk implements AsyncDisposable {
 async function sentPackets(terminal: PtyClient): Promise<number> {
   const from = terminal.text.length;
   terminal.type("~s");
-  await terminal.shows(/round trip [\d.]+ ms · \d+ of \d+ packets lost\r\n/, from);
+  await terminal.shows(/round trip (?:\d+|under 1) ms · \d+ of \d+ packets lost\r\n/, from);
   return Number(/of (\d+) packets/.exec(terminal.text.slice(from))?.[1]);
 }
 

@@ -226,6 +226,17 @@ test("Ctrl-C is sent to the command", async () => {
   expect(await child.stderr.text()).toContain("caught");
 });
 
+test("a command that Ctrl-C ended takes the client with it, by the signal: a shell's loop stops there", async () => {
+  const child = await started(["sh", "-c", "echo up; exec sleep 30"]);
+  child.kill("SIGINT");
+  expect(await child.exited).toBe(130);
+  expect(child.signalCode).toBe("SIGINT");
+  const own = await started(["sh", "-c", "echo up; read line; exit 130"]);
+  await own.stdin.end();
+  expect(await own.exited).toBe(130);
+  expect(own.signalCode).toBeNull();
+});
+
 test("Ctrl-C twice ends the client and leaves the command", async () => {
   const child = await started(["sh", "-c", "trap '' INT; echo up; sleep 30"]);
   child.kill("SIGINT");

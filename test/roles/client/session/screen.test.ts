@@ -145,3 +145,23 @@ test("at a prompt in the last row the lines stay whole, with the status line bel
   expect(there.text.trimEnd().split("\n")).toEqual(lines.slice(1));
   expect(there.cursor).toBe(`${column},28\n`);
 });
+
+test("what the client itself says or asks while the link is away has rows of its own, above the status line", async () => {
+  const there = screen([process.execPath, main, "connect", "-q", "dev"], {
+    ...vault.env,
+    TERM: "screen-256color",
+  });
+  await there.shows(/#/);
+  there.type("for i in $(seq 40); do echo line $i; done\r");
+  await there.shows(/line 40\n.*# *\n$/);
+  const restarting = vault.restartLink(6000);
+  await there.shows(/# *\n── link down/);
+  there.type("\r~s");
+  await there.shows(/# *\nlink down for 00:0\d, attempt \d+ *\n *\n── link down 00:0\d .*──\n$/);
+  there.type("\r~x");
+  await there.shows(/\nend the session .* \[y\/N\] *\n── link down 00:0\d .*──\n$/);
+  there.type("n\r");
+  await restarting;
+  there.type("echo back\r");
+  await there.shows(/\nback\n/);
+});

@@ -32,12 +32,15 @@ test("an id goes before a name, and of names that ended the newest counts", () =
 });
 
 test.each([
-  ["a1b", "fewer characters than idPrefixCharsMin"],
-  ["xxxx", "nobody"],
-])("%s is not found: %s", async (word) => {
+  ["xxxx", "it has a1bfff, build, build2, build"],
+  ["", "it has a1bfff, build, build2, build"],
+  ["x", "it has a1bfff, build, build2, build"],
+  // Fewer than idPrefixCharsMin.
+  ["b1b", "an id that begins so is there, but it takes 4 of its digits"],
+])("%p is not found: %s", async (word, because) => {
   const failure = await failureOf(word, there);
   expect(failure.exitCode).toBe(3);
-  expect(failure.because).toBe("it has a1bfff, build, build2, build");
+  expect(failure.because).toBe(because);
   expect(failure.fix).toBe("fly-vault sessions dev --all");
 });
 

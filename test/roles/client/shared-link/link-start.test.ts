@@ -281,8 +281,11 @@ test("one that stands still is listed, and not waited for without end", async ()
   expect(isGone).toBe(false);
   const limitMs = clientLimits.linkWelcomeMs + clientLimits.linkStopMs;
   expect(performance.now() - startMs).toBeWithin(limitMs - 100, limitMs + 2000);
+  const context = memoryContext({ env: { FLY_VAULT_HOME: home } });
+  expect(await main(["link", "stop", "dev"], context)).toBe(0);
+  expect(context.err()).toBe('no background link of "dev", but 1 silent one (fly-vault link ls)\n');
   listening.close();
-}, 10_000);
+}, 20_000);
 
 test("a link that does not come back is given up after --reconnect", async () => {
   const status = {

@@ -63,6 +63,10 @@ test("later commands use the link of the first, and stop ends it", async () => {
   expect(link).toMatchObject({ vault: "dev", state: "up", clients: 0, streams: 0 });
   expect(stage.processes()).toEqual([link?.pid ?? 0]);
   expect((await stage.run(["link", "ls"])).text).toMatch(/^VAULT +MACHINE +STATE .*\ndev +148e/);
+  for (const verb of ["ls", "stop"])
+    expect((await stage.run(["link", verb, "other"])).stderr).toBe(
+      'no background link of "other"\n',
+    );
   expect((await stage.run(["link", "stop", "dev"])).stderr).toBe("stopped 1 link\n");
   await until(() => stage.processes().length === 0);
   expect(await stage.links()).toEqual([]);

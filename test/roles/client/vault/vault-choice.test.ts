@@ -48,6 +48,20 @@ function deep(levels: number): string {
   return join(folder, "work", ...Array<string>(levels).fill("d"));
 }
 
+test.each([
+  [["logs", "a"]],
+  [["kill", "b"]],
+  [["wait", "a"]],
+  [["attach", "a"]],
+  [["session", "rename", "a", "new"]],
+])("a vault alone where a session is wanted as well is taken for one: %p", async (words) => {
+  const env = { FLY_VAULT_CONFIG: join(folder, "config.toml"), HOME: folder };
+  const said = await say({ env, folder }, words, { cwd: folder });
+  const vault = words.find((word) => word.length === 1);
+  expect(said.err).toContain(`error: "${vault}" is the vault, and the word behind it is missing\n`);
+  expect(said.code).toBe(2);
+});
+
 test("word, environment, project, default, the only one: in this order", async () => {
   const env = { FLY_VAULT_VAULT: "b" };
   expect((await show()).err).toContain(

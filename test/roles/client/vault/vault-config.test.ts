@@ -77,8 +77,16 @@ describe("files that cannot be used", () => {
     expect(failure(() => loadVault("dev", env)).code).toBe("FV-CFG-001");
     mkdirSync(join(folder, "dir"));
     const dir = { FLY_VAULT_CONFIG: join(folder, "dir") };
-    expect(failure(() => loadVault("dev", dir)).code).toBe("FV-CFG-002");
-    expect(failure(() => load(new Uint8Array(1024 * 1024 + 1))).code).toBe("FV-CFG-002");
+    const notFile = failure(() => loadVault("dev", dir));
+    expect([notFile.code, notFile.message]).toEqual([
+      "FV-CFG-002",
+      expect.stringMatching(/" is not a file$/),
+    ]);
+    const huge = failure(() => load(new Uint8Array(1024 * 1024 + 1)));
+    expect([huge.code, huge.message]).toEqual([
+      "FV-CFG-002",
+      `"${path}" is 1048577 bytes long, not a configuration`,
+    ]);
     expect(failure(() => load(Uint8Array.of(0x61, 0xff, 0xfe))).code).toBe("FV-CFG-003");
     const syntax = failure(() => load(`${good}forward = [\n`));
     expect(syntax.code).toBe("FV-CFG-003");
@@ -205,6 +213,13 @@ test.each(["address", "org", "app"])("without %s it is FV-CFG-006", (key) => {
   const missing = failure(() => load(text));
   expect(missing.code).toBe("FV-CFG-006");
   expect(missing.message).toBe(`${path}:1: "${key}" is missing`);
+  expect(missing.because).toBeUndefined();
+});
+
+test("a key that is missing because it is misspelt is told as that", () => {
+  const missing = failure(() => load(good.replace("address", "adress")));
+  expect(missing.code).toBe("FV-CFG-006");
+  expect(missing.because).toBe(`${path}:2: unknown key "adress" (did you mean address?)`);
 });
 
 test.each([
@@ -341,7 +356,7 @@ describe("access tokens", () => {
 
   test("missing, unreadable, world-readable, empty, mistyped and several lines are refused", async () => {
     expect((await refused("")).code).toBe("FV-CFG-008");
-    expect((await refused("", join(folder, "none"))).message).toContain("ENOENT");
+    expect((await refused("", join(folder, "none"))).message).toContain("is not there");
     expect((await refused("", file("open", "x", 0o644))).code).toBe("FV-CFG-007");
     expect((await refused("", file("empty", "\n"))).message).toContain("is empty");
     expect((await refused("", file("two", "a\nb\n"))).message).toContain("more than one line");
