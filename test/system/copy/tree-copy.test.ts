@@ -194,6 +194,13 @@ test("of two sources of one name the second is refused, and does not replace the
   ]);
 });
 
+test("a source that is a link to itself is not taken for something in the way", () => {
+  using stage = new CopyStage();
+  symlinkSync("from", stage.from);
+  runPair(stage.source({ recursive: false }), stage.sink());
+  expect(stage.failed).toEqual([`missing ${stage.from}: a link that leads back to itself`]);
+});
+
 test("a pattern that leads to several does not make them one file", () => {
   using stage = new CopyStage();
   mkdirSync(join(stage.from, "d"), { recursive: true });
