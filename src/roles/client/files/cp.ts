@@ -91,6 +91,7 @@ export const cp = defineCommand({
             quiet: global.quiet,
             json: flags.json,
             dryRun: flags["dry-run"],
+            resumes: !(operands.standard && operands.direction === "download"),
           });
           try {
             const declined = flags.interactive ? await ask(link, plan, leaving) : new Set<string>();

@@ -41,7 +41,7 @@ function reportOf({
   copied: number;
   failed: Readonly<Record<string, typeof full | typeof denied>>;
 }): CopyReport {
-  const options = { title: "copying", quiet: true, json: false, dryRun: false };
+  const options = { title: "copying", quiet: true, json: false, dryRun: false, resumes: true };
   const report = new CopyReport(memoryContext({}), options);
   for (let file = 0; file < copied; file++) report.settled(`/c${file}`, 1, "written", undefined);
   for (const [path, [code, words]] of Object.entries(failed))
