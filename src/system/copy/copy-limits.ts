@@ -24,6 +24,8 @@ export const copyLimits = {
   folderEntriesMax: 1_000_000,
   /** What a glob may lead to. */
   globMatchesMax: 10_000,
+  /** Names at the destination that no second source may take. */
+  topsRememberedMax: 16 * 1024,
   /** What is hashed in one go, with nothing else done meanwhile. */
   hashStepBytes: 1024 * 1024,
   /** Messages travel together once they are so much; zeros are looked for in pieces of that size. */

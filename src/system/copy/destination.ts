@@ -1,7 +1,7 @@
 import { statSync } from "node:fs";
 import { canonicalPath } from "../canonical-path.ts";
 import { hasCode } from "../filesystem.ts";
-import { CopyTrouble, specialIsThere } from "./copy-trouble.ts";
+import { CopyTrouble, specialIsThere, troubleOf } from "./copy-trouble.ts";
 import { DescriptorFolder } from "./descriptor-folder.ts";
 import type { Folder } from "./folder.ts";
 import { basenameOf, dirnameOf, pathText } from "./path-bytes.ts";
@@ -15,8 +15,16 @@ export interface Destination {
   readonly name: Buffer | undefined;
 }
 
-/** Follows links, as every path that a person names. Throws `CopyTrouble`, or what the system says. */
-export function openDestination(path: Buffer, intoFolder: boolean): Destination {
+/** Follows links, as every path that a person names. */
+export function destinationOrTrouble(path: Buffer, intoFolder: boolean): Destination | CopyTrouble {
+  try {
+    return openDestination(path, intoFolder);
+  } catch (error) {
+    return troubleOf(error, pathText(path));
+  }
+}
+
+function openDestination(path: Buffer, intoFolder: boolean): Destination {
   const there = kindOf(path);
   if (there === "special")
     throw new CopyTrouble("in-the-way", `${pathText(path)}: ${specialIsThere}`);

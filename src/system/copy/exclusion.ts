@@ -7,7 +7,9 @@ export class Exclusion {
       const foldersOnly = pattern.endsWith("/");
       const bare = pattern.replace(/\/+$/, "");
       const wholePath = bare.includes("/");
-      return { glob: new Bun.Glob(bare.replace(/^\/+/, "")), foldersOnly, wholePath };
+      // Below the top all paths begin with a name; a "!" would turn the pattern round.
+      const glob = bare.replace(/^(\.?\/+)+/, "").replace(/^!/, "\\!");
+      return { glob: new Bun.Glob(glob), foldersOnly, wholePath };
     });
   }
 

@@ -1,6 +1,9 @@
 import { constants, lstatSync, openSync, readdirSync, readlinkSync, statSync } from "node:fs";
 import { type FileLook, lookOf } from "../file-look.ts";
+import { hasCode } from "../filesystem.ts";
+import { CopyTrouble } from "./copy-trouble.ts";
 import { DescriptorTree } from "./descriptor-tree.ts";
+import { pathText } from "./path-bytes.ts";
 import type { SourceTree } from "./source-tree.ts";
 
 /** Held already. Nothing below the folder is a link that leads somewhere, whoever puts one in the way meanwhile. */
@@ -19,7 +22,12 @@ export class NamedSource implements SourceTree {
   }
 
   look(path: Buffer): FileLook {
-    return lookOf((this.#follow ? statSync : lstatSync)(path, { bigint: true }));
+    try {
+      return lookOf((this.#follow ? statSync : lstatSync)(path, { bigint: true }));
+    } catch (error) {
+      if (!this.#follow || !hasCode(error, "ELOOP")) throw error;
+      throw new CopyTrouble("missing", `${pathText(path)}: a link that leads back to itself`);
+    }
   }
 
   names(path: Buffer): Buffer[] {

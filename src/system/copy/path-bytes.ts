@@ -23,6 +23,11 @@ export function endsInSlash(path: Uint8Array): boolean {
   return path.at(-1) === slash;
 }
 
+/** The name of what is in a folder, without the folder. */
+export function isDot(name: Uint8Array): boolean {
+  return name.length === 1 && name[0] === 0x2e;
+}
+
 /** For people. */
 export function pathText(path: Uint8Array): string {
   return Buffer.from(path.buffer, path.byteOffset, path.length).toString("utf8");

@@ -28,7 +28,7 @@ export function expandGlob(path: Buffer): Buffer[] {
   const text = path.toString("utf8");
   if (!isPattern(text) || exists(path)) return [path];
   const slash = text.endsWith("/") ? "/" : "";
-  let found = [text.startsWith("/") ? "/" : ""];
+  let found: Buffer[] = [Buffer.from(text.startsWith("/") ? "/" : "")];
   for (const part of text.split("/").filter((word) => word !== ""))
     found = found
       .flatMap((folder) => matching(folder, part))
@@ -36,7 +36,9 @@ export function expandGlob(path: Buffer): Buffer[] {
   if (found.length === 0) return [path];
   if (found.length > copyLimits.globMatchesMax)
     throw new CopyTrouble("too-many", `${text}: more than ${copyLimits.globMatchesMax} match`);
-  return found.toSorted().map((match) => Buffer.from(match + slash));
+  return found
+    .toSorted((one, other) => one.compare(other))
+    .map((match) => Buffer.concat([match, Buffer.from(slash)]));
 }
 
 export function isPattern(text: string): boolean {
@@ -50,12 +52,14 @@ export function nameMatcher(pattern: string): (name: string) => boolean {
   return (name) => glob.match(name) && (takesHidden || !name.startsWith("."));
 }
 
-function matching(folder: string, part: string): string[] {
-  const at = (name: string): string => pathText(joinPath(Buffer.from(folder), Buffer.from(name)));
-  if (!isPattern(part)) return exists(Buffer.from(at(part))) ? [at(part)] : [];
+/** Names as they are: not all are text. */
+function matching(folder: Buffer, part: string): Buffer[] {
+  const at = (name: Buffer): Buffer => joinPath(folder, name);
+  if (!isPattern(part)) return [at(Buffer.from(part))].filter(exists);
+  const matches = nameMatcher(part);
   try {
-    return readdirSync(folder === "" ? "." : folder)
-      .filter(nameMatcher(part))
+    return readdirSync(folder.length === 0 ? "." : folder, { encoding: "buffer" })
+      .filter((name) => matches(pathText(name)))
       .map(at);
   } catch {
     return [];

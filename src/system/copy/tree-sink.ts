@@ -4,12 +4,13 @@ import { limits } from "../../protocol/limits.ts";
 import { copyLimits } from "./copy-limits.ts";
 import type { CopyObserver, CopyPeer } from "./copy-peer.ts";
 import { CopyTrouble, mustBeReplaceable, troubleOf } from "./copy-trouble.ts";
-import { type Destination, openDestination } from "./destination.ts";
+import { type Destination, destinationOrTrouble } from "./destination.ts";
 import { FileReceiver } from "./file-receiver.ts";
 import { FolderNode, finishFolder } from "./folder-node.ts";
 import { momentName } from "./part-name.ts";
-import { pathText } from "./path-bytes.ts";
+import { isDot, pathText } from "./path-bytes.ts";
 import { timeOf, type Wishes } from "./sink-wishes.ts";
+import { TakenTops } from "./taken-tops.ts";
 
 export interface TreeSinkOptions extends Wishes {
   readonly destination: Buffer;
@@ -53,6 +54,7 @@ export class TreeSink implements CopyPeer {
   /** Given up here while content may still be on its way. */
   readonly #discarding = new Set<number>();
   readonly #queue: FileMessage[] = [];
+  readonly #takenTops = new TakenTops();
   #preparing: Preparation | undefined;
   #lastId = 0;
   #all = false;
@@ -61,7 +63,7 @@ export class TreeSink implements CopyPeer {
   constructor(options: TreeSinkOptions) {
     this.#options = options;
     this.#observer = options.observer;
-    this.#destination = destinationOf(options);
+    this.#destination = destinationOrTrouble(options.destination, options.intoFolder);
     const isOpen = !(this.#destination instanceof CopyTrouble);
     this.#top = new FolderNode({
       parent: undefined,
@@ -141,13 +143,26 @@ export class TreeSink implements CopyPeer {
     if (isTop) this.#mustBeAskedFor(entry);
     const renamed = this.#destination instanceof CopyTrouble ? undefined : this.#destination.name;
     const name = isTop ? (renamed ?? entry.name) : entry.name;
-    if (entry.kind === "folder") this.#openFolder(entry, node, name);
+    const isOnly = renamed !== undefined;
+    if (isTop && !isDot(name) && this.#takenTops.take(name, entry.kind, isOnly) === "taken")
+      this.#refuseTop(entry, node, name);
+    else if (entry.kind === "folder") this.#openFolder(entry, node, name);
     else this.#addTask(entry, node, name);
   }
 
   #mustBeAskedFor(entry: FileEntry): void {
     if (this.#options.isAskedFor?.(entry) === false)
       throw new ProtocolError("The machine sends something that was not asked for");
+  }
+
+  /** With a word, not a file in place of the one that was just copied. */
+  #refuseTop(entry: FileEntry, parent: FolderNode, name: Uint8Array): void {
+    const path = parent.pathOf(name);
+    const words = "another of the sources has that name there, and was copied first";
+    this.#say(entry.id, new CopyTrouble("in-the-way", words), path);
+    if (entry.kind !== "folder") return;
+    const refused = new FolderNode({ parent, path, folder: undefined, isRefused: true });
+    this.#open.set(entry.id, refused);
   }
 
   #openFolder(entry: FileEntry, parent: FolderNode, name: Uint8Array): void {
@@ -381,16 +396,4 @@ export class TreeSink implements CopyPeer {
   #mustBeThere(): void {
     if (this.#destination instanceof CopyTrouble) throw this.#destination;
   }
-}
-
-function destinationOf({ destination, intoFolder }: TreeSinkOptions): Destination | CopyTrouble {
-  try {
-    return openDestination(destination, intoFolder);
-  } catch (error) {
-    return troubleOf(error, pathText(destination));
-  }
-}
-
-function isDot(name: Uint8Array): boolean {
-  return name.length === 1 && name[0] === 0x2e;
 }

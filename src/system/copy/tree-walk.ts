@@ -47,6 +47,7 @@ export function* walkTree(options: WalkOptions): Generator<WalkStep, void, undef
 class Walk {
   readonly #options: WalkOptions;
   readonly #exclusion: Exclusion;
+  readonly #named = new Set<string>();
   #lastId = 0;
 
   constructor(options: WalkOptions) {
@@ -62,7 +63,16 @@ class Walk {
       yield { kind: "trouble", path: pathText(said), trouble: troubleOf(error, pathText(said)) };
       return;
     }
-    for (const path of paths) yield* this.#root(sourceRoot(path, this.#options.recursive));
+    for (const path of paths.filter((one) => this.#isNew(one)))
+      yield* this.#root(sourceRoot(path, this.#options.recursive));
+  }
+
+  /** What is named twice, or by two patterns, is copied once. */
+  #isNew(path: Buffer): boolean {
+    const key = path.toString("latin1");
+    if (this.#named.has(key)) return false;
+    if (this.#named.size < copyLimits.topsRememberedMax) this.#named.add(key);
+    return true;
   }
 
   *#root({ path, name, follow }: SourceRoot): Generator<WalkStep, void, undefined> {

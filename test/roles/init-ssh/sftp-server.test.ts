@@ -138,13 +138,26 @@ test("a listing names owners as the guest knows them, by number where it does no
     [7, 7],
   ].map(([uid = 0, gid = 0]) => {
     const stats = { mode: 0o100640, nlink: 1, uid, gid, size: 5, mtimeMs: 0 } as Stats;
-    return longName(Buffer.from("file"), stats, owners).toString();
+    return longName(Buffer.from("file"), stats, { owners, nowMs: 0 }).toString();
   });
   expect(lines).toEqual([
     "-rw-r-----    1 me       us              5 Jan  1 00:00 file",
     "-rw-r-----    1 root     0               5 Jan  1 00:00 file",
     "-rw-r-----    1 7        7               5 Jan  1 00:00 file",
   ]);
+});
+
+test("a listing has the clock of what is new and the year of what is old or still to come", () => {
+  const nowMs = Date.UTC(2026, 10, 28);
+  const owners = { users: new Map<number, string>(), groups: new Map<number, string>() };
+  const timeIn = (mtimeMs: number): string => {
+    const stats = { mode: 0o100644, nlink: 1, uid: 0, gid: 0, size: 0, mtimeMs } as Stats;
+    return longName(Buffer.from("f"), stats, { owners, nowMs }).toString().slice(-14, -2);
+  };
+  expect(timeIn(nowMs)).toBe("Nov 28 00:00");
+  expect(timeIn(Date.UTC(2026, 6, 9, 10, 5))).toBe("Jul  9 10:05");
+  expect(timeIn(Date.UTC(2021, 3, 10, 20))).toBe("Apr 10  2021");
+  expect(timeIn(Date.UTC(2031, 0, 1))).toBe("Jan  1  2031");
 });
 
 test("finds out where a name leads as the system does", () => {

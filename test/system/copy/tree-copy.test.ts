@@ -175,6 +175,42 @@ test("a full disk is said with the path, what was there stays, and the others go
   }
 });
 
+test("of two sources of one name the second is refused, and does not replace the first", () => {
+  using stage = new CopyStage();
+  for (const name of ["a/x", "b/x", "a/d/1", "b/d/2"]) {
+    mkdirSync(join(stage.from, name, ".."), { recursive: true });
+    writeFileSync(join(stage.from, name), name);
+  }
+  mkdirSync(stage.to);
+  const at = (...names: string[]): Buffer[] =>
+    names.map((name) => Buffer.from(join(stage.from, name)));
+  // What is named twice is no second source.
+  const sources = at("a/x", "a/x", "b/x", "a/d", "b/d");
+  runPair(stage.source({ sources }), stage.sink());
+  expect(readFileSync(join(stage.to, "x"), "utf8")).toBe("a/x");
+  expect(readdirSync(join(stage.to, "d")).toSorted()).toEqual(["1", "2"]);
+  expect(stage.failed).toEqual([
+    `in-the-way ${stage.to}/x: another of the sources has that name there, and was copied first`,
+  ]);
+});
+
+test("a source that is a link to itself is not taken for something in the way", () => {
+  using stage = new CopyStage();
+  symlinkSync("from", stage.from);
+  runPair(stage.source({ recursive: false }), stage.sink());
+  expect(stage.failed).toEqual([`missing ${stage.from}: a link that leads back to itself`]);
+});
+
+test("a pattern that leads to several does not make them one file", () => {
+  using stage = new CopyStage();
+  mkdirSync(join(stage.from, "d"), { recursive: true });
+  for (const name of ["a", "b", "d/c"]) writeFileSync(join(stage.from, name), name);
+  const sources = [Buffer.from(join(stage.from, "*"))];
+  runPair(stage.source({ sources, glob: true }), stage.sink());
+  expect(readFileSync(stage.to, "utf8")).toBe("a");
+  expect(stage.failed).toHaveLength(2);
+});
+
 test("pipes and sockets are passed over, links are not followed", () => {
   using stage = new CopyStage();
   mkdirSync(stage.from);

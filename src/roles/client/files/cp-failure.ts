@@ -13,13 +13,23 @@ export function copyFailure(report: CopyReport): Failure {
     return new Failure(code, first.message, fix === undefined ? {} : { fix });
   }
   const more = troubleCount > troubles.length ? `; and ${troubleCount - troubles.length} more` : "";
-  const because = `${troubles.map(({ message }) => message).join("; ")}${more}`;
+  const causes = new Set(troubles.map(({ message }) => message));
   const code =
     copiedCount > 0 ? "FV-CP-001" : commonCode(troubles.map((one) => kinds[one.code].code));
   return new Failure(code, `${troubleCount} of ${troubleCount + copiedCount} were not copied`, {
-    because,
-    fix: "the same command again copies what is missing, and goes on where it stopped",
+    because: `${[...causes].join("; ")}${causes.size === 1 ? "" : more}`,
+    fix:
+      commonFix(report) ??
+      "the same command again copies what is missing, and goes on where it stopped",
   });
+}
+
+/** Where all have the same reason. */
+function commonFix({ troubles, copiedCount }: CopyReport): string | undefined {
+  const [code, ...others] = new Set(troubles.map((one) => one.code));
+  const fix = code === undefined || others.length > 0 ? undefined : kinds[code].fix;
+  if (fix === undefined || copiedCount === 0) return fix;
+  return `${fix}; what is there already is not sent again`;
 }
 
 function commonCode(codes: readonly FailureCode[]): FailureCode {

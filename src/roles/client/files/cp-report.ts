@@ -21,6 +21,8 @@ export interface ReportOptions {
   readonly json: boolean;
   /** Each name on stdout: what would be done. */
   readonly dryRun: boolean;
+  /** What was broken off stays and is gone on with: not what went to standard output. */
+  readonly resumes: boolean;
 }
 
 /** What a copy says while it goes on, and what it was in the end. */
@@ -109,10 +111,10 @@ export class CopyReport implements CopyEvents {
 
   async stopped(): Promise<void> {
     await this.abandon();
-    const { quiet, json, dryRun } = this.#options;
+    const { quiet, json, dryRun, resumes } = this.#options;
     if (quiet || json || dryRun) return;
-    const words = `stopped at ${formatSize(this.#doneBytes)}; the same command goes on from there\n`;
-    await this.#context.stderr.write(words);
+    const more = resumes ? "; the same command goes on from there" : "";
+    await this.#context.stderr.write(`stopped at ${formatSize(this.#doneBytes)}${more}\n`);
   }
 
   /** The last line. */

@@ -49,7 +49,8 @@ export const cp = defineCommand({
     "fly-vault cp -r --exclude node_modules . my-dev:src/app",
     "pg_dump app | fly-vault cp - my-dev:/tmp/app.sql",
   ],
-  exitStatus: "0 all copied, 1 nothing copied, 3 a source is not there, 8 some copied and some not",
+  exitStatus:
+    "0 all copied, 1 nothing copied, 3 a source is not there, 7 it changed or another copy writes it, 8 some copied and some not",
   run: async ({ flags, positionals, global }, context) => {
     const operands = parseOperands(positionals.paths);
     if (flags.interactive && flags["no-clobber"])
@@ -90,6 +91,7 @@ export const cp = defineCommand({
             quiet: global.quiet,
             json: flags.json,
             dryRun: flags["dry-run"],
+            resumes: !(operands.standard && operands.direction === "download"),
           });
           try {
             const declined = flags.interactive ? await ask(link, plan, leaving) : new Set<string>();

@@ -1,15 +1,20 @@
 import type { Stats } from "node:fs";
 import type { OwnerNames } from "../account.ts";
 
+export interface ListingView {
+  readonly owners: OwnerNames;
+  readonly nowMs: number;
+}
+
 /** A line as `ls -l` prints it, which clients show as it is. */
-export function longName(name: Buffer, stats: Stats, owners: OwnerNames): Buffer {
+export function longName(name: Buffer, stats: Stats, { owners, nowMs }: ListingView): Buffer {
   const facts = [
     modeText(stats.mode),
     String(stats.nlink).padStart(4),
     (owners.users.get(stats.uid) ?? String(stats.uid)).padEnd(8),
     (owners.groups.get(stats.gid) ?? String(stats.gid)).padEnd(8),
     String(stats.size).padStart(8),
-    timeText(stats.mtimeMs),
+    timeText(stats.mtimeMs, nowMs),
   ];
   return Buffer.concat([Buffer.from(`${facts.join(" ")} `), name]);
 }
@@ -39,12 +44,17 @@ const kinds: Readonly<Record<number, string>> = {
   0o140000: "s",
 };
 
-function timeText(ms: number): string {
+/** The clock says nothing of what is half a year old, or still to come: it has the year. */
+function timeText(ms: number, nowMs: number): string {
   const time = new Date(ms);
   const day = String(time.getUTCDate()).padStart(2);
   const clock = `${two(time.getUTCHours())}:${two(time.getUTCMinutes())}`;
-  return `${months[time.getUTCMonth()]} ${day} ${clock}`;
+  const isRecent = ms <= nowMs && nowMs - ms < halfYearMs;
+  const last = isRecent ? clock : String(time.getUTCFullYear()).padStart(5);
+  return `${months[time.getUTCMonth()]} ${day} ${last}`;
 }
+
+const halfYearMs = (365 / 2) * 24 * 3600 * 1000;
 
 const months = "Jan Feb Mar Apr May Jun Jul Aug Sep Oct Nov Dec".split(" ");
 

@@ -196,9 +196,9 @@ export class SftpServer {
       return stats === undefined ? [] : [{ name, stats }];
     });
     const body = new Writer(names.length * 128).u32(id).u32(found.length);
-    const owners = this.#owners();
+    const view = { owners: this.#owners(), nowMs: Date.now() };
     for (const { name, stats } of found)
-      writeAttributes(writeString(writeString(body, name), longName(name, stats, owners)), stats);
+      writeAttributes(writeString(writeString(body, name), longName(name, stats, view)), stats);
     return packet(replyTypes.name, body);
   }
 }
