@@ -10,8 +10,9 @@ export interface Credentials {
 }
 
 /**
- * Runs `body`, one call that makes a process, as another user. The calls go past libc, which would
- * change all threads: only ours changes, and it can come back since its saved user stays root.
+ * Runs `body` as another user. The calls go past libc, which would change all threads: only ours changes, and
+ * it can come back since its saved user stays root. So `body` is synchronous, and nothing of it may be the work
+ * of another thread.
  */
 export function asUser<Result>(credentials: Credentials, body: () => Result): Result {
   const before = currentGroups();

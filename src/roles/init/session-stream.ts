@@ -65,7 +65,7 @@ class SessionStream {
     created: boolean,
   ) {
     this.#drives = request.type === "session-open" || request.mode === "take-over";
-    // One that drives makes room: all others lose the session.
+    // One that drives makes room (`Session.takeOver`).
     if (!this.#drives && session.clientCount >= initLimits.clientsPerSessionMax)
       throw new RemoteError("limit", "Too many clients share this session");
     // A client process that attaches for the first time does not know a generation yet.

@@ -26,6 +26,8 @@ export const copyLimits = {
   globMatchesMax: 10_000,
   /** Names at the destination that no second source may take. */
   topsRememberedMax: 16 * 1024,
+  /** Answers that the other side has not taken: some 10 MB of them. Folders that are refused are not counted by its window. */
+  answersWaitingMax: 64 * 1024,
   /** What is hashed in one go, with nothing else done meanwhile. */
   hashStepBytes: 1024 * 1024,
   /** Messages travel together once they are so much; zeros are looked for in pieces of that size. */

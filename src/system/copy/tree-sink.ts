@@ -1,6 +1,7 @@
 import { ProtocolError } from "../../protocol/errors.ts";
 import type { FileEntry, FileMessage, FileOutcome } from "../../protocol/file-message.ts";
 import { limits } from "../../protocol/limits.ts";
+import { AnswerQueue } from "./answer-queue.ts";
 import { copyLimits } from "./copy-limits.ts";
 import type { CopyObserver, CopyPeer } from "./copy-peer.ts";
 import { CopyTrouble, mustBeReplaceable, troubleOf } from "./copy-trouble.ts";
@@ -53,7 +54,7 @@ export class TreeSink implements CopyPeer {
   readonly #deltas = new Set<number>();
   /** Given up here while content may still be on its way. */
   readonly #discarding = new Set<number>();
-  readonly #queue: FileMessage[] = [];
+  readonly #queue = new AnswerQueue();
   readonly #takenTops = new TakenTops();
   #preparing: Preparation | undefined;
   #lastId = 0;

@@ -199,6 +199,24 @@ test("what is announced, wished for and held open has an end", () => {
   source.close();
 });
 
+test("what is refused again and again has an end where no answer is taken", () => {
+  using stage = new CopyStage();
+  mkdirSync(stage.to);
+  const names = stage.sink();
+  expect(() => {
+    for (let id = 1; id < 2 * copyLimits.answersWaitingMax; id++) names.receive(file(id, 0, "x"));
+  }).toThrow("More is announced than answers are taken");
+  names.close();
+  const folders = stage.sink({ destination: Buffer.from(join(stage.to, "nowhere/at/all")) });
+  expect(() => {
+    for (let id = 1; id < 2 * copyLimits.answersWaitingMax; id++) {
+      folders.receive(folder(id, 0, `d${id}`));
+      folders.receive({ type: "leave", id });
+    }
+  }).toThrow("More is announced than answers are taken");
+  folders.close();
+});
+
 test("content that is not what its checksum says is thrown away", () => {
   using stage = new CopyStage();
   writeFileSync(stage.to, "before");

@@ -93,7 +93,9 @@ export class LocalUdpForward implements LiveForward {
 
   /** Who asks each question from a port of its own, as resolvers do, is not to wait for the last ones to be forgotten. */
   #makeRoom(): boolean {
-    const [longest] = [...this.#peers].toSorted(([, a], [, b]) => a.heardMs - b.heardMs);
+    // One whose stream is still being opened holds its place: else there would be ever more of those.
+    const served = [...this.#peers].filter(([, peer]) => peer.isServed);
+    const [longest] = served.toSorted(([, a], [, b]) => a.heardMs - b.heardMs);
     if (longest === undefined) return false;
     const [key, peer] = longest;
     if (performance.now() - peer.heardMs < clientLimits.udpBusyMs) return false;
@@ -131,6 +133,10 @@ class Peer {
   #isClosed = false;
   #heardMs = performance.now();
 
+  get isServed(): boolean {
+    return this.#pipe !== undefined;
+  }
+
   /** When the last datagram passed, either way. */
   get heardMs(): number {
     return this.#heardMs;
@@ -154,6 +160,7 @@ class Peer {
 
   close(): void {
     this.#isClosed = true;
+    this.#early.length = 0;
     this.#pipe?.close();
   }
 }

@@ -1,4 +1,7 @@
 import { afterAll, beforeAll, expect, setDefaultTimeout, test } from "bun:test";
+import type { ForwardDoor } from "../../../../src/roles/client/forward/forward-door.ts";
+import { parseForward } from "../../../../src/roles/client/forward/forward-spec.ts";
+import { LocalUdpForward } from "../../../../src/roles/client/forward/local-udp-forward.ts";
 import { clientLimits } from "../../../../src/roles/client/limits.ts";
 import { main } from "../../../../src/roles/client/main.ts";
 import { memoryContext, type MemoryContext } from "../../../support/memory-context.ts";
@@ -166,6 +169,36 @@ test("whoever was silent longest gives way to one more, as to a resolver's next 
     expect(requestsOfUdp()).toBe(before + 1);
     for (const sender of [first, next, ...others]) sender.close();
   });
+});
+
+test("none whose stream is still being opened gives way: their number has an end", async () => {
+  let opened = 0;
+  const door = {
+    vault: "dev",
+    open: async () => {
+      opened += 1;
+      return new Promise<never>(() => undefined);
+    },
+  } as unknown as ForwardDoor;
+  const spec = parseForward("L", "0:127.0.0.1:9/udp");
+  const notes: string[] = [];
+  const note = (line: string): unknown => notes.push(line);
+  const forward = await LocalUdpForward.open(spec, door, { note, changed: () => undefined });
+  const { port } = forward.listen as { port: number };
+  const senders: Sender[] = [];
+  for (let round = 0; round < 2; round++) {
+    for (let count = 0; count < clientLimits.udpPeersMax; count++) {
+      const sender = await Sender.to(port);
+      sender.send("x");
+      senders.push(sender);
+    }
+    await until(() => opened === clientLimits.udpPeersMax);
+    await Bun.sleep(clientLimits.udpBusyMs + 100);
+  }
+  expect(opened).toBe(clientLimits.udpPeersMax);
+  expect(notes.length).toBeGreaterThan(0);
+  for (const sender of senders) sender.close();
+  await forward.close();
 });
 
 function requestsOfUdp(): number {
