@@ -1,4 +1,4 @@
-import { afterEach, expect, test } from "bun:test";
+import { afterAll, afterEach, expect, test } from "bun:test";
 import { existsSync, mkdtempSync, readFileSync, rmSync, statSync, unlinkSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -9,7 +9,7 @@ const folder = mkdtempSync(join(tmpdir(), "fv-private-socket-"));
 const path = join(folder, "a.sock");
 const options = { onConnection: () => undefined };
 afterEach(() => rmSync(path, { force: true }));
-process.on("exit", () => rmSync(folder, { recursive: true, force: true }));
+afterAll(() => rmSync(folder, { recursive: true, force: true }));
 
 test("a socket is its owner's alone, and goes with its listener", async () => {
   const listening = listenPrivateUnix(path, options);

@@ -1,4 +1,4 @@
-import { afterEach, expect, test } from "bun:test";
+import { afterAll, afterEach, expect, test } from "bun:test";
 import { chmodSync, existsSync, mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -18,7 +18,7 @@ afterEach(() => {
   for (const socket of open.splice(0)) socket.close();
   rmSync(path, { force: true });
 });
-process.on("exit", () => rmSync(folder, { recursive: true, force: true }));
+afterAll(() => rmSync(folder, { recursive: true, force: true }));
 
 const curl = ["curl", "-sS", "--max-time", "5", "--unix-socket", path, "http://localhost/"];
 const asNobody = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"];
