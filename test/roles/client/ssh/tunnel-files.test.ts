@@ -1,4 +1,4 @@
-import { afterEach, expect, test } from "bun:test";
+import { afterAll, afterEach, expect, test } from "bun:test";
 import { mkdtempSync, readdirSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -7,7 +7,7 @@ import { TunnelFiles } from "../../../../src/roles/client/ssh/tunnel-files.ts";
 
 const home = mkdtempSync(join(tmpdir(), "fv-tunnels-"));
 const env = { FLY_VAULT_HOME: home };
-process.on("exit", () => rmSync(home, { recursive: true, force: true }));
+afterAll(() => rmSync(home, { recursive: true, force: true }));
 let folder = "";
 afterEach(() => rmSync(home, { recursive: true, force: true }));
 
