@@ -3,13 +3,16 @@ import { SocketError } from "../../system/tcp-stream.ts";
 import { initLimits } from "./limits.ts";
 
 /**
- * A port at all addresses of a name, by a socket for each: what is refused at one goes to the next. So a
- * service that listens on 127.0.0.1 alone is found where localhost is ::1 first, as by TCP.
+ * A port at all addresses of a name, by a socket for each: what is refused at one goes to the next, until
+ * one has answered. So a service that listens on 127.0.0.1 alone is found where localhost is ::1 first,
+ * as by TCP.
  */
 export class UdpTarget {
   readonly #nowMs: () => number;
   readonly #sockets: ConnectedUdpSocket[] = [];
   #at = 0;
+  /** Another server would know nothing of what passed: from now on what is refused is lost. */
+  #isAnswered = false;
   /** What was sent last, for the next address. */
   #unanswered: Unanswered[] = [];
   #refusals = 0;
@@ -40,8 +43,8 @@ export class UdpTarget {
 
   send(datagram: Uint8Array): void {
     this.#refusals = 0;
-    if (this.#sockets.length > 1 && datagram.length <= initLimits.udpUnansweredBytesMax)
-      this.#keep(datagram);
+    const isUnsure = this.#sockets.length > 1 && !this.#isAnswered;
+    if (isUnsure && datagram.length <= initLimits.udpUnansweredBytesMax) this.#keep(datagram);
     this.#transmit(datagram);
   }
 
@@ -55,16 +58,21 @@ export class UdpTarget {
   ): Promise<void> {
     const index = this.#sockets.length;
     const answered = (_socket: ConnectedUdpSocket, bytes: Uint8Array): void => {
-      this.#at = index;
-      this.#unanswered = [];
+      if (!this.#isAnswered) this.#stayAt(index);
       received(bytes);
     };
     this.#sockets.push(await connectUdp(at, answered, () => this.#refused(index)));
   }
 
+  #stayAt(index: number): void {
+    this.#at = index;
+    this.#isAnswered = true;
+    this.#unanswered = [];
+  }
+
   #refused(index: number): void {
     // Each of several may be refused; the first has led on already.
-    if (index !== this.#at) return;
+    if (this.#isAnswered || index !== this.#at) return;
     this.#at = (index + 1) % this.#sockets.length;
     this.#refusals += 1;
     if (this.#refusals >= this.#sockets.length) this.#unanswered = [];

@@ -61,6 +61,26 @@ test("an address that takes it is the only one that gets it", async () => {
   expect(second.heard).toEqual([]);
 });
 
+test("an address that answered is stayed with, though it refuses for a while", async () => {
+  const gone = await Echo.at("127.0.0.1");
+  const { port } = gone.socket;
+  using other = await Echo.at("127.0.0.2", port);
+  using to = await targetAt(port, "127.0.0.1", "127.0.0.2");
+  to.target.send(bytesOf("a"));
+  await until(() => to.answers.length === 1);
+  gone[Symbol.dispose]();
+  to.target.send(bytesOf("b"));
+  await Bun.sleep(50);
+  using back = await Echo.at("127.0.0.1", port);
+  await until(() => {
+    to.target.send(bytesOf("c"));
+    return to.answers.length > 1;
+  });
+  expect(to.answers[1]).toBe("127.0.0.1 c");
+  expect(back.heard).toContain("c");
+  expect(other.heard).toEqual([]);
+});
+
 test("where all refuse it is lost, and what comes later gets through", async () => {
   const gone = await Echo.at("127.0.0.1");
   const { port } = gone.socket;
