@@ -22,7 +22,7 @@ export const apiLimits = {
   execAnswerBytesMax: 256 << 10,
   execMarginMs: 5_000,
   attemptsMax: 6,
-  /** We chose: the limits are the app's, so that a few of us at once go slower instead of failing; about a minute. */
+  /** We chose: the limits are the app's, so that a few of us at once go slower instead of failing; 100 s at most, 50 s on average. */
   throttledAttemptsMax: 16,
   /** We chose: nobody waits long to hear that there is no network. */
   connectAttemptsMax: 3,

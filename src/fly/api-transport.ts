@@ -75,6 +75,7 @@ export class ApiTransport {
   }
 
   async send(request: ApiRequest): Promise<ApiAnswer> {
+    const troubles = { ...noTroubles };
     for (let attempt = 1; ; attempt += 1) {
       await this.#pace.wait(request);
       const outcome = await this.#attempt(request);
@@ -82,9 +83,12 @@ export class ApiTransport {
       if (outcome.kind === "answer") return outcome.answer;
       request.signal?.throwIfAborted();
       const { error, retryAfterMs } = outcome;
-      const bearable = request.strict?.attemptsMax ?? this.#attemptsMax ?? Infinity;
-      if (attempt >= Math.min(attemptsMax(outcome), bearable) || !mayRepeat(error, request))
-        throw error;
+      const trouble = troubleOf(outcome);
+      troubles[trouble] += 1;
+      const isEnough =
+        troubles[trouble] >= attemptsMax[trouble] ||
+        attempt >= (request.strict?.attemptsMax ?? this.#attemptsMax ?? Infinity);
+      if (isEnough || !mayRepeat(error, request)) throw error;
       // Nobody would know what it waits for.
       if ((retryAfterMs ?? 0) > apiLimits.retryAfterMsMax) throw error;
       await this.#clock.sleep(this.#delayMs(attempt, retryAfterMs), request.signal);
@@ -197,11 +201,23 @@ function failed(error: MachinesApiError, retryAfterMs?: number): Outcome {
   return { kind: "error", error, retryAfterMs };
 }
 
+/** Each is counted by itself: one failure after many refusals is the first of its kind. */
+const noTroubles = { unreachable: 0, throttled: 0, deferred: 0, failed: 0 };
+
+type Trouble = keyof typeof noTroubles;
+
+const attemptsMax: Readonly<Record<Trouble, number>> = {
+  unreachable: apiLimits.connectAttemptsMax,
+  throttled: apiLimits.throttledAttemptsMax,
+  deferred: apiLimits.attemptsMax,
+  failed: apiLimits.attemptsMax,
+};
+
 /** How long is up to us only where Fly does not say when to come back. */
-function attemptsMax({ error, retryAfterMs }: Extract<Outcome, { kind: "error" }>): number {
-  if (error.kind === "unreachable") return apiLimits.connectAttemptsMax;
-  const isOurs = error.kind === "rate-limited" && retryAfterMs === undefined;
-  return isOurs ? apiLimits.throttledAttemptsMax : apiLimits.attemptsMax;
+function troubleOf({ error, retryAfterMs }: Extract<Outcome, { kind: "error" }>): Trouble {
+  if (error.kind === "unreachable") return "unreachable";
+  if (error.kind !== "rate-limited") return "failed";
+  return retryAfterMs === undefined ? "throttled" : "deferred";
 }
 
 /** A 429 was not done and may always be sent again; what may have been done, only if twice is no harm. */

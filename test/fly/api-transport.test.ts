@@ -93,15 +93,26 @@ test("a read gives up after so many attempts, and names status, request id and w
 });
 
 test.each([
-  ["without Retry-After", {}, apiLimits.throttledAttemptsMax],
-  ["with one", { "retry-after": "1" }, apiLimits.attemptsMax],
+  // Half of the bound of 100 s: the pauses here are as long as on average.
+  ["without Retry-After", {}, apiLimits.throttledAttemptsMax, 50_000],
+  ["with one", { "retry-after": "1" }, apiLimits.attemptsMax, 15_000],
   // A rate that others of the app use up is waited for longer than a failure.
-])("429 without end, %s", async (_title, headers, attempts) => {
+])("429 without end, %s", async (_title, headers, attempts, sleptMs) => {
   const { api, seen, slept } = script([status(429, "", headers)]);
   expect((await failure(api.readMachine(id))).kind).toBe("rate-limited");
   expect(seen.length).toBe(attempts);
   expect(slept.length).toBe(attempts - 1);
-  expect(slept.reduce((sum, ms) => sum + ms, 0)).toBeLessThan(60_000);
+  expect(slept.reduce((sum, ms) => sum + ms, 0)).toBe(sleptMs);
+});
+
+test("refusals and failures are counted apart", async () => {
+  const refused = Array.from({ length: apiLimits.attemptsMax }, () => status(429));
+  const { api, seen } = script([...refused, status(503), json(machineJson())]);
+  expect((await api.readMachine(id)).id).toBe(id);
+  expect(seen.length).toBe(apiLimits.attemptsMax + 2);
+  const endless = script([...refused, status(503)]);
+  expect((await failure(endless.api.readMachine(id))).kind).toBe("unavailable");
+  expect(endless.seen.length).toBe(2 * apiLimits.attemptsMax);
 });
 
 test("whoever asks again by himself limits the attempts, and hears of each", async () => {

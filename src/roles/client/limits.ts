@@ -80,6 +80,8 @@ export const clientLimits = {
 
   /** Connections to a forwarded port that wait for a lost link. */
   forwardWaitMs: 10_000,
+  /** One that is added: its turn, and the vault's word on it. Less than who asks for it waits (`controlAnswerMs`). */
+  forwardAddMs: 12_000,
   forwardConnectionsMax: 256,
   forwardPortsMax: 256,
   /** Ports that the vault listens on for us. */

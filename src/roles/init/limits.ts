@@ -65,10 +65,11 @@ export const initLimits = {
   /** Peers of forwarded UDP of all clients; one that is silent both ways for so long is forgotten. */
   udpPeersMax: 256,
   udpIdleMs: 60_000,
-  /** Addresses of a name that are tried, and what is kept for the next one where nobody answered yet. */
+  /** Addresses of a name that are tried, and what is kept, for how long, for the next one where nobody answered yet. */
   udpAddressesMax: 4,
   udpUnansweredMax: 4,
   udpUnansweredBytesMax: 2048,
+  udpUnansweredMs: 5000,
 
   /** How often is looked at who listens, while a client watches, and how many may watch. */
   portLookMs: 700,

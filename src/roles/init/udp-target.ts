@@ -3,14 +3,18 @@ import { SocketError } from "../../system/tcp-stream.ts";
 import { initLimits } from "./limits.ts";
 
 /**
- * A port at all addresses of a name, by a socket for each: what is refused at one goes to the next. So a
- * service that listens on 127.0.0.1 alone is found where localhost is ::1 first, as by TCP.
+ * A port at all addresses of a name, by a socket for each: what is refused at one goes to the next, until
+ * one has answered. So a service that listens on 127.0.0.1 alone is found where localhost is ::1 first,
+ * as by TCP.
  */
 export class UdpTarget {
+  readonly #nowMs: () => number;
   readonly #sockets: ConnectedUdpSocket[] = [];
   #at = 0;
-  /** What was sent since the last answer, for the next address. */
-  #unanswered: Uint8Array[] = [];
+  /** Another server would know nothing of what passed: from now on what is refused is lost. */
+  #isAnswered = false;
+  /** What was sent last, for the next address. */
+  #unanswered: Unanswered[] = [];
   #refusals = 0;
 
   /** Rejects with `SocketError` where no address can be had. */
@@ -18,8 +22,9 @@ export class UdpTarget {
     addresses: readonly string[],
     port: number,
     received: (bytes: Uint8Array) => void,
+    nowMs: () => number = () => performance.now(),
   ): Promise<UdpTarget> {
-    const target = new UdpTarget();
+    const target = new UdpTarget(nowMs);
     let failure = new SocketError("EADDRNOTAVAIL", "No address");
     for (const host of addresses)
       try {
@@ -32,11 +37,14 @@ export class UdpTarget {
     return target;
   }
 
+  private constructor(nowMs: () => number) {
+    this.#nowMs = nowMs;
+  }
+
   send(datagram: Uint8Array): void {
     this.#refusals = 0;
-    const isKept = this.#sockets.length > 1 && datagram.length <= initLimits.udpUnansweredBytesMax;
-    if (isKept && this.#unanswered.length < initLimits.udpUnansweredMax)
-      this.#unanswered.push(datagram.slice());
+    const isUnsure = this.#sockets.length > 1 && !this.#isAnswered;
+    if (isUnsure && datagram.length <= initLimits.udpUnansweredBytesMax) this.#keep(datagram);
     this.#transmit(datagram);
   }
 
@@ -50,20 +58,32 @@ export class UdpTarget {
   ): Promise<void> {
     const index = this.#sockets.length;
     const answered = (_socket: ConnectedUdpSocket, bytes: Uint8Array): void => {
-      this.#at = index;
-      this.#unanswered = [];
+      if (!this.#isAnswered) this.#stayAt(index);
       received(bytes);
     };
     this.#sockets.push(await connectUdp(at, answered, () => this.#refused(index)));
   }
 
+  #stayAt(index: number): void {
+    this.#at = index;
+    this.#isAnswered = true;
+    this.#unanswered = [];
+  }
+
   #refused(index: number): void {
     // Each of several may be refused; the first has led on already.
-    if (index !== this.#at) return;
+    if (this.#isAnswered || index !== this.#at) return;
     this.#at = (index + 1) % this.#sockets.length;
     this.#refusals += 1;
     if (this.#refusals >= this.#sockets.length) this.#unanswered = [];
-    for (const datagram of this.#unanswered) this.#transmit(datagram);
+    const sinceMs = this.#nowMs() - initLimits.udpUnansweredMs;
+    this.#unanswered = this.#unanswered.filter(({ sentMs }) => sentMs >= sinceMs);
+    for (const { datagram } of this.#unanswered) this.#transmit(datagram);
+  }
+
+  #keep(datagram: Uint8Array): void {
+    if (this.#unanswered.length >= initLimits.udpUnansweredMax) this.#unanswered.shift();
+    this.#unanswered.push({ datagram: datagram.slice(), sentMs: this.#nowMs() });
   }
 
   #transmit(datagram: Uint8Array): void {
@@ -73,4 +93,9 @@ export class UdpTarget {
       // Too long for this way, or refused: lost, as datagrams are.
     }
   }
+}
+
+interface Unanswered {
+  readonly datagram: Uint8Array;
+  readonly sentMs: number;
 }

@@ -36,8 +36,10 @@ class Echo implements Disposable {
 
 async function targetAt(port: number, ...hosts: readonly string[]) {
   const answers: string[] = [];
-  const target = await UdpTarget.open(hosts, port, (bytes) => void answers.push(text(bytes)));
-  return { target, answers, [Symbol.dispose]: () => target.close() };
+  const clock = { ms: 0 };
+  const received = (bytes: Uint8Array) => void answers.push(text(bytes));
+  const target = await UdpTarget.open(hosts, port, received, () => clock.ms);
+  return { target, answers, clock, [Symbol.dispose]: () => target.close() };
 }
 
 test("what the first address refuses gets to the next, all of a burst, and what follows too", async () => {
@@ -59,6 +61,26 @@ test("an address that takes it is the only one that gets it", async () => {
   expect(second.heard).toEqual([]);
 });
 
+test("an address that answered is stayed with, though it refuses for a while", async () => {
+  const gone = await Echo.at("127.0.0.1");
+  const { port } = gone.socket;
+  using other = await Echo.at("127.0.0.2", port);
+  using to = await targetAt(port, "127.0.0.1", "127.0.0.2");
+  to.target.send(bytesOf("a"));
+  await until(() => to.answers.length === 1);
+  gone[Symbol.dispose]();
+  to.target.send(bytesOf("b"));
+  await Bun.sleep(50);
+  using back = await Echo.at("127.0.0.1", port);
+  await until(() => {
+    to.target.send(bytesOf("c"));
+    return to.answers.length > 1;
+  });
+  expect(to.answers[1]).toBe("127.0.0.1 c");
+  expect(back.heard).toContain("c");
+  expect(other.heard).toEqual([]);
+});
+
 test("where all refuse it is lost, and what comes later gets through", async () => {
   const gone = await Echo.at("127.0.0.1");
   const { port } = gone.socket;
@@ -72,7 +94,7 @@ test("where all refuse it is lost, and what comes later gets through", async () 
   expect(late.heard).toEqual(["found"]);
 });
 
-test("no more is kept for the next address than there may be, and nothing large", async () => {
+test("for the next address the newest are kept, no more than there may be, and nothing large", async () => {
   using echo = await Echo.at("127.0.0.1");
   using to = await targetAt(echo.socket.port, "127.0.0.2", "127.0.0.1");
   to.target.send(new Uint8Array(initLimits.udpUnansweredBytesMax + 1));
@@ -80,7 +102,23 @@ test("no more is kept for the next address than there may be, and nothing large"
     to.target.send(bytesOf(String(each)));
   await until(() => echo.heard.length > 0);
   await Bun.sleep(50);
-  expect(echo.heard).toEqual(Array.from({ length: initLimits.udpUnansweredMax }, (_, n) => `${n}`));
+  const newest = Array.from({ length: initLimits.udpUnansweredMax }, (_, n) => `${n + 3}`);
+  expect(echo.heard).toEqual(newest);
+});
+
+test("what was sent long ago is not sent to the next address", async () => {
+  using echo = await Echo.at("127.0.0.1");
+  const silent: string[] = [];
+  const at = { host: "127.0.0.2", port: echo.socket.port };
+  const first = await listenUdp(at, (_from, bytes) => void silent.push(text(bytes)));
+  using to = await targetAt(echo.socket.port, "127.0.0.2", "127.0.0.1");
+  to.target.send(bytesOf("old"));
+  await until(() => silent.length > 0);
+  first.close();
+  to.clock.ms += initLimits.udpUnansweredMs + 1;
+  to.target.send(bytesOf("new"));
+  await until(() => echo.heard.includes("new"));
+  expect(echo.heard).toEqual(["new"]);
 });
 
 test("a name without an address that can be had is refused", async () => {

@@ -1,7 +1,7 @@
 import type { Context } from "../../../cli/context.ts";
 import { Failure } from "../../../cli/failure.ts";
 import { UsageError } from "../../../cli/usage-error.ts";
-import { late, within } from "../../../system/within.ts";
+import { whenLate } from "../../../system/within.ts";
 import type { AttestedLink, LinkState } from "../link/attested-link.ts";
 import { ForwardDoor } from "./forward-door.ts";
 import {
@@ -142,10 +142,13 @@ export class Forwards {
     return (await Promise.all(started)).filter((failure) => failure !== undefined);
   }
 
-  /** Resolves with the line to show; while the link is down without the vault's word. Rejects with `UsageError` or `Failure`; then nothing was added. */
+  /** Resolves with the line to show; while the link is down or stands still without the vault's word. Rejects with `UsageError` or `Failure`; then nothing was added. */
   async add(kind: ForwardKind, text: string): Promise<string> {
     const spec = readSpec(kind, text, this.#options.gateway);
-    const turn = this.#turn.then(async () => this.#add(spec));
+    const { promise: tooLong, resolve } = Promise.withResolvers<void>();
+    // From here on: who waits for us has waited for those before us, too.
+    const cancel = whenLate(clientLimits.forwardAddMs, resolve);
+    const turn = this.#turn.then(async () => this.#add(spec, tooLong)).finally(cancel);
     this.#turn = turn.catch(() => undefined);
     return turn;
   }
@@ -177,20 +180,20 @@ export class Forwards {
     await Promise.all(this.#live.map(async (forward) => forward.close()));
   }
 
-  async #add(spec: ForwardSpec): Promise<string> {
+  async #add(spec: ForwardSpec, tooLong: Promise<void>): Promise<string> {
     checkTogether([...this.#live.map((forward) => forward.spec), spec]);
     const forward = await this.#start(spec);
-    const failure = forward instanceof RemoteForward ? await this.#refusalOf(forward) : undefined;
+    const failure =
+      forward instanceof RemoteForward ? await this.#refusalOf(forward, tooLong) : undefined;
     if (failure === undefined) return this.#line(forward);
     await this.#drop(forward);
     throw failure;
   }
 
   /** A vault that cannot be asked now says later what it thinks of it: whoever adds one is not held up for that. */
-  async #refusalOf(forward: RemoteForward): Promise<Failure | undefined> {
+  async #refusalOf(forward: RemoteForward, tooLong: Promise<void>): Promise<Failure | undefined> {
     if (this.#link === "down") return undefined;
-    const said = await within(forward.started, clientLimits.forwardWaitMs);
-    return said === late ? undefined : said;
+    return (await Promise.race([forward.started, tooLong])) ?? undefined;
   }
 
   async #start(spec: ForwardSpec): Promise<LiveForward> {
