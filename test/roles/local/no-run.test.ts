@@ -1,4 +1,5 @@
 import { afterAll, beforeAll, expect, test } from "bun:test";
+import { rmSync } from "node:fs";
 import { behaviourOf } from "../../../src/roles/local/behaviour.ts";
 import { eventually, type Json, openStage, type Stage } from "./stage.ts";
 
@@ -172,6 +173,7 @@ test("fly-local stopped hard while machines start and are replaced: it goes on w
   const again = await openStage({ stateDir: first.dir, simulated: quick });
   for (const id of [starting, replaced]) await again.reach(id, "started");
   await again.close();
+  rmSync(first.dir, { recursive: true });
 });
 
 test("suspended and started again, restarted, kept over a restart of fly-local", async () => {
@@ -195,4 +197,5 @@ test("suspended and started again, restarted, kept over a restart of fly-local",
   await again.call("POST", `${machines}/${id}/stop`);
   await again.reach(id, "stopped");
   await again.close();
+  rmSync(first.dir, { recursive: true });
 });
