@@ -17,6 +17,8 @@ const rttMs = 20;
 const bottleneck = { bytesPerMs: 2500, queueMs: 300 };
 const letters = 60;
 const everyMs = 70;
+/** Longer on its way than the typing takes: no part of it would do. */
+const fileBytes = 16 * 1024 * 1024;
 /** Until a copy is at full speed. */
 const warmUpMs = 700;
 
@@ -33,14 +35,14 @@ interface Party {
 await benchmark({
   name: "busy",
   rounds: 3,
-  measure: async ({ rounds, part }) => {
+  measure: async ({ rounds }) => {
     await using link = await Link.open();
     await using vault = await openBusyboxVault();
     await using ssh = await openSsh();
     link.leadTo(vault.host);
     await link.setWeather({ delayMs: rttMs / 2, loss: 0, bottleneck });
     const file = join(mkdtempSync(join(tmpdir(), "busy-")), "file");
-    writeFileSync(file, randomBytes(Math.ceil(16 * 1024 * 1024 * part)));
+    writeFileSync(file, randomBytes(fileBytes));
     await using terminals = new AsyncDisposableStack();
     const turns = new Map<string, (direction: Direction) => Promise<Metrics>>();
     for (const [name, party] of [
