@@ -23,10 +23,12 @@ else
   cat "$logs/quiet"
 fi
 count() { grep -hE "^ *[0-9]+ $1\$" "$logs"/* | awk '{ sum += $1 } END { print sum + 0 }'; }
-whatFailed() { # for each, what it said: its last lines stand just above "(fail)"
+whatFailed() { # for each, what it said: its last lines stand just above "(fail)"; all names at the end
+  grep -hE -A 12 '^# Unhandled error' "$logs"/*
   grep -hE '^\(fail\)' "$logs"/* | sort -u | head -20 | while IFS= read -r line; do
     grep -hF -B 25 -m 1 -- "$line" "$logs"/* | grep -v '^(pass)'
   done
+  grep -hE '^\(fail\)' "$logs"/* | sort -u
 }
 passed=$(count pass)
 bad=$(count fail)

@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { createHash, randomBytes } from "node:crypto";
-import { freePort } from "../../build/free-port.ts";
+import { freePort } from "../support/free-port.ts";
 import { type LocalFly, startLocalFly, type Tenant } from "../support/local-fly.ts";
 import { type LocalVault, makeLocalVault } from "../support/local-vault.ts";
 import { programEnv, programPath } from "../support/program.ts";

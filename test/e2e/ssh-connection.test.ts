@@ -2,7 +2,7 @@ import { afterAll, afterEach, beforeAll, describe, expect, test } from "bun:test
 import { createHash, randomBytes } from "node:crypto";
 import { existsSync } from "node:fs";
 import { join } from "node:path";
-import { freePort } from "../../build/free-port.ts";
+import { freePort } from "../support/free-port.ts";
 import { clientProcesses, until, withAgent } from "../support/ssh-laptop.ts";
 import {
   residentBytes,

@@ -1,3 +1,4 @@
+import { freePort } from "../../support/free-port.ts";
 import { afterAll, beforeAll, expect, setDefaultTimeout, test } from "bun:test";
 import { randomBytes } from "node:crypto";
 import { readFileSync } from "node:fs";
@@ -38,7 +39,7 @@ beforeAll(async () => {
       FLY_APP_NAME: "dev-vaults",
       ACCESS_TOKEN: weakToken,
       VAULT_ADMISSION_KEY: text,
-      VAULT_LISTEN: `127.0.0.1:${await freePort()}`,
+      VAULT_LISTEN: `127.0.0.1:${freePort()}`,
     },
   });
   api = Bun.serve({
@@ -57,14 +58,6 @@ afterAll(async () => {
   await machine[Symbol.asyncDispose]();
   await api.stop(true);
 });
-
-/** The same for each link, so that the next one hears the clients of the last. */
-async function freePort(): Promise<number> {
-  const socket = await Bun.udpSocket({ hostname: "127.0.0.1" });
-  const { port } = socket;
-  socket.close();
-  return port;
-}
 
 function address(of: TestMachine): { host: string; port: number } {
   const [host = "", port = ""] = readFileSync(join(of.runDir, "listening"), "utf8")

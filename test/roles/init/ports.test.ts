@@ -4,7 +4,7 @@ import { FrameStream, frameTypes } from "../../../src/protocol/frame.ts";
 import { decodeJson, request } from "../../../src/protocol/message.ts";
 import { type ListeningPort, portsSchema } from "../../../src/protocol/ports-message.ts";
 import { listenTcp } from "../../../src/system/tcp-stream.ts";
-import { freePort } from "../client/forward/forward-stage.ts";
+import { freePort } from "../../support/free-port.ts";
 import { TestMachine } from "./machine.ts";
 
 /** What a client that watches is told of programs that listen, with a real init and real processes. */
@@ -65,7 +65,7 @@ test("what programs of the guest listen on comes and goes, and nothing else is t
   const outside = listenTcp({ host: "127.0.0.1", port: 0 }, { onConnection: () => undefined });
   await using watcher = await Watcher.open();
   expect(await watcher.until(() => true)).toEqual([]);
-  const [port, other] = [await freePort(), await freePort()];
+  const [port, other] = [freePort(), freePort()];
   const first = await machine.open({ tty: true, name: "main" });
   const second = await machine.open({ argv: ["httpd", "-f", "-p", `127.0.0.1:${other}`] });
   await first.write(`httpd -f -p ${port}\n`);
@@ -88,7 +88,7 @@ test("what programs of the guest listen on comes and goes, and nothing else is t
 
 test("a server that left its session behind is still the guest's", async () => {
   await using watcher = await Watcher.open();
-  const port = await freePort();
+  const port = freePort();
   await machine.shell(`setsid nc -l -p ${port} </dev/null >/dev/null 2>&1 &`);
   const list = await watcher.until((each) => each.some((one) => one.port === port));
   expect(list).toMatchObject([{ port, process: "nc" }]);

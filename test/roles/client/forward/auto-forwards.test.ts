@@ -9,7 +9,7 @@ import { Forwards } from "../../../../src/roles/client/forward/forwards.ts";
 import { clientLimits } from "../../../../src/roles/client/limits.ts";
 import type { AttestedLink } from "../../../../src/roles/client/link/attested-link.ts";
 import { type Listening, listenTcp } from "../../../../src/system/tcp-stream.ts";
-import { freePort } from "./forward-stage.ts";
+import { freePort } from "../../../support/free-port.ts";
 
 /** What becomes of the vault's ports on this computer, list by list. */
 
@@ -49,7 +49,7 @@ const listens = (port: number): Listening =>
 
 test("what begins to listen leads to the same port here, and ends with its program", async () => {
   const { auto, told } = start();
-  const port = await freePort();
+  const port = freePort();
   await auto.take([]);
   await auto.take([there(port)]);
   const line = `port ${port} (node) → localhost:${port}`;
@@ -68,7 +68,7 @@ test("what begins to listen leads to the same port here, and ends with its progr
 
 test("where the number is taken here the next one is, and the line names who has it", async () => {
   const { auto, told } = start();
-  const port = await freePort();
+  const port = freePort();
   const holder = listens(port);
   await auto.take([]);
   await auto.take([there(port)]);
@@ -82,7 +82,7 @@ test("where the number is taken here the next one is, and the line names who has
 });
 
 test("two forwards never lead to one port, and a port of another forward is not taken", async () => {
-  const [port, other] = [await freePort(), await freePort()];
+  const [port, other] = [freePort(), freePort()];
   await forwards.add("L", `${other}:localhost:${port}`);
   const { auto, told } = start();
   await auto.take([]);
@@ -93,7 +93,7 @@ test("two forwards never lead to one port, and a port of another forward is not 
 });
 
 test("what listened before we came is left alone, unless it is the session's or asked for", async () => {
-  const [old, ours] = [await freePort(), await freePort()];
+  const [old, ours] = [freePort(), freePort()];
   const { auto, told } = start();
   const list = [there(old), there(ours, { in_session: true })];
   await auto.take(list);
@@ -115,7 +115,7 @@ test("what listened before we came is left alone, unless it is the session's or 
 });
 
 test("with notify nothing is opened until somebody wants it", async () => {
-  const port = await freePort();
+  const port = freePort();
   const { auto, told } = start({ mode: "notify" });
   await auto.take([]);
   await auto.take([there(port)]);
@@ -129,7 +129,7 @@ test("with notify nothing is opened until somebody wants it", async () => {
 });
 
 test("a program that listens on an address of its own is reached there; its name is harmless", async () => {
-  const [four, six] = [await freePort(), await freePort()];
+  const [four, six] = [freePort(), freePort()];
   const { auto, told } = start();
   await auto.take([]);
   await auto.take([
@@ -160,7 +160,7 @@ test("a vault that opens ports without end gets no more than so many of this com
 test("with -q nothing is told", async () => {
   const { auto, told } = start({ quiet: true });
   await auto.take([]);
-  await auto.take([there(await freePort())]);
+  await auto.take([there(freePort())]);
   expect([told, forwards.lines.length]).toEqual([[], 1]);
 });
 

@@ -11,7 +11,8 @@ import { listenTcp, listenUnix } from "../../../../src/system/tcp-stream.ts";
 import { jsonSchemaProblems } from "../../../support/json-schema.ts";
 import { memoryContext } from "../../../support/memory-context.ts";
 import { TestVault } from "../../../support/test-vault.ts";
-import { ask, DigestServer, freePort, run, until, whileRunning } from "./forward-stage.ts";
+import { ask, DigestServer, run, until, whileRunning } from "./forward-stage.ts";
+import { freePort } from "../../../support/free-port.ts";
 
 setDefaultTimeout(20_000);
 
@@ -132,7 +133,7 @@ function send(method: string, path: string, body: string): Promise<Answer> {
 test("forwards are listed, added, used and removed", async () => {
   await controlled(async () => {
     expect(statSync(socket).mode & 0o777).toBe(0o600);
-    const port = await freePort();
+    const port = freePort();
     const spec = `${port}:127.0.0.1:${target.port}`;
     const added = await call("POST", "/forwards", { spec });
     expect(JSON.parse(added.body)).toMatchObject({
@@ -251,7 +252,7 @@ test("ls, add and rm find the process by its vault", async () => {
   expect(none.err).toContain("no forwards");
   const nobody = await run(["forward", "add", "dev", "3000"], vault.env);
   expect(nobody.code).toBe(3);
-  const port = await freePort();
+  const port = freePort();
   await whileRunning(["forward", "dev", "0:localhost:1"], vault.env, async (context) => {
     const spec = `${port}:127.0.0.1:${target.port}`;
     const added = await run(["forward", "add", "dev", spec, "-D", "0"], vault.env);
@@ -279,7 +280,7 @@ test("ls, add and rm find the process by its vault", async () => {
 });
 
 test("rm takes none of several that listen on the same port, and says how to name one", async () => {
-  const port = await freePort();
+  const port = freePort();
   const words = ["forward", "dev", `${port}:localhost:1`, "-R", `127.0.0.2:${port}:localhost:2`];
   await whileRunning(words, vault.env, async () => {
     const both = await run(["forward", "rm", "dev", String(port)], vault.env);
@@ -296,7 +297,7 @@ test("rm takes none of several that listen on the same port, and says how to nam
 });
 
 test("rm looks at all processes before it takes one from any", async () => {
-  const port = await freePort();
+  const port = freePort();
   const here = ["forward", "dev", `${port}:localhost:1`];
   const there = ["forward", "dev", "-R", `127.0.0.2:${port}:localhost:2`];
   await whileRunning(here, vault.env, async () => {

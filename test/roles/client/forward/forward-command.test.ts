@@ -11,7 +11,8 @@ import {
 import { main } from "../../../../src/roles/client/main.ts";
 import { memoryContext } from "../../../support/memory-context.ts";
 import { TestVault } from "../../../support/test-vault.ts";
-import { ask, DigestServer, freePort, run, until, whileRunning } from "./forward-stage.ts";
+import { ask, DigestServer, run, until, whileRunning } from "./forward-stage.ts";
+import { freePort } from "../../../support/free-port.ts";
 
 setDefaultTimeout(20_000);
 
@@ -50,7 +51,7 @@ test("one line for each, again when the link goes and comes back; connections ar
 });
 
 test("-q shows nothing, and forwards all the same", async () => {
-  const port = await freePort();
+  const port = freePort();
   const context = memoryContext({ env: vault.env });
   const words = ["forward", "-q", "dev", "-L", `${port}:127.0.0.1:${target.port}`];
   const running = main(words, context);

@@ -2,12 +2,7 @@ import { once } from "node:events";
 import { createServer } from "node:net";
 import type { ByteStream } from "../../../../src/protocol/byte-stream.ts";
 import { main } from "../../../../src/roles/client/main.ts";
-import {
-  connectTcp,
-  listenTcp,
-  type SocketTarget,
-  connectUnix,
-} from "../../../../src/system/tcp-stream.ts";
+import { connectTcp, type SocketTarget, connectUnix } from "../../../../src/system/tcp-stream.ts";
 import { memoryContext, type MemoryContext } from "../../../support/memory-context.ts";
 import { jsonOutputs } from "../../../../src/roles/client/json-outputs.ts";
 import { checkPrintedJson } from "../../../support/printed-json.ts";
@@ -44,13 +39,6 @@ export class DigestServer {
 export function answerTo(question: Uint8Array): string {
   const hash = new Bun.CryptoHasher("sha256").update(question).digest("hex");
   return `${question.length} ${hash}`;
-}
-
-export async function freePort(host = "127.0.0.1"): Promise<number> {
-  const probe = listenTcp({ host, port: 0 }, { onConnection: () => undefined });
-  const { port } = probe;
-  probe.close();
-  return port;
 }
 
 export async function ask(to: SocketTarget | number, question: Uint8Array): Promise<string> {

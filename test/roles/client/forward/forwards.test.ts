@@ -12,15 +12,8 @@ import {
 import { memoryContext, type MemoryContext } from "../../../support/memory-context.ts";
 import { rejection } from "../../../support/rejection.ts";
 import { TestVault } from "../../../support/test-vault.ts";
-import {
-  answerTo,
-  ask,
-  DigestServer,
-  freePort,
-  readText,
-  until,
-  whileRunning,
-} from "./forward-stage.ts";
+import { answerTo, ask, DigestServer, readText, until, whileRunning } from "./forward-stage.ts";
+import { freePort } from "../../../support/free-port.ts";
 
 setDefaultTimeout(20_000);
 
@@ -40,7 +33,7 @@ const forwarding = (specs: string[], work: (context: MemoryContext) => Promise<v
   whileRunning(["connect", "-N", "dev", ...specs.flatMap((spec) => ["-L", spec])], vault.env, work);
 
 test("bytes and ends pass both ways, for many connections at once", async () => {
-  const port = await freePort();
+  const port = freePort();
   const question = new Uint8Array(3_000_000).map((_, index) => (index * 3) & 0xff);
   const { code } = await forwarding([`${port}:127.0.0.1:${target.port}`], async (context) => {
     expect(context.err()).toContain(`127.0.0.1:${port} -> dev 127.0.0.1:${target.port}\n`);
@@ -53,7 +46,7 @@ test("bytes and ends pass both ways, for many connections at once", async () => 
 });
 
 test("a refused target is told once in a while, and the forward goes on", async () => {
-  const [port, closed, good] = [await freePort(), await freePort(), await freePort()];
+  const [port, closed, good] = [freePort(), freePort(), freePort()];
   const specs = [`${port}:localhost:${closed}`, `${good}:127.0.0.1:${target.port}`];
   const { err } = await forwarding(specs, async () => {
     for (let i = 0; i < 3; i++)
@@ -66,7 +59,7 @@ test("a refused target is told once in a while, and the forward goes on", async 
 });
 
 test("a name that leads nowhere from the vault is told as that", async () => {
-  const port = await freePort();
+  const port = freePort();
   vault.onRequest = undefined;
   const { err } = await forwarding([`${port}:nobody.invalid:80`], async () => {
     await ask(port, new Uint8Array(1)).catch(() => undefined);
@@ -75,7 +68,7 @@ test("a name that leads nowhere from the vault is told as that", async () => {
 });
 
 test("a connection made while the link is down waits for it", async () => {
-  const port = await freePort();
+  const port = freePort();
   await forwarding([`${port}:127.0.0.1:${target.port}`], async () => {
     const restarting = vault.restartLink(700);
     await Bun.sleep(50);
@@ -110,7 +103,7 @@ test("the port that is proposed instead is a free one", async () => {
 });
 
 test("forwards of the configuration are used unless some are said", async () => {
-  const [configured, said] = [await freePort(), await freePort()];
+  const [configured, said] = [freePort(), freePort()];
   await vault.configure({ forward: [`${configured}:127.0.0.1:${target.port}`] });
   const none = await forwarding([], async () => {
     expect(await ask(configured, new Uint8Array(4))).toStartWith("4 ");
@@ -150,7 +143,7 @@ test("a range is one forward of many ports", async () => {
 
 async function freePair(): Promise<number> {
   for (;;) {
-    const port = await freePort();
+    const port = freePort();
     const next = listenOn(port + 1);
     next?.close();
     if (next !== undefined) return port;
@@ -198,7 +191,7 @@ test("Unix sockets at both ends; a stale one here gives way, a live one and a fi
 
 test("IPv6 here and there", async () => {
   const six = await DigestServer.listen({ host: "::1" });
-  const port = await freePort("::1");
+  const port = freePort();
   await forwarding([`[::1]:${port}:[::1]:${six.port}`], async (context) => {
     expect(context.err()).toContain(`[::1]:${port} -> dev [::1]:${six.port}\n`);
     expect(await ask({ host: "::1", port }, new Uint8Array(6))).toStartWith("6 ");
@@ -220,7 +213,7 @@ test("a stalled client holds up no other", async () => {
       },
     },
   );
-  const port = await freePort();
+  const port = freePort();
   await forwarding([`${port}:127.0.0.1:${source.port}`], async () => {
     const stalled = await connectTcp({ host: "127.0.0.1", port });
     const other = await connectTcp({ host: "127.0.0.1", port });
@@ -235,7 +228,7 @@ test("a reset there is a reset here", async () => {
     { host: "127.0.0.1", port: 0 },
     { onConnection: (stream) => void stream.read().then(() => stream.abort(0)) },
   );
-  const port = await freePort();
+  const port = freePort();
   await forwarding([`${port}:127.0.0.1:${server.port}`], async () => {
     const stream = await connectTcp({ host: "127.0.0.1", port });
     await stream.write(new Uint8Array(1));
@@ -245,7 +238,7 @@ test("a reset there is a reset here", async () => {
 });
 
 test("no more connections at once than there may be", async () => {
-  const port = await freePort();
+  const port = freePort();
   let open = 0;
   vault.onRequest = (request) => {
     if (request.type === "forward") open += 1;

@@ -7,15 +7,8 @@ import { main } from "../../../../src/roles/client/main.ts";
 import { memoryContext, type MemoryContext } from "../../../support/memory-context.ts";
 import { rejection } from "../../../support/rejection.ts";
 import { TestVault } from "../../../support/test-vault.ts";
-import {
-  answerTo,
-  ask,
-  DigestServer,
-  freePort,
-  run,
-  until,
-  whileRunning,
-} from "./forward-stage.ts";
+import { answerTo, ask, DigestServer, run, until, whileRunning } from "./forward-stage.ts";
+import { freePort } from "../../../support/free-port.ts";
 
 setDefaultTimeout(20_000);
 
@@ -36,7 +29,7 @@ const forwarding = (words: string[], work: (context: MemoryContext) => Promise<v
   whileRunning(["forward", "dev", ...words], vault.env, work);
 
 test("connections in the vault come out here, each half ending by itself", async () => {
-  const port = await freePort();
+  const port = freePort();
   const { out, code } = await forwarding(["-R", `${port}:127.0.0.1:${target.port}`], async () => {
     const question = new Uint8Array(2_000_000).fill(9);
     const answers = await Promise.all(Array.from({ length: 10 }, () => ask(port, question)));
@@ -92,7 +85,7 @@ test("one that is added while the link is down waits for the vault, and nobody f
 });
 
 test("nothing listens here: the connection there is reset and one line says it", async () => {
-  const closed = await freePort();
+  const closed = freePort();
   const { err } = await forwarding(["-R", `0:localhost:${closed}`], async (context) => {
     const port = Number(/dev 127\.0\.0\.1:(\d+) ->/.exec(context.out())?.[1]);
     for (let i = 0; i < 2; i++) {
@@ -162,7 +155,7 @@ test("--gateway is needed there too", async () => {
 });
 
 test("the shell's end takes the listener with it", async () => {
-  const port = await freePort();
+  const port = freePort();
   const context = memoryContext({
     env: vault.env,
     stdin: [new TextEncoder().encode("echo $((40+2))\n")],

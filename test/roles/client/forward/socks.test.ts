@@ -4,7 +4,8 @@ import { SocksHandshake, type SocksStep } from "../../../../src/roles/client/for
 import { connectTcp } from "../../../../src/system/tcp-stream.ts";
 import { seeded } from "../../../support/seed.ts";
 import { TestVault } from "../../../support/test-vault.ts";
-import { freePort, whileRunning } from "./forward-stage.ts";
+import { whileRunning } from "./forward-stage.ts";
+import { freePort } from "../../../support/free-port.ts";
 
 setDefaultTimeout(20_000);
 
@@ -120,7 +121,7 @@ test("curl through it: names are resolved in the vault, SOCKS 5 and 4a", async (
       host: "localhost",
     });
     // 97: the proxy said no.
-    const closed = `http://localhost:${await freePort()}/`;
+    const closed = `http://localhost:${freePort()}/`;
     expect(await curl("--socks5-hostname", proxy, closed)).toMatchObject({ code: 97 });
     const stream = await connectTcp({ host: "127.0.0.1", port });
     await stream.write(new TextEncoder().encode("GET / HTTP/1.1\r\n\r\n"));

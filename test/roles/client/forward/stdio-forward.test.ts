@@ -4,7 +4,8 @@ import { main } from "../../../../src/roles/client/main.ts";
 import { runClient } from "../../../support/client-process.ts";
 import { memoryContext } from "../../../support/memory-context.ts";
 import { TestVault } from "../../../support/test-vault.ts";
-import { answerTo, DigestServer, freePort } from "./forward-stage.ts";
+import { answerTo, DigestServer } from "./forward-stage.ts";
+import { freePort } from "../../../support/free-port.ts";
 
 setDefaultTimeout(30_000);
 
@@ -84,7 +85,7 @@ test("a target that is gone ends it, though the input goes on in silence", async
 
 test("a refused target is FV-FWD-003, and nothing is on stdout", async () => {
   const context = memoryContext({ env: vault.env });
-  expect(await main(["connect", "dev", "-W", `127.0.0.1:${await freePort()}`], context)).toBe(6);
+  expect(await main(["connect", "dev", "-W", `127.0.0.1:${freePort()}`], context)).toBe(6);
   expect(context.err()).toContain("FV-FWD-003");
   expect(context.out()).toBe("");
 });

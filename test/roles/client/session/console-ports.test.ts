@@ -1,6 +1,7 @@
 import { afterAll, afterEach, beforeAll, expect, setDefaultTimeout, test } from "bun:test";
 import { fileURLToPath } from "node:url";
 import { connectTcp } from "../../../../src/system/tcp-stream.ts";
+import { freePort } from "../../../support/free-port.ts";
 import { PtyClient } from "../../../support/pty-client.ts";
 import { RealVault } from "../../../support/real-vault.ts";
 import { TmuxScreen } from "../../../support/tmux-screen.ts";
@@ -45,7 +46,7 @@ async function isOpen(port: number): Promise<boolean> {
 }
 
 test("a server in the console is told of in one line, is forwarded, and both end with it", async () => {
-  const port = await freePortOfUsers();
+  const port = freePort();
   const terminal = await connected();
   terminal.type(`${server(port)} & true\r`);
   await terminal.shows(new RegExp(`port ${port} \\(httpd\\) -> localhost:${port}   \\[~P list`));
@@ -69,7 +70,7 @@ test("a server in the console is told of in one line, is forwarded, and both end
 });
 
 test("attach forwards what its session serves, and --auto-forward off does not", async () => {
-  const port = await freePortOfUsers();
+  const port = freePort();
   const name = `served-${port}`;
   const session = ["sh", "-c", `${server(port)} & echo ready; read x; kill %1`];
   expect((await vault.run(["run", "-t", "dev", "--name", name, "--", ...session])).code).toBe(0);
@@ -88,7 +89,7 @@ test("attach forwards what its session serves, and --auto-forward off does not",
 });
 
 test("a full-screen program is not drawn into: the line waits for its end", async () => {
-  const port = await freePortOfUsers();
+  const port = freePort();
   const terminal = await connected("--new");
   terminal.type(
     `${server(port)} & printf '\\033[?1049h'; read x; printf '\\033[?1049l'; echo ba''ck\r`,
@@ -107,7 +108,7 @@ test("a full-screen program is not drawn into: the line waits for its end", asyn
 });
 
 test("the line stands above the prompt, which stays as it was with what is typed there", async () => {
-  const port = await freePortOfUsers();
+  const port = freePort();
   const env = { ...vault.env, LANG: "C.UTF-8", PATH: "/usr/bin:/bin" };
   const words = [process.execPath, main, "connect", "dev", "--session", "low"];
   const screen = new TmuxScreen(words, { env, cols: 100, rows: 12 });
@@ -130,7 +131,7 @@ test("the line stands above the prompt, which stays as it was with what is typed
 });
 
 test("ports lists what listens; a pipe forwards only where it was asked to", async () => {
-  const port = await freePortOfUsers();
+  const port = freePort();
   const session = await vault.machine.open({ argv: server(port).split(" ") });
   let out = "";
   while (!out.includes(String(port))) ({ out } = await vault.run(["ports", "dev"]));
@@ -146,7 +147,7 @@ test("ports lists what listens; a pipe forwards only where it was asked to", asy
     pid: expect.any(Number),
   });
 
-  const other = await freePortOfUsers();
+  const other = freePort();
   const serve = ["sh", "-c", `${server(other)} & sleep 2; kill %1`];
   const quiet = vault.run(["exec", "dev", "--", ...serve]);
   const asked = await vault.run([
@@ -163,12 +164,3 @@ test("ports lists what listens; a pipe forwards only where it was asked to", asy
   await session.signal(15);
   await until(() => session.exit !== undefined);
 });
-
-/** One that is forwarded without being asked for: those that anybody gets are not. */
-async function freePortOfUsers(): Promise<number> {
-  for (;;) {
-    nextPort += 7;
-    if (!(await isOpen(nextPort))) return nextPort;
-  }
-}
-let nextPort = 20_000 + (process.pid % 10_000);

@@ -5,7 +5,8 @@ import type { ByteStream } from "../../../../src/protocol/byte-stream.ts";
 import { listenTcp } from "../../../../src/system/tcp-stream.ts";
 import { runClient, spawnClient } from "../../../support/client-process.ts";
 import { LinkStage, until } from "../../../support/link-stage.ts";
-import { answerTo, ask, DigestServer, freePort } from "../forward/forward-stage.ts";
+import { answerTo, ask, DigestServer } from "../forward/forward-stage.ts";
+import { freePort } from "../../../support/free-port.ts";
 
 /** Forwards that ride on a background link, and what becomes of them when that is killed. */
 
@@ -23,7 +24,7 @@ afterAll(async () => {
 });
 
 test("-L, -R and -D go on when their link is killed, and leave no socket behind", async () => {
-  const [local, remote, socks] = [await freePort(), await freePort(), await freePort()];
+  const [local, remote, socks] = [freePort(), freePort(), freePort()];
   const path = join(stage.vault.folder, "forwarded.sock");
   const to = `127.0.0.1:${target.port}`;
   const words = [`${local}:${to}`, `${path}:${to}`, "-R", `${remote}:${to}`, "-D", `${socks}`];
