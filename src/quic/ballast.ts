@@ -1,6 +1,6 @@
 import { quicLimits } from "./limits.ts";
 import type { QuicheConnection } from "./quiche-connection.ts";
-import { quicheError } from "./quiche-error.ts";
+import { attempt } from "./quiche-error.ts";
 
 /** The client's first stream, which both ends fill at the start and nobody reads to the end. */
 export const ballastStream = 0;
@@ -72,16 +72,6 @@ export class Ballast {
     if (attempt(() => this.#quiche.streamReceive(ballastStream, byte)) === null) return false;
     this.#readBytes += 1;
     return true;
-  }
-}
-
-/** A peer that never sent any, or reset the stream, goes without. */
-function attempt<Result>(action: () => Result): Result | null {
-  try {
-    return action();
-  } catch (error) {
-    quicheError(error);
-    return null;
   }
 }
 

@@ -109,6 +109,14 @@ export const quicLimits = {
   blockedMs: 200,
   blockedMsMax: 10_000,
 
+  // Streams that were given up (`GivenUp`).
+  /** The distance to the second try, or two round trips; each time twice as far. */
+  givenUpMs: 50,
+  /** After three seconds, or 126 round trips, what has not ended is reset and stopped. */
+  givenUpTries: 6,
+  /** More at once are reset at once. */
+  givenUpMax: 512,
+
   streamsFromClient: 512,
   streamsFromServer: 16,
   /** Callers of `openStream` that may wait for the peer to allow another stream. */

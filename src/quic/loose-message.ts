@@ -26,6 +26,9 @@ export const looseMessages = [
   /** It did, with the number of the probe. */
   "client-carries",
   "machine-carries",
+  /** The sender gave a stream up: the number is its id (48 bits) and the code (16). */
+  "client-gives-up",
+  "machine-gives-up",
 ] as const;
 export type LooseMessage = (typeof looseMessages)[number];
 

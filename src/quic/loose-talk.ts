@@ -11,7 +11,7 @@ import {
 
 /** What either side says beside QUIC; a challenge is only ever the machine's, an answer the client's. */
 export type LooseWord =
-  "challenge" | "answer" | "blocked" | "asks" | "replies" | "probes" | "carries";
+  "challenge" | "answer" | "blocked" | "asks" | "replies" | "probes" | "carries" | "gives-up";
 
 export interface LooseTalkOptions {
   readonly side: "client" | "server";
@@ -72,7 +72,7 @@ export class LooseTalk {
   }
 }
 
-/** Numbers of all but challenges count up from 1. */
+/** Numbers of all but challenges and of streams given up count up from 1. */
 export function countedNumber(count: bigint): Uint8Array {
   const number = Buffer.alloc(looseNumberBytes);
   number.writeBigUInt64BE(count);
@@ -97,6 +97,7 @@ const clientWords = new Map<LooseWord, LooseMessage>([
   ["replies", "client-replies"],
   ["probes", "client-probes"],
   ["carries", "client-carries"],
+  ["gives-up", "client-gives-up"],
 ]);
 const machineWords = new Map<LooseWord, LooseMessage>([
   ["challenge", "challenge"],
@@ -105,4 +106,5 @@ const machineWords = new Map<LooseWord, LooseMessage>([
   ["replies", "machine-replies"],
   ["probes", "machine-probes"],
   ["carries", "machine-carries"],
+  ["gives-up", "machine-gives-up"],
 ]);

@@ -6,11 +6,13 @@ import type { ConnectionSetup } from "./connection-setup.ts";
 import { connectionStats } from "./connection-stats.ts";
 import { DarkLine } from "./dark-line.ts";
 import { finishHandshake } from "./finished-handshake.ts";
+import { GivenUp } from "./given-up.ts";
 import { KeyCopies } from "./key-copies.ts";
 import { quicLimits } from "./limits.ts";
-import { countedNumber, countOf, LooseTalk, type LooseWord } from "./loose-talk.ts";
+import { countedNumber, LooseTalk, type LooseWord } from "./loose-talk.ts";
 import { PathSize } from "./path-size.ts";
 import { PeerAddress } from "./peer-address.ts";
+import { PeerWords } from "./peer-words.ts";
 import type { QuicheConnection } from "./quiche-connection.ts";
 import { quicheError } from "./quiche-error.ts";
 import { SendHold } from "./send-hold.ts";
@@ -43,6 +45,7 @@ export class QuicConnection implements Connection {
   readonly #ballast: Ballast;
   readonly #stall = new StallWatch();
   readonly #dark: DarkLine;
+  readonly #givenUp: GivenUp;
   readonly #copies = new KeyCopies();
   readonly #size: PathSize;
   readonly #handshakeDeadlineMs: number;
@@ -50,6 +53,7 @@ export class QuicConnection implements Connection {
   #over: CloseReason | undefined;
   readonly #address: PeerAddress;
   #talk: LooseTalk | undefined;
+  #words: PeerWords | undefined;
   #readBytes = 0;
   readonly #sendHold = new SendHold();
   #sentAfterEnd = 0;
@@ -79,7 +83,11 @@ export class QuicConnection implements Connection {
     this.#streams = new StreamTable(setup.quiche, setup.side, this.#ballast, {
       wake: () => owner.wake(this),
       consumed: (bytes) => this.#noteConsumed(bytes),
+      gaveUp: (stream) => this.#givenUp.add(stream, owner.nowMs(), this.#rttMs()),
     });
+    this.#givenUp = new GivenUp(setup.quiche, (number) =>
+      this.#talk?.say("gives-up", countedNumber(number), this.remoteAddress),
+    );
     const now = owner.nowMs();
     this.#heardMs = now;
     this.#handshakeDeadlineMs = now + setup.handshakeMs;
@@ -177,7 +185,7 @@ export class QuicConnection implements Connection {
     if (!expected && (this.side === "client" || talk === undefined)) return;
     const said = talk?.open(datagram) ?? null;
     if (said !== null) {
-      this.#receiveWord(said.word, said.number, { host, port });
+      this.#words?.receive(said.word, said.number, { host, port });
       return;
     }
     const packets = expected ? 0 : this.#quiche.stats().recv;
@@ -188,7 +196,7 @@ export class QuicConnection implements Connection {
       quicheError(error);
     }
     if (expected || this.#quiche.stats().recv === packets) return;
-    this.#challenge({ host, port });
+    this.#words?.challenge({ host, port });
   }
 
   /** Looks at what the datagrams changed. Once per turn, before sending. */
@@ -248,6 +256,7 @@ export class QuicConnection implements Connection {
       this.#keepAliveAtMs,
       this.#stall.dueMs,
       this.#dark.dueMs,
+      this.#givenUp.dueMs,
       this.#copies.dueMs,
       this.#size.dueMs,
     );
@@ -269,6 +278,7 @@ export class QuicConnection implements Connection {
       for (const number of this.#size.probes(now, () => this.#rttMs()))
         this.#talk?.probe(number, this.remoteAddress);
       this.#dark.handleTimeout(now, () => this.#rttMs());
+      this.#givenUp.handleTimeout(now, () => this.#rttMs());
     }
     this.#owner.wake(this);
   }
@@ -295,6 +305,7 @@ export class QuicConnection implements Connection {
       receiverId: this.#quiche.destinationId,
       send: (datagram, to, word) => this.#owner.sendLoose(datagram, to, word),
     });
+    this.#words = this.#listen(this.#talk);
     const { keepAliveMs } = this.#setup;
     if (keepAliveMs > 0) this.#keepAliveAtMs = this.#owner.nowMs() + keepAliveMs;
     if (this.side === "client") this.#ballast.begin();
@@ -303,61 +314,24 @@ export class QuicConnection implements Connection {
     this.#owner.established(this);
   }
 
-  #challenge(from: SocketAddress): void {
-    const now = this.#owner.nowMs();
-    const challenge = this.#address.noteAuthentic(from, now);
-    if (challenge === null) return;
-    this.#talk?.say("challenge", challenge.number, from);
-    if (challenge.first) this.#sendHold.begin(now, this.#rttMs());
+  #listen(talk: LooseTalk): PeerWords {
+    return new PeerWords({
+      talk,
+      address: this.#address,
+      sendHold: this.#sendHold,
+      dark: this.#dark,
+      size: this.#size,
+      ballast: this.#ballast,
+      streams: this.#streams,
+      nowMs: () => this.#owner.nowMs(),
+      rttMs: () => this.#rttMs(),
+      wake: () => this.#owner.wake(this),
+      moved: () => this.moved(),
+    });
   }
 
   #rttMs(): number {
     return this.#quiche.paths()[0]?.rtt ?? 0;
-  }
-
-  #receiveWord(word: LooseWord, number: Uint8Array, from: SocketAddress): void {
-    const now = this.#owner.nowMs();
-    const isHere = this.#address.is(from.host, from.port);
-    switch (word) {
-      case "challenge":
-        this.#talk?.say("answer", number, from);
-        break;
-      case "answer":
-        if (!this.#address.noteAnswer(from, number, now)) break;
-        this.#sendHold.end();
-        this.#dark.letGo(now);
-        this.moved();
-        break;
-      case "blocked":
-        if (this.#ballast.release(countOf(number))) this.#owner.wake(this);
-        break;
-      case "asks":
-        if (isHere) this.#reply(number, from);
-        else this.#receiveElsewhere(number, from);
-        break;
-      case "replies":
-        this.#dark.noteReply(number, now);
-        break;
-      case "probes":
-        if (isHere) this.#talk?.say("carries", number, from);
-        break;
-      case "carries":
-        if (isHere) this.#size.noteCarried(countOf(number), now);
-    }
-  }
-
-  /** A question is as good as a packet, and gets no reply; its number may yet come from the old address. */
-  #receiveElsewhere(number: Uint8Array, from: SocketAddress): void {
-    if (this.#dark.noteElsewhere(number)) this.#challenge(from);
-  }
-
-  #reply(number: Uint8Array, from: SocketAddress): void {
-    const now = this.#owner.nowMs();
-    if (!this.#dark.noteQuestion(number, now)) return;
-    // It has not gone from there, or not for good.
-    this.#sendHold.end();
-    this.#talk?.say("replies", number, from);
-    this.#dark.letGo(now);
   }
 
   /** Perhaps the peer only does not read; if a grant was lost, it will send another one. */

@@ -1,9 +1,10 @@
 import { StreamError } from "../protocol/byte-stream.ts";
 import { type Ballast, ballastStream } from "./ballast.ts";
 import { type CloseReason, ConnectionClosed } from "./connection.ts";
+import type { GivenUpStream } from "./given-up.ts";
 import { quicLimits } from "./limits.ts";
 import type { QuicheConnection } from "./quiche-connection.ts";
-import { quicheError } from "./quiche-error.ts";
+import { attempt } from "./quiche-error.ts";
 import { QuicStream, type StreamOwner } from "./stream.ts";
 
 interface Waiter<Value> {
@@ -17,6 +18,7 @@ export class StreamTable implements StreamOwner {
   readonly chunk: Uint8Array;
   readonly wake: () => void;
   readonly consumed: (bytes: number) => void;
+  readonly gaveUp: (stream: GivenUpStream) => void;
   /** All that quiche has taken from the streams so far. */
   sentBytes = 0;
   readonly #side: 0 | 1;
@@ -37,12 +39,13 @@ export class StreamTable implements StreamOwner {
     quiche: QuicheConnection,
     side: "client" | "server",
     ballast: Ballast,
-    calls: { readonly wake: () => void; readonly consumed: (bytes: number) => void },
+    calls: Pick<StreamOwner, "wake" | "consumed" | "gaveUp">,
   ) {
     this.quiche = quiche;
     this.chunk = chunk;
     this.wake = calls.wake;
     this.consumed = calls.consumed;
+    this.gaveUp = calls.gaveUp;
     this.#ballast = ballast;
     this.#side = side === "client" ? 0 : 1;
     this.#nextId = side === "client" ? ballastStream + 4 : 1;
@@ -90,12 +93,17 @@ export class StreamTable implements StreamOwner {
         continue;
       }
       const stream = this.#streams.get(id) ?? this.#adopt(id);
-      if (stream === undefined) this.#drain(id);
+      if (stream === undefined) this.discard(id);
       else stream.handleReadable();
     }
     while (this.#openWaiters.length > 0 && this.quiche.peerStreamsLeft() > 0) {
       this.#openWaiters.shift()?.resolve(this.#open());
     }
+  }
+
+  /** The peer says so. */
+  handleGivenUp({ id, code }: Pick<GivenUpStream, "id" | "code">): void {
+    this.#streams.get(id)?.handleGivenUp(code);
   }
 
   /**
@@ -131,6 +139,17 @@ export class StreamTable implements StreamOwner {
       going = again;
     }
     return blocked;
+  }
+
+  discard(id: number): void {
+    const part = chunk.subarray(0, quicLimits.readBytesBeforeSend);
+    attempt(() => {
+      for (;;) {
+        const [length, isEnd] = this.quiche.streamReceive(id, part) ?? [0, true];
+        this.consumed(length);
+        if (isEnd) return;
+      }
+    });
   }
 
   writerWaits(stream: QuicStream): void {
@@ -174,15 +193,6 @@ export class StreamTable implements StreamOwner {
     const stream = new QuicStream(id, this);
     this.#streams.set(id, stream);
     return stream;
-  }
-
-  /** What arrives late for a stream that was given up; read, so that quiche can forget it. */
-  #drain(id: number): void {
-    try {
-      this.quiche.streamReceive(id, chunk);
-    } catch (error) {
-      quicheError(error);
-    }
   }
 }
 

@@ -1,4 +1,5 @@
 import { type ByteStream, StreamError } from "../protocol/byte-stream.ts";
+import type { GivenUpStream } from "./given-up.ts";
 import { quicLimits } from "./limits.ts";
 import type { QuicheConnection } from "./quiche-connection.ts";
 import { type QuicheError, quicheError } from "./quiche-error.ts";
@@ -17,6 +18,9 @@ export interface StreamOwner {
   /** The stream wants to write and waits for its turn. */
   writerWaits(stream: QuicStream): void;
   readonly writersWaiting: boolean;
+  /** Reads what nobody wants. */
+  discard(id: number): void;
+  gaveUp(stream: GivenUpStream): void;
   /** Neither half will be used again. */
   finished(stream: QuicStream): void;
 }
@@ -104,29 +108,25 @@ export class QuicStream implements ByteStream {
   }
 
   abort(code: number): void {
-    const { quiche } = this.#owner;
-    if (!this.#readEnded && this.#readError === undefined) {
-      attempt(() => this.#discard());
-      attempt(() => quiche.stopReading(this.id, code));
-    }
-    if (!this.#finSent && this.#writeError === undefined) {
-      attempt(() => quiche.resetWriting(this.id, code));
-    }
+    this.#giveUp(code, false);
     this.fail(new StreamError("aborted", "The stream was given up"));
     this.#owner.wake();
   }
 
-  /**
-   * What nobody will read. quiche 0.18 throws it away itself when reading stops, but never gives its room
-   * in the connection's window back: after a few megabytes no stream would get anything any more.
-   */
-  #discard(): void {
-    const part = this.#owner.chunk.subarray(0, quicLimits.readBytesBeforeSend);
-    for (;;) {
-      const [length, fin] = this.#owner.quiche.streamReceive(this.id, part) ?? [0, true];
-      this.#owner.consumed(length);
-      if (fin) return;
-    }
+  /** The peer gave the stream up, and its half will end with another mark than the end's. */
+  handleGivenUp(code: number): void {
+    this.#giveUp(code, true);
+    if (!this.#finSent) this.#failWriting(new StreamError("stopped", stoppedWords, code));
+    this.fail(new StreamError("reset", givenUpWords, code));
+    this.#owner.wake();
+  }
+
+  #giveUp(code: number, byPeer: boolean): void {
+    const isReading = !this.#readEnded && this.#readError === undefined;
+    const hasEnded = this.#finSent || this.#writeError !== undefined;
+    if (!isReading && hasEnded) return;
+    if (isReading) this.#owner.discard(this.id);
+    this.#owner.gaveUp({ id: this.id, code, byPeer, hasEnded });
   }
 
   /** Ends whatever is not ended yet. */
@@ -246,17 +246,8 @@ export class QuicStream implements ByteStream {
   }
 }
 
-/** quiche refuses what is over already; there is nothing left to do then. */
-function attempt(action: () => void): void {
-  try {
-    action();
-  } catch (error) {
-    quicheError(error);
-  }
-}
-
 function readError({ name, code }: QuicheError): StreamError {
-  if (name === "StreamReset") return new StreamError("reset", "The peer gave the stream up", code);
+  if (name === "StreamReset") return new StreamError("reset", givenUpWords, code);
   return new StreamError("aborted", `The stream cannot be read (${name})`);
 }
 
@@ -264,10 +255,13 @@ function readError({ name, code }: QuicheError): StreamError {
 function writeError({ name, code }: QuicheError, resetCode: number | undefined): StreamError {
   if (name === "StreamStopped" || name === "InvalidStreamState") {
     const stopCode = name === "StreamStopped" ? code : resetCode;
-    return new StreamError("stopped", "The peer does not want more", stopCode);
+    return new StreamError("stopped", stoppedWords, stopCode);
   }
   return new StreamError("aborted", `The stream cannot be written (${name})`);
 }
+
+const givenUpWords = "The peer gave the stream up";
+const stoppedWords = "The peer does not want more";
 
 /**
  * The last byte of each half, sent together with FIN and taken off again by the reader. quiche 0.18

@@ -23,7 +23,7 @@ class Window {
       quiche as unknown as QuicheConnection,
       "client",
       {} as unknown as Ballast,
-      { wake: () => undefined, consumed: () => undefined },
+      { wake: () => undefined, consumed: () => undefined, gaveUp: () => undefined },
     );
   }
 }

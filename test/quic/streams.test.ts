@@ -1,6 +1,7 @@
 import { expect, test } from "bun:test";
 import { type ByteStream, StreamError } from "../../src/protocol/byte-stream.ts";
 import { quicLimits } from "../../src/quic/limits.ts";
+import { rejection } from "../support/rejection.ts";
 import { seed } from "../support/seed.ts";
 import { openPair, type Pair } from "./pair.ts";
 import { exchange, receiveAll, sendNoise } from "./transfer.ts";
@@ -113,21 +114,28 @@ test("one blocked stream does not stop the others beyond the connection's window
   blocked.abort(0);
 });
 
-test("what was not read of streams that were given up costs the others no room", async () => {
-  await using pair = await openPair();
-  // Grows the windows first, as any real use does.
-  await exchange(pair, 16 * 1024 * 1024, seed);
-  const pieces = (2 * quicLimits.connectionWindowMax) / quicLimits.streamWindowInitial;
-  for (let piece = 0; piece < pieces; piece++) {
-    const [near, far] = await openBoth(pair);
-    await far.write(new Uint8Array(quicLimits.streamWindowInitial - 1));
-    // What was sent is there by now: a stream's bytes come in their order, and a connection's mostly.
-    await exchange(pair, 1, seed);
-    near.abort(0);
-    await far.write(Uint8Array.of(1)).catch(() => undefined);
-  }
-  await exchange(pair, 4 * 1024 * 1024, seed);
-});
+test.each(["reader", "writer"] as const)(
+  "what was not read of streams that their %s gave up costs the others no room",
+  async (whoGivesUp) => {
+    await using pair = await openPair();
+    // Grows the windows first, as any real use does.
+    await exchange(pair, 16 * 1024 * 1024, seed);
+    const pieces = (2 * quicLimits.connectionWindowMax) / quicLimits.streamWindowInitial;
+    for (let piece = 0; piece < pieces; piece++) {
+      const [near, far] = await openBoth(pair);
+      await far.write(new Uint8Array(quicLimits.streamWindowInitial - 1));
+      // What was sent is there by now: a stream's bytes come in their order, and a connection's mostly.
+      await exchange(pair, 1, seed);
+      (whoGivesUp === "reader" ? near : far).abort(5);
+      if (whoGivesUp === "reader") await far.write(Uint8Array.of(1)).catch(() => undefined);
+      else {
+        await exchange(pair, 1, seed);
+        expect(await rejection(near.read())).toMatchObject({ kind: "reset", resetCode: 5 });
+      }
+    }
+    await exchange(pair, 4 * 1024 * 1024, seed);
+  },
+);
 
 test("the stream cap holds, and a finished stream makes room", async () => {
   await using pair = await openPair();

@@ -1,0 +1,116 @@
+import { quicLimits } from "./limits.ts";
+import type { QuicheConnection } from "./quiche-connection.ts";
+import { attempt } from "./quiche-error.ts";
+
+export type GivenUpQuiche = Pick<
+  QuicheConnection,
+  "streamRoom" | "streamSend" | "resetWriting" | "stopReading"
+>;
+
+/** A stream that will be used no more, though not both of its halves have ended. */
+export interface GivenUpStream {
+  readonly id: number;
+  readonly code: number;
+  /** It was the peer who gave it up, and need not be told. */
+  readonly byPeer: boolean;
+  /** Our half has ended well already. */
+  readonly hasEnded: boolean;
+}
+
+interface Leaving {
+  readonly stream: GivenUpStream;
+  hasEnded: boolean;
+  tries: number;
+  dueMs: number;
+}
+
+/**
+ * Streams that were given up, until both halves are over. What is under way of a half that is reset or
+ * stopped quiche 0.18 throws away, and never gives its room in the connection's window back: after a few
+ * megabytes no stream could send any more. So the peer is told in a word, both ends end their half with
+ * a mark, and read the other's to its end, for nobody. Only where that takes too long, because words are lost or
+ * the peer does not know them, are they reset and stopped.
+ */
+export class GivenUp {
+  readonly #quiche: GivenUpQuiche;
+  readonly #tell: (number: bigint) => void;
+  readonly #leaving = new Map<number, Leaving>();
+  #dueMs = Number.POSITIVE_INFINITY;
+
+  constructor(quiche: GivenUpQuiche, tell: (number: bigint) => void) {
+    this.#quiche = quiche;
+    this.#tell = tell;
+  }
+
+  /** When `handleTimeout` is due; infinity while there is none. */
+  get dueMs(): number {
+    return this.#dueMs;
+  }
+
+  add(stream: GivenUpStream, nowMs: number, rttMs: number): void {
+    const isSayable = givenUpNumber(stream) !== null;
+    if (!isSayable || this.#leaving.size >= quicLimits.givenUpMax) {
+      this.#cut(stream);
+      return;
+    }
+    const leaving = { stream, hasEnded: stream.hasEnded, tries: 0, dueMs: nowMs };
+    this.#leaving.set(stream.id, leaving);
+    this.#try(leaving, nowMs, rttMs);
+  }
+
+  handleTimeout(nowMs: number, rttMs: () => number): void {
+    if (nowMs < this.#dueMs) return;
+    this.#dueMs = Number.POSITIVE_INFINITY;
+    for (const [id, leaving] of this.#leaving) {
+      if (nowMs < leaving.dueMs) this.#dueMs = Math.min(this.#dueMs, leaving.dueMs);
+      else if (this.#isOver(id)) this.#leaving.delete(id);
+      else if (leaving.tries < quicLimits.givenUpTries) this.#try(leaving, nowMs, rttMs());
+      else {
+        this.#leaving.delete(id);
+        this.#cut(leaving.stream);
+      }
+    }
+  }
+
+  #try(leaving: Leaving, nowMs: number, rttMs: number): void {
+    const { stream } = leaving;
+    leaving.hasEnded ||= this.#end(stream.id);
+    const number = givenUpNumber(stream);
+    if (!stream.byPeer && number !== null) this.#tell(number);
+    leaving.dueMs = nowMs + 2 ** leaving.tries * Math.max(quicLimits.givenUpMs, 2 * rttMs);
+    leaving.tries += 1;
+    this.#dueMs = Math.min(this.#dueMs, leaving.dueMs);
+  }
+
+  /** Whether there was room for the mark. */
+  #end(id: number): boolean {
+    const sent = attempt(() =>
+      this.#quiche.streamRoom(id) > 0 ? this.#quiche.streamSend(id, givenUpMark, true) : 0,
+    );
+    return sent !== 0;
+  }
+
+  /** Both halves are over, and quiche has forgotten them. */
+  #isOver(id: number): boolean {
+    return attempt(() => this.#quiche.streamRoom(id)) === null;
+  }
+
+  #cut({ id, code, hasEnded }: GivenUpStream): void {
+    if (!hasEnded) attempt(() => this.#quiche.resetWriting(id, code));
+    attempt(() => this.#quiche.stopReading(id, code));
+  }
+}
+
+/** Stream id and code as the number of a word: 48 and 16 bits, or null where they do not fit. */
+function givenUpNumber({ id, code }: GivenUpStream): bigint | null {
+  if (id >= 2 ** 48 || code >= 2 ** 16) return null;
+  return (BigInt(id) << 16n) | BigInt(code);
+}
+
+/** The stream's id and the code in the number of a word. */
+export function givenUpOf(number: bigint): { readonly id: number; readonly code: number } {
+  return { id: Number(number >> 16n), code: Number(number & 0xffffn) };
+}
+
+/** In the place of the end marker (see `QuicStream`). */
+const givenUpMark = Uint8Array.of(1);
