@@ -91,8 +91,10 @@ test("a port in use is FV-FWD-001 before anything is sent, and says who has it",
 });
 
 test("the port that is proposed instead is a free one", async () => {
-  const first = listenTcp({ host: "127.0.0.1", port: 0 }, { onConnection: () => undefined });
-  const second = listenOn(first.port + 1);
+  // Not one of those that the system gives away: it would be gone again, or taken, a moment later.
+  const port = freePort();
+  const first = listenTcp({ host: "127.0.0.1", port }, { onConnection: () => undefined });
+  const second = listenOn(port + 1);
   const context = memoryContext({ env: vault.env });
   await main(["connect", "dev", "-L", `${first.port}:localhost:80`], context);
   const proposed = Number(/-L (\d+):/.exec(context.err())?.[1]);
