@@ -4,6 +4,8 @@
 set -uo pipefail
 cd "$(dirname "$0")/.."
 [ "$(id -u)" -eq 0 ] || exec build/as-root.sh build/test.sh "$@"
+# Tests look at the modes of files that they make.
+umask 022
 logs=$(mktemp -d)
 trap 'rm -rf "$logs"' EXIT
 half() { # NAME ARGUMENT...; a pipe, not a file: some tests look at what a child has inherited

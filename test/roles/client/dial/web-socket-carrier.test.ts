@@ -22,7 +22,7 @@ import { WebBridge } from "../../../support/web-bridge.ts";
 
 const server = await openServer();
 const bridge = new WebBridge(server.address);
-const cut = Promise.withResolvers<void>();
+let cut = Promise.withResolvers<void>();
 const client = await openClient({
   bind: webBind,
   openCarrier: webSocketCarrier({ url: bridge.url, onCut: () => cut.resolve() }),
@@ -67,6 +67,7 @@ async function transfer(totalBytes: number, midway: () => Promise<void>): Promis
 
 test("another WebSocket in the middle of a transfer costs no byte, and the old one is gone", async () => {
   const before = bridge.opened;
+  cut = Promise.withResolvers();
   await transfer(6_000_000, () => client.rebind());
   expect(bridge.opened).toBe(before + 1);
   await until(() => bridge.connectionCount === 1);
@@ -74,6 +75,7 @@ test("another WebSocket in the middle of a transfer costs no byte, and the old o
 });
 
 test("a WebSocket that breaks is told once, and the connection goes on from the next one", async () => {
+  cut = Promise.withResolvers();
   bridge.closeAll(1012);
   await cut.promise;
   await client.rebind();
