@@ -1,5 +1,6 @@
 import { afterAll, beforeAll, expect, setDefaultTimeout, test } from "bun:test";
 import { existsSync, statSync } from "node:fs";
+import { networkInterfaces } from "node:os";
 import { join } from "node:path";
 import { clientLimits } from "../../../../src/roles/client/limits.ts";
 import { main } from "../../../../src/roles/client/main.ts";
@@ -191,7 +192,11 @@ test("Unix sockets at both ends; a stale one here gives way, a live one and a fi
   inside.close();
 });
 
-test("IPv6 here and there", async () => {
+const hasIpv6 = Object.values(networkInterfaces())
+  .flat()
+  .some((one) => one?.address === "::1");
+
+test.if(hasIpv6)("IPv6 here and there", async () => {
   const six = await DigestServer.listen({ host: "::1" });
   const port = freePort();
   await forwarding([`[::1]:${port}:[::1]:${six.port}`], async (context) => {
