@@ -170,7 +170,8 @@ test("UDP that comes while TCP waits is preferred", async () => {
 });
 
 test("a first route that fails is followed at once, and is tried again beside the second", async () => {
-  const refused = new StagedRoute("tcp", { fails: new WebSocketFailed("refused") });
+  const fails = new WebSocketFailed("refused");
+  const refused = new StagedRoute("tcp", { fails, againMs: [2 * farMs] });
   const second = { route: new StagedRoute("quic"), afterMs: 2 * farMs };
   const { transport } = await won(race(refused, undefined, { second, patienceMs: 0 }));
   expect(transport).toBe("quic");
