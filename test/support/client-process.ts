@@ -43,6 +43,24 @@ export async function runClient(
   return { code, out, err };
 }
 
+/** So many zeros on its standard input, from another process: it is not silent when we have no time. */
+export async function runClientOnZeros(
+  count: number,
+  argv: readonly string[],
+  env: Readonly<Record<string, string>>,
+): Promise<number> {
+  const script = 'length=$1; shift; head -c "$length" /dev/zero | "$@"';
+  const words = ["sh", "-c", script, "sh", String(count), process.execPath, main, ...argv];
+  const child = Bun.spawn(words, {
+    env: { FLY_VAULT_NO_LINK: "1", ...env },
+    cwd: "/",
+    stdio: ["ignore", "ignore", "inherit"],
+    timeout: 50_000,
+    killSignal: "SIGKILL",
+  });
+  return child.exited;
+}
+
 async function feed(child: ClientChild, bytes: Uint8Array): Promise<void> {
   try {
     for (let at = 0; at < bytes.length; at += 65_536) {

@@ -31,7 +31,7 @@ export class DeafTerminal {
   }
 
   /** Takes what is there until it matches, and no more. */
-  async shows(pattern: RegExp, limitMs = 10_000): Promise<void> {
+  async shows(pattern: RegExp, limitMs = 20_000): Promise<void> {
     const untilMs = performance.now() + limitMs;
     const bytes = new Uint8Array(4096);
     while (!pattern.test(this.#text)) {

@@ -103,7 +103,7 @@ export class LinkStage {
   }
 }
 
-export async function until(isSo: () => boolean, limitMs = 8000): Promise<void> {
+export async function until(isSo: () => boolean, limitMs = 20_000): Promise<void> {
   const endMs = performance.now() + limitMs;
   while (!isSo()) {
     if (performance.now() > endMs) throw new Error(`Not so after ${limitMs} ms: ${String(isSo)}`);

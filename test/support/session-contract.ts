@@ -39,7 +39,7 @@ export function sessionContract(name: string, env: () => Readonly<Record<string,
       const { code, out, err } = await runClient(["exec", "-q", "dev", "cat"], env(), whole);
       expect({ code, err }).toEqual({ code: 0, err: "" });
       expect(Bun.hash(out)).toBe(Bun.hash(whole));
-    }, 30_000);
+    });
 
     test("a console has its size and keys; it is left, found again, and ends with the shell's own code", async () => {
       const first = new PtyClient(["connect", "-q", "dev"], env());
@@ -61,6 +61,6 @@ export function sessionContract(name: string, env: () => Readonly<Record<string,
       } finally {
         second.close();
       }
-    }, 30_000);
+    });
   });
 }

@@ -27,6 +27,7 @@ export class TestSession {
   readonly #wakes = new Set<() => void>();
   readonly #child: Bun.Subprocess<"pipe", "pipe", "pipe">;
   #taking: Promise<void> = Promise.resolve();
+  readonly #hungUp = Promise.withResolvers<void>();
   #exit: Exit | undefined;
   #refusal: RemoteError | undefined;
 
@@ -48,6 +49,7 @@ export class TestSession {
         this.#state.stdout.append(bytes);
         this.#wake();
       },
+      exit: () => this.#hungUp.resolve(),
     };
     this.#child = Bun.spawn<"pipe", "pipe", "pipe">(command, {
       env,
@@ -129,7 +131,8 @@ export class TestSession {
       : [this.#pump("stdout", this.#child.stdout), this.#pump("stderr", this.#child.stderr)];
     await Promise.all(pumps);
     await this.#child.exited;
-    if (tty) await Bun.sleep(20);
+    // Its last output comes before that, unless something it left behind keeps the terminal open.
+    if (tty) await Promise.race([this.#hungUp.promise, Bun.sleep(1000)]);
     const { exitCode, signalCode } = this.#child;
     const signals: Record<string, number> = { SIGINT: 2, SIGKILL: 9, SIGPIPE: 13, SIGTERM: 15 };
     this.#exit =

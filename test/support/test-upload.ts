@@ -2,7 +2,7 @@ import { decodeArchiveData } from "../../src/protocol/archive-frame.ts";
 import { ArchiveRecipe } from "../../src/protocol/archive-recipe.ts";
 import { RemoteError } from "../../src/protocol/errors.ts";
 import { type Frame, type FrameStream, frameTypes } from "../../src/protocol/frame.ts";
-import type { ProvisionRequest } from "../../src/protocol/message.ts";
+import { encodeJson, type Progress, type ProvisionRequest } from "../../src/protocol/message.ts";
 import { allOf } from "./delta-archive.ts";
 
 export type LackingAnswer = (recipe: ArchiveRecipe) => Uint8Array;
@@ -63,4 +63,12 @@ export class TestUpload {
     this.#digest ??= this.#hash.digest("hex");
     return this.#digest;
   }
+}
+
+export async function progress(
+  frames: FrameStream,
+  { phase, received_bytes }: Pick<Progress, "phase" | "received_bytes">,
+): Promise<void> {
+  const body = { phase, received_bytes, entries: 1, written_bytes: 2 };
+  await frames.write(frameTypes.progress, encodeJson(body));
 }

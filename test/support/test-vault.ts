@@ -32,13 +32,13 @@ import { acceptLogin } from "../../src/roles/init/login.ts";
 import { LoginGate } from "../../src/roles/init/login-gate.ts";
 import { serveSpeed } from "../../src/roles/init/speed.ts";
 import { splice } from "../../src/system/splice.ts";
-import { issuerKey, type MachineClaims, OidcIssuer } from "./oidc-issuer.ts";
+import { issuerKey, OidcIssuer } from "./oidc-issuer.ts";
 import { serveFilesHere } from "./files-here.ts";
 import { isSshSide } from "../../src/roles/init/ssh/ssh-requests.ts";
 import { serveForward } from "./played-forwards.ts";
 import { listen, listenAgain } from "./vault-endpoint.ts";
 import { TestSession } from "./test-session.ts";
-import { type LackingAnswer, TestUpload } from "./test-upload.ts";
+import { type LackingAnswer, progress, TestUpload } from "./test-upload.ts";
 
 export const testToken = "correct horse battery staple";
 export const app = "dev-vaults";
@@ -160,12 +160,20 @@ export class TestVault {
 
   /** What a crash of the transport process does: all connections are gone, sessions stay. */
   async restartLink(downMs = 0, gate?: DatagramGate): Promise<void> {
+    await this.withoutLink(async () => Bun.sleep(downMs), gate);
+  }
+
+  /** With nobody there until the work is done. */
+  async withoutLink(work: () => Promise<void>, gate?: DatagramGate): Promise<void> {
     const { port } = this.#endpoint.address;
     await this.#endpoint.close();
     this.#connections = [];
-    await Bun.sleep(downMs);
-    this.#endpoint = await listenAgain(port, gate);
-    void this.#accept(this.#endpoint);
+    try {
+      await work();
+    } finally {
+      this.#endpoint = await listenAgain(port, gate);
+      void this.#accept(this.#endpoint);
+    }
   }
 
   /** Logged in since the start, or since `forgetConnections`. */
@@ -211,17 +219,15 @@ export class TestVault {
       mint: async (audience) => {
         this.mints += 1;
         if (this.mints <= this.failingMints) throw new MintError("Fly answered 429");
-        return new TextEncoder().encode(this.issuer.sign(audience, this.#claims));
+        const { machineId: id, imageDigest } = this;
+        const evidence = this.issuer.sign(audience, { app, machineId: id, imageDigest });
+        return new TextEncoder().encode(evidence);
       },
       status: () => this.status,
       monotonicMs: () => performance.now(),
       randomBytes: (length) => new Uint8Array(randomBytes(length)),
       log: () => undefined,
     });
-  }
-
-  get #claims(): MachineClaims {
-    return { app, machineId: this.machineId, imageDigest: this.imageDigest };
   }
 
   get status(): Status {
@@ -383,14 +389,6 @@ export class TestVault {
     await frames.write(frameTypes.done, encodeJson(done));
     await frames.stream.end();
   }
-}
-
-async function progress(
-  frames: FrameStream,
-  { phase, received_bytes }: Pick<Progress, "phase" | "received_bytes">,
-): Promise<void> {
-  const body = { phase, received_bytes, entries: 1, written_bytes: 2 };
-  await frames.write(frameTypes.progress, encodeJson(body));
 }
 
 async function reply(frames: FrameStream, body: unknown): Promise<void> {

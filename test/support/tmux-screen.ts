@@ -44,7 +44,7 @@ export class TmuxScreen {
     return this.#tmux("display-message", "-p", "#{cursor_x},#{cursor_y}");
   }
 
-  async shows(pattern: RegExp, limitMs = 10_000): Promise<void> {
+  async shows(pattern: RegExp, limitMs = 20_000): Promise<void> {
     await this.#until(
       () => pattern.test(this.text),
       () => `Not shown: ${pattern}`,
@@ -54,7 +54,7 @@ export class TmuxScreen {
 
   async looksLike(other: TmuxScreen): Promise<void> {
     const words = (): string => `Not alike, wanted:\n${other.picture}`;
-    await this.#until(() => this.picture === other.picture, words, 5000);
+    await this.#until(() => this.picture === other.picture, words, 20_000);
   }
 
   close(): void {

@@ -1,4 +1,4 @@
-import type * as v from "valibot";
+import * as v from "valibot";
 import { FrameStream } from "../../../src/protocol/frame.ts";
 import { request, type Request } from "../../../src/protocol/message.ts";
 import { RemoteError } from "../../../src/protocol/errors.ts";
@@ -26,12 +26,28 @@ export async function codeOf(promise: Promise<unknown>): Promise<string> {
   return error.code;
 }
 
-/** Looks again and again; fails after ten seconds with what was seen last. */
+/** Ends what runs. To the program: a job that is about to leave the foreground would take it in its place. */
+export async function killSessions(machine: TestMachine): Promise<void> {
+  for (const { session_id: session, state } of await machine.sessions()) {
+    if (state !== "running") continue;
+    const message = { type: "session-signal", session, signal: 9, to: "program" } as const;
+    await ask(machine, message, v.strictObject({})).catch((error: unknown) => {
+      // It ended by itself.
+      if (!(error instanceof RemoteError)) throw error;
+    });
+  }
+  await eventually(
+    async () => machine.sessions(),
+    (all) => all.every(({ state }) => state === "ended"),
+  );
+}
+
+/** Looks again and again; fails after twenty seconds with what was seen last. */
 export async function eventually<Value>(
   look: () => Promise<Value>,
   wanted: (value: Value) => boolean,
 ): Promise<Value> {
-  const deadlineMs = performance.now() + 10_000;
+  const deadlineMs = performance.now() + 20_000;
   for (;;) {
     const value = await look();
     if (wanted(value)) return value;

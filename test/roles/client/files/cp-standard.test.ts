@@ -1,7 +1,6 @@
 import { afterEach, beforeEach, expect, setDefaultTimeout, test } from "bun:test";
 import { randomBytes } from "node:crypto";
 import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
-import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { BrokenPipe } from "../../../../src/cli/context.ts";
 import { main } from "../../../../src/roles/client/main.ts";
@@ -82,14 +81,14 @@ test("a file that changed while the link was lost is not put together of two", a
   expect(err).toContain("changed after its beginning was written to standard output");
 });
 
-const spools = (): string[] =>
-  readdirSync(tmpdir()).filter((name) => name.startsWith("fly-vault-"));
-
 test("who reads standard output may leave, and who writes standard input may be stopped", async () => {
   writeFileSync(join(there, "big"), randomBytes(20_000_000));
   const gone = await cpToOutput(async () => Promise.reject(new BrokenPipe("gone")));
   expect([gone.code, gone.err.includes("bug")]).toEqual([141, false]);
-  const before = spools();
+  const spools = join(vault.folder, "spools");
+  mkdirSync(spools);
+  const { TMPDIR } = process.env;
+  process.env["TMPDIR"] = spools;
   const never = Promise.withResolvers<Uint8Array>();
   const begun = Promise.withResolvers<void>();
   const stdin = (async function* () {
@@ -98,10 +97,16 @@ test("who reads standard output may leave, and who writes standard input may be 
     yield await never.promise;
   })();
   const context = memoryContext({ env: vault.env, stdin });
-  const running = main(["cp", "-", "dev:never"], context);
-  await begun.promise;
-  context.stop("SIGINT");
-  expect(await running).toBe(130);
-  expect(spools()).toEqual(before);
+  try {
+    const running = main(["cp", "-", "dev:never"], context);
+    await begun.promise;
+    expect(readdirSync(spools)).toHaveLength(1);
+    context.stop("SIGINT");
+    expect(await running).toBe(130);
+  } finally {
+    if (TMPDIR === undefined) delete process.env["TMPDIR"];
+    else process.env["TMPDIR"] = TMPDIR;
+  }
+  expect(readdirSync(spools)).toEqual([]);
   expect(existsSync(join(there, "never"))).toBe(false);
 });

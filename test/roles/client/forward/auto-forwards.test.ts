@@ -10,6 +10,7 @@ import { clientLimits } from "../../../../src/roles/client/limits.ts";
 import type { AttestedLink } from "../../../../src/roles/client/link/attested-link.ts";
 import { type Listening, listenTcp } from "../../../../src/system/tcp-stream.ts";
 import { freePort } from "../../../support/free-port.ts";
+import { until } from "./forward-stage.ts";
 
 /** What becomes of the vault's ports on this computer, list by list. */
 
@@ -146,14 +147,12 @@ test("a program that listens on an address of its own is reached there; its name
 test("a vault that opens ports without end gets no more than so many of this computer's", async () => {
   const { auto, told } = start();
   await auto.take([]);
-  const many = Array.from({ length: clientLimits.autoForwardsMax + 5 }, (_, at) =>
-    there(20_000 + at),
-  );
+  const many = Array.from({ length: clientLimits.autoForwardsMax + 5 }, () => there(freePort()));
   await auto.take(many);
   expect(forwards.lines).toHaveLength(clientLimits.autoForwardsMax);
   expect(told.at(-1)).toContain(`${clientLimits.autoForwardsMax} are forwarded already`);
   for (let at = 0; at < 3 * clientLimits.autoForwardsMax; at += 1)
-    await auto.take([there(30_000 + (at % 100), { process: `p${at}` })]);
+    await auto.take([there(freePort(), { process: `p${at}` })]);
   expect(forwards.lines).toHaveLength(1);
 });
 
@@ -177,6 +176,6 @@ test("a vault that does not tell says why, where it is asked for", async () => {
   } as unknown as AttestedLink;
   auto.use(refusing);
   auto.begin({ session: undefined, escape: "~", tell: () => undefined });
-  await Bun.sleep(1);
+  await until(() => auto.lines.length > 0);
   expect(auto.lines).toEqual(["It is too old"]);
 });

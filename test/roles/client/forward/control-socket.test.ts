@@ -312,7 +312,9 @@ test("rm looks at all processes before it takes one from any", async () => {
 });
 
 test("what the other process says to do is said on", async () => {
-  const taken = listenTcp({ host: "127.0.0.1", port: 0 }, { onConnection: () => undefined });
+  // What is proposed in its place must still be free when it is taken.
+  const at = { host: "127.0.0.1", port: freePort() };
+  const taken = listenTcp(at, { onConnection: () => undefined });
   await whileRunning(["forward", "dev", "0:localhost:1"], vault.env, async () => {
     const added = await run(["forward", "add", "dev", `${taken.port}:localhost:1`], vault.env);
     const [, proposed = ""] = /choose another one: {2}(-L \d+:localhost:1)\n/.exec(added.err) ?? [];

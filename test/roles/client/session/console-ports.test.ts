@@ -1,6 +1,7 @@
 import { afterAll, afterEach, beforeAll, expect, setDefaultTimeout, test } from "bun:test";
 import { fileURLToPath } from "node:url";
 import { connectTcp } from "../../../../src/system/tcp-stream.ts";
+import { spawnClient } from "../../../support/client-process.ts";
 import { freePort } from "../../../support/free-port.ts";
 import { PtyClient } from "../../../support/pty-client.ts";
 import { RealVault } from "../../../support/real-vault.ts";
@@ -9,7 +10,7 @@ import { until } from "../forward/forward-stage.ts";
 
 /** Ports that show up beside a console, with a real init and real programs. */
 
-setDefaultTimeout(30_000);
+setDefaultTimeout(60_000);
 
 const main = fileURLToPath(new URL("../../../../src/main.ts", import.meta.url));
 
@@ -117,11 +118,9 @@ test("the line stands above the prompt, which stays as it was with what is typed
     // Down to the last row, where there is no room below.
     screen.type(`seq 30; ${server(port)} & true\r`);
     screen.type("echo half");
-    await screen.shows(new RegExp(`port ${port} \\(httpd\\) → localhost:${port} `));
+    const told = `port ${port} \\(httpd\\) → localhost:${port} .*`;
+    await screen.shows(new RegExp(`\n30\n${told}\n.*# echo half\\s*$`));
     const rows = screen.text.trimEnd().split("\n");
-    expect(rows.at(-1)).toEndWith("# echo half");
-    expect(rows.at(-2)).toStartWith(`port ${port} (httpd)`);
-    expect(rows.at(-3)).toBe("30");
     expect(screen.cursor.trim()).toBe(`${rows.at(-1)?.length},${rows.length - 1}`);
     screen.type("\u0003kill %1; exit\r");
     await screen.shows(/Pane is dead|^$/m);
@@ -147,20 +146,21 @@ test("ports lists what listens; a pipe forwards only where it was asked to", asy
     pid: expect.any(Number),
   });
 
-  const other = freePort();
-  const serve = ["sh", "-c", `${server(other)} & sleep 2; kill %1`];
-  const quiet = vault.run(["exec", "dev", "--", ...serve]);
-  const asked = await vault.run([
-    "exec",
-    "--auto-forward",
-    "on",
-    "dev",
-    "--",
-    ...serve.map((word) => word.replace(String(other), String(other + 1))),
-  ]);
-  expect(asked.err).toContain(`port ${other + 1} (httpd) -> localhost:${other + 1}\n`);
-  expect(asked.code).toBe(0);
-  expect((await quiet).err).not.toContain("localhost");
+  const [unasked, other] = [freePort(), freePort()];
+  const serve = (at: number) => ["dev", "--", "sh", "-c", `${server(at)} & read x; kill %1`];
+  const quiet = spawnClient(["exec", ...serve(unasked)], vault.env);
+  while (!(await vault.run(["ports", "dev"])).out.includes(String(unasked)));
+  const asked = spawnClient(["exec", "--auto-forward", "on", ...serve(other)], vault.env);
+  let told = "";
+  for await (const bytes of asked.stderr) {
+    told += new TextDecoder().decode(bytes);
+    // Both go on until here, and then to the end.
+    if (told.includes(`port ${other} (httpd) -> localhost:${other}\n`))
+      for (const { stdin } of [quiet, asked]) await stdin.end();
+  }
+  expect(told).toContain(`localhost:${other}\n`);
+  expect(await asked.exited).toBe(0);
+  expect(await quiet.stderr.text()).not.toContain("localhost");
   await session.signal(15);
   await until(() => session.exit !== undefined);
 });

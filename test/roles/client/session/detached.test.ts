@@ -4,7 +4,7 @@ import { sessionDocuments } from "../../../../src/roles/client/session/session-j
 import { spawnClient } from "../../../support/client-process.ts";
 import { RealVault } from "../../../support/real-vault.ts";
 
-setDefaultTimeout(30_000);
+setDefaultTimeout(60_000);
 
 /** Commands that nobody waits for, with a real init and its real sessions. */
 let vault: RealVault;
@@ -16,6 +16,9 @@ afterAll(async () => {
 });
 
 const shell = (script: string) => ["--", "sh", "-c", script];
+/** What a command runs that goes on when it is told to, however long that takes; and what tells it. */
+const untilTold = (name: string) => `while [ ! -e /tmp/${name} ]; do sleep 0.05; done`;
+const tell = async (name: string) => vault.machine.shell(`: > /tmp/${name}`);
 
 /** The member `data` of a document, checked. */
 function dataOf(text: string, name: keyof typeof sessionDocuments): unknown {
@@ -40,17 +43,19 @@ async function start(name: string, script: string, flags: readonly string[] = []
 }
 
 test("no sessions are nothing on stdout and a line on stderr", async () => {
-  const { code, out, err } = await vault.run(["sessions", "dev"]);
+  await using fresh = await RealVault.boot();
+  const { code, out, err } = await fresh.run(["sessions", "dev"]);
   expect([code, out]).toEqual([0, ""]);
   expect(err).toStartWith('no sessions on "dev" yet (fly-vault run dev -- COMMAND)');
-  expect((await vault.run(["sessions", "-q", "dev"])).err).toBe("");
+  expect((await fresh.run(["sessions", "-q", "dev"])).err).toBe("");
 });
 
 test("run leaves at once, with an empty stdin; wait brings the command's own code", async () => {
-  const id = await start("build", "cat; sleep 0.4; echo done; exit 42");
+  const id = await start("build", `cat; ${untilTold("build")}; echo done; exit 42`);
   const listed = await vault.run(["sessions", "dev"]);
   expect(listed.out).toMatch(/^NAME +COMMAND +STATE +ATTACHED +STARTED +OUTPUT +NOTE\n/);
-  expect(listed.out).toMatch(/\nbuild +sh -c '.+' +running +no +\d{4}-\S+Z +0 B\n$/);
+  expect(listed.out).toMatch(/\nbuild +sh -c '.+' +running +no +\d{4}-\S+Z +0 B\n/);
+  await tell("build");
   expect(await vault.run(["wait", "dev", "build"])).toEqual({ code: 42, out: "", err: "" });
   expect((await vault.run(["wait", "dev", id])).code).toBe(42);
   expect((await vault.run(["wait", "dev", id.slice(0, 6)])).code).toBe(42);
@@ -68,17 +73,20 @@ test("run leaves at once, with an empty stdin; wait brings the command's own cod
 });
 
 test("the vault is left out where the environment says which, or there is only one", async () => {
-  const client = spawnClient(["logs", "build"], { ...vault.env, FLY_VAULT_VAULT: "dev" });
+  await start("only", "echo done");
+  await vault.run(["wait", "dev", "only"]);
+  const client = spawnClient(["logs", "only"], { ...vault.env, FLY_VAULT_VAULT: "dev" });
   await client.stdin.end();
   expect(await client.stdout.text()).toBe("done\n");
-  expect((await vault.run(["logs", "build"])).out).toBe("done\n");
+  expect((await vault.run(["logs", "only"])).out).toBe("done\n");
 });
 
 test("an unknown session is exit 3 with the nearest name", async () => {
+  await start("nightly", "true");
   for (const command of ["logs", "attach", "wait", "kill"]) {
-    const { code, out, err } = await vault.run([command, "dev", "biuld"]);
+    const { code, out, err } = await vault.run([command, "dev", "nihgtly"]);
     expect([code, out]).toEqual([3, ""]);
-    expect(err).toContain('error: there is no session "biuld" on "dev" (did you mean build?)');
+    expect(err).toContain('error: there is no session "nihgtly" on "dev" (did you mean nightly?)');
     expect(err).toContain("FV-SES-001");
   }
   const json = await vault.run(["kill", "--json", "dev", "nobody"]);
@@ -86,12 +94,14 @@ test("an unknown session is exit 3 with the nearest name", async () => {
 });
 
 test("a name that runs is taken, unless --attach goes to it", async () => {
-  await start("taken", "sleep 0.7; echo mine; exit 4");
+  await start("taken", `echo mine; ${untilTold("taken")}; exit 4`);
   const again = await vault.run(["run", "dev", "--name", "taken", ...shell("echo other")]);
   expect([again.code, again.out]).toEqual([7, ""]);
   expect(again.err).toContain('a session "taken" runs already on "dev"');
-  const joined = await vault.run(["run", "--attach", "--name", "taken", "dev", ...shell("echo x")]);
-  expect(joined).toEqual({ code: 4, out: "mine\n", err: "" });
+  const joining = vault.run(["run", "--attach", "--name", "taken", "dev", ...shell("echo x")]);
+  while (!/\ntaken .* running +1 /.test((await vault.run(["sessions", "dev"])).out));
+  await tell("taken");
+  expect(await joining).toEqual({ code: 4, out: "mine\n", err: "" });
   // It has ended, and its name is free.
   const fresh = await vault.run(["run", "--attach", "--name", "taken", "dev", ...shell("echo y")]);
   expect(fresh).toEqual({ code: 0, out: "y\n", err: "" });
@@ -279,7 +289,7 @@ test("commands that were seen to their end are listed with --all alone", async (
 });
 
 async function untilLogged(session: string, text: string): Promise<void> {
-  const deadlineMs = performance.now() + 10_000;
+  const deadlineMs = performance.now() + 20_000;
   for (;;) {
     const { out } = await vault.run(["logs", "dev", session]);
     if (out.includes(text)) return;

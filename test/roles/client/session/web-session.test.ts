@@ -6,6 +6,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { deriveAdmissionKey, formatAdmissionKey } from "../../../../src/quic/admission-key.ts";
 import { TestMachine } from "../../init/machine.ts";
+import { runClient } from "../../../support/client-process.ts";
 import { bridgeDoor } from "../../../support/door-bridge.ts";
 import { LoginStage, weakToken } from "../../../support/login-stage.ts";
 import { sessionContract } from "../../../support/session-contract.ts";
@@ -71,15 +72,19 @@ afterAll(async () => {
   await rm(home, { recursive: true });
 });
 
-sessionContract("sessions over a WebSocket", () => ({
+const env = () => ({
   FLY_VAULT_CONFIG: join(home, "config.toml"),
   FLY_VAULT_HOME: home,
   HOME: home,
   PATH: process.env["PATH"] ?? "",
   TERM: "xterm-256color",
-}));
+});
+
+sessionContract("sessions over a WebSocket", env);
 
 test("all of it went that way, and none was refused or lost there", async () => {
+  const { code } = await runClient(["exec", "-q", "dev", "cat"], env(), new Uint8Array(4 << 20));
+  expect(code).toBe(0);
   await web.until(() => (web.newestCounters["web_datagrams_in"] ?? 0) > 1000);
   expect(web.newestCounters).toMatchObject({
     web_dropped_door: 0,

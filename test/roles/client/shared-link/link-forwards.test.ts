@@ -3,7 +3,7 @@ import { existsSync, readdirSync } from "node:fs";
 import { join } from "node:path";
 import type { ByteStream } from "../../../../src/protocol/byte-stream.ts";
 import { listenTcp } from "../../../../src/system/tcp-stream.ts";
-import { runClient, spawnClient } from "../../../support/client-process.ts";
+import { runClientOnZeros, spawnClient } from "../../../support/client-process.ts";
 import { LinkStage, until } from "../../../support/link-stage.ts";
 import { answerTo, ask, DigestServer } from "../forward/forward-stage.ts";
 import { freePort } from "../../../support/free-port.ts";
@@ -66,7 +66,7 @@ test("-W brings all of its input to a target that has said its last word", async
     },
   );
   const words = ["connect", "dev", "-W", `127.0.0.1:${mute.port}`];
-  const { code } = await runClient(words, stage.env, new Uint8Array(20_000_000));
+  const code = await runClientOnZeros(20_000_000, words, stage.env);
   expect([await received.promise, code]).toEqual([20_000_000, 0]);
   mute.close();
 });

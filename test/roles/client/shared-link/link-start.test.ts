@@ -133,16 +133,16 @@ test("link_idle has an end", () => {
 });
 
 test("the newest socket has the name, and a socket that was left behind goes", () => {
-  writeFileSync(join(folder, "1-a.sock"), "");
-  takeName(folder, "N", "1-a.sock");
-  writeFileSync(join(folder, "2-b.sock"), "");
-  takeName(folder, "N", "2-b.sock");
-  expect(readdirSync(folder).toSorted()).toEqual(["2-b.sock", "N"]);
-  leaveName(folder, "N", "1-a.sock");
-  expect(socketOf(folder, "N")).toBe("2-b.sock");
-  leaveName(folder, "N", "2-b.sock");
-  expect(socketOf(folder, "N")).toBeUndefined();
-  rmSync(join(folder, "2-b.sock"));
+  const place = mkdtempSync(join(folder, "n"));
+  writeFileSync(join(place, "1-a.sock"), "");
+  takeName(place, "N", "1-a.sock");
+  writeFileSync(join(place, "2-b.sock"), "");
+  takeName(place, "N", "2-b.sock");
+  expect(readdirSync(place).toSorted()).toEqual(["2-b.sock", "N"]);
+  leaveName(place, "N", "1-a.sock");
+  expect(socketOf(place, "N")).toBe("2-b.sock");
+  leaveName(place, "N", "2-b.sock");
+  expect(socketOf(place, "N")).toBeUndefined();
 });
 
 function noPlan(): Promise<LinkPlan> {
@@ -280,12 +280,12 @@ test("one that stands still is listed, and not waited for without end", async ()
   expect(links).toMatchObject([{ state: "silent", pid: 7, path }]);
   expect(isGone).toBe(false);
   const limitMs = clientLimits.linkWelcomeMs + clientLimits.linkStopMs;
-  expect(performance.now() - startMs).toBeWithin(limitMs - 100, limitMs + 2000);
+  expect(performance.now() - startMs).toBeWithin(limitMs - 100, limitMs + 20_000);
   const context = memoryContext({ env: { FLY_VAULT_HOME: home } });
   expect(await main(["link", "stop", "dev"], context)).toBe(0);
   expect(context.err()).toBe('no background link of "dev", but 1 silent one (fly-vault link ls)\n');
   listening.close();
-}, 20_000);
+});
 
 test("a link that does not come back is given up after --reconnect", async () => {
   const status = {

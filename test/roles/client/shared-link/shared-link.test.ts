@@ -16,7 +16,6 @@ import type { ByteStream } from "../../../../src/protocol/byte-stream.ts";
 import { clientLimits } from "../../../../src/roles/client/limits.ts";
 import { raiseDescriptorLimit } from "../../../../src/system/descriptor-limit.ts";
 import { connectUnix } from "../../../../src/system/tcp-stream.ts";
-import { within } from "../../../../src/system/within.ts";
 import { spawnClient } from "../../../support/client-process.ts";
 import { LinkStage, until } from "../../../support/link-stage.ts";
 import { run } from "../../../support/program.ts";
@@ -59,7 +58,8 @@ test("later commands use the link of the first, and stop ends it", async () => {
   expect(second.err).toMatch(/^total \d+ ms \(link: reused\)$/m);
   expect(stage.vault.connectionCount).toBe(1);
 
-  const [link] = await stage.links();
+  let [link] = await stage.links();
+  for (let looks = 0; link?.clients !== 0 && looks < 50; looks += 1) [link] = await stage.links();
   expect(link).toMatchObject({ vault: "dev", state: "up", clients: 0, streams: 0 });
   expect(stage.processes()).toEqual([link?.pid ?? 0]);
   expect((await stage.run(["link", "ls"])).text).toMatch(/^VAULT +MACHINE +STATE .*\ndev +148e/);
@@ -115,7 +115,7 @@ test("a link that is killed in the middle of a transfer costs no byte", async ()
   // What the killed ones left behind is gone, too.
   expect(await stage.links()).toHaveLength(1);
   expect(readdirSync(stage.folder).filter((name) => name.endsWith(".sock"))).toHaveLength(1);
-}, 20_000);
+});
 
 test("a console goes on when its link is killed", async () => {
   const client = new PtyClient(["connect", "dev"], stage.env);
@@ -170,9 +170,8 @@ test("a token that is refused after a loss ends the commands that are there", as
 
 test("it ends when nobody has used it for link_idle", async () => {
   await stage.vault.configure({ link_idle: "400ms" });
-  await stage.exec(["--", "true"]);
-  expect(stage.processes()).toHaveLength(1);
-  await until(() => stage.processes().length === 0, 3000);
+  expect((await stage.exec(["--timing", "--", "true"])).err).toContain("(link: new)");
+  await until(() => stage.processes().length === 0);
   await stage.vault.configure({ link_idle: "0s" });
   await stage.exec(["--", "true"]);
   expect(stage.processes()).toHaveLength(0);
@@ -184,7 +183,7 @@ test("another configuration or token never meets the old link, which ends", asyn
   await stage.exec(["--", "true"]);
   expect(stage.vault.connectionCount).toBe(2);
   // The one of the old configuration finds out by itself.
-  await until(() => stage.processes().length === 1, 6000);
+  await until(() => stage.processes().length === 1);
   const wrong = await stage.exec(["--", "true"], { FLY_VAULT_TOKEN: "quite another token" });
   expect(wrong.code).toBe(4);
   expect(stage.vault.connectionCount).toBe(2);
@@ -203,7 +202,7 @@ test("logout ends it: by SIGHUP, and by the folder that goes", async () => {
   await stage.exec(["--", "true"]);
   for (const name of readdirSync(stage.folder))
     if (!name.endsWith(".lock")) rmSync(join(stage.folder, name), { recursive: true });
-  await until(() => stage.processes().length === 0, 6000);
+  await until(() => stage.processes().length === 0);
 });
 
 test("the token is in no argument and no environment of the link", async () => {
@@ -308,7 +307,7 @@ test("a token that was set, a vault that was taken out, a machine that was switc
   await start();
   expect((await stage.run(["vault", "rm", "dev", "--yes"])).exitCode).toBe(0);
   await until(() => stage.processes().length === 0);
-}, 20_000);
+});
 
 test("what is verified is never what a link has proven before", async () => {
   await stage.exec(["--", "true"]);
@@ -343,7 +342,7 @@ test("a link whose socket was cleaned away ends", async () => {
   await stage.exec(["--", "true"]);
   for (const name of readdirSync(stage.folder))
     if (name.endsWith(".sock")) unlinkSync(join(stage.folder, name));
-  await until(() => stage.processes().length === 0, 4000);
+  await until(() => stage.processes().length === 0);
 });
 
 test("a link whose queue is full is not taken for one that is gone", async () => {
@@ -385,15 +384,16 @@ test("one connection more than the limit is closed at once", async () => {
       if (one.status === "fulfilled" && open.length < clientLimits.linkSocketsMax)
         open.push(one.value);
   }
-  const startMs = performance.now();
+  // One that is let in and says nothing goes, too, but later than those that came before it.
+  const ended: string[] = [];
+  const before = open
+    .at(-1)
+    ?.read()
+    .then(() => ended.push("before"));
+  before?.catch(() => undefined);
   const more = await connectUnix(path);
-  expect(
-    await within(
-      more.read().catch(() => null),
-      clientLimits.linkWelcomeMs / 2,
-    ),
-  ).toBeNull();
-  expect(performance.now() - startMs).toBeLessThan(clientLimits.linkWelcomeMs / 2);
+  expect(await more.read().catch(() => null)).toBeNull();
+  expect(ended).toEqual([]);
   for (const stream of open) stream.abort(0);
   await Bun.sleep(100);
   expect((await stage.exec(["--timing", "--", "true"])).err).toContain("(link: reused)");

@@ -11,6 +11,7 @@ import type {
 import { SshTunnel } from "../../../../src/roles/client/ssh/ssh-tunnel.ts";
 import { SshConnections } from "../../../../src/roles/init/ssh/ssh-connections.ts";
 import { type MemoryPair, memoryPair } from "../../../support/memory-stream.ts";
+import { rejection } from "../../../support/rejection.ts";
 import { between, randomBytes, seededRandom } from "../../../support/seed.ts";
 
 test("bytes come back as they went, over links that are lost all the time", async () => {
@@ -99,7 +100,7 @@ test("the machine's refusal ends it", async () => {
     input: afterwards(new Promise(() => undefined)),
     output: async () => undefined,
   });
-  expect(tunnel.run()).rejects.toMatchObject({ code: "gone" });
+  expect(await rejection(tunnel.run())).toMatchObject({ code: "gone" });
 });
 
 async function serve(far: ByteStream, connections: SshConnections): Promise<void> {

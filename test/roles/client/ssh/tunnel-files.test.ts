@@ -1,5 +1,5 @@
 import { afterAll, afterEach, expect, test } from "bun:test";
-import { mkdtempSync, readdirSync, rmSync, statSync, writeFileSync } from "node:fs";
+import { mkdirSync, mkdtempSync, readdirSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { limits } from "../../../../src/protocol/limits.ts";
@@ -59,8 +59,10 @@ test("no more are told of at once than a request has room for", () => {
 });
 
 test("where files cannot be the tunnel works all the same", () => {
-  writeFileSync(home, "");
-  const files = TunnelFiles.open("dev", "one", env);
+  const notAFolder = join(home, "file");
+  mkdirSync(home, { recursive: true });
+  writeFileSync(notAFolder, "");
+  const files = TunnelFiles.open("dev", "one", { FLY_VAULT_HOME: notAFolder });
   expect(files.ended).toEqual([]);
   files.close({ isOver: true });
 });

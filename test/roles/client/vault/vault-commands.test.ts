@@ -183,13 +183,12 @@ test("another run that does not let go is not waited for without end", async () 
   let ms = 0;
   const context = { env: env(), monotonicMs: () => (ms += 2000) };
   // Held by a run that stands still in the middle of its edit.
-  const held = Bun.spawn(["flock", join(folder, ".fly-vault.lock"), "sleep", "30"], {
-    stdout: "ignore",
+  const standing = ["sh", "-c", "echo held; exec sleep 30"];
+  const held = Bun.spawn(["flock", "-F", join(folder, ".fly-vault.lock"), ...standing], {
+    stdout: "pipe",
   });
   try {
-    for (let tries = 0; !existsSync(join(folder, ".fly-vault.lock")) && tries < 200; tries += 1)
-      await Bun.sleep(10);
-    await Bun.sleep(50);
+    await held.stdout.getReader().read();
     const failure = await rejection(editConfig(context, () => [addTable(["vault", "x"], [])]));
     expect(failure).toMatchObject({ code: "FV-CFG-012" });
     expect(read()).toBe(home);
