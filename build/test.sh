@@ -11,7 +11,7 @@ logs=$(mktemp -d)
 trap 'rm -rf "$logs"' EXIT
 half() { # NAME ARGUMENT...; a pipe, not a file: some tests look at what a child has inherited
   # Those side by side are no faster when there are more: they start programs, which then wait for each other.
-  bun test --timeout 60000 --max-concurrency 6 "${@:2}" 2>&1 | tee "$logs/$1"
+  bun test --timeout 120000 --max-concurrency 6 "${@:2}" 2>&1 | tee "$logs/$1"
 }
 if [ $# -gt 0 ]; then
   half all "$@"
