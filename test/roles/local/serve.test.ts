@@ -34,7 +34,7 @@ afterEach(async () => {
     await child.exited;
   }
   rmSync(dir, { recursive: true, force: true });
-}, 15_000);
+}, 60_000);
 
 const machines = "/v1/apps/app-a/machines";
 
