@@ -6,6 +6,7 @@ import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { deriveAdmissionKey, formatAdmissionKey } from "../../../src/quic/admission-key.ts";
 import { formatProxyMaster } from "../../../src/quic/proxy-master.ts";
+import { freePort } from "../../support/free-port.ts";
 import { type LocalFly, startLocalFly, type Tenant } from "../../support/local-fly.ts";
 import { eventsIn } from "../../support/local-proxy.ts";
 import { type LocalVault, makeLocalVault } from "../../support/local-vault.ts";
@@ -57,8 +58,7 @@ async function startProxy(): Promise<void> {
   await proxyChild?.exited;
   const logFile = join(fly.folder, `proxy-${crypto.randomUUID()}.log`);
   const main = fileURLToPath(new URL("../../../src/main.ts", import.meta.url));
-  const flags =
-    "--listen 127.0.0.1:0 --metrics 127.0.0.1:0 --refresh-interval-secs 1 --drain-secs 0.2";
+  const flags = `--listen 127.0.0.1:${freePort()} --metrics 127.0.0.1:0 --refresh-interval-secs 1 --drain-secs 0.2`;
   const child = Bun.spawn([process.execPath, main, "proxy", ...flags.split(" ")], {
     cwd: "/",
     env: programEnv({
