@@ -181,7 +181,7 @@ test("wrong words: exit 2 or 3, a reason, and nothing sent", async () => {
     [["acme", "--all-tenants"], 2, "name one TENANT, or say --all-tenants"],
     [["Acme"], 2, "is no tenant id"],
     [["acme", "--proxy", "here"], 2, "HOST:PORT"],
-    [["acme", "--key-file", "/nonexistent"], 2, "no such file"],
+    [["acme", "--key-file", "/nonexistent/key"], 2, "no such file"],
   ] as const) {
     const ran = await rekey(on, ...words);
     expect([words, ran.exitCode, ran.out]).toEqual([words, exitCode, ""]);

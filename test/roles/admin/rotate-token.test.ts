@@ -162,7 +162,7 @@ test("wrong words, and tenants that are not there", async () => {
     [["Acme"], 2, "is no tenant id"],
     [["acme", "--proxy", "here"], 2, "HOST:PORT"],
     [["acme", "--proxy", ""], 2, "HOST:PORT"],
-    [["acme", "--access-token-file", "/nonexistent"], 2, "cannot be read"],
+    [["acme", "--access-token-file", "/nonexistent/token"], 2, "cannot be read"],
     [["acme"], 3, "FV-ADM-002"],
   ] as const) {
     const ran = await rotate(on, ...words);
