@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { createHash, randomBytes } from "node:crypto";
-import { readFileSync, writeFileSync } from "node:fs";
+import { chmodSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { type SshChild, type SshStage, startSshStage } from "../support/ssh-stage.ts";
 
@@ -137,7 +137,8 @@ describe("files", () => {
   test("scp both ways, over SFTP and over its own protocol, times and modes kept", async () => {
     const local = join(stage.folder, "big");
     const bytes = randomBytes(3 * 1024 * 1024 + 1);
-    writeFileSync(local, bytes, { mode: 0o640 });
+    writeFileSync(local, bytes);
+    chmodSync(local, 0o640);
     for (const [index, flags] of [["-p"], ["-p", "-O"]].entries()) {
       const back = join(stage.folder, `back-${index}`);
       const there = await stage.run(["scp", ...flags, local, `${host}:there-${index}`]);
