@@ -25,7 +25,7 @@ export class InstallStage {
 
   constructor() {
     // An installation starts some thirty processes.
-    setDefaultTimeout(30_000);
+    setDefaultTimeout(120_000);
     beforeAll(async () => {
       this.host = await ReleaseHost.open();
       await makeKey(join(this.host.folder, "stranger"));

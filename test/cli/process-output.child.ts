@@ -6,6 +6,8 @@ const stream = process.stdout;
 let isMade = false;
 Object.defineProperty(process, "stdout", {
   get: () => {
+    // For who waits until the pipe is full; JSON may begin with it.
+    if (!isMade) writeSync(3, "\n");
     isMade = true;
     return stream;
   },

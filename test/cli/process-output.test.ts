@@ -14,16 +14,25 @@ beforeAll(async () => {
 });
 afterAll(async () => rm(folder, { recursive: true }));
 
-/** A child that writes `bytes` twice to `stdout`, which is closed here once it has it. */
-function start(bytes: number, stdout: number): { readonly told: Promise<unknown> } {
+/** A child that writes `bytes` twice to `stdout`, which is closed here once it has it; `made`: a stream of Bun's. */
+function start(
+  bytes: number,
+  stdout: number,
+): { readonly made: Promise<undefined>; readonly told: Promise<unknown> } {
   const started = Bun.spawn([process.execPath, child, `${bytes}`], {
     stdio: ["ignore", stdout, "inherit", "pipe"],
   });
   closeSync(stdout);
-  const told = Bun.file(started.stdio[3] ?? -1)
-    .text()
-    .then((text) => JSON.parse(text) as unknown);
-  return { told };
+  const made = Promise.withResolvers<undefined>();
+  const listen = async (): Promise<unknown> => {
+    let text = "";
+    for await (const chunk of Bun.file(started.stdio[3] ?? -1).stream()) {
+      text += Buffer.from(chunk).toString();
+      if (text.startsWith("\n")) made.resolve(undefined);
+    }
+    return JSON.parse(text) as unknown;
+  };
+  return { made: made.promise, told: listen() };
 }
 
 const twice = (bytes: number): string => "a".repeat(bytes) + "b".repeat(bytes);
@@ -44,7 +53,7 @@ test("a pipe with room, and a file of any size, need no stream of Bun's", async 
 test("what a full pipe does not take comes after it, whole", async () => {
   const { readFd, writeFd } = openPipe();
   const many = start(300_000, writeFd);
-  await Bun.sleep(100);
+  await many.made;
   expect(await Bun.file(readFd).text()).toBe(twice(300_000));
   expect(await many.told).toEqual({ isMade: true });
   closeSync(readFd);

@@ -7,7 +7,7 @@ import { distFolder } from "../support/program.ts";
 const ownPlace = `ip link set lo up
 sed "s#^root:.*#root:x:0:0:root:$HOME:/bin/bash#" /etc/passwd >~/.passwd
 mount --bind ~/.passwd /etc/passwd`;
-const stepLimitMs = 30_000;
+const stepLimitMs = 60_000;
 const mark = "\u001e";
 
 export interface Answer {

@@ -1,6 +1,7 @@
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { chmod, readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
+import { freePort } from "../support/free-port.ts";
 import { type LocalFly, startLocalFly, type Tenant } from "../support/local-fly.ts";
 import { type LocalVault, makeLocalVault } from "../support/local-vault.ts";
 import { rejection } from "../support/rejection.ts";
@@ -160,9 +161,7 @@ describe("a provisioned machine keeps what it has", () => {
   });
 
   test("when nothing listens where a forward leads: one line, and the console goes on", async () => {
-    const probe = Bun.listen({ hostname: "127.0.0.1", port: 0, socket: { data: () => {} } });
-    const { port } = probe;
-    probe.stop(true);
+    const port = freePort();
     const terminal = vault.terminal(["connect", "dev", "--forward", `${port}:localhost:9`]);
     await terminal.expect(/vault# /);
     expect(await rejection(fetch(`http://127.0.0.1:${port}/`))).toBeInstanceOf(Error);

@@ -4,20 +4,25 @@ import { join } from "node:path";
 import { type LocalFly, startLocalFly } from "../support/local-fly.ts";
 import { type LocalVault, makeLocalVault } from "../support/local-vault.ts";
 import { programEnv, programPath } from "../support/program.ts";
+import { pathHere } from "../support/path-here.ts";
 import { makeRootfsArchive } from "../support/rootfs-archive.ts";
 import { randomBytes, seed, seededRandom } from "../support/seed.ts";
+import type { UdpRelay } from "../support/udp-relay.ts";
 
 setDefaultTimeout(120_000);
 
 /** The compiled program copies into a machine and out of it, whatever is killed on the way. */
 let fly: LocalFly;
 let vault: LocalVault;
+let network: UdpRelay;
 let here: string;
 const content = Buffer.from(randomBytes(seededRandom(seed), 48 * 1024 * 1024));
 
 beforeAll(async () => {
   fly = await startLocalFly();
-  vault = await makeLocalVault(fly, await fly.createTenant("acme"));
+  const tenant = await fly.createTenant("acme");
+  vault = await makeLocalVault(fly, tenant);
+  network = await pathHere(vault, tenant);
   const archive = await makeRootfsArchive(fly.folder, {
     format: "tar.zst",
     files: { "/etc/x": "x" },
@@ -29,6 +34,7 @@ beforeAll(async () => {
   writeFileSync(join(here, "big"), content);
 });
 afterAll(async () => {
+  await network[Symbol.asyncDispose]();
   await fly.stop();
 });
 
@@ -106,7 +112,7 @@ async function untilEvent(
   what: string,
   look: () => Promise<boolean>,
 ): Promise<void> {
-  for (let tries = 0; tries < 3000; tries++) {
+  for (let tries = 0; tries < 15_000; tries++) {
     if (await look()) return;
     if (child.exitCode !== null)
       throw new Error(`Too late for ${what}: ${await child.stderr.text()}`);

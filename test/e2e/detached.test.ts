@@ -46,7 +46,8 @@ afterAll(async () => {
 
 test("run, sessions, logs -f, attach, wait and kill, over a proxy that is killed", async () => {
   const script =
-    "i=0; while [ $i -lt 25 ]; do echo out $i; echo err $i >&2; i=$((i+1)); sleep 0.2; done; exit 42";
+    "i=0; while [ $i -lt 25 ]; do echo out $i; echo err $i >&2; i=$((i+1)); sleep 0.2; done; " +
+    "until [ -e /tmp/looked ]; do sleep 0.1; done; exit 42";
   const started = await vault.client(["run", "dev", "--name", "build", "--", "sh", "-c", script]);
   expect(started).toMatchObject({ exitCode: 0, stderr: "" });
   const id = started.text.trim();
@@ -62,6 +63,7 @@ test("run, sessions, logs -f, attach, wait and kill, over a proxy that is killed
   ]);
   const table = await vault.client(["sessions"], { env: { FLY_VAULT_VAULT: "dev" } });
   expect(table.text).toMatch(/\nbuild .* running /);
+  expect((await vault.client(["exec", "dev", "--", "touch", "/tmp/looked"])).exitCode).toBe(0);
 
   await Bun.sleep(1000);
   proxy.kill("SIGKILL");

@@ -92,7 +92,8 @@ describe("connect on a terminal", () => {
     terminal.type("stty size; tty\r");
     await terminal.expect(/30 100\r?\n[^]*\/dev\/pts\/\d+/);
     terminal.resize(120, 40);
-    terminal.type("sleep 0.3; stty size\r");
+    // The size arrives by a way of its own.
+    terminal.type('until [ "$(stty size | tr " " x)" = 40x120 ]; do sleep 0.1; done; stty size\r');
     await terminal.expect(/40 120/);
     terminal.type("exit 9\r");
     expect(await terminal.exited).toBe(9);
@@ -130,7 +131,7 @@ test("connect --forward carries a page from a server inside", async () => {
     },
   );
   try {
-    expect(await fetchWithin(`http://127.0.0.1:${port}/`, 10_000)).toBe("inside\n");
+    expect(await fetchWithin(`http://127.0.0.1:${port}/`, 30_000)).toBe("inside\n");
   } finally {
     child.kill("SIGTERM");
     await child.exited;

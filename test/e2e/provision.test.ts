@@ -6,20 +6,25 @@ import { type LocalFly, startLocalFly } from "../support/local-fly.ts";
 import { type LocalVault, makeLocalVault } from "../support/local-vault.ts";
 import { programEnv, programPath } from "../support/program.ts";
 import { linkPid } from "../support/link-pid.ts";
+import { pathHere } from "../support/path-here.ts";
 import { makeRootfsArchive } from "../support/rootfs-archive.ts";
 import { randomBytes, seed, seededRandom } from "../support/seed.ts";
+import type { UdpRelay } from "../support/udp-relay.ts";
 
 setDefaultTimeout(120_000);
 
 /** The command `provision` against a machine whose link is killed under it. */
 let fly: LocalFly;
 let vault: LocalVault;
+let network: UdpRelay;
 let large: string;
 const noise = randomBytes(seededRandom(seed), 48 * 1024 * 1024);
 
 beforeAll(async () => {
   fly = await startLocalFly();
-  vault = await makeLocalVault(fly, await fly.createTenant("acme"));
+  const tenant = await fly.createTenant("acme");
+  vault = await makeLocalVault(fly, tenant);
+  network = await pathHere(vault, tenant);
   const first = await makeRootfsArchive(fly.folder, {
     format: "tar.zst",
     files: { "/etc/release": "first\n" },
@@ -36,6 +41,7 @@ beforeAll(async () => {
 });
 
 afterAll(async () => {
+  await network[Symbol.asyncDispose]();
   await fly.stop();
 });
 
@@ -119,7 +125,7 @@ test("--rollback takes the machine back, and forth", async () => {
 test("a root filesystem whose init dies after a while is left, and the next command says so", async () => {
   const rootfs = await makeRootfsArchive(fly.folder, {
     format: "tar.gz",
-    files: { "/etc/release": "third\n", "/sbin/init": "#!/bin/sh\nsleep 2\nexit 9\n" },
+    files: { "/etc/release": "third\n", "/sbin/init": "#!/bin/sh\nsleep 3\nexit 9\n" },
     executables: ["/sbin/init"],
   });
   const child = provisioning("--from", rootfs);
@@ -131,6 +137,6 @@ test("a root filesystem whose init dies after a while is left, and the next comm
   }
   expect(after.text).toBe("second\n");
   expect(after.stderr).toMatch(
-    /^warning: "dev" went back .* its init ended after 2\.\d s: exit code 9\n$/,
+    /^warning: "dev" went back .* its init ended after \d+\.\d s: exit code 9\n$/,
   );
 });

@@ -1,4 +1,12 @@
-import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from "bun:test";
+import {
+  afterAll,
+  beforeAll,
+  beforeEach,
+  describe,
+  expect,
+  setDefaultTimeout,
+  test,
+} from "bun:test";
 import { randomBytes } from "node:crypto";
 import { bulkMebibytes, bulkPipe } from "../support/bulk-pipe.ts";
 import { type LocalFly, startLocalFly, type Tenant } from "../support/local-fly.ts";
@@ -43,6 +51,9 @@ afterAll(async () => {
   await proxy.stop();
   await fly.stop();
 });
+
+// Each test finds the way through the proxy that there is now.
+beforeEach(async () => throughProxy());
 
 function place(): { readonly app: string; readonly keyFile: string } {
   return { app: "vault-tenants", keyFile: keys.file };
@@ -161,7 +172,7 @@ describe("a network without UDP", () => {
 });
 
 test("SIGTERM: clients are told, new ones refused, and a console goes on at the next proxy", async () => {
-  const leaving = await startLocalProxy(fly, { ...place(), argv: ["--drain-secs", "3"] });
+  const leaving = await startLocalProxy(fly, { ...place(), argv: ["--drain-secs", "8"] });
   await throughProxy({ address: leaving.address });
   const terminal = vault.terminal(["connect", "dev", "--take-over"]);
   try {
@@ -182,6 +193,8 @@ test("SIGTERM: clients are told, new ones refused, and a console goes on at the 
     terminal.kill("SIGKILL");
     await terminal.exited;
   }
+  // All that it said is here.
+  await leaving.stop();
   const events = eventsIn(leaving.log()).map(({ event }) => event);
   expect(events).toContain("draining");
   expect(events.at(-1)).toBe("stopped");
@@ -195,7 +208,7 @@ test("without a key it does not start, and says what makes one", async () => {
 });
 
 async function untilMetric(of: LocalProxy, name: string, least: number): Promise<void> {
-  for (let looks = 0; looks < 200; looks++) {
+  for (let looks = 0; looks < 1500; looks++) {
     if (((await of.metrics()).get(name) ?? 0) >= least) return;
     await Bun.sleep(20);
   }

@@ -5,6 +5,8 @@ import { fileURLToPath } from "node:url";
 import { linkPid } from "../support/link-pid.ts";
 import { type LocalFly, startLocalFly } from "../support/local-fly.ts";
 import { type LocalVault, makeLocalVault } from "../support/local-vault.ts";
+import { pathHere } from "../support/path-here.ts";
+import type { UdpRelay } from "../support/udp-relay.ts";
 import { attributes, type ListedFile, listing } from "../roles/init-provision/scratch.ts";
 
 setDefaultTimeout(180_000);
@@ -13,12 +15,15 @@ setDefaultTimeout(180_000);
 const debian = fileURLToPath(new URL("../../.cache/debian-bookworm.tar.zst", import.meta.url));
 let fly: LocalFly;
 let vault: LocalVault;
+let network: UdpRelay;
 let tree: string;
 let archive: string;
 
 beforeAll(async () => {
   fly = await startLocalFly();
-  vault = await makeLocalVault(fly, await fly.createTenant("acme"));
+  const tenant = await fly.createTenant("acme");
+  vault = await makeLocalVault(fly, tenant);
+  network = await pathHere(vault, tenant);
   tree = join(fly.folder, "tree");
   archive = join(fly.folder, "rootfs.tar.zst");
   mkdirSync(tree);
@@ -27,6 +32,7 @@ beforeAll(async () => {
 });
 
 afterAll(async () => {
+  await network[Symbol.asyncDispose]();
   await fly.stop();
 });
 

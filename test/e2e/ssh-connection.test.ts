@@ -180,10 +180,10 @@ describe("forwards", () => {
       expect(said.split("then")[0]).not.toContain("All identities removed");
       const socket = "SSH_AUTH_SOCK=/run/fly-vault/agent.sock";
       const [, stranger] = await Promise.all([
-        connect("sleep 3\n"),
+        connect(`${untilThere("-e /tmp/refused")}\n`),
         ssh([
           `dev@${host}`,
-          `sleep 1; test -S /run/fly-vault/agent.sock && ${socket} ssh-add -L 2>&1`,
+          `${untilThere("-S /run/fly-vault/agent.sock")}; ${socket} ssh-add -L 2>&1; : > /tmp/refused`,
         ]),
       ]);
       expect(stranger.text).toContain("Permission denied");
@@ -213,8 +213,9 @@ describe("the connection", () => {
   });
 
   test("answers keepalives", async () => {
-    const flags = ["-o", "ServerAliveInterval=1", "-o", "ServerAliveCountMax=1"];
-    expect((await alone([...flags, host, "sleep 1.5; echo alive"])).text).toBe("alive\n");
+    // Without an answer ssh gives up after five seconds.
+    const flags = ["-o", "ServerAliveInterval=1", "-o", "ServerAliveCountMax=4"];
+    expect((await alone([...flags, host, "sleep 6; echo alive"])).text).toBe("alive\n");
   });
 
   test("does not notice that the link is killed under it, again and again", async () => {
@@ -234,9 +235,9 @@ describe("the connection", () => {
   });
 
   test("does not notice that the background link is killed under it", async () => {
-    const script = "for i in 1 2 3 4 5 6 7; do echo $i; sleep 0.3; done; exit 5";
+    const script = ": > /tmp/counting; for i in 1 2 3 4 5 6 7; do echo $i; sleep 0.3; done; exit 5";
     const counting = alone([host, script]);
-    await Bun.sleep(1000);
+    await until(async () => (await ssh([host, "test -e /tmp/counting"])).code === 0);
     const links = backgroundLinks();
     expect(links.length).toBeGreaterThan(0);
     for (const pid of links) process.kill(pid, "SIGKILL");
@@ -304,6 +305,11 @@ describe("the connection", () => {
     expect(stage.processes("init ssh")).not.toContain(before ?? -1);
   });
 });
+
+/** In the words of a shell there. */
+function untilThere(condition: string): string {
+  return `for i in $(seq 300); do test ${condition} && break; sleep 0.1; done`;
+}
 
 function start(argv: readonly string[]): SshChild {
   const child = stage.spawn(argv);

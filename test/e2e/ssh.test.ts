@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { createHash, randomBytes } from "node:crypto";
-import { readFileSync, writeFileSync } from "node:fs";
+import { chmodSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { type SshChild, type SshStage, startSshStage } from "../support/ssh-stage.ts";
 
@@ -82,7 +82,8 @@ describe("a terminal", () => {
     terminal.write("stty -a; echo $TERM\r");
     expect(await untilShown(/rows 30; columns 100[^]*xterm-fv/)).toMatch(/erase = \^H[^]*-ixon/);
     terminal.resize(120, 40);
-    terminal.write("sleep 0.3; stty size\r");
+    // The size arrives by a way of its own.
+    terminal.write('until [ "$(stty size | tr " " x)" = 40x120 ]; do sleep 0.1; done; stty size\r');
     await untilShown(/40 120/);
     terminal.write("exit 9\r");
     expect(await child.exited).toBe(9);
@@ -101,7 +102,7 @@ describe("a terminal", () => {
     child.kill("SIGKILL");
     await child.exited;
     terminal.close();
-    const looked = "for i in $(seq 50); do test -e /tmp/hung-up && break; sleep 0.1; done";
+    const looked = "for i in $(seq 300); do test -e /tmp/hung-up && break; sleep 0.1; done";
     const done = await stage.run(["ssh", host, `${looked}; cat /tmp/hung-up`]);
     expect(done.text).toBe("gone\n");
   });
@@ -136,7 +137,8 @@ describe("files", () => {
   test("scp both ways, over SFTP and over its own protocol, times and modes kept", async () => {
     const local = join(stage.folder, "big");
     const bytes = randomBytes(3 * 1024 * 1024 + 1);
-    writeFileSync(local, bytes, { mode: 0o640 });
+    writeFileSync(local, bytes);
+    chmodSync(local, 0o640);
     for (const [index, flags] of [["-p"], ["-p", "-O"]].entries()) {
       const back = join(stage.folder, `back-${index}`);
       const there = await stage.run(["scp", ...flags, local, `${host}:there-${index}`]);
@@ -177,6 +179,7 @@ describe("files", () => {
 
 function onTerminal(argv: readonly string[]) {
   let screen = "";
+  const decoder = new TextDecoder();
   const child = Bun.spawn([...argv], {
     cwd: stage.vault.home,
     env: { PATH: process.env["PATH"] ?? "", TERM: "xterm-fv", ...stage.vault.env },
@@ -184,14 +187,14 @@ function onTerminal(argv: readonly string[]) {
       cols: 100,
       rows: 30,
       data: (_terminal, bytes) => {
-        screen += new TextDecoder().decode(bytes);
+        screen += decoder.decode(bytes, { stream: true });
       },
     },
   });
   const { terminal } = child;
   if (terminal === undefined) throw new Error("No terminal");
   const untilShown = async (pattern: RegExp): Promise<string> => {
-    for (let look = 0; look < 300; look++) {
+    for (let look = 0; look < 600; look++) {
       if (pattern.test(screen)) return screen;
       await Bun.sleep(50);
     }

@@ -1,4 +1,5 @@
 import { afterAll, beforeAll, expect, setDefaultTimeout, test } from "bun:test";
+import { freePort } from "../support/free-port.ts";
 import { type LocalFly, startLocalFly, type Tenant } from "../support/local-fly.ts";
 import {
   type LocalProxy,
@@ -22,7 +23,8 @@ let httpPort: number;
 beforeAll(async () => {
   fly = await startLocalFly();
   keys = await makeProxyKeys(fly);
-  httpPort = freeTcpPort();
+  // For every web process that there is one after the other.
+  httpPort = freePort();
   proxy = await startLocalProxy(fly, { app: "vault-tenants", keyFile: keys.file, httpPort });
   tenant = await fly.createTenant("acme", ["--proxy", proxy.address, "--key-file", keys.file]);
   vault = await makeLocalVault(fly, tenant);
@@ -40,18 +42,6 @@ afterAll(async () => {
   await proxy.stop();
   await fly.stop();
 });
-
-/** For every web process that there is one after the other. */
-function freeTcpPort(): number {
-  const listener = Bun.listen({
-    hostname: "127.0.0.1",
-    port: 0,
-    socket: { data: () => undefined },
-  });
-  const { port } = listener;
-  listener.stop(true);
-  return port;
-}
 
 test("a machine that is stopped is started for who comes by TCP, too", async () => {
   const provisioned = await vault.client(["exec", "dev", "--", "echo", "provisioned"]);

@@ -2,6 +2,7 @@ import { afterEach, expect, test } from "bun:test";
 import { MachinesApiError } from "../../src/fly/api-error.ts";
 import { apiLimits } from "../../src/fly/api-limits.ts";
 import { MachinesApi } from "../../src/fly/machines-api.ts";
+import { freePort } from "../support/free-port.ts";
 import { json, machineJson, scriptApi, type ScriptedApi } from "./scripted-api.ts";
 
 const open: ScriptedApi[] = [];
@@ -201,9 +202,7 @@ test("a redirect is not followed: the token stays where it was meant to go", asy
 });
 
 test("a refused connection is tried again and then said to have done nothing", async () => {
-  const closed = Bun.serve({ hostname: "127.0.0.1", port: 0, fetch: () => new Response() });
-  const base = `http://127.0.0.1:${closed.port}`;
-  await closed.stop(true);
+  const base = `http://127.0.0.1:${freePort()}`;
   const slept: number[] = [];
   const api = new MachinesApi({
     base,

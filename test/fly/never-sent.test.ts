@@ -38,13 +38,14 @@ test("errors that prove it, and those that do not", () => {
 test("a request that arrived, over TLS that is spoilt afterwards, is not one that was never sent", async () => {
   const { certificatePem: cert, privateKeyPem: key } = selfSignedCertificate();
   let arrived = 0;
+  const spoilt = Promise.withResolvers<undefined>();
   const server = Bun.serve({
     hostname: "127.0.0.1",
     port: 0,
     tls: { cert, key },
     fetch: async () => {
       arrived += 1;
-      await Bun.sleep(500);
+      await spoilt.promise;
       return new Response();
     },
   });
@@ -67,6 +68,7 @@ test("a request that arrived, over TLS that is spoilt afterwards, is not one tha
     fetch(`https://127.0.0.1:${port}/`, { method: "POST", tls: { rejectUnauthorized: false } }),
   );
   expect([arrived, wasNeverSent(error)]).toEqual([1, false]);
+  spoilt.resolve(undefined);
   between.close();
   await server.stop(true);
 });

@@ -15,7 +15,7 @@ import { type FiledTarget, targets } from "./targets.ts";
 
 const seconds = (Number(process.env["FV_FUZZ_SECONDS"]) || 0) / targets.length;
 const run: FuzzRun = seconds > 0 ? { seed, seconds } : { seed };
-const graceMs = 120_000;
+const graceMs = 600_000;
 const rows: string[][] = [];
 const folder = mkdtempSync(join(tmpdir(), "fv-fuzz-"));
 

@@ -5,6 +5,7 @@ import { join } from "node:path";
 import { deriveAdmissionKey, formatAdmissionKey } from "../../src/quic/admission-key.ts";
 import { formatProxyMaster } from "../../src/quic/proxy-master.ts";
 import { late, within } from "../../src/system/within.ts";
+import { freePort } from "./free-port.ts";
 import type { LocalFly } from "./local-fly.ts";
 import { programEnv, programPath } from "./program.ts";
 
@@ -33,7 +34,7 @@ export type ProxyPart = "relay" | "web";
 export interface LocalProxyOptions {
   readonly app: string;
   readonly keyFile: string;
-  /** Of a proxy whose place it takes; any port without one. */
+  /** Of a proxy whose place it takes; without one a port that no other socket takes while one follows another. */
   readonly address?: string;
   readonly httpPort?: number;
   readonly argv?: readonly string[];
@@ -66,7 +67,7 @@ export async function startLocalProxy(
   const words = [
     `--app=${options.app}`,
     `--key-file=${options.keyFile}`,
-    `--listen=${options.address ?? "127.0.0.1:0"}`,
+    `--listen=${options.address ?? `127.0.0.1:${freePort()}`}`,
     `--http=127.0.0.1:${options.httpPort ?? 0}`,
     "--metrics=127.0.0.1:0",
     ...(argv.includes("--drain-secs") ? [] : ["--drain-secs=0"]),
@@ -119,7 +120,7 @@ interface Ready {
 }
 
 async function untilReady(log: () => string, exited: Promise<number>): Promise<Ready> {
-  for (let tries = 0; tries < 400; tries++) {
+  for (let tries = 0; tries < 1200; tries++) {
     const ready = readyIn(log());
     if (ready !== undefined) return ready;
     const code = await within(exited, 25);

@@ -20,7 +20,7 @@ export interface Terminal {
   /** All that was drawn so far. */
   readonly screen: () => string;
   type(text: string): void;
-  /** Waits until the screen matches; fails with the screen after 15 s. */
+  /** Waits until the screen matches; fails with the screen after 30 s. */
   expect(pattern: RegExp): Promise<string>;
   resize(columns: number, rows: number): void;
   readonly exited: Promise<number>;
@@ -62,6 +62,7 @@ export async function makeLocalVault(fly: LocalFly, tenant: Tenant): Promise<Loc
 
 function startTerminal(argv: readonly string[], env: Readonly<Record<string, string>>): Terminal {
   let screen = "";
+  const decoder = new TextDecoder();
   const child = Bun.spawn([programPath("fly-vault"), ...argv], {
     cwd: "/",
     env: programEnv(env),
@@ -69,7 +70,7 @@ function startTerminal(argv: readonly string[], env: Readonly<Record<string, str
       cols: 100,
       rows: 30,
       data: (_terminal, bytes) => {
-        screen += new TextDecoder().decode(bytes);
+        screen += decoder.decode(bytes, { stream: true });
       },
     },
   });
@@ -79,7 +80,7 @@ function startTerminal(argv: readonly string[], env: Readonly<Record<string, str
       child.terminal?.write(text);
     },
     expect: async (pattern) => {
-      for (let tries = 0; tries < 300; tries++) {
+      for (let tries = 0; tries < 600; tries++) {
         if (pattern.test(screen)) return screen;
         await Bun.sleep(50);
       }

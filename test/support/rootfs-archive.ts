@@ -81,7 +81,9 @@ export async function makeRootfsArchive(folder: string, options: RootfsOptions):
   for (const path of options.executables ?? []) await chmod(join(tree, path), 0o755);
   const archive = `${tree}.${options.format}`;
   const filter = { tar: [], "tar.gz": ["--gzip"], "tar.zst": ["--zstd"] }[options.format];
-  const packed = Bun.spawnSync(["tar", ...filter, "-C", tree, "-cf", archive, "."], {
+  // Its users get in whatever the umask of this process is.
+  const words = [...filter, "--mode=a+rX", "-C", tree, "-cf", archive, "."];
+  const packed = Bun.spawnSync(["tar", ...words], {
     env: { PATH: process.env["PATH"] ?? "" },
   });
   if (!packed.success) throw new Error(`tar: ${packed.stderr.toString()}`);

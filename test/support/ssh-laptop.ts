@@ -40,7 +40,7 @@ export async function withAgent(
 }
 
 export async function until(holds: () => Promise<boolean>): Promise<void> {
-  for (let look = 0; look < 200; look++) {
+  for (let look = 0; look < 600; look++) {
     if (await holds()) return;
     await Bun.sleep(50);
   }

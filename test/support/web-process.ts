@@ -117,7 +117,7 @@ export class WebProcess implements AsyncDisposable {
   }
 
   async until(holds: () => boolean): Promise<void> {
-    const deadlineMs = performance.now() + 10_000;
+    const deadlineMs = performance.now() + 30_000;
     while (!holds()) {
       if (performance.now() > deadlineMs)
         throw new Error(`Never so: ${JSON.stringify(this.reports.at(-1))}\n${this.log}`);
@@ -151,6 +151,8 @@ export class WebProcess implements AsyncDisposable {
   }
 
   async #keepLog(): Promise<void> {
-    for await (const chunk of this.#child.stderr) this.log += new TextDecoder().decode(chunk);
+    const decoder = new TextDecoder();
+    for await (const chunk of this.#child.stderr)
+      this.log += decoder.decode(chunk, { stream: true });
   }
 }

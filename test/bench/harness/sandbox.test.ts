@@ -35,7 +35,7 @@ for (const signal of ["SIGINT", "SIGTERM"] as const)
   });
 
 async function until(holds: () => boolean): Promise<void> {
-  for (let look = 0; look < 200 && !holds(); look++) await Bun.sleep(20);
+  for (let look = 0; look < 1500 && !holds(); look++) await Bun.sleep(20);
   expect(holds()).toBe(true);
 }
 

@@ -33,7 +33,7 @@ let at: AdminStage;
 beforeAll(async () => {
   at = await openAdminStage();
 });
-afterAll(async () => at.close(), 15_000);
+afterAll(async () => at.close(), 60_000);
 
 function faultsAt(call: number): readonly Fault[] {
   if (process.env["FV_SOAK"] !== undefined) return faults;

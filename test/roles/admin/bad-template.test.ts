@@ -8,7 +8,7 @@ let at: AdminStage;
 beforeAll(async () => {
   at = await openAdminStage();
 });
-afterAll(async () => at.close(), 15_000);
+afterAll(async () => at.close(), 60_000);
 
 const create = async (file: string, ...words: readonly string[]) =>
   at.admin("tenant", "create", "acme", "--template", file, ...words);

@@ -22,7 +22,7 @@ async function withLittleRoom(
   const script = `trap "" XFSZ; ulimit -f ${kib}; exec "$@"`;
   const child = Bun.spawn(
     ["bash", "-c", script, "-", process.execPath, mainPath, "admin", ...words],
-    { env: programEnv(env), stdin: "ignore", stdout: "pipe", stderr: "pipe", timeout: 30_000 },
+    { env: programEnv(env), stdin: "ignore", stdout: "pipe", stderr: "pipe", timeout: 50_000 },
   );
   const err = await new Response(child.stderr).text();
   return { exitCode: await child.exited, err };

@@ -14,7 +14,7 @@ const open = async (rules: readonly FaultRule[] = []): Promise<AdminStage> => {
 afterEach(async () => {
   await stage?.close();
   stage = undefined;
-}, 15_000);
+}, 60_000);
 
 const door = "vault.example.com:443";
 const keyFile = (on: AdminStage): string => `${on.dir}/proxy.key`;
@@ -148,7 +148,7 @@ test("an update whose answer is lost is not done twice, nor one of a version tha
   expect((await rekey(on, "acme")).exitCode).toBe(0);
   expect(await epochs(on)).toEqual([[0], [0]]);
   expect(on.proxy.calls.filter((call) => call === "POST /machines/*").length).toBe(3);
-}, 30_000);
+}, 60_000);
 
 test("somebody else's lease is respected", async () => {
   const on = await open();
@@ -181,7 +181,7 @@ test("wrong words: exit 2 or 3, a reason, and nothing sent", async () => {
     [["acme", "--all-tenants"], 2, "name one TENANT, or say --all-tenants"],
     [["Acme"], 2, "is no tenant id"],
     [["acme", "--proxy", "here"], 2, "HOST:PORT"],
-    [["acme", "--key-file", "/nonexistent"], 2, "no such file"],
+    [["acme", "--key-file", "/nonexistent/key"], 2, "no such file"],
   ] as const) {
     const ran = await rekey(on, ...words);
     expect([words, ran.exitCode, ran.out]).toEqual([words, exitCode, ""]);

@@ -17,7 +17,7 @@ let closing: (() => Promise<void>)[] = [];
 afterEach(async () => {
   for (const close of closing) await close();
   closing = [];
-}, 15_000);
+}, 60_000);
 
 async function fleet(): Promise<FleetStage> {
   const on = await openFleetStage();
@@ -65,7 +65,7 @@ test("a drain waits until the last session is over, then updates", async () => {
   expect(context.out()).not.toContain('"type":"cut"');
   expect(context.out()).toContain('"sessions_cut":0');
   expect(leftovers(await on.machines())).toEqual([]);
-}, 20_000);
+}, 60_000);
 
 test("a drain that is over goes on and says how many it ended; nothing waits for those that do not say", async () => {
   const on = await fleet();
@@ -93,7 +93,7 @@ test("a drain that is over goes on and says how many it ended; nothing waits for
     expect.stringContaining("1 machine did not say what is open there, not waited for"),
   ]);
   expect(again.err).toContain("goes on without knowing of its sessions");
-}, 20_000);
+}, 60_000);
 
 test("of a machine that failed the last log lines are shown, before it goes back", async () => {
   const on = await fleet();
@@ -114,7 +114,7 @@ test("of a machine that failed the last log lines are shown, before it goes back
   ]);
   const json = await on.admin(...sick, "--json");
   expect(json.out).toContain(`{"type":"log","machine_id":"${id}","lines":[`);
-}, 20_000);
+}, 60_000);
 
 test("a machine whose log hangs: Ctrl-C twice ends it all the same, with the words to go on", async () => {
   const on = await fleet();
@@ -126,19 +126,20 @@ test("a machine whose log hangs: Ctrl-C twice ends it all the same, with the wor
   const sick = ["--image", images.sick, "--all-tenants", "--soak-secs", "0"];
   const { context, exit } = on.start([...sick, "--health-timeout-secs", "1"]);
   while (!context.err().includes("failed: did not become healthy")) await Bun.sleep(10);
-  context.stop("SIGINT");
-  context.stop("SIGINT");
   const before = performance.now();
+  context.stop("SIGINT");
+  context.stop("SIGINT");
   expect([await exit, context.err()]).toEqual([
     130,
     expect.stringContaining(`interrupted; fly-vault-admin tenant update-image --resume`),
   ]);
-  expect(performance.now() - before).toBeLessThan(2_000);
+  // By itself the call would give up after half a minute.
+  expect(performance.now() - before).toBeLessThan(20_000);
   on.fly.faults.clear();
   const [id = ""] = on.journals();
   expect((await on.admin("--resume", id)).exitCode).toBe(8);
   expect(leftovers(await on.machines())).toEqual([]);
-}, 20_000);
+}, 60_000);
 
 test("a machine whose log hangs keeps its lease, and goes back when that is given up", async () => {
   const renewed: string[] = [];
@@ -253,19 +254,23 @@ test("once over, a drain stays so; faults that pass are waited out, others are n
 });
 
 test("all are asked, some at a time, and the slow ones are given up", async () => {
-  let atOnce = 0;
-  let most = 0;
+  let [atOnce, most, answered] = [0, 0, 0];
+  const silence = Promise.withResolvers<never>();
+  const othersAnswered = Promise.withResolvers<undefined>();
   const api = {
     executeIn: async (id: string) => {
       most = Math.max(most, ++atOnce);
-      await Bun.sleep(id === "m7" ? 10_000 : 1);
+      if (id === "m7") return silence.promise;
+      await Bun.sleep(1);
       atOnce -= 1;
+      // Once what it says has been heard, too.
+      if (++answered === 99) setImmediate(othersAnswered.resolve);
       if (id === "m3") throw new MachinesApiError("refused", "no", { action: "ask" });
       return { exit_code: 0, exit_signal: 0, stdout: '{"open":1}', stderr: "" };
     },
   };
   const machines = Array.from({ length: 100 }, (_, at) => ({ id: `m${at}`, state: "started" }));
-  const census = await countSessions(api, machines, async () => Bun.sleep(200));
+  const census = await countSessions(api, machines, async () => othersAnswered.promise);
   expect([most, census.open.size]).toEqual([rolloutLimits.censusAtOnceMax, 98]);
   expect([...census.unknown.keys()]).toEqual(["m3", "m7"]);
 });

@@ -47,7 +47,7 @@ test("killed with -9 at 30 random lines of the journal, and resumed: nothing is 
   } finally {
     await on.close();
   }
-}, 60_000);
+}, 300_000);
 
 /** The machines when they are seen so, or as they are a while later. */
 async function eventually(on: FleetStage, isRight: (machines: FleetMachine[]) => boolean) {

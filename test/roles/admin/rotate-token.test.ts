@@ -14,7 +14,7 @@ const open = async (rules: readonly FaultRule[] = []): Promise<AdminStage> => {
 afterEach(async () => {
   await stage?.close();
   stage = undefined;
-}, 15_000);
+}, 60_000);
 
 const create = async (on: AdminStage, tenant: string, count = 1): Promise<void> => {
   const text = templateText.replace("machine_count = 1", `machine_count = ${count}`);
@@ -128,7 +128,7 @@ test("a lost answer and a lost race are made good, and somebody's lease is respe
     true,
   ]);
   expect(await tokens(on)).toEqual([token, token]);
-}, 30_000);
+}, 60_000);
 
 test("a token of one's own is taken from a file, and given twice changes nothing", async () => {
   const on = await open();
@@ -162,7 +162,7 @@ test("wrong words, and tenants that are not there", async () => {
     [["Acme"], 2, "is no tenant id"],
     [["acme", "--proxy", "here"], 2, "HOST:PORT"],
     [["acme", "--proxy", ""], 2, "HOST:PORT"],
-    [["acme", "--access-token-file", "/nonexistent"], 2, "cannot be read"],
+    [["acme", "--access-token-file", "/nonexistent/token"], 2, "cannot be read"],
     [["acme"], 3, "FV-ADM-002"],
   ] as const) {
     const ran = await rotate(on, ...words);

@@ -9,7 +9,7 @@ const open = async (...given: Parameters<typeof openAdminStage>): Promise<AdminS
 afterEach(async () => {
   await stage?.close();
   stage = undefined;
-}, 15_000);
+}, 60_000);
 
 const apply = async (on: AdminStage, file: string, ...words: readonly string[]) =>
   on.admin("tenant", "apply", "acme", "-f", file, ...words);
@@ -260,7 +260,7 @@ test("a change after which the machine does not stay started is exit 1, and says
   const calm = `${templateText}[machine.config.restart]\npolicy = "no"\n`;
   await apply(on, on.write("t.toml", calm));
   const bad = calm.replace("ACCESS_TOKEN", 'LEVEL = "bad"\nACCESS_TOKEN');
-  const ended = await apply(on, on.write("t.toml", bad), "--stay-secs", "1");
+  const ended = await apply(on, on.write("t.toml", bad), "--stay-secs", "20");
   expect([ended.exitCode, ended.err.includes("FV-ADM-010")]).toEqual([1, true]);
   expect(ended.err).toContain("exit code 3");
   expect(on.proxy.calls.at(-1)).toBe("DELETE /machines/*/lease");

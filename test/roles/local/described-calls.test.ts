@@ -7,7 +7,7 @@ let stage: Stage;
 beforeAll(async () => {
   stage = await openStage({ simulated: { startMs: 1, checksMs: 1, stopMs: 1 } });
 });
-afterAll(async () => stage.close(), 15_000);
+afterAll(async () => stage.close(), 60_000);
 
 const app = "/v1/apps/app-a";
 

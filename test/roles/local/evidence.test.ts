@@ -8,7 +8,7 @@ let stage: Stage;
 beforeAll(async () => {
   stage = await openStage();
 });
-afterAll(async () => stage.close(), 15_000);
+afterAll(async () => stage.close(), 60_000);
 
 const ask = async (on: Stage, machineId: string, body: string, path = "/v1/tokens/oidc") =>
   fetch(`http://localhost${path}`, {
@@ -116,7 +116,7 @@ test("tokens are limited as on Fly: a burst, then one a second", async () => {
   } finally {
     await slow.close();
   }
-}, 15_000);
+}, 60_000);
 
 test("through its socket a machine reads and stops itself, and nobody else", async () => {
   const own = await stage.machine();

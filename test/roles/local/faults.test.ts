@@ -8,7 +8,7 @@ beforeAll(async () => {
   stage = await openStage();
 });
 afterEach(() => stage.server.faults.clear());
-afterAll(async () => stage.close(), 15_000);
+afterAll(async () => stage.close(), 60_000);
 
 const machines = "/v1/apps/app-a/machines";
 const create = "POST /v1/apps/{app}/machines";

@@ -12,7 +12,7 @@ beforeAll(async () => {
     wallMs: () => nowMs,
   });
 });
-afterAll(async () => stage.close(), 15_000);
+afterAll(async () => stage.close(), 60_000);
 
 const machines = "/v1/apps/app-a/machines";
 const asleep = { skip_launch: true, config: { image: "i" } };

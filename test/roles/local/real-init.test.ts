@@ -43,7 +43,7 @@ beforeAll(async () => {
 afterAll(async () => {
   await stage.close();
   rmSync(home, { recursive: true, force: true });
-}, 30_000);
+}, 60_000);
 
 const machine = () => `/v1/apps/app-a/machines/${machineId}`;
 

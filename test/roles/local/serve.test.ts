@@ -1,5 +1,5 @@
 import { afterEach, beforeEach, expect, test } from "bun:test";
-import { mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
+import { existsSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { localLimits } from "../../../src/roles/local/limits.ts";
@@ -7,6 +7,7 @@ import { identify, isAlive, sendSignal } from "../../../src/roles/local/process-
 import { main } from "../../../src/roles/local/main.ts";
 import { childEnv } from "../../../src/system/child-env.ts";
 import { selfCommand } from "../../../src/system/self.ts";
+import { freePort } from "../../support/free-port.ts";
 import { memoryContext } from "../../support/memory-context.ts";
 import { eventually, type Json, writeScript } from "./stage.ts";
 
@@ -33,12 +34,14 @@ afterEach(async () => {
     await child.exited;
   }
   rmSync(dir, { recursive: true, force: true });
-}, 15_000);
+}, 60_000);
 
 const machines = "/v1/apps/app-a/machines";
 
 async function serve(...words: readonly string[]): Promise<Served> {
-  const flags = ["--json", "--init", init, "--listen", "127.0.0.1:0"];
+  // The next one of this state comes back to the port: meanwhile nobody else may get it.
+  const port = existsSync(join(dir, "state")) ? 0 : freePort();
+  const flags = ["--json", "--init", init, "--listen", `127.0.0.1:${port}`];
   const child = Bun.spawn({
     cmd: [...selfCommand("local", "serve", "--state-dir", join(dir, "state")), ...flags, ...words],
     env: childEnv({ PATH: process.env["PATH"], SECRET_OF_OURS: "x" }),

@@ -97,7 +97,7 @@ export async function openStage(options: Partial<LocalOptions> = {}): Promise<St
     reach: async (id, state) => {
       const { status, json } = await call(
         "GET",
-        `/v1/apps/app-a/machines/${id}/wait?state=${state}&timeout=10`,
+        `/v1/apps/app-a/machines/${id}/wait?state=${state}&timeout=30`,
       );
       if (status !== 200) throw new Error(`wait ${state}: ${status} ${JSON.stringify(json)}`);
     },
@@ -121,9 +121,9 @@ export function writeScript(path: string, words: string): string {
   return path;
 }
 
-/** Until it holds, for at most five seconds. */
+/** Until it holds, for at most thirty seconds. */
 export async function eventually(holds: () => boolean | Promise<boolean>): Promise<void> {
-  for (let tries = 0; tries < 100; tries += 1) {
+  for (let tries = 0; tries < 600; tries += 1) {
     if (await holds()) return;
     await Bun.sleep(50);
   }

@@ -16,7 +16,7 @@ let stage: Stage;
 beforeAll(async () => {
   stage = await openStage();
 });
-afterAll(async () => stage.close(), 15_000);
+afterAll(async () => stage.close(), 60_000);
 
 const machines = "/v1/apps/app-a/machines";
 const post = async (id: string, verb: string, body?: unknown) =>

@@ -6,7 +6,9 @@ import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { deriveAdmissionKey, formatAdmissionKey } from "../../../src/quic/admission-key.ts";
 import { formatProxyMaster } from "../../../src/quic/proxy-master.ts";
+import { freePort } from "../../support/free-port.ts";
 import { type LocalFly, startLocalFly, type Tenant } from "../../support/local-fly.ts";
+import { eventsIn } from "../../support/local-proxy.ts";
 import { type LocalVault, makeLocalVault } from "../../support/local-vault.ts";
 import { programEnv, programPath } from "../../support/program.ts";
 import { makeRootfsArchive } from "../../support/rootfs-archive.ts";
@@ -28,7 +30,7 @@ let proxyChild: Bun.Subprocess | undefined;
 
 interface Proxy {
   readonly child: Bun.Subprocess;
-  readonly log: () => Record<string, unknown>[];
+  readonly log: () => ReturnType<typeof eventsIn>;
   metrics(): Promise<string>;
 }
 
@@ -56,8 +58,7 @@ async function startProxy(): Promise<void> {
   await proxyChild?.exited;
   const logFile = join(fly.folder, `proxy-${crypto.randomUUID()}.log`);
   const main = fileURLToPath(new URL("../../../src/main.ts", import.meta.url));
-  const flags =
-    "--listen 127.0.0.1:0 --metrics 127.0.0.1:0 --refresh-interval-secs 1 --drain-secs 0.2";
+  const flags = `--listen 127.0.0.1:${freePort()} --metrics 127.0.0.1:0 --refresh-interval-secs 1 --drain-secs 0.2`;
   const child = Bun.spawn([process.execPath, main, "proxy", ...flags.split(" ")], {
     cwd: "/",
     env: programEnv({
@@ -69,11 +70,7 @@ async function startProxy(): Promise<void> {
     stdio: ["ignore", "ignore", Bun.file(logFile)],
   });
   proxyChild = child;
-  const log = (): Record<string, unknown>[] =>
-    readFileSync(logFile, "utf8")
-      .split("\n")
-      .filter((line) => line.startsWith("{"))
-      .map((line) => JSON.parse(line) as Record<string, unknown>);
+  const log = (): ReturnType<typeof eventsIn> => eventsIn(readFileSync(logFile, "utf8"));
   proxy = {
     child,
     log,
@@ -142,7 +139,7 @@ test("the compiled program starts its processes as well, from a file of any name
 
 /** The page is made anew every second. */
 async function untilShown(line: string): Promise<void> {
-  const deadlineMs = performance.now() + 10_000;
+  const deadlineMs = performance.now() + 30_000;
   while (!(await proxy.metrics()).includes(`${line}\n`)) {
     if (performance.now() > deadlineMs) throw new Error(await proxy.metrics());
     await Bun.sleep(50);

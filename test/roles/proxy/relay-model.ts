@@ -69,7 +69,9 @@ export class RelayModel {
     this.machines.set(machine, { state, failedUntilMs: state === "started" ? 0 : failedUntilMs });
     this.goneMs.delete(machine);
     if (state !== "started") return;
-    for (const { port } of this.#takeHeld(machine)) this.#forward(machine, port, false, nowMs);
+    // What waited is no sign of its client now: a flow that is there is as old as it was.
+    for (const { port } of this.#takeHeld(machine))
+      if (this.find(machine, port) === undefined) this.#forward(machine, port, false, nowMs);
   }
 
   remove(machine: number, nowMs: number): void {

@@ -1,4 +1,5 @@
 import { expect, test } from "bun:test";
+import { freePort } from "../../support/free-port.ts";
 import { admission, bareDatagram, SocketStage } from "./socket-stage.ts";
 import type { UdpPeer } from "./udp-peer.ts";
 
@@ -6,8 +7,9 @@ const machineId = "148e21ea7e46e8";
 const datagramBytesMax = 1500;
 
 test("a relay, its filter and all, answers no datagram without a right tag, of any size and first byte", async () => {
-  await using stage = SocketStage.start({ backendPort: 40_005 });
-  const machine = await stage.machine(machineId, "127.9.0.5", 40_005);
+  const backendPort = freePort();
+  await using stage = SocketStage.start({ backendPort });
+  const machine = await stage.machine(machineId, "127.9.0.5", backendPort);
   // Of these, right tags would be answered.
   stage.learn(
     { kind: "machine", machineId: stopped, state: "stopped", address: undefined },

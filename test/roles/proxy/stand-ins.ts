@@ -126,9 +126,9 @@ export class StandIn {
   }
 }
 
-/** Looks again and again, for at most 10 s. */
+/** Looks again and again, for at most 30 s. */
 export async function until<T>(look: () => T | undefined, what: string): Promise<T> {
-  const deadlineMs = performance.now() + 10_000;
+  const deadlineMs = performance.now() + 30_000;
   for (;;) {
     const found = look();
     if (found !== undefined) return found;

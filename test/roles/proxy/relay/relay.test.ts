@@ -1,6 +1,7 @@
 import { expect, test } from "bun:test";
 import { hintBytes, openHint } from "../../../../src/quic/admission-hint.ts";
 import { encodeDoorFrame, decodeDoorFrame } from "../../../../src/roles/proxy/door-frame.ts";
+import { freePort } from "../../../support/free-port.ts";
 import { admission, bareDatagram, cookie, keyOf, SocketStage } from "../socket-stage.ts";
 
 /** A relay in its own process, real sockets on both sides, and the test as its broker. */
@@ -10,8 +11,9 @@ const machineId = "148e21ea7e46e8";
 test.concurrent(
   "an admission reaches the machine with its header, and the answer the client",
   async () => {
-    await using stage = SocketStage.start({ backendPort: 40_001 });
-    const machine = await stage.machine(machineId, "127.9.0.1", 40_001);
+    const backendPort = freePort();
+    await using stage = SocketStage.start({ backendPort });
+    const machine = await stage.machine(machineId, "127.9.0.1", backendPort);
     const client = await stage.peer("127.0.0.1");
     const proxy = await stage.address();
 
@@ -37,14 +39,15 @@ test.concurrent(
 test.concurrent(
   "a bare datagram with an id of the machine opens a flow, each address one of its own",
   async () => {
+    const backendPort = freePort();
     await using stage = SocketStage.start({
-      backendPort: 40_002,
+      backendPort,
       listen: [
         { host: "127.0.0.1", port: 0 },
         { host: "::1", port: 0 },
       ],
     });
-    const machine = await stage.machine(machineId, "127.9.0.2", 40_002);
+    const machine = await stage.machine(machineId, "127.9.0.2", backendPort);
     const ports = new Set<number>();
     for (const [host, index] of [
       ["127.0.0.1", 0],
@@ -66,7 +69,8 @@ test.concurrent(
 test.concurrent(
   "a stopped machine is asked for; what waits reaches it when it has started",
   async () => {
-    await using stage = SocketStage.start({ backendPort: 40_003 });
+    const backendPort = freePort();
+    await using stage = SocketStage.start({ backendPort });
     stage.learn({ kind: "machine", machineId, state: "stopped", address: undefined });
     const client = await stage.peer("127.0.0.1");
     const first = admission(machineId, 1);
@@ -75,14 +79,15 @@ test.concurrent(
     expect(hint.bytes.byteLength).toBe(hintBytes);
     expect(openHint(keyOf(machineId), hint.bytes)?.state).toBe("starting");
     expect(await stage.request()).toEqual({ kind: "start", machineId });
-    const machine = await stage.machine(machineId, "127.9.0.3", 40_003);
+    const machine = await stage.machine(machineId, "127.9.0.3", backendPort);
     expect((await machine.next()).bytes).toEqual(first);
   },
 );
 
 test.concurrent("the door takes datagrams of the web process, and nobody else's", async () => {
-  await using stage = SocketStage.start({ backendPort: 40_004 });
-  const machine = await stage.machine(machineId, "127.9.0.4", 40_004);
+  const backendPort = freePort();
+  await using stage = SocketStage.start({ backendPort });
+  const machine = await stage.machine(machineId, "127.9.0.4", backendPort);
   const web = await stage.peer("127.0.0.1");
   const { doorPort } = await stage.listening();
   const door = { host: "127.0.0.1", port: doorPort };
