@@ -26,12 +26,12 @@ export async function codeOf(promise: Promise<unknown>): Promise<string> {
   return error.code;
 }
 
-/** Looks again and again; fails after ten seconds with what was seen last. */
+/** Looks again and again; fails after half a minute with what was seen last. */
 export async function eventually<Value>(
   look: () => Promise<Value>,
   wanted: (value: Value) => boolean,
 ): Promise<Value> {
-  const deadlineMs = performance.now() + 10_000;
+  const deadlineMs = performance.now() + 30_000;
   for (;;) {
     const value = await look();
     if (wanted(value)) return value;
