@@ -43,7 +43,7 @@ test("requests on 300 streams before ACCEPT: nothing runs, connects or is answer
     { onConnection: () => (connected += 1) },
   );
   const client = await stage.login.client();
-  const connection = await client.connect(stage.address, { timeoutMs: 5000 });
+  const connection = await client.connect(stage.address, { timeoutMs: 20_000 });
   const loginStream = await connection.openStream();
   await loginStream.write(hello);
   let answered = 0;
@@ -74,7 +74,7 @@ test("requests on 300 streams before ACCEPT: nothing runs, connects or is answer
 test("a request in the place of HELLO, and 300 empty streams, end the connection and no other", async () => {
   const honest = await stage.logIn();
   const client = await stage.login.client();
-  const connection = await client.connect(stage.address, { timeoutMs: 5000 });
+  const connection = await client.connect(stage.address, { timeoutMs: 20_000 });
   const first = await connection.openStream();
   await first.write(requestFrame({ type: "status" }));
   for (let index = 0; index < 300; index += 1) {

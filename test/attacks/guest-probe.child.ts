@@ -57,7 +57,7 @@ const probes: Record<string, (words: readonly string[]) => unknown> = {
   "host-socket": () => call("socket", [callNumbers.socket, 40n, 1n, 0n]),
   "kernel-program": () => loadKernelProgram(),
   "stop-newcomer": ([ms, keepersName = ""]) => stopNewcomer(Number(ms), keepersName),
-  watch: ([ms, keepersName = ""]) => watchNewcomers(Number(ms), keepersName),
+  watch: ([ms, msMax, keepersName = ""]) => watchNewcomers(Number(ms), Number(msMax), keepersName),
 };
 
 function openByHandle(path: string): void {
@@ -131,11 +131,15 @@ function stopNewcomer(ms: number, keepersName: string): void {
   throw new Error("nobody came");
 }
 
-/** Looks at processes that bear the keeper's name: for a moment after their start, they share its memory. */
-function watchNewcomers(ms: number, keepersName: string): Sightings {
+/**
+ * Looks at processes that bear the keeper's name: for a moment after their start, they share its memory.
+ * Goes on for longer where it has met none.
+ */
+function watchNewcomers(ms: number, msMax: number, keepersName: string): Sightings {
   const seen: Sightings = { early: 0, refused: 0, opened: 0 };
-  const endMs = performance.now() + ms;
-  while (performance.now() < endMs) {
+  const startedMs = performance.now();
+  const passedMs = (): number => performance.now() - startedMs;
+  while (passedMs() < ms || (seen.refused === 0 && passedMs() < msMax)) {
     for (const pid of readdirSync("/proc").filter((entry) => /^\d+$/.test(entry))) {
       if (nameOf(pid) !== keepersName) continue;
       seen.early += 1;

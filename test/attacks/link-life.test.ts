@@ -1,7 +1,9 @@
 import type { Connection } from "../../src/quic/connection.ts";
 import { afterEach, beforeEach, expect, setDefaultTimeout, test } from "bun:test";
 import { existsSync, readFileSync } from "node:fs";
+import { limits } from "../../src/protocol/limits.ts";
 import { encodeJson } from "../../src/protocol/message.ts";
+import { quicLimits } from "../../src/quic/limits.ts";
 import { frameTypes } from "../../src/protocol/frame.ts";
 import { secretTraces } from "../support/secret-traces.ts";
 import { weakToken } from "../support/login-stage.ts";
@@ -25,7 +27,7 @@ function isRunning(pid: number): boolean {
 
 async function expectGone(pid: number): Promise<void> {
   const startMs = performance.now();
-  while (isRunning(pid) && performance.now() - startMs < 5000) await Bun.sleep(5);
+  while (isRunning(pid) && performance.now() - startMs < 30_000) await Bun.sleep(5);
   expect(isRunning(pid)).toBeFalse();
 }
 
@@ -54,8 +56,8 @@ test("the client of a link that was killed is told by the next one, and does not
   const reason = await connection.closed;
   await asked;
   expect(reason).toMatchObject({ kind: "transport", code: 0 });
-  // One round trip, or the next probe of a packet that fell into the gap.
-  expect(performance.now() - startMs).toBeLessThan(1500);
+  // One round trip, or the next probe of a packet that fell into the gap; silence is borne far longer.
+  expect(performance.now() - startMs).toBeLessThan(quicLimits.idleMs / 2);
 });
 
 test("a client whose link is killed while Fly is asked for evidence is told, too", async () => {
@@ -71,7 +73,7 @@ test("a client whose link is killed while Fly is asked for evidence is told, too
   expect(failure?.code).toBe("FV-NET-003");
   expect(failure?.retryable).toBe(true);
   // It asks for a sign of life every second. Evidence is waited for ten times as long.
-  expect(performance.now() - startMs).toBeLessThan(4000);
+  expect(performance.now() - startMs).toBeLessThan(limits.evidenceWaitMs - 1000);
   answer();
 });
 

@@ -9,6 +9,7 @@ import { SessionRun } from "../../src/roles/client/session/session-run.ts";
 import { openLink } from "../../src/roles/client/link/vault-link.ts";
 import { connectTcp, type Listening, listenTcp } from "../../src/system/tcp-stream.ts";
 import { late, within } from "../../src/system/within.ts";
+import { freePort } from "../support/free-port.ts";
 import { weakToken } from "../support/login-stage.ts";
 import { memoryContext } from "../support/memory-context.ts";
 import { randomBytes, type Random } from "../support/seed.ts";
@@ -260,9 +261,7 @@ export class ForwardedPort {
   readonly #asking: Promise<void>;
 
   static async open(link: AttestedLink): Promise<ForwardedPort> {
-    const probe = listenTcp(loopback, { onConnection: () => undefined });
-    const { port } = probe;
-    probe.close();
+    const port = freePort();
     const target = listenEcho();
     const spec = parseForward("L", `${port}:${loopback.host}:${target.port}`);
     const options = { vault: "my-dev", gateway: false, note: () => undefined };

@@ -16,6 +16,8 @@ export interface SentDatagram {
 export class MemoryLine {
   readonly sent: SentDatagram[] = [];
   isDark = false;
+  /** One way. */
+  delayMs = 0;
   readonly #receivers = new Map<number, (datagram: Uint8Array, from: SocketAddress) => void>();
   #nextPort = 5000;
 
@@ -51,8 +53,11 @@ export class MemoryLine {
 
   #carry(datagram: SentDatagram, toPort: number): void {
     this.sent.push(datagram);
+    if (this.isDark) return;
+    const deliver = (): void => void this.deliver(datagram, toPort);
     // As a socket would: not within the call that sends.
-    if (!this.isDark) setImmediate(() => void this.deliver(datagram, toPort));
+    if (this.delayMs === 0) setImmediate(deliver);
+    else setTimeout(deliver, this.delayMs);
   }
 }
 
@@ -62,8 +67,12 @@ export interface LineStage extends AsyncDisposable {
   readonly ends: Readonly<Record<Side, Connection>>;
 }
 
-export async function openLine(options: Partial<EndpointOptions> = {}): Promise<LineStage> {
+export async function openLine(
+  options: Partial<EndpointOptions> = {},
+  delayMs = 0,
+): Promise<LineStage> {
   const line = new MemoryLine();
+  line.delayMs = delayMs;
   const bind = { host, port: serverPort };
   const pair = await openPair({
     server: { ...options, bind, openCarrier: line.open("server") },

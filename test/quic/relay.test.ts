@@ -50,12 +50,12 @@ test(
 test(
   "a client whose address changes every 2 s goes on with the same connection",
   async () => {
-    await using relayed = await openRelayed({ delayMs: 20, rebindEveryMs: 2000 });
+    await using relayed = await openRelayed({ delayMs: 20 });
     const { pair, relay } = relayed;
     const before = pair.far.remoteAddress.port;
-    const until = performance.now() + 11_000;
-    while (performance.now() < until) await exchange(pair, 8 * mebibyte, seed);
-    expect(relay.counts.rebinds).toBeGreaterThanOrEqual(5);
+    const changing = setInterval(() => void relay.rebind(), 2000);
+    while (relay.counts.rebinds < 5) await exchange(pair, 8 * mebibyte, seed);
+    clearInterval(changing);
     expect(pair.far.remoteAddress.port).not.toBe(before);
   },
   minute,
@@ -85,8 +85,7 @@ test("the client's own change of socket goes unnoticed by its streams", async ()
     expect(pair.client.address.port).not.toBe(before);
   }
   await moving;
-  await exchange(pair, 1000, seed);
-  expect(pair.far.remoteAddress.port).toBe(pair.client.address.port);
+  while (pair.far.remoteAddress.port !== pair.client.address.port) await exchange(pair, 1000, seed);
 }, 30_000);
 
 test(
@@ -94,9 +93,16 @@ test(
   async () => {
     await using relayed = await openRelayed({ delayMs: 5 });
     const { pair, relay } = relayed;
-    const moving = exchange(pair, 32 * mebibyte, seed);
-    await Bun.sleep(300);
-    relay.blackHole(8000);
+    const dark = Promise.withResolvers<void>();
+    let seen = 0;
+    const moving = exchange(pair, 32 * mebibyte, seed, (part) => {
+      // In the middle of it, however fast the computer is.
+      if ((seen += part.length) < 4 * mebibyte) return;
+      relay.blackHole(8000);
+      seen = Number.NEGATIVE_INFINITY;
+      dark.resolve();
+    });
+    await dark.promise;
     await Bun.sleep(7500);
     expect(pair.near.quietMs()).toBeGreaterThan(6500);
     await moving;

@@ -68,9 +68,9 @@ test("a reader that does not read holds 64 KiB, no more, and the writer waits", 
   const writing = (async () => {
     for (; accepted < 1024 * 1024; accepted += 1024) await near.write(new Uint8Array(1024));
   })();
+  while (accepted <= quicLimits.streamWindowInitial - 2048) await Bun.sleep(5);
   await Bun.sleep(200);
   expect(accepted).toBeLessThanOrEqual(quicLimits.streamWindowInitial);
-  expect(accepted).toBeGreaterThan(quicLimits.streamWindowInitial - 2048);
   const far = await pair.far.acceptStream();
   let read = 0;
   while (read < 1024 * 1024) read += (await far?.read())?.byteLength ?? 0;
@@ -90,8 +90,9 @@ test("a read gives what has arrived, up to 64 KiB", async () => {
   const first = 4 * 1024 * 1024;
   await Promise.all([near.write(new Uint8Array(first)), readAll(first)]);
   const whole = 3 * quicLimits.readBytesMax;
+  const { receivedBytes } = pair.far.stats();
   const writing = near.write(new Uint8Array(whole));
-  await Bun.sleep(200);
+  while (pair.far.stats().receivedBytes < receivedBytes + whole) await Bun.sleep(5);
   const sizes = await readAll(whole);
   await writing;
   expect(sizes[0]).toBe(quicLimits.readBytesMax);
@@ -169,27 +170,28 @@ test("waiting openers are bounded", async () => {
   expect(pair.near.openStream()).rejects.toThrow(RangeError);
 });
 
-test("300 streams at once share fairly: the slowest within twice the median", async () => {
+test("300 streams at once share fairly: the slowest is not far behind the median", async () => {
   await using pair = await openPair();
   const size = 64 * 1024;
-  const started = performance.now();
+  // Of all that has arrived: unlike the time, it does not go on while the computer is busy elsewhere.
+  let arrivedBytes = 0;
   const echo = (async () => {
     for (let count = 0; count < 300; count++) {
       const far = await pair.far.acceptStream();
       if (far !== null) void receiveAll(far).then(() => sendNoise(far, size, seed));
     }
   })();
-  const times = await Promise.all(
+  const ends = await Promise.all(
     Array.from({ length: 300 }, async () => {
       const near = await pair.near.openStream();
       await sendNoise(near, size, seed);
-      const { totalBytes } = await receiveAll(near);
+      const { totalBytes } = await receiveAll(near, ({ length }) => (arrivedBytes += length));
       expect(totalBytes).toBe(size);
-      return performance.now() - started;
+      return arrivedBytes;
     }),
   );
   await echo;
-  times.sort((a, b) => a - b);
-  const median = times[150] ?? 0;
-  expect(times.at(-1) ?? 0).toBeLessThan(2 * median);
+  ends.sort((a, b) => a - b);
+  const median = ends[150] ?? 0;
+  expect(ends.at(-1) ?? 0).toBeLessThan(1.5 * median);
 }, 60_000);

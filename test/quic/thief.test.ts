@@ -3,6 +3,7 @@ import type { DatagramCarrier } from "../../src/quic/carrier.ts";
 import type { SocketAddress } from "../../src/quic/connection.ts";
 import { SendBatch } from "../../src/quic/send-batch.ts";
 import { openUdp } from "../../src/quic/udp-carrier.ts";
+import { late, within } from "../../src/system/within.ts";
 import { seed } from "../support/seed.ts";
 import { UdpRelay } from "../support/udp-relay.ts";
 import { openPair, type Pair } from "./pair.ts";
@@ -46,10 +47,8 @@ test("copies from ever new addresses do not stop the connection", async () => {
   const { pair, thief } = stage;
   await exchange(pair, 2 * mebibyte, seed);
   thief.races = true;
-  const start = performance.now();
-  await exchange(pair, 4 * mebibyte, seed);
+  expect(await within(exchange(pair, 4 * mebibyte, seed), 30_000)).not.toBe(late);
   expect(thief.receivedFromServer.length).toBeGreaterThan(40);
-  expect(performance.now() - start).toBeLessThan(3000);
 });
 
 test("forged answers move nothing", async () => {

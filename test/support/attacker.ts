@@ -75,7 +75,7 @@ export async function fetchEvidence(
   machine: { host: string; port: number },
   hello: LoginMessage,
 ): Promise<LoginMessage> {
-  const connection = await client.connect(machine, { timeoutMs: 5000 });
+  const connection = await client.connect(machine, { timeoutMs: 20_000 });
   const stream = await connection.openStream();
   await stream.write(encodeLoginMessage(hello));
   const decoder = new LoginMessageDecoder(["evidence"]);

@@ -42,6 +42,7 @@ export interface MachineOptions {
   readonly status?: () => Promise<Status>;
   /** In place of the issuer's honest answer. */
   readonly mint?: (audience: string) => Promise<Uint8Array>;
+  readonly monotonicMs?: () => number;
 }
 
 /** An issuer, machines that run the real login, and a client, over real QUIC on loopback. */
@@ -85,7 +86,7 @@ export class LoginStage {
   ): Promise<LoginResult> {
     const { accessToken = weakToken, aheadMs = 0, client, ...vault } = changes;
     const endpoint = client ?? (await this.client());
-    const connection = await endpoint.connect(address, { timeoutMs: 5000 });
+    const connection = await endpoint.connect(address, { timeoutMs: 20_000 });
     const recording = recorded(connection);
     const wallMs = (): number => Date.now() + aheadMs;
     let firstUses = 0;
@@ -175,7 +176,7 @@ export class StageMachine {
         return evidence;
       },
       status: options.status ?? (() => readyStatus),
-      monotonicMs: () => performance.now(),
+      monotonicMs: options.monotonicMs ?? (() => performance.now()),
       randomBytes: (length) => new Uint8Array(randomBytes(length)),
       log: (_level, event, fields) => {
         this.lines.push({ event, ...fields });
@@ -189,7 +190,8 @@ export class StageMachine {
 
   /** Waits, within reason, until so many logins have ended. */
   async settled(count: number): Promise<void> {
-    for (let turn = 0; this.logins.length < count && turn < 200; turn += 1) await Bun.sleep(10);
+    const deadlineMs = performance.now() + 30_000;
+    while (this.logins.length < count && performance.now() < deadlineMs) await Bun.sleep(10);
   }
 
   /** Until the endpoint is closed. */

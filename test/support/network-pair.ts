@@ -44,6 +44,11 @@ export class NetworkPair implements Disposable {
     return ["ip", "netns", "exec", space];
   }
 
+  /** A shell script that runs in there for as long as it is not disposed of. */
+  start(space: string, script: string): RunningScript {
+    return new RunningScript([...this.starter(space), "bash", "-c", `exec 2>&1; ${script}`]);
+  }
+
   /** Output of a shell script in there. */
   async run(space: string, script: string): Promise<string> {
     const child = Bun.spawn([...this.starter(space), "bash", "-c", script], {
@@ -56,6 +61,37 @@ export class NetworkPair implements Disposable {
     ]);
     await child.exited;
     return stdout + stderr;
+  }
+}
+
+class RunningScript implements Disposable {
+  readonly #child: Bun.Subprocess<"ignore", "pipe", "inherit">;
+  #words = "";
+  #isOver = false;
+
+  constructor(command: readonly string[]) {
+    this.#child = Bun.spawn([...command], {
+      stdio: ["ignore", "pipe", "inherit"],
+      env: { PATH: path() },
+    });
+    void this.#follow();
+  }
+
+  /** All that it said, as soon as this is in it, it has ended or the time is up. */
+  async until(text: string, timeoutMs = 30_000): Promise<string> {
+    const deadlineMs = performance.now() + timeoutMs;
+    while (!this.#words.includes(text) && !this.#isOver && performance.now() < deadlineMs)
+      await Bun.sleep(5);
+    return this.#words;
+  }
+
+  async #follow(): Promise<void> {
+    for await (const bytes of this.#child.stdout) this.#words += Buffer.from(bytes).toString();
+    this.#isOver = true;
+  }
+
+  [Symbol.dispose](): void {
+    this.#child.kill("SIGKILL");
   }
 }
 

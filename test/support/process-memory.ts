@@ -1,7 +1,8 @@
-import { closeSync, openSync, readFileSync, readSync } from "node:fs";
+import { closeSync, existsSync, openSync, readFileSync, readSync } from "node:fs";
 
-/** All memory of a process that is there, whatever it is used for, in pieces without a gap. */
+/** All memory of a process that is there, whatever it is used for, in pieces without a gap; of one that has gone none. */
 export function* memoryOf(pid: number): Generator<Uint8Array> {
+  if (!existsSync(`/proc/${pid}/mem`)) return;
   const memory = openSync(`/proc/${pid}/mem`, "r");
   const pageMap = openSync(`/proc/${pid}/pagemap`, "r");
   try {
@@ -12,12 +13,21 @@ export function* memoryOf(pid: number): Generator<Uint8Array> {
       const [from, to] = [match[1] ?? "", match[2] ?? ""].map((hex) => Number.parseInt(hex, 16));
       for (const run of usedPages(pageMap, from ?? 0, to ?? 0)) {
         const bytes = new Uint8Array(run.to - run.from);
-        yield bytes.subarray(0, readSync(memory, bytes, 0, bytes.length, run.from));
+        yield bytes.subarray(0, readThere(memory, bytes, run.from));
       }
     }
   } finally {
     closeSync(memory);
     closeSync(pageMap);
+  }
+}
+
+/** Nothing of what the process has given back by now. */
+function readThere(memory: number, bytes: Uint8Array, at: number): number {
+  try {
+    return readSync(memory, bytes, 0, bytes.length, at);
+  } catch {
+    return 0;
   }
 }
 

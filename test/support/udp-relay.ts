@@ -19,8 +19,6 @@ export interface LinkOptions {
   readonly delayMs?: number;
   /** Datagrams above this size vanish, as on a path that does not say why. */
   readonly datagramBytesMax?: number;
-  /** The client's address, as the server sees it, changes this often. */
-  readonly rebindEveryMs?: number;
   /** Sees every datagram that came in, before the link does anything to it. */
   readonly onDatagram?: (direction: Direction, datagram: Uint8Array) => void;
 }
@@ -40,7 +38,6 @@ export class UdpRelay implements AsyncDisposable {
   readonly #batch = new SendBatch();
   readonly #flows = new Map<string, Flow>();
   readonly #timers = new Set<ReturnType<typeof setTimeout>>();
-  readonly #rebinding: ReturnType<typeof setInterval> | undefined;
   #options: LinkOptions;
   #carrier: DatagramCarrier | undefined;
   #darkUntilMs = 0;
@@ -50,10 +47,6 @@ export class UdpRelay implements AsyncDisposable {
     this.#server = server;
     this.#options = options;
     this.#random = seededRandom(options.seed ?? 1);
-    const { rebindEveryMs } = options;
-    if (rebindEveryMs !== undefined) {
-      this.#rebinding = setInterval(() => void this.rebind(), rebindEveryMs);
-    }
   }
 
   static async open(server: SocketAddress, options: LinkOptions = {}): Promise<UdpRelay> {
@@ -96,7 +89,6 @@ export class UdpRelay implements AsyncDisposable {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    clearInterval(this.#rebinding);
     for (const timer of this.#timers) clearTimeout(timer);
     for (const { upstream } of this.#flows.values()) upstream.close();
     this.#flows.clear();

@@ -1,4 +1,4 @@
-import { expect, test } from "bun:test";
+import { expect, jest, test } from "bun:test";
 import { FrameStream, frameTypes } from "../../src/protocol/frame.ts";
 import { DatagramPipe } from "../../src/system/datagram-pipe.ts";
 import { socketLimits } from "../../src/system/socket-limits.ts";
@@ -42,16 +42,33 @@ test("what the stream does not take is dropped beyond the limits", () => {
 });
 
 test("silent both ways for long enough, it ends; a datagram either way keeps it", async () => {
-  const { pipe, far } = pipePair(80);
-  const startedMs = performance.now();
-  const running = pipe.run(() => undefined);
-  await Bun.sleep(40);
-  pipe.offer(Uint8Array.of(1));
-  await Bun.sleep(40);
-  await far.write(frameTypes.datagram, Uint8Array.of(2));
-  await running;
-  expect(performance.now() - startedMs).toBeGreaterThan(140);
+  jest.useFakeTimers();
+  try {
+    const { pipe, far } = pipePair(80);
+    let isOver = false;
+    const running = pipe.run(() => undefined).then(() => (isOver = true));
+    const pass = async (ms: number): Promise<void> => {
+      jest.advanceTimersByTime(ms);
+      await turns();
+    };
+    await pass(79);
+    pipe.offer(Uint8Array.of(1));
+    await pass(79);
+    await far.write(frameTypes.datagram, Uint8Array.of(2));
+    await turns();
+    await pass(79);
+    expect(isOver).toBe(false);
+    await pass(1);
+    await running;
+  } finally {
+    jest.useRealTimers();
+  }
 });
+
+/** Whoever has something to do does it. */
+async function turns(): Promise<void> {
+  for (let turn = 0; turn < 20; turn += 1) await Promise.resolve();
+}
 
 test("another frame ends it", async () => {
   const { pipe, far } = pipePair();

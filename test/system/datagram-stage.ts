@@ -34,10 +34,12 @@ export class DatagramPair {
     this.#epoll.add(this.receiver, epollEvents.readable);
   }
 
-  /** As many slots as are there now; waits for the first. */
-  receive(slotsMax: number): number {
-    this.#epoll.wait(5000);
-    return this.batch.receive(this.receiver, slotsMax);
+  /** Into so many slots at most; waits for so many: under load the kernel delivers a little later. */
+  receive(slotsMax: number, slots = 1): number {
+    let received = 0;
+    while (received < slots && this.#epoll.wait(20_000) > 0)
+      received += this.batch.receive(this.receiver, slotsMax - received);
+    return received;
   }
 
   /** What the slots hold, a list of datagrams each. */
@@ -60,6 +62,17 @@ export class DatagramPair {
     closeSocket(this.sender);
     closeSocket(this.receiver);
   }
+}
+
+/** As many slots as are said, of a socket that may get them a little later. */
+export function receiveSlots(batch: ReceiveBatch, socket: number, slots: number): number {
+  const epoll = new Epoll(1);
+  epoll.add(socket, epollEvents.readable);
+  let received = 0;
+  while (received < slots && epoll.wait(20_000) > 0)
+    received += batch.receive(socket, slots - received);
+  epoll.close();
+  return received;
 }
 
 /** Memory that does not move, with its address. */

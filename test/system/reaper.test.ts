@@ -1,4 +1,4 @@
-import { afterEach, expect, spyOn, test } from "bun:test";
+import { afterAll, afterEach, expect, spyOn, test } from "bun:test";
 import { PreparedSpawn } from "../../src/system/process-spawn.ts";
 import { ChildReaper } from "../../src/system/reaper.ts";
 
@@ -7,6 +7,7 @@ const interval = spyOn(globalThis, "setInterval").mockImplementation(((look: () 
   clock = look;
   return undefined;
 }) as unknown as typeof setInterval);
+afterAll(() => interval.mockRestore());
 afterEach(() => {
   clock = () => undefined;
 });

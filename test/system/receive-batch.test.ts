@@ -6,12 +6,12 @@ import { DatagramPair, memory } from "./datagram-stage.ts";
 test("receive appends until the slots are full, and clear makes room", () => {
   using pair = new DatagramPair("127.0.0.1");
   send(pair, 10);
-  expect(pair.receive(3)).toBe(3);
-  expect(pair.receive(64)).toBe(5);
+  expect(pair.receive(3, 3)).toBe(3);
+  expect(pair.receive(64, 5)).toBe(5);
   expect(pair.batch.isFull).toBe(true);
   expect(pair.contents.flat(2)).toEqual([0, 1, 2, 3, 4, 5, 6, 7]);
   pair.batch.clear();
-  expect(pair.receive(64)).toBe(2);
+  expect(pair.receive(64, 2)).toBe(2);
   expect(pair.contents.flat(2)).toEqual([8, 9]);
 });
 

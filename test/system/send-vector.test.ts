@@ -24,7 +24,7 @@ test.each(["127.0.0.1", "::1"])("runs of one size leave joined and arrive joined
   for (const { address, bytes } of apart)
     expect(vector.add(connectedPeer, address, bytes.length, bytes.length)).toBe(true);
   expect(vector.flush(pair.sender)).toBe(true);
-  expect(pair.receive(8)).toBe(3);
+  expect(pair.receive(8, 3)).toBe(3);
   // A shorter one ends a run, whatever comes next.
   expect(pair.contents).toEqual([[[1, 1], [2, 2], [3]], [[4]], [[5, 5, 5], [6]]]);
 });
@@ -35,7 +35,7 @@ test("a socket that does not join gets every datagram by itself", () => {
   const { address } = memory(1, 2, 3, 4, 5);
   vector.add(connectedPeer, address, 5, 2);
   vector.flush(pair.sender);
-  expect(pair.receive(8)).toBe(3);
+  expect(pair.receive(8, 3)).toBe(3);
   expect(pair.contents).toEqual([[[1, 2]], [[3, 4]], [[5]]]);
 });
 
@@ -51,7 +51,7 @@ test("each target gets its own, whatever order they were added in", () => {
   vector.add(targets[0], address + 2, 1, 1);
   expect(vector.flush(sender)).toBe(true);
   closeSocket(sender);
-  one.receive(8);
+  one.receive(8, 2);
   other.receive(8);
   expect(one.contents).toEqual([[[1]], [[3]]]);
   expect(other.contents).toEqual([[[2]]]);
@@ -70,7 +70,7 @@ test("a prefix goes before each datagram", () => {
   vector.add(target, address, 1, 1);
   vector.add(target, address + 1, 1, 1);
   vector.flush(pair.sender);
-  pair.receive(8);
+  pair.receive(8, 2);
   expect(pair.contents).toEqual([[[9, 9, 1]], [[9, 9, 2]]]);
 });
 
@@ -80,13 +80,13 @@ test("no more than 64 datagrams or 65 000 bytes leave as one", () => {
   const big = new Uint8Array(new ArrayBuffer(80 * 1200));
   for (let index = 0; index < 70; index++) vector.add(connectedPeer, ptr(big) + index, 1, 1);
   expect(vector.flush(pair.sender)).toBe(true);
-  expect(pair.receive(8)).toBe(2);
+  expect(pair.receive(8, 2)).toBe(2);
   expect(pair.contents.map((datagrams) => datagrams.length)).toEqual([64, 6]);
   pair.batch.clear();
   for (let index = 0; index < 60; index++)
     vector.add(connectedPeer, ptr(big) + index * 1200, 1200, 1200);
   expect(vector.flush(pair.sender)).toBe(true);
-  expect(pair.receive(8)).toBe(2);
+  expect(pair.receive(8, 2)).toBe(2);
   expect(pair.contents.map((datagrams) => datagrams.length)).toEqual([54, 6]);
 });
 
@@ -163,16 +163,18 @@ test("whatever the sizes and targets, each receiver gets what was meant for it, 
         }
         vector.flush(socket);
         closeSocket(socket);
-        expect(pairs.map(receiveAll)).toEqual(expected);
+        const received = pairs.map((pair, which) => receiveAll(pair, expected[which]?.length ?? 0));
+        expect(received).toEqual(expected);
       },
     ),
     seeded(60),
   );
 });
 
-function receiveAll(pair: DatagramPair): number[][] {
+/** So many, and what there is besides. */
+function receiveAll(pair: DatagramPair, count: number): number[][] {
   const all: number[][] = [];
-  while (pair.batch.receive(pair.receiver, 8) > 0) {
+  while (all.length < count ? pair.receive(8) > 0 : pair.batch.receive(pair.receiver, 8) > 0) {
     all.push(...pair.contents.flat());
     pair.batch.clear();
   }

@@ -1,5 +1,6 @@
 import { describe, expect, setDefaultTimeout, test } from "bun:test";
 import { existsSync, readdirSync, readFileSync, readlinkSync, statSync } from "node:fs";
+import { linkOf, namesIn } from "../../../src/system/proc-files.ts";
 import { dir, endMark, file } from "./tar-builder.ts";
 import { deltaOf } from "../../support/delta-archive.ts";
 import { rootfs, unpackCommand, Volume } from "./volume-fixture.ts";
@@ -115,10 +116,14 @@ function interfacesOf(pid: string): string[] {
   return lines.filter((line) => line !== "").map((line) => line.split(":")[0]?.trim() ?? "");
 }
 
-/** Descriptors of files outside the staging folder: nothing of the volume or of init may be among them. */
+/**
+ * Descriptors of files outside the staging folder: nothing of the volume or of init may be among them.
+ * It complains where we do, be it a file.
+ */
 function openElsewhere(pid: string, folder: string): string[] {
-  return readdirSync(`/proc/${pid}/fd`)
-    .map((fd) => readlinkSync(`/proc/${pid}/fd/${fd}`))
+  return namesIn(`/proc/${pid}/fd`)
+    .filter((fd) => fd !== "2")
+    .map((fd) => linkOf(`/proc/${pid}/fd/${fd}`))
     .filter((target) => target.startsWith("/") && !target.startsWith(folder))
     .filter((target) => !target.startsWith("/dev/"));
 }

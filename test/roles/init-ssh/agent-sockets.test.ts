@@ -96,7 +96,7 @@ test("the next workload has the socket again", async () => {
   agents.workloadGone();
   await Bun.sleep(sshLimits.agentAgainMs / 2);
   guest.runs = true;
-  for (let look = 0; look < 60; look++) {
+  for (let look = 0; look < 1000; look++) {
     if ((await ask(guest).catch(() => "")) === "one") return;
     await Bun.sleep(20);
   }

@@ -2,10 +2,14 @@
 import { afterEach, expect, test } from "bun:test";
 import { randomBytes } from "node:crypto";
 import { once } from "node:events";
+import { mkdtempSync, rmSync } from "node:fs";
 import { connect, createServer, type Socket } from "node:net";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import type { Duplex } from "node:stream";
 import fc from "fast-check";
 import ssh2 from "ssh2";
+import { hostKeyAt } from "../../../src/roles/init/ssh/host-key.ts";
 import { sshLimits } from "../../../src/roles/init/ssh/limits.ts";
 import { SshServer } from "../../../src/roles/init/ssh/ssh-server.ts";
 import { seeded } from "../../support/seed.ts";
@@ -30,8 +34,7 @@ test("one connection has so many channels, and each that ends makes room", async
   expect(await open().then(() => "yes", String)).toContain("Channel open failure");
   const last = channels.at(-1);
   last?.close();
-  await Bun.sleep(50);
-  expect(await open().then(() => "yes", String)).toBe("yes");
+  while ((await open().then(() => "yes", String)) !== "yes") await Bun.sleep(10);
 });
 
 test("whoever does not say who they are is hung up on", async () => {
@@ -39,12 +42,13 @@ test("whoever does not say who they are is hung up on", async () => {
   client.resume();
   const startedMs = performance.now();
   await once(server, "close");
-  expect(performance.now() - startedMs).toBeWithin(100, 2000);
+  expect(performance.now() - startedMs).toBeWithin(140, 20_000);
 });
 
 test("a user who is in is not", async () => {
-  const client = await login((await start(150)).client);
-  await Bun.sleep(300);
+  const loginMs = 2000;
+  const client = await login((await start(loginMs)).client);
+  await Bun.sleep(1.2 * loginMs);
   const target = listenTcp({ host: "127.0.0.1", port: 0 }, { onConnection: () => undefined });
   cleanups.push(() => target.close());
   (await forward(client, target.port)).close();
@@ -155,7 +159,9 @@ function packet(payload: Uint8Array): Buffer {
   return Buffer.concat([head, payload, Buffer.alloc(padding)]);
 }
 
-const key = ssh2.utils.generateKeyPairSync("ed25519").private;
+const folder = mkdtempSync(join(tmpdir(), "fv-ssh-server-"));
+const { privateKey: key } = await hostKeyAt(join(folder, "key"));
+rmSync(folder, { recursive: true });
 
 /** Over a socket: within one turn of the loop ssh2 would meet its own answers. */
 async function start(loginMs?: number): Promise<{ client: Duplex; server: Duplex }> {

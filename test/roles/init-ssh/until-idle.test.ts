@@ -10,8 +10,8 @@ test("whoever comes in time keeps the process; the pause counts from the last on
       busyLooks -= 1;
       return busyLooks > 0;
     },
-    { idleMs: 100, lookMs: 10 },
+    { idleMs: 1000, lookMs: 10 },
   );
   expect(looks).toBeGreaterThan(8);
-  expect(looks).toBeLessThan(40);
+  expect(looks).toBeLessThan(130);
 });

@@ -16,6 +16,7 @@ import { type Connection, ConnectionClosed } from "../../../src/quic/connection.
 import type { Endpoint, EndpointOptions } from "../../../src/quic/endpoint.ts";
 import { openUdp } from "../../../src/quic/udp-carrier.ts";
 import { decodeLinkKeys, encodeLinkKeys } from "../../../src/roles/init/link-plan.ts";
+import { textOf } from "../../../src/system/proc-files.ts";
 import { LoginStage, weakToken } from "../../support/login-stage.ts";
 import { secretTraces } from "../../support/secret-traces.ts";
 import { TestMachine } from "./machine.ts";
@@ -191,7 +192,7 @@ test("after a link that died, the next one resets its clients at once and lets t
 test("the key is in no environment, argument or log, nor in the workload's sight", async () => {
   const { stdout } = await machine.shell("cat /proc/*/environ /proc/*/cmdline 2>/dev/null; env");
   const seen = [machine.pid, ...machine.descendants()].flatMap((pid) =>
-    ["environ", "cmdline"].map((file) => readFileSync(`/proc/${pid}/${file}`)),
+    ["environ", "cmdline"].map((file) => Buffer.from(textOf(`/proc/${pid}/${file}`))),
   );
   for (const one of [key, newer]) {
     const written = formatAdmissionKey(one).slice(-43);

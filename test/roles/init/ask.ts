@@ -42,12 +42,12 @@ export async function killSessions(machine: TestMachine): Promise<void> {
   );
 }
 
-/** Looks again and again; fails after twenty seconds with what was seen last. */
+/** Looks again and again; fails after half a minute with what was seen last. */
 export async function eventually<Value>(
   look: () => Promise<Value>,
   wanted: (value: Value) => boolean,
 ): Promise<Value> {
-  const deadlineMs = performance.now() + 20_000;
+  const deadlineMs = performance.now() + 30_000;
   for (;;) {
     const value = await look();
     if (wanted(value)) return value;

@@ -48,9 +48,10 @@ test("a service has the second that BusyBox gives it, also one in a PID namespac
     touch /root/$1-is-up
     while :; do sleep 1000 & wait; done`;
   // Its first process loses its parent, and gets PID 1 for one.
-  const nested = "/bin/service below 0.7 & while :; do sleep 1000; done";
-  const orphan = `/bin/unshare -p -f /bin/sh -c '${nested}' & sleep 0.2; kill -9 $!; sleep 1000`;
-  const lines = ["::respawn:/bin/service here 0.1", "::once:/bin/orphan"];
+  const nested = "/bin/service below 0.4 & while :; do sleep 1000; done";
+  const isUp = "until [ -e /root/below-is-up ]; do sleep 0.02; done";
+  const orphan = `/bin/unshare -p -f /bin/sh -c '${nested}' & ${isUp}; kill -9 $!; sleep 1000`;
+  const lines = ["::respawn:/bin/service here 0", "::once:/bin/orphan"];
   await using machine = await boot(lines.join("\n"), { service, orphan });
   const names = ["here", "below"];
   const persisted = (name: string) => join(machine.dataDir, "persist/root", name);

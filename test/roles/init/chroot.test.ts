@@ -35,9 +35,8 @@ test("a program has the workload's root", async () => {
 
 test("a terminal is the controlling one and takes what is typed", async () => {
   const client = await machine.open({ tty: true, rows: 33, cols: 99 });
-  await client.write("stty size; tty; sleep 100\n");
-  await client.until("/dev/pts/");
-  await Bun.sleep(100);
+  await client.write("stty size; tty; sleep 2411\n");
+  await machine.descendant("sleep 2411");
   await client.write("\x03");
   await client.write("echo after=$?; exit 7\n");
   const { stdout, exit } = await client.outcome();

@@ -107,6 +107,7 @@ test("a request to a forward or a session beyond the limits names the limit", as
 
 test("more connections than keeperConnectionsMax are turned away, those that are open go on", async () => {
   const session = await machine.open({ argv: ["cat"] });
+  const sockets = openSockets();
   const streams = [];
   for (let i = 0; i < initLimits.keeperConnectionsMax + 10; i++) {
     // A kernel whose own queue is full refuses some by itself.
@@ -117,7 +118,10 @@ test("more connections than keeperConnectionsMax are turned away, those that are
   await session.endInput();
   expect((await session.outcome()).stdout).toBe("unharmed");
   for (const stream of streams) stream.abort(0);
-  await Bun.sleep(200);
+  await eventually(
+    async () => openSockets(),
+    (count) => count <= sockets,
+  );
   expect((await machine.run(["true"])).exit).toEqual({ code: 0 });
 });
 

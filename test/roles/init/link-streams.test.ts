@@ -10,6 +10,7 @@ import type { Connection } from "../../../src/quic/connection.ts";
 import { LinkStreams } from "../../../src/roles/init/link-stream.ts";
 import { listenUnix } from "../../../src/system/tcp-stream.ts";
 import { memoryPair } from "../../support/memory-stream.ts";
+import { eventually } from "./ask.ts";
 
 /** What the link holds of streams whose clients are gone. */
 
@@ -72,8 +73,10 @@ test("a refusal of the machine leaves no socket open here", async () => {
     expect((await frames.read())?.type).toBeDefined();
     expect(await frames.read()).toBeNull();
   }
-  await Bun.sleep(50);
-  expect(openDescriptors() - before).toBeLessThan(5);
+  await eventually(
+    async () => openDescriptors() - before,
+    (more) => more < 5,
+  );
 });
 
 /** Gives its socket. */

@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, expect, setDefaultTimeout, test } from "bun:test";
 import { createHash } from "node:crypto";
-import { existsSync, readFileSync } from "node:fs";
+import { existsSync, readFileSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import type { ByteStream } from "../../../src/protocol/byte-stream.ts";
 import { RemoteError } from "../../../src/protocol/errors.ts";
@@ -12,6 +12,7 @@ import { connectTcp, listenTcp } from "../../../src/system/tcp-stream.ts";
 import { listenUdp } from "../../../src/system/udp-socket.ts";
 import { within } from "../../../src/system/within.ts";
 import * as v from "valibot";
+import { freePort } from "../../support/free-port.ts";
 import { LoginStage, weakToken } from "../../support/login-stage.ts";
 import { rejection } from "../../support/rejection.ts";
 import { TestMachine } from "./machine.ts";
@@ -119,9 +120,32 @@ async function answerWithHash(stream: ByteStream): Promise<void> {
   await stream.end();
 }
 
+test("bytes of a forward are traffic, for who waits for the machine to be idle; those of a session are not", async () => {
+  // A link that has noted nothing yet.
+  const link = machine.linkPid();
+  process.kill(link, "SIGKILL");
+  await machine.untilNewLink(link);
+  const mark = join(machine.runDir, "traffic");
+  rmSync(mark, { force: true });
+  const connection = await logIn();
+  // Whose use the keeper sees itself.
+  await (await open(connection, ["echo", "used"])).over();
+  expect(existsSync(mark)).toBeFalse();
+  const server = listenTcp(
+    { host: "127.0.0.1", port: 0 },
+    { onConnection: (stream) => void answerWithHash(stream) },
+  );
+  const stream = await frames(connection);
+  await request(stream, { type: "forward", host: "localhost", port: server.port }, v.object({}));
+  const raw = stream.release();
+  await raw.end();
+  expect(await raw.read()).toHaveLength(32);
+  expect(existsSync(mark)).toBeTrue();
+  server.close();
+  connection.close(0, "");
+});
+
 test("forwards: bytes both ways, each half ending by itself", async () => {
-  // Sessions, whose use the keeper sees itself, do not count as traffic.
-  expect(existsSync(join(machine.runDir, "traffic"))).toBeFalse();
   const connection = await logIn();
   const server = listenTcp(
     { host: "127.0.0.1", port: 0 },
@@ -151,10 +175,6 @@ test("forwards: bytes both ways, each half ending by itself", async () => {
   connection.close(0, "");
 });
 
-test("bytes of a forward are traffic, for who waits for the machine to be idle", () => {
-  expect(existsSync(join(machine.runDir, "traffic"))).toBeTrue();
-});
-
 test("a forward that cannot be: refused and unreachable are told apart", async () => {
   const connection = await logIn();
   const ask = async (host: string, port: number): Promise<string> => {
@@ -164,9 +184,7 @@ test("a forward that cannot be: refused and unreachable are told apart", async (
     if (!(error instanceof RemoteError)) throw error;
     return error.code;
   };
-  const closed = listenTcp({ host: "127.0.0.1", port: 0 }, { onConnection: () => undefined });
-  closed.close();
-  expect(await ask("127.0.0.1", closed.port)).toBe("forward-refused");
+  expect(await ask("127.0.0.1", freePort())).toBe("forward-refused");
   expect(await ask("no-such-name.invalid", 80)).toBe("forward-unreachable");
   connection.close(0, "");
 });

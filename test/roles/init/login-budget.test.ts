@@ -1,19 +1,53 @@
-import { describe, expect, test } from "bun:test";
+import { afterEach, beforeEach, describe, expect, jest, test } from "bun:test";
 import { MintBudget, type MintTurn } from "../../../src/roles/init/login-budget.ts";
 import { limits } from "../../../src/protocol/limits.ts";
 import { loginLimits } from "../../../src/roles/init/login-limits.ts";
 
-/** The real figures, twenty times as fast. */
-const scale = 20;
-const fast = {
-  ...loginLimits,
-  mintEveryMs: loginLimits.mintEveryMs / scale,
-  mintWaitMs: loginLimits.mintWaitMs / scale,
-};
+const { mintEveryMs, mintBurst, mintQueueMax } = loginLimits;
 const never = new Promise<void>(() => undefined);
 
+/** Time goes on when a test says so. */
+let nowMs = 0;
+beforeEach(() => {
+  jest.useFakeTimers();
+  nowMs = 0;
+});
+afterEach(() => {
+  jest.useRealTimers();
+});
+
+async function pass(ms: number): Promise<void> {
+  await turns();
+  for (const endMs = nowMs + ms; nowMs < endMs; await turns()) {
+    nowMs += stepMs;
+    jest.advanceTimersByTime(stepMs);
+  }
+}
+
+/** Whoever has something to do does it. */
+async function turns(): Promise<void> {
+  for (let turn = 0; turn < 10; turn += 1) await Promise.resolve();
+}
+
+const stepMs = 10;
+
 function newBudget(): MintBudget {
-  return new MintBudget(() => performance.now(), fast);
+  return new MintBudget(() => nowMs);
+}
+
+/** With the first three calls made. */
+async function spentBudget(): Promise<MintBudget> {
+  const budget = newBudget();
+  for (let index = 0; index < mintBurst; index += 1)
+    expect(await budget.take(never)).toEqual({ kind: "granted" });
+  return budget;
+}
+
+/** What became of it, and when; without a kind while it waits. */
+function watched(turn: Promise<MintTurn>): { kind?: string; atMs?: number } {
+  const seen: { kind?: string; atMs?: number } = {};
+  void turn.then(({ kind }) => Object.assign(seen, { kind, atMs: nowMs }));
+  return seen;
 }
 
 test("the figures are those of Fly: one a second, three at once", () => {
@@ -28,41 +62,29 @@ test("the figures are those of Fly: one a second, three at once", () => {
 describe("MintBudget", () => {
   test("lets three go at once, then one at a time, in the order they came", async () => {
     const budget = newBudget();
-    const startMs = performance.now();
-    const order: number[] = [];
-    const times: number[] = [];
-    const take = async (index: number): Promise<void> => {
-      expect(await budget.take(never)).toEqual({ kind: "granted" });
-      order.push(index);
-      times.push(performance.now() - startMs);
-    };
-    await Promise.all(Array.from({ length: 6 }, (_, index) => take(index)));
-    expect(order).toEqual([0, 1, 2, 3, 4, 5]);
-    expect(times[2]).toBeLessThan(fast.mintEveryMs);
-    expect(times[3]).toBeGreaterThan(fast.mintEveryMs - 5);
-    expect(times[5]).toBeGreaterThan(3 * fast.mintEveryMs - 5);
+    const all = Array.from({ length: 6 }, () => watched(budget.take(never)));
+    await pass(3 * mintEveryMs);
+    const times = [0, 0, 0, 1, 2, 3].map((turn) => turn * mintEveryMs);
+    expect(all).toEqual(times.map((atMs) => ({ kind: "granted", atMs })));
   });
 
   test("queues eight, who all have their turn in time, and tells the ninth when to come", async () => {
-    const budget = newBudget();
-    for (let index = 0; index < 3; index += 1) await budget.take(never);
-    const turns = Array.from({ length: 9 }, () => budget.take(never));
-    const ninth = await turns[8];
-    expect(ninth?.kind).toBe("busy");
+    const budget = await spentBudget();
+    const queued = Array.from({ length: mintQueueMax }, () => watched(budget.take(never)));
     // Eight are before it.
-    expect(ninth?.kind === "busy" ? ninth.retryAfterMs : 0).toBeGreaterThan(8 * fast.mintEveryMs);
-    const kinds = (await Promise.all(turns)).map((turn: MintTurn) => turn.kind);
-    expect(kinds).toEqual([...Array<"granted">(8).fill("granted"), "busy"]);
+    expect(await budget.take(never)).toEqual({ kind: "busy", retryAfterMs: 9 * mintEveryMs });
+    await pass(mintQueueMax * mintEveryMs);
+    expect(queued.map(({ kind }) => kind)).toEqual(Array(mintQueueMax).fill("granted"));
   });
 
   test("keeps nobody longer than they may wait", async () => {
-    const budget = newBudget();
-    for (let index = 0; index < 3; index += 1) await budget.take(never);
-    const startMs = performance.now();
-    expect((await budget.take(never, fast.mintEveryMs / 5)).kind).toBe("busy");
-    expect((await budget.take(never, 0)).kind).toBe("busy");
-    expect(performance.now() - startMs).toBeLessThan(fast.mintEveryMs / 2);
-    expect((await budget.take(never)).kind).toBe("granted");
+    const budget = await spentBudget();
+    const short = watched(budget.take(never, mintEveryMs / 5));
+    expect(await budget.take(never, 0)).toMatchObject({ kind: "busy" });
+    const long = watched(budget.take(never));
+    await pass(mintEveryMs);
+    expect(short).toEqual({ kind: "busy", atMs: mintEveryMs / 5 });
+    expect(long).toEqual({ kind: "granted", atMs: mintEveryMs });
   });
 
   test("the last of the queue has its turn while its client still waits for evidence", () => {
@@ -72,41 +94,38 @@ describe("MintBudget", () => {
   });
 
   test("gives the place of one that has gone to the next", async () => {
-    const budget = newBudget();
-    for (let index = 0; index < 3; index += 1) await budget.take(never);
+    const budget = await spentBudget();
     const gone = Promise.withResolvers<void>();
-    const first = budget.take(gone.promise);
-    const second = budget.take(never);
-    const startMs = performance.now();
+    const first = watched(budget.take(gone.promise));
+    const second = watched(budget.take(never));
     gone.resolve();
-    expect(await first).toEqual({ kind: "gone" });
-    expect(await second).toEqual({ kind: "granted" });
-    expect(performance.now() - startMs).toBeLessThan(1.8 * fast.mintEveryMs);
+    await pass(mintEveryMs);
+    expect(first).toEqual({ kind: "gone", atMs: 0 });
+    expect(second).toEqual({ kind: "granted", atMs: mintEveryMs });
   });
 
   test("is whole again after a quiet time, and no more than whole", async () => {
-    const budget = newBudget();
-    for (let index = 0; index < 3; index += 1) await budget.take(never);
-    await Bun.sleep(5 * fast.mintEveryMs);
-    const startMs = performance.now();
-    for (let index = 0; index < 3; index += 1) await budget.take(never);
-    expect(performance.now() - startMs).toBeLessThan(fast.mintEveryMs / 2);
-    await budget.take(never);
-    expect(performance.now() - startMs).toBeGreaterThan(fast.mintEveryMs - 5);
+    const budget = await spentBudget();
+    await pass(5 * mintEveryMs);
+    const all = Array.from({ length: 4 }, () => watched(budget.take(never)));
+    await pass(mintEveryMs);
+    expect(all.map(({ atMs = 0 }) => atMs / mintEveryMs)).toEqual([5, 5, 5, 6]);
   });
 
   test("never grants more than its rate over any stretch", async () => {
     const budget = newBudget();
-    const granted: number[] = [];
-    const client = async (delayMs: number): Promise<void> => {
-      await Bun.sleep(delayMs);
-      if ((await budget.take(never)).kind === "granted") granted.push(performance.now());
-    };
-    await Promise.all(Array.from({ length: 40 }, (_, index) => client(index * 15)));
-    for (let index = 3; index < granted.length; index += 1) {
-      const stretchMs = (granted[index] ?? 0) - (granted[index - 3] ?? 0);
-      expect(stretchMs).toBeGreaterThan(fast.mintEveryMs - 8);
+    const clients: { kind?: string; atMs?: number }[] = [];
+    for (let index = 0; index < 40; index += 1) {
+      clients.push(watched(budget.take(never)));
+      await pass(300);
     }
+    await pass(mintQueueMax * mintEveryMs);
+    const granted = clients.filter(({ kind }) => kind === "granted").map(({ atMs = 0 }) => atMs);
+    for (let index = mintBurst; index < granted.length; index += 1)
+      expect((granted[index] ?? 0) - (granted[index - mintBurst] ?? 0)).toBeGreaterThanOrEqual(
+        mintEveryMs,
+      );
     expect(granted.length).toBeGreaterThan(10);
+    expect(granted.length).toBeLessThan(clients.length);
   });
 });

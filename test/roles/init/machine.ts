@@ -11,8 +11,10 @@ import {
   type SessionOpenRequest,
 } from "../../../src/protocol/session-message.ts";
 import { childEnv } from "../../../src/system/child-env.ts";
+import { textOf } from "../../../src/system/proc-files.ts";
 import { selfCommand } from "../../../src/system/self.ts";
 import { connectUnix } from "../../../src/system/tcp-stream.ts";
+import { within } from "../../../src/system/within.ts";
 import { makeBusyboxRootfs } from "../../support/busybox-rootfs.ts";
 import { type Outcome, TestClient } from "./test-client.ts";
 
@@ -33,6 +35,11 @@ export class TestMachine {
   readonly #options: MachineOptions;
   #process: Bun.Subprocess<"ignore", "ignore", "pipe"> | undefined;
   #log = "";
+  #following: Promise<void> = Promise.resolve();
+  /** All that init and its children said was read. */
+  #isLogOver = true;
+  /** How often a link had said that it listens, when this one was looked for. */
+  readonly #listensBefore = new Map<number, number>();
 
   constructor(options: MachineOptions = {}) {
     mkdirSync(this.dataDir);
@@ -75,14 +82,16 @@ export class TestMachine {
     });
     this.#process = child;
     this.#log = "";
-    void this.#follow(child.stderr);
+    this.#isLogOver = false;
+    this.#following = this.#follow(child.stderr);
     await this.untilLogged('"event":"ready"');
   }
 
   async untilLogged(text: string): Promise<void> {
     const deadlineMs = performance.now() + 20_000;
     while (!this.#log.includes(text)) {
-      if (performance.now() > deadlineMs || this.#process?.exitCode !== null)
+      // Not its exit: what it said last may be read after that.
+      if (performance.now() > deadlineMs || this.#isLogOver)
         throw new Error(`Never logged ${text}:\n${this.#log}`);
       await Bun.sleep(5);
     }
@@ -91,19 +100,26 @@ export class TestMachine {
   async #follow(stderr: ReadableStream<Uint8Array>): Promise<void> {
     const decoder = new TextDecoder();
     for await (const bytes of stderr) this.#log += decoder.decode(bytes, { stream: true });
+    this.#isLogOver = true;
   }
 
   /** By SIGTERM; returns the exit code. */
   async stop(): Promise<number> {
     this.#process?.kill("SIGTERM");
     const code = (await this.#process?.exited) ?? 0;
-    this.#process = undefined;
+    await this.#over();
     return code;
   }
 
   async kill(): Promise<void> {
     this.#process?.kill("SIGKILL");
     await this.#process?.exited;
+    await this.#over();
+  }
+
+  /** Whoever outlives it may hold its log open, and has nothing more to say. */
+  async #over(): Promise<void> {
+    await within(this.#following, 5000);
     this.#process = undefined;
   }
 
@@ -184,17 +200,27 @@ export class TestMachine {
 
   /** Those of them that ended and were not waited for. */
   zombies(): number[] {
-    return this.descendants().filter((pid) => /^State:\tZ/m.test(proc(pid, "status")));
+    return this.descendants().filter((pid) => /^State:\tZ/m.test(textOf(`/proc/${pid}/status`)));
   }
 
   linkPid(): number {
-    const pid = this.descendants().find((child) => commandLine(child).includes(" init link "));
+    const pid = this.#findLink();
     if (pid === undefined) throw new Error("There is no link");
+    this.#listensBefore.set(pid, this.#listens);
     return pid;
   }
 
+  #findLink(): number | undefined {
+    return this.descendants().find((child) => commandLine(child).includes(" init link "));
+  }
+
+  get #listens(): number {
+    return this.#log.split('"event":"listening"').length;
+  }
+
   async descendant(words: string): Promise<number> {
-    for (let look = 0; look < 1000; look++) {
+    const deadlineMs = performance.now() + 30_000;
+    while (performance.now() < deadlineMs) {
       const pid = this.descendants().find((child) => commandLine(child).includes(words));
       if (pid !== undefined) return pid;
       await Bun.sleep(5);
@@ -202,11 +228,11 @@ export class TestMachine {
     throw new Error(words);
   }
 
-  /** Waits until another link than this one listens. */
+  /** Waits until another link than this one, which `linkPid` gave, listens; it may do so already. */
   async untilNewLink(before: number): Promise<void> {
-    const starts = this.#log.split('"event":"listening"').length;
+    const listens = this.#listensBefore.get(before);
     const deadlineMs = performance.now() + 20_000;
-    while (this.#log.split('"event":"listening"').length === starts || this.linkPid() === before) {
+    while (this.#listens === listens || this.#findLink() === before) {
       if (performance.now() > deadlineMs) throw new Error("No new link");
       await Bun.sleep(5);
     }
@@ -228,16 +254,7 @@ function childrenOf(pid: number): number[] {
 }
 
 function commandLine(pid: number): string {
-  return proc(pid, "cmdline").replaceAll("\0", " ");
-}
-
-/** Nothing where it is gone meanwhile. */
-function proc(pid: number, file: string): string {
-  try {
-    return readFileSync(`/proc/${pid}/${file}`, "utf8");
-  } catch {
-    return "";
-  }
+  return textOf(`/proc/${pid}/cmdline`).replaceAll("\0", " ");
 }
 
 export type RunWish = Partial<Omit<SessionOpenRequest, "argv">> & { readonly stdin?: string };

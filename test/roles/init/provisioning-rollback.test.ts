@@ -95,13 +95,13 @@ test("a previous one that does not boot any more gives way to the one that was l
 test("a new one whose init dies within its probation is left by itself, and the status says so", async () => {
   await using machine = await coldMachine();
   const first = await provision(machine, archiveOf("first"));
-  const bad = archiveWithInit("second", "sleep 1.5; exit 7");
+  const bad = archiveWithInit("second", "sleep 4; exit 7");
   expect((await provision(machine, bad)).status.runtime).toBe("system-init");
   await machine.untilLogged(restored);
   expect(await markOf(machine)).toBe("first");
   const rolled_back = {
     sha256: sha256Of(bad),
-    because: expect.stringMatching(/^its init ended after 1\.\d s: exit code 7$/),
+    because: expect.stringMatching(/^its init ended after \d+\.\d s: exit code 7$/),
   };
   expect(await machine.status()).toMatchObject({ rootfs_sha256: first.sha256, rolled_back });
   await machine.stop();
@@ -132,7 +132,7 @@ const initThatAsks = (seconds: string, word: string): string =>
 test("a reboot from inside is no failure of a new one", async () => {
   await using machine = await coldMachine();
   await provision(machine, archiveOf("first"));
-  await provision(machine, archiveWithInit("second", initThatAsks("1.3", "reboot")));
+  await provision(machine, archiveWithInit("second", initThatAsks("4", "reboot")));
   await machine.descendant("sleep 1000");
   await Bun.sleep(afterwardsMs);
   expect(machine.log).not.toContain(restored);
@@ -160,7 +160,7 @@ test.each(["reboot", "poweroff"])(
   async (word) => {
     await using machine = await coldMachine();
     await provision(machine, archiveOf("first"));
-    const second = archiveWithInit("second", initThatAsks("0.2", word));
+    const second = archiveWithInit("second", initThatAsks("0", word));
     expect(await codeOf(provision(machine, second))).toBe("workload-failed");
     expect(await markOf(machine)).toBe("first");
   },
@@ -168,10 +168,9 @@ test.each(["reboot", "poweroff"])(
 
 test("the first one ever has nothing to give way to: it is started again and again", async () => {
   await using machine = await coldMachine();
-  await provision(machine, archiveWithInit("first", "sleep 1.2; exit 3"));
+  await provision(machine, archiveWithInit("first", "sleep 4; exit 3"));
   await machine.untilLogged('"event":"rootfs-does-not-stay-up"');
-  await Bun.sleep(afterwardsMs);
-  expect(machine.log.match(/"event":"workload started"/g)?.length).toBeGreaterThan(1);
+  while ((machine.log.match(/"event":"workload started"/g)?.length ?? 0) < 2) await Bun.sleep(10);
   expect((await machine.status()).rolled_back).toBeUndefined();
 });
 

@@ -1,6 +1,7 @@
 import { expect, setDefaultTimeout, test } from "bun:test";
 import { existsSync, mkdirSync, readdirSync } from "node:fs";
 import { join } from "node:path";
+import { late, within } from "../../../src/system/within.ts";
 import { rejection } from "../../support/rejection.ts";
 import { TestMachine } from "./machine.ts";
 import {
@@ -78,7 +79,7 @@ test("a root filesystem that does not boot gives way to the one before", async (
 test("an init that runs and ends at once gives way to the one before", async () => {
   await using machine = await TestMachine.boot({ rootfs: null });
   await provision(machine, archiveOf("first"));
-  const broken = archiveWithInit("second", "sleep 0.2\nexit 3");
+  const broken = archiveWithInit("second", "exit 3");
   const error = await rejection(provision(machine, broken));
   expect(error).toMatchObject({ code: "workload-failed" });
   expect(String(error)).toContain("exit code 3");
@@ -94,11 +95,9 @@ test("a stop while an archive is unpacked ends soon; the next boot has the old o
     const upload = await ProvisionStream.open(machine);
     await upload.send(archive.subarray(0, archive.length / 2));
     const unpack = await machine.descendant(" unpack ");
-    const startMs = performance.now();
     const told = upload.result();
     told.catch(() => undefined);
-    await machine[end]();
-    expect(performance.now() - startMs).toBeLessThan(3000);
+    expect(await within<unknown>(machine[end](), 20_000)).not.toBe(late);
     // An error from a machine that could still speak, or a stream that ended: never "done".
     expect(await rejection(told)).toBeInstanceOf(Error);
     while (existsSync(`/proc/${unpack}`)) await Bun.sleep(10);
@@ -112,7 +111,7 @@ test("a stop while an archive is unpacked ends soon; the next boot has the old o
 test("a stop while the trees change places is a stop: nothing is started any more", async () => {
   await using machine = await TestMachine.boot({
     rootfs: null,
-    env: { VAULT_STOP_GRACE: "700ms" },
+    env: { VAULT_STOP_GRACE: "3s" },
   });
   await provision(machine, archiveWithInit("first", "trap '' TERM\nwhile :; do sleep 1; done"));
   const upload = await ProvisionStream.open(machine);
@@ -121,9 +120,7 @@ test("a stop while the trees change places is a stop: nothing is started any mor
   told.catch(() => undefined);
   // The old init has been asked to end and does not listen: the switch waits for its grace.
   while (!upload.phases.has("switch")) await Bun.sleep(5);
-  const startMs = performance.now();
-  expect(await machine.stop()).toBe(0);
-  expect(performance.now() - startMs).toBeLessThan(3000);
+  expect(await within(machine.stop(), 20_000)).toBe(0);
   expect(machine.log.split('"event":"stopping"')[1]).not.toContain("workload started");
   expect(await rejection(told)).toBeInstanceOf(Error);
   await machine.start();

@@ -1,4 +1,4 @@
-import { expect, test } from "bun:test";
+import { expect, jest, test } from "bun:test";
 import { FrameStream } from "../../../src/protocol/frame.ts";
 import {
   type ForwardListenRequest,
@@ -11,7 +11,8 @@ import { memoryPair } from "../../support/memory-stream.ts";
 import { rejection } from "../../support/rejection.ts";
 
 test("without its client a listener is kept for so long, and not a second time for less", async () => {
-  const keptMs = 300;
+  const keptMs = 1000;
+  jest.useFakeTimers();
   const listeners = new RemoteListeners(() => -1, keptMs);
   const wish: ForwardListenRequest = {
     type: "forward-listen",
@@ -30,20 +31,23 @@ test("without its client a listener is kept for so long, and not a second time f
   try {
     const first = await visit();
     await first.leave();
-    await Bun.sleep(keptMs / 2);
+    jest.advanceTimersByTime(keptMs - 1);
     const again = await visit();
     expect(again).toMatchObject({ port: first.port, created: false });
     // The clock of the first absence is stopped.
-    await Bun.sleep(keptMs);
+    jest.advanceTimersByTime(keptMs);
     const to = { host: "127.0.0.1", port: first.port };
     (await connectTcp(to)).abort(0);
     await again.leave();
-    await Bun.sleep(keptMs + 100);
+    jest.advanceTimersByTime(keptMs - 1);
+    (await connectTcp(to)).abort(0);
+    jest.advanceTimersByTime(1);
     expect(await rejection(connectTcp(to))).toMatchObject({ code: "ECONNREFUSED" });
     const last = await visit();
     expect(last.created).toBe(true);
     await last.leave();
   } finally {
+    jest.useRealTimers();
     listeners.close();
   }
 });

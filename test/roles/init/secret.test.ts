@@ -1,6 +1,7 @@
 import { expect, setDefaultTimeout, test } from "bun:test";
 import { readdirSync, readFileSync } from "node:fs";
 import { deriveLoginKey } from "../../../src/fly/token.ts";
+import { textOf } from "../../../src/system/proc-files.ts";
 import { memoryOf } from "../../support/process-memory.ts";
 import { secretTraces } from "../../support/secret-traces.ts";
 import { TestMachine } from "./machine.ts";
@@ -15,7 +16,9 @@ test("the token is nowhere once init runs: environment, arguments, memory, log, 
   const pids = [machine.pid, ...machine.descendants()];
   for (const pid of pids) {
     for (const file of ["environ", "cmdline"])
-      expect(secretTraces(readFileSync(`/proc/${pid}/${file}`), token, "test-app")).toEqual([]);
+      expect(secretTraces(Buffer.from(textOf(`/proc/${pid}/${file}`)), token, "test-app")).toEqual(
+        [],
+      );
     let found = 0;
     for (const bytes of memoryOf(pid)) if (Buffer.from(bytes).includes(token)) found += 1;
     expect({ pid, found }).toEqual({ pid, found: 0 });

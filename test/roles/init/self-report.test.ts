@@ -47,12 +47,12 @@ test("a shell at its prompt that nobody looks at is not open; one that works or 
   expect(left).toEqual({ open: 0, running: 1 });
   const again = await machine.attach({ session });
   await again.write("sleep 1000\n");
-  await eventually(
-    async () => machine.descendants().length,
-    (count) => count > 2,
-  );
+  await machine.descendant("sleep 1000");
   await again.leave();
-  await Bun.sleep(100);
+  await eventually(
+    async () => machine.sessions(),
+    ([only]) => only?.clients === 0,
+  );
   expect(await counts()).toEqual({ open: 1, running: 1 });
   const command = await machine.open({ argv: ["sleep", "1000"] });
   await command.leave();

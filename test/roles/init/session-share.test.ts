@@ -88,7 +88,7 @@ test("a size that is said twice asks for a screen that is drawn anew", async () 
   expect(sharer.reply.stdout_end).toBe("ready\r\n".length);
   expect(driver.stdout).not.toContain("changed");
   await sharer.resize(50, 132);
-  await sharer.until("changed 30 100");
+  await Promise.all([sharer, driver].map((each) => each.until("changed 30 100\r\n")));
   // Told twice, of a row less and of all of them; a shell that is slow hears both at once.
   expect(driver.stdout).toMatch(/ready\r\n(?:changed 29 100\r\n)?(?:changed 30 100\r\n)+$/);
   await driver.signal(9);
@@ -112,7 +112,7 @@ test("the list says who has a session, since when, and whether on a terminal", a
   ]);
   const ageMs = Date.now() - Date.parse(listed?.attachments?.[0]?.since ?? "");
   expect(ageMs).toBeGreaterThanOrEqual(0);
-  expect(ageMs).toBeLessThan(5000);
+  expect(ageMs).toBeLessThan(60_000);
   await first.signal(9);
   await first.over();
 });

@@ -129,7 +129,7 @@ test("what is kept no more is a gap that says how much", async () => {
     (bytes) => bytes > 6_000_000,
   );
   const viewer = await view(id);
-  await viewer.until("end");
+  await viewer.until("end\n");
   expect(viewer.lostBytes).toBeGreaterThan(6_000_000 - limits.ringBytes - 1024);
   expect(viewer.receivedBytes + viewer.lostBytes).toBe(6_000_000 + "ready\nend\n".length);
   await client.signal(9);

@@ -110,7 +110,7 @@ export class TestClient {
 
   /** Waits for the text in stdout. */
   async until(text: string): Promise<void> {
-    const deadlineMs = performance.now() + 10_000;
+    const deadlineMs = performance.now() + 30_000;
     while (!this.stdout.includes(text)) {
       if (performance.now() > deadlineMs)
         throw new Error(`No ${JSON.stringify(text)} in ${JSON.stringify(this.stdout)}`);

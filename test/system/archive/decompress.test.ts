@@ -5,6 +5,7 @@ import { ArchiveCorrupt, ArchiveFormat } from "../../../src/system/archive/archi
 import { decompress } from "../../../src/system/archive/decompress.ts";
 import { archiveLimits } from "../../../src/system/archive/limits.ts";
 import { ZstdFrames } from "../../../src/system/archive/zstd-frames.ts";
+import { seeded } from "../../support/seed.ts";
 import { concat } from "../../roles/init-provision/tar-builder.ts";
 
 setDefaultTimeout(60_000);
@@ -187,7 +188,6 @@ test("an error of the source comes through", async () => {
 });
 
 test("ZstdFrames agrees with the compressor on any input, in any slices", () => {
-  const seed = Number(process.env["FV_SEED"]) || undefined;
   fc.assert(
     fc.property(
       fc.array(fc.uint8Array({ maxLength: 3000 }), { minLength: 1, maxLength: 3 }),
@@ -203,6 +203,6 @@ test("ZstdFrames agrees with the compressor on any input, in any slices", () => 
         expect(() => cut.finish()).toThrow(ArchiveCorrupt);
       },
     ),
-    { numRuns: 200, ...(seed === undefined ? {} : { seed }) },
+    seeded(200) as fc.Parameters<[Uint8Array<ArrayBuffer>[], number]>,
   );
 });

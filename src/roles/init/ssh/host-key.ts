@@ -13,8 +13,7 @@ export interface HostKey {
 export async function hostKeyAt(path: string): Promise<HostKey> {
   const bytes = await readPrivateFile(path, sshLimits.hostKeyBytesMax);
   if (bytes === undefined) {
-    const { private: made } = ssh2.utils.generateKeyPairSync("ed25519");
-    await createPrivateFile(path, new TextEncoder().encode(made));
+    await createPrivateFile(path, new TextEncoder().encode(newKey()));
     return hostKeyAt(path);
   }
   const privateKey = new TextDecoder().decode(bytes);
@@ -22,4 +21,12 @@ export async function hostKeyAt(path: string): Promise<HostKey> {
   if (parsed instanceof Error) throw new Error(`${path} is no key: ${parsed.message}`);
   const publicKey = `${parsed.type} ${parsed.getPublicSSH().toString("base64")}`;
   return { privateKey, publicKey };
+}
+
+/** Of one key in 256, whose public half begins with a zero, the library cuts that off and cannot read it again. */
+function newKey(): string {
+  for (;;) {
+    const { private: made } = ssh2.utils.generateKeyPairSync("ed25519");
+    if (!(ssh2.utils.parseKey(made) instanceof Error)) return made;
+  }
 }
