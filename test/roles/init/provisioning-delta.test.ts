@@ -72,7 +72,7 @@ test("an upload of what is lacking is broken off again and again, and goes on to
     const step = breaks < 8 ? delta.source.recipe_bytes / 6 : 250_000;
     const end = Math.floor(furthest + between(random, 1, step));
     await stream.sendDelta(delta, end);
-    if (isStuck) await Bun.sleep(200);
+    if (isStuck) await Bun.sleep(3000);
     if (random() < 0.7) stream.drop();
     if (random() < 0.5) await Bun.sleep(between(random, 0, 20));
   }

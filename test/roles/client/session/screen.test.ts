@@ -84,11 +84,12 @@ const cases = [
     name: "vim",
     command: ["vim.tiny", "-u", "NONE", "-N", "text"],
     keys: [":set number\r", "120G", "ihello \u001b", "yyp"],
+    top: "zt",
   },
-  { name: "less", command: ["less", "-M", "text"], keys: ["50g", "/line 7.\r", "d"] },
+  { name: "less", command: ["less", "-M", "text"], keys: ["50g", "/line 7.\r", "d"], top: "50g" },
 ] as const;
 
-for (const { name, command, keys } of cases) {
+for (const { name, command, keys, top } of cases) {
   test(`${name} looks as it does here; after a lost link, and from a window of another size, too`, async () => {
     const here = screen(command, {});
     const there = remote(command);
@@ -106,12 +107,17 @@ for (const { name, command, keys } of cases) {
     );
     await there.looksLike(here);
 
-    const elsewhere = remote([], [80, 24]);
-    here.resize(80, 24);
-    await elsewhere.looksLike(here);
-    const larger = remote([], [120, 40]);
-    here.resize(120, 40);
-    await larger.looksLike(here);
+    for (const [cols = 0, rows = 0] of [
+      [80, 24],
+      [120, 40],
+    ]) {
+      const elsewhere = remote([], [cols, rows]);
+      here.resize(cols, rows);
+      await elsewhere.shows(/line \d/);
+      // Which line is the first depends on all sizes that there were, a moment's too.
+      for (const one of [here, elsewhere]) one.type(top);
+      await elsewhere.looksLike(here);
+    }
   });
 }
 
