@@ -2,17 +2,23 @@ import type { Answer } from "./rollout-call.ts";
 import { rolloutLimits } from "./rollout-limits.ts";
 import type { TourStep } from "./rollout-step.ts";
 
-/** The step that is due, or `lease` where it needs one that we do not have for certain. */
+/** The step that is due, or `lease` where it needs one that we do not have for certain; the one we have is lost then. */
 export function leasedStep(
   step: TourStep,
   lease: RolloutLease | undefined,
   nowMs: number,
 ): TourStep {
   if (lease === undefined) return step === "look" ? step : "lease";
-  // One that was lost may have been followed by another of ours.
-  if (step === "release") return lease.isLost ? "lease" : step;
-  const isChange = ["cordon", "update", "launch", "uncordon"].includes(step);
-  return isChange && !lease.holds(nowMs) ? "lease" : step;
+  if (!needsAnother(step, lease, nowMs)) return step;
+  // Renewed meanwhile, it could be taken once more after the new one was given back.
+  lease.lose();
+  return "lease";
+}
+
+function needsAnother(step: TourStep, lease: RolloutLease, nowMs: number): boolean {
+  if (step === "lease") return true;
+  if (step === "release") return lease.mayBeAnother;
+  return ["cordon", "update", "launch", "uncordon"].includes(step) && !lease.holds(nowMs);
 }
 
 /** The lease on one machine, from being taken until it is given back; renewed at a third of its life. */
@@ -22,6 +28,7 @@ export class RolloutLease {
   #untilMs: number;
   #renewAtMs: number;
   #lost = false;
+  #isInDoubt = false;
   #asking = false;
 
   /** `nowMs` is when it was asked for, at the latest. */
@@ -44,6 +51,14 @@ export class RolloutLease {
 
   get isLost(): boolean {
     return this.#lost;
+  }
+
+  /**
+   * What is on the machine may be another lease of ours, with a nonce that we do not know: one that was lost may
+   * have been followed by it, and so may one that ran out while this computer slept, by a renewal without an answer.
+   */
+  get mayBeAnother(): boolean {
+    return this.#lost || this.#isInDoubt;
   }
 
   get deadlineMs(): number | undefined {
@@ -69,6 +84,7 @@ export class RolloutLease {
       this.#lost = true;
       return;
     }
+    this.#isInDoubt = answer.kind === "fault";
     if (answer.kind !== "fault") {
       this.#untilMs = askedMs + this.#lifeMs;
       this.#renewAtMs = askedMs + this.#lifeMs / 3;
@@ -79,7 +95,7 @@ export class RolloutLease {
     else this.#renewAtMs = nowMs + this.#lifeMs / 12;
   }
 
-  /** A change under it was refused: whoever holds the machine now, it is not us. */
+  /** A change under it was refused: whoever holds the machine now, it is not us. Or another one is asked for. */
   lose(): void {
     this.#lost = true;
   }

@@ -1,7 +1,7 @@
 import { expect, test } from "bun:test";
 import { GateWatch, type Verdict } from "../../../src/roles/admin/rollout-gate.ts";
 import type { MachineView } from "../../../src/roles/admin/rollout-call.ts";
-import { RolloutLease } from "../../../src/roles/admin/rollout-lease.ts";
+import { leasedStep, RolloutLease } from "../../../src/roles/admin/rollout-lease.ts";
 import { rolloutLimits } from "../../../src/roles/admin/rollout-limits.ts";
 
 const view = (more: Partial<MachineView> = {}): MachineView => ({
@@ -122,6 +122,22 @@ test("a lease is renewed at a third of its life, and not trusted near its end", 
     true,
     false,
   ]);
+});
+
+test("a renewal without an answer leaves in doubt which lease there is, until the next one", () => {
+  const lease = new RolloutLease("n", 120_000, 0);
+  const fault = { kind: "fault", fault: { kind: "lost", words: "" } } as const;
+  const doubts = [fault, { kind: "leased", nonce: "n" } as const, fault].map((answer) => {
+    const nowMs = lease.deadlineMs ?? 0;
+    lease.due(nowMs);
+    lease.handleRenewed(answer, nowMs);
+    return { mayBeAnother: lease.mayBeAnother, isLost: lease.isLost };
+  });
+  const inDoubt = { mayBeAnother: true, isLost: false } as const;
+  expect(doubts).toEqual([inDoubt, { mayBeAnother: false, isLost: false }, inDoubt]);
+  // Another one is asked for, and this one renewed no more.
+  expect(leasedStep("release", lease, 0)).toBe("lease");
+  expect([lease.isLost, lease.deadlineMs]).toEqual([true, undefined]);
 });
 
 test("a lease that turned out to be another, or somebody else's, is lost", () => {

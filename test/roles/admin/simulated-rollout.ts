@@ -48,6 +48,8 @@ export class SimulatedRollout {
   async run(options: { kill?: Kill; stop?: AbortSignal } = {}): Promise<Rollout | undefined> {
     const text = decodeJournal(new TextEncoder().encode(this.journal));
     this.journal = this.journal.slice(0, text.bytes);
+    // Of a write that a kill cut off, too.
+    this.#noteAnnounced(text.steps);
     const state = new RolloutState(text.plan, text.steps);
     const rollout = new Rollout(state);
     const fleet = new RolloutFleet({
@@ -70,8 +72,7 @@ export class SimulatedRollout {
           throw new Killed("kill -9");
         }
         this.journal += lines;
-        for (const record of records)
-          if ("machine" in record) this.#announced.set(`${record.type} ${record.machine}`, record);
+        this.#noteAnnounced(records);
       },
       call: async (machine, call) => {
         this.#checkAnnounced(machine, call);
@@ -96,6 +97,11 @@ export class SimulatedRollout {
   /** Time goes by. */
   async rest(ms: number): Promise<void> {
     await this.#time.run(this.#time.sleep(ms));
+  }
+
+  #noteAnnounced(records: readonly StepRecord[]): void {
+    for (const record of records)
+      if ("machine" in record) this.#announced.set(`${record.type} ${record.machine}`, record);
   }
 
   /** Whatever changes a machine is in the journal before it is sent. */
