@@ -52,9 +52,9 @@ export class TmuxScreen {
     );
   }
 
-  async looksLike(other: TmuxScreen): Promise<void> {
+  async looksLike(other: TmuxScreen, limitMs = 20_000): Promise<void> {
     const words = (): string => `Not alike, wanted:\n${other.picture}`;
-    await this.#until(() => this.picture === other.picture, words, 20_000);
+    await this.#until(() => this.picture === other.picture, words, limitMs);
   }
 
   close(): void {

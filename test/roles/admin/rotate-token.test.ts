@@ -88,7 +88,9 @@ test("what does not run stays so", async () => {
   await post(on, suspended?.id ?? "", "suspend");
   const { exitCode, out } = await rotate(on, "acme");
   expect(exitCode).toBe(0);
-  expect((await on.machines()).map(({ state }) => state)).toEqual(["stopped", "stopped"]);
+  const states = async () => (await on.machines()).map(({ state }) => state);
+  while ((await states()).includes("replacing")) await Bun.sleep(10);
+  expect(await states()).toEqual(["stopped", "stopped"]);
   const token = vaultsOf(out)["acme-1"]?.["access_token"];
   expect(await tokens(on)).toEqual([token, token]);
 });

@@ -84,12 +84,11 @@ const cases = [
     name: "vim",
     command: ["vim.tiny", "-u", "NONE", "-N", "text"],
     keys: [":set number\r", "120G", "ihello \u001b", "yyp"],
-    top: "zt",
   },
-  { name: "less", command: ["less", "-M", "text"], keys: ["50g", "/line 7.\r", "d"], top: "50g" },
+  { name: "less", command: ["less", "-M", "text"], keys: ["50g", "/line 7.\r", "d"] },
 ] as const;
 
-for (const { name, command, keys, top } of cases) {
+for (const { name, command, keys } of cases) {
   test(`${name} looks as it does here; after a lost link, and from a window of another size, too`, async () => {
     const here = screen(command, {});
     const there = remote(command);
@@ -113,12 +112,22 @@ for (const { name, command, keys, top } of cases) {
     ]) {
       const elsewhere = remote([], [cols, rows]);
       here.resize(cols, rows);
-      await elsewhere.shows(/line \d/);
-      // Which line is the first depends on all sizes that there were, a moment's too.
-      for (const one of [here, elsewhere]) one.type(top);
-      await elsewhere.looksLike(here);
+      await looksAlike(elsewhere, here);
     }
   });
+}
+
+/** Which line is the first depends on all sizes that there were, a moment's too; not so at the end of the text. */
+async function looksAlike(there: TmuxScreen, here: TmuxScreen): Promise<void> {
+  for (let tries = 1; ; tries++) {
+    try {
+      await there.looksLike(here, 3000);
+      return;
+    } catch (error) {
+      if (tries > 5) throw error;
+      for (const one of [here, there]) one.type("G");
+    }
+  }
 }
 
 test("htop draws its frame, and again after a lost link and in a larger window", async () => {
