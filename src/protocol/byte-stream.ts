@@ -15,7 +15,7 @@ export interface ByteStream {
   write(bytes: Uint8Array): Promise<void>;
   /** Ends our half (FIN) after what was written. Reading goes on. Idempotent. */
   end(): Promise<void>;
-  /** Gives both halves up at once; the peer hears `code`. Idempotent. */
+  /** Gives both halves up at once; the peer hears `code`, as a rule. Idempotent. */
   abort(code: number): void;
 }
 

@@ -1,6 +1,6 @@
 import { quicLimits } from "./limits.ts";
 import type { QuicheConnection } from "./quiche-connection.ts";
-import { attempt } from "./quiche-error.ts";
+import { attempt, quicheError } from "./quiche-error.ts";
 
 export type GivenUpQuiche = Pick<
   QuicheConnection,
@@ -50,12 +50,23 @@ export class GivenUp {
   add(stream: GivenUpStream, nowMs: number, rttMs: number): void {
     const isSayable = givenUpNumber(stream) !== null;
     if (!isSayable || this.#leaving.size >= quicLimits.givenUpMax) {
-      this.#cut(stream);
+      this.#cut(stream, stream.hasEnded);
       return;
     }
-    const leaving = { stream, hasEnded: stream.hasEnded, tries: 0, dueMs: nowMs };
+    // First by the peer and then by us as well, our half may still have to end.
+    const hasEnded = this.#leaving.get(stream.id)?.hasEnded ?? stream.hasEnded;
+    const leaving = { stream, hasEnded, tries: 0, dueMs: nowMs };
     this.#leaving.set(stream.id, leaving);
     this.#try(leaving, nowMs, rttMs);
+  }
+
+  /** There is light again: what was said in the dark was not heard, and what is under way has yet to arrive. */
+  startOver(nowMs: number): void {
+    for (const leaving of this.#leaving.values()) {
+      leaving.tries = 0;
+      leaving.dueMs = nowMs;
+      this.#dueMs = nowMs;
+    }
   }
 
   handleTimeout(nowMs: number, rttMs: () => number): void {
@@ -63,11 +74,11 @@ export class GivenUp {
     this.#dueMs = Number.POSITIVE_INFINITY;
     for (const [id, leaving] of this.#leaving) {
       if (nowMs < leaving.dueMs) this.#dueMs = Math.min(this.#dueMs, leaving.dueMs);
-      else if (this.#isOver(id)) this.#leaving.delete(id);
+      else if (this.#isForgotten(id)) this.#leaving.delete(id);
       else if (leaving.tries < quicLimits.givenUpTries) this.#try(leaving, nowMs, rttMs());
       else {
         this.#leaving.delete(id);
-        this.#cut(leaving.stream);
+        this.#cut(leaving.stream, leaving.hasEnded);
       }
     }
   }
@@ -90,26 +101,36 @@ export class GivenUp {
     return sent !== 0;
   }
 
-  /** Both halves are over, and quiche has forgotten them. */
-  #isOver(id: number): boolean {
-    return attempt(() => this.#quiche.streamRoom(id)) === null;
+  /** Both halves are over. Of one that the peer stopped, ours alone may be. */
+  #isForgotten(id: number): boolean {
+    try {
+      this.#quiche.streamRoom(id);
+      return false;
+    } catch (error) {
+      return quicheError(error).name !== "StreamStopped";
+    }
   }
 
-  #cut({ id, code, hasEnded }: GivenUpStream): void {
-    if (!hasEnded) attempt(() => this.#quiche.resetWriting(id, code));
-    attempt(() => this.#quiche.stopReading(id, code));
+  /** What the peer gave up it will reset itself, and what it had ended is still read. */
+  #cut({ id, code, byPeer, hasEnded }: GivenUpStream, isMarked: boolean): void {
+    if (!hasEnded || !isMarked) attempt(() => this.#quiche.resetWriting(id, code));
+    if (!byPeer) attempt(() => this.#quiche.stopReading(id, code));
   }
 }
 
-/** Stream id and code as the number of a word: 48 and 16 bits, or null where they do not fit. */
-function givenUpNumber({ id, code }: GivenUpStream): bigint | null {
-  if (id >= 2 ** 48 || code >= 2 ** 16) return null;
-  return (BigInt(id) << 16n) | BigInt(code);
+/** Id (48 bits), whether our half has ended (1) and code (15) as the number of a word, or null where they do not fit. */
+function givenUpNumber({ id, code, hasEnded }: GivenUpStream): bigint | null {
+  if (id >= 2 ** 48 || code >= 2 ** 15) return null;
+  return (BigInt(id) << 16n) | (hasEnded ? 0x8000n : 0n) | BigInt(code);
 }
 
-/** The stream's id and the code in the number of a word. */
-export function givenUpOf(number: bigint): { readonly id: number; readonly code: number } {
-  return { id: Number(number >> 16n), code: Number(number & 0xffffn) };
+/** What the number of a word says; `hasEnded` is about the half of who said it. */
+export function givenUpOf(number: bigint): Omit<GivenUpStream, "byPeer"> {
+  return {
+    id: Number(number >> 16n),
+    code: Number(number & 0x7fffn),
+    hasEnded: (number & 0x8000n) !== 0n,
+  };
 }
 
 /** In the place of the end marker (see `QuicStream`). */

@@ -26,7 +26,7 @@ export const looseMessages = [
   /** It did, with the number of the probe. */
   "client-carries",
   "machine-carries",
-  /** The sender gave a stream up: the number is its id (48 bits) and the code (16). */
+  /** The sender gave a stream up: the number is its id (48 bits), whether its half has ended (1) and the code (15). */
   "client-gives-up",
   "machine-gives-up",
 ] as const;

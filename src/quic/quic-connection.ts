@@ -75,6 +75,7 @@ export class QuicConnection implements Connection {
       ask: (number) => this.#talk?.say("asks", number, this.remoteAddress),
       proceed: () => {
         this.#size.check(owner.nowMs());
+        this.#givenUp.startOver(owner.nowMs());
         this.ping();
       },
     });
@@ -256,7 +257,8 @@ export class QuicConnection implements Connection {
       this.#keepAliveAtMs,
       this.#stall.dueMs,
       this.#dark.dueMs,
-      this.#givenUp.dueMs,
+      // In the dark nobody hears of it, and no time is lost for it.
+      this.#dark.holds ? Number.POSITIVE_INFINITY : this.#givenUp.dueMs,
       this.#copies.dueMs,
       this.#size.dueMs,
     );
@@ -278,7 +280,7 @@ export class QuicConnection implements Connection {
       for (const number of this.#size.probes(now, () => this.#rttMs()))
         this.#talk?.probe(number, this.remoteAddress);
       this.#dark.handleTimeout(now, () => this.#rttMs());
-      this.#givenUp.handleTimeout(now, () => this.#rttMs());
+      if (!this.#dark.holds) this.#givenUp.handleTimeout(now, () => this.#rttMs());
     }
     this.#owner.wake(this);
   }

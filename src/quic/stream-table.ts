@@ -101,9 +101,13 @@ export class StreamTable implements StreamOwner {
     }
   }
 
-  /** The peer says so. */
-  handleGivenUp({ id, code }: Pick<GivenUpStream, "id" | "code">): void {
-    this.#streams.get(id)?.handleGivenUp(code);
+  /** The peer says so. One that nobody has taken in yet nobody will: it makes room for another. */
+  handleGivenUp(stream: Omit<GivenUpStream, "byPeer">): void {
+    const known = this.#streams.get(stream.id);
+    if (known === undefined) return;
+    const at = stream.hasEnded ? -1 : this.#accepted.indexOf(known);
+    if (at !== -1) this.#accepted.splice(at, 1);
+    known.handleGivenUp(stream);
   }
 
   /**

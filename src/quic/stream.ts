@@ -108,25 +108,33 @@ export class QuicStream implements ByteStream {
   }
 
   abort(code: number): void {
-    this.#giveUp(code, false);
+    const hasEnded = !this.#isWriting;
+    if (this.#isReading || !hasEnded)
+      this.#owner.gaveUp({ id: this.id, code, byPeer: false, hasEnded });
+    if (this.#isReading) this.#owner.discard(this.id);
     this.fail(new StreamError("aborted", "The stream was given up"));
     this.#owner.wake();
   }
 
-  /** The peer gave the stream up, and its half will end with another mark than the end's. */
-  handleGivenUp(code: number): void {
-    this.#giveUp(code, true);
-    if (!this.#finSent) this.#failWriting(new StreamError("stopped", stoppedWords, code));
-    this.fail(new StreamError("reset", givenUpWords, code));
+  /** The peer gave the stream up. A half of it that has ended well is read to its end all the same. */
+  handleGivenUp({ code, hasEnded }: Pick<GivenUpStream, "code" | "hasEnded">): void {
+    if (this.#isWriting) {
+      this.#owner.gaveUp({ id: this.id, code, byPeer: true, hasEnded: false });
+      this.#failWriting(new StreamError("stopped", stoppedWords, code));
+    }
+    if (this.#isReading && !hasEnded) {
+      this.#owner.discard(this.id);
+      this.fail(new StreamError("reset", givenUpWords, code));
+    } else this.#checkFinished();
     this.#owner.wake();
   }
 
-  #giveUp(code: number, byPeer: boolean): void {
-    const isReading = !this.#readEnded && this.#readError === undefined;
-    const hasEnded = this.#finSent || this.#writeError !== undefined;
-    if (!isReading && hasEnded) return;
-    if (isReading) this.#owner.discard(this.id);
-    this.#owner.gaveUp({ id: this.id, code, byPeer, hasEnded });
+  get #isReading(): boolean {
+    return !this.#readEnded && this.#readError === undefined;
+  }
+
+  get #isWriting(): boolean {
+    return !this.#finSent && this.#writeError === undefined;
   }
 
   /** Ends whatever is not ended yet. */
@@ -241,8 +249,7 @@ export class QuicStream implements ByteStream {
   }
 
   #checkFinished(): void {
-    const readDone = this.#readEnded || this.#readError !== undefined;
-    if (readDone && (this.#finSent || this.#writeError !== undefined)) this.#owner.finished(this);
+    if (!this.#isReading && !this.#isWriting) this.#owner.finished(this);
   }
 }
 

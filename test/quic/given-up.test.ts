@@ -7,20 +7,21 @@ import { rejection } from "../support/rejection.ts";
 import { seed } from "../support/seed.ts";
 import { UdpRelay } from "../support/udp-relay.ts";
 import { openPair } from "./pair.ts";
-import { exchange } from "./transfer.ts";
+import { exchange, receiveAll } from "./transfer.ts";
 
 const { givenUpMax, givenUpMs, givenUpTries } = quicLimits;
 
 /** What was done about streams of a quiche without a peer. */
 class Played {
   readonly done: string[] = [];
-  readonly words: { id: number; code: number }[] = [];
+  readonly words: Omit<GivenUpStream, "byPeer">[] = [];
   readonly gone = new Set<number>();
   room = 10;
   readonly givenUp = new GivenUp(
     {
       streamRoom: (id) => {
         if (this.gone.has(id)) throw new Error(`InvalidStreamState(${id})`);
+        if (this.room < 0) throw new Error("StreamStopped(0)");
         return this.room;
       },
       streamSend: (id, bytes, fin) => {
@@ -43,7 +44,9 @@ test("our half ends by a mark; the peer is told ever more rarely; then both are 
   givenUp.add(stream(8), 0, 1);
   let nowMs = 0;
   for (let told = 1; told <= givenUpTries; told++) {
-    expect(words).toEqual(Array.from({ length: told }, () => ({ id: 8, code: 7 })));
+    expect(words).toEqual(
+      Array.from({ length: told }, () => ({ id: 8, code: 7, hasEnded: false })),
+    );
     nowMs += givenUpMs * 2 ** (told - 1);
     expect(givenUp.dueMs).toBe(nowMs);
     givenUp.handleTimeout(nowMs - 1, () => 1);
@@ -76,34 +79,113 @@ test("the mark waits for room; who heard the word says none; a half that has end
   played.room = 0;
   played.givenUp.add(stream(4, { byPeer: true }), 0, 1);
   played.givenUp.add(stream(8, { hasEnded: true }), 0, 1);
-  expect(played.words).toEqual([{ id: 8, code: 7 }]);
+  expect(played.words).toEqual([{ id: 8, code: 7, hasEnded: true }]);
   expect(played.done).toEqual([]);
   played.room = 1;
   played.givenUp.handleTimeout(givenUpMs, () => 1);
   played.givenUp.handleTimeout(3 * givenUpMs, () => 1);
   expect(played.done).toEqual(["4 ends with 1 true"]);
   for (let nowMs = 0; nowMs < 1e6; nowMs += 100) played.givenUp.handleTimeout(nowMs, () => 1);
-  expect(played.done.slice(1)).toEqual(["4 reset 7", "4 stopped 7", "8 stopped 7"]);
+  // What the peer gave up it resets itself, unless it had ended: then it is read to its end.
+  expect(played.done.slice(1)).toEqual(["4 reset 7", "8 stopped 7"]);
+});
+
+test("one that the peer gave up first, and we then, is ended by us all the same", () => {
+  const played = new Played();
+  played.room = 0;
+  played.givenUp.add(stream(4, { byPeer: true }), 0, 1);
+  played.givenUp.add(stream(4, { hasEnded: true }), 0, 1);
+  played.room = 1;
+  played.givenUp.handleTimeout(givenUpMs, () => 1);
+  expect(played.done).toEqual(["4 ends with 1 true"]);
+});
+
+test("our half of what the peer stopped is over, its own may not be", () => {
+  const played = new Played();
+  played.givenUp.add(stream(4), 0, 1);
+  played.room = -1;
+  for (let nowMs = 0; nowMs < 1e6; nowMs += 100) played.givenUp.handleTimeout(nowMs, () => 1);
+  expect(played.words).toHaveLength(givenUpTries);
+  expect(played.done.at(-1)).toBe("4 stopped 7");
 });
 
 test("what no word can say is cut at once, and so are more than there is room for", () => {
   const { givenUp, words, done } = new Played();
-  givenUp.add(stream(4, { code: 2 ** 16 }), 0, 1);
+  givenUp.add(stream(4, { code: 2 ** 15 }), 0, 1);
   givenUp.add(stream(2 ** 48), 0, 1);
   const large = 2 ** 48;
   expect(done.splice(0)).toEqual([
-    "4 reset 65536",
-    "4 stopped 65536",
+    "4 reset 32768",
+    "4 stopped 32768",
     `${large} reset 7`,
     `${large} stopped 7`,
   ]);
-  givenUp.add(stream(large - 4, { code: 2 ** 16 - 1 }), 0, 1);
-  expect(words).toEqual([{ id: large - 4, code: 2 ** 16 - 1 }]);
+  givenUp.add(stream(large - 4, { code: 2 ** 15 - 1 }), 0, 1);
+  expect(words).toEqual([{ id: large - 4, code: 2 ** 15 - 1, hasEnded: false }]);
   for (let id = 0; id < givenUpMax - 1; id++) givenUp.add(stream(4 * id), 0, 1);
   expect(done.splice(0).every((line) => line.endsWith("true"))).toBeTrue();
   givenUp.add(stream(4 * givenUpMax), 0, 1);
   expect(done).toEqual([`${4 * givenUpMax} reset 7`, `${4 * givenUpMax} stopped 7`]);
 });
+
+test("what ended well is read to its end, though its writer gives the rest up", async () => {
+  await using pair = await openPair();
+  const near = await pair.near.openStream();
+  await near.write(Uint8Array.of(1));
+  const far = await pair.far.acceptStream();
+  await far?.read();
+  await far?.write(new Uint8Array(30_000));
+  await far?.end();
+  far?.abort(5);
+  expect((await receiveAll(near)).totalBytes).toBe(30_000);
+  const writing = async () => {
+    for (;;) await near.write(new Uint8Array(1000));
+  };
+  expect(await rejection(writing())).toMatchObject({ kind: "stopped", resetCode: 5 });
+});
+
+test("streams that are given up before anybody takes them in do not wait for it", async () => {
+  await using pair = await openPair();
+  for (let count = 1; count <= 3 * quicLimits.streamsFromClient; count++) {
+    const near = await pair.near.openStream();
+    await near.write(Uint8Array.of(1));
+    near.abort(0);
+    if (count % 128 === 0) await Bun.sleep(3 * givenUpMs);
+  }
+  const last = await pair.near.openStream();
+  await last.write(Uint8Array.of(2));
+  let taken = 0;
+  for (let bytes: Uint8Array | null | undefined; bytes?.[0] !== 2; taken++)
+    bytes = await (await pair.far.acceptStream())?.read().catch(() => undefined);
+  expect(taken).toBeLessThanOrEqual(quicLimits.streamsFromClient);
+}, 30_000);
+
+test("what is given up in the dark is read to its mark when there is light", async () => {
+  const relays: UdpRelay[] = [];
+  await using pair = await openPair({
+    through: async (server) => {
+      const relay = await UdpRelay.open(server, { seed });
+      relays.push(relay);
+      return relay.address;
+    },
+  });
+  const [darkMs, rounds, bytes] = [2000, 4, 40_000];
+  expect(darkMs).toBeGreaterThan(givenUpMs * 2 ** givenUpTries);
+  expect(rounds * bytes).toBeGreaterThan(quicLimits.connectionWindowInitial);
+  for (let round = 0; round < rounds; round++) {
+    const near = await pair.near.openStream();
+    await near.write(Uint8Array.of(1));
+    const far = await pair.far.acceptStream();
+    if (far === null) throw new Error("No stream");
+    await far.read();
+    relays[0]?.blackHole(darkMs);
+    await near.write(new Uint8Array(bytes));
+    near.abort(round);
+    expect(await rejection(receiveAll(far))).toMatchObject({ kind: "reset" });
+  }
+  await exchange(pair, 300_000, seed);
+  await relays[0]?.[Symbol.asyncDispose]();
+}, 30_000);
 
 test("a reader that hears no word reads to the mark, which is no end", async () => {
   await using pair = await openPair({
