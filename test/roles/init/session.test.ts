@@ -142,22 +142,22 @@ test("a background flood does not keep a session open", async () => {
 });
 
 test("a background trickle is not waited for longer than drainLooksMax looks", async () => {
-  const startMs = performance.now();
-  // A pause that starts no program, and four that have it: on a busy machine one alone may be silent for too long.
+  const { drainLookMs, drainLooksMax } = initLimits;
+  // A pause that starts no program, and four that have it: one alone may be silent for too long.
   const pause = "i=0; while [ $i -lt 3000 ]; do i=$((i+1)); done";
   const trickle = `trickle() { for n in $(seq 6000); do echo more; ${pause}; done; }`;
-  const client = await machine.open({
-    argv: [
-      "/bin/sh",
-      "-c",
-      `${trickle}; echo started; for each in 1 2 3 4; do trickle & done; exit 7`,
-    ],
-  });
-  const { stdout, exit } = await client.outcome();
-  expect(exit).toEqual({ code: 7 });
-  expect(stdout).toStartWith("started\n");
-  const { drainLookMs, drainLooksMax } = initLimits;
-  expect(performance.now() - startMs).toBeGreaterThan(drainLookMs * drainLooksMax);
+  const script = `${trickle}; echo started; for each in 1 2 3 4; do trickle & done; exit 7`;
+  let tookMs = 0;
+  // On a busy machine all four may be.
+  for (let tries = 0; tries < 5 && tookMs <= drainLookMs * drainLooksMax; tries++) {
+    const startMs = performance.now();
+    const client = await machine.open({ argv: ["/bin/sh", "-c", script] });
+    const { stdout, exit } = await client.outcome();
+    expect(exit).toEqual({ code: 7 });
+    expect(stdout).toStartWith("started\n");
+    tookMs = performance.now() - startMs;
+  }
+  expect(tookMs).toBeGreaterThan(drainLookMs * drainLooksMax);
 });
 
 test("a time limit ends the command's whole group and is told", async () => {
