@@ -19,6 +19,8 @@ export interface GivenUpStream {
 
 interface Leaving {
   readonly stream: GivenUpStream;
+  /** Of the word that tells the peer. */
+  readonly number: bigint;
   hasEnded: boolean;
   tries: number;
   dueMs: number;
@@ -48,14 +50,14 @@ export class GivenUp {
   }
 
   add(stream: GivenUpStream, nowMs: number, rttMs: number): void {
-    const isSayable = givenUpNumber(stream) !== null;
-    if (!isSayable || this.#leaving.size >= quicLimits.givenUpMax) {
+    const number = givenUpNumber(stream);
+    if (number === null || this.#leaving.size >= quicLimits.givenUpMax) {
       this.#cut(stream, stream.hasEnded);
       return;
     }
     // First by the peer and then by us as well, our half may still have to end.
     const hasEnded = this.#leaving.get(stream.id)?.hasEnded ?? stream.hasEnded;
-    const leaving = { stream, hasEnded, tries: 0, dueMs: nowMs };
+    const leaving = { stream, number, hasEnded, tries: 0, dueMs: nowMs };
     this.#leaving.set(stream.id, leaving);
     this.#try(leaving, nowMs, rttMs);
   }
@@ -84,10 +86,9 @@ export class GivenUp {
   }
 
   #try(leaving: Leaving, nowMs: number, rttMs: number): void {
-    const { stream } = leaving;
+    const { stream, number } = leaving;
     leaving.hasEnded ||= this.#end(stream.id);
-    const number = givenUpNumber(stream);
-    if (!stream.byPeer && number !== null) this.#tell(number);
+    if (!stream.byPeer) this.#tell(number);
     leaving.dueMs = nowMs + 2 ** leaving.tries * Math.max(quicLimits.givenUpMs, 2 * rttMs);
     leaving.tries += 1;
     this.#dueMs = Math.min(this.#dueMs, leaving.dueMs);

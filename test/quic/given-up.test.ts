@@ -5,8 +5,7 @@ import { looseMessageBytes } from "../../src/quic/loose-message.ts";
 import { openUdp } from "../../src/quic/udp-carrier.ts";
 import { rejection } from "../support/rejection.ts";
 import { seed } from "../support/seed.ts";
-import { UdpRelay } from "../support/udp-relay.ts";
-import { openPair } from "./pair.ts";
+import { openPair, openPairOver } from "./pair.ts";
 import { exchange, receiveAll } from "./transfer.ts";
 
 const { givenUpMax, givenUpMs, givenUpTries } = quicLimits;
@@ -161,14 +160,7 @@ test("streams that are given up before anybody takes them in do not wait for it"
 }, 30_000);
 
 test("what is given up in the dark is read to its mark when there is light", async () => {
-  const relays: UdpRelay[] = [];
-  await using pair = await openPair({
-    through: async (server) => {
-      const relay = await UdpRelay.open(server, { seed });
-      relays.push(relay);
-      return relay.address;
-    },
-  });
+  await using pair = await openPairOver({ seed });
   const [darkMs, rounds, bytes] = [2000, 4, 40_000];
   expect(darkMs).toBeGreaterThan(givenUpMs * 2 ** givenUpTries);
   expect(rounds * bytes).toBeGreaterThan(quicLimits.connectionWindowInitial);
@@ -178,13 +170,12 @@ test("what is given up in the dark is read to its mark when there is light", asy
     const far = await pair.far.acceptStream();
     if (far === null) throw new Error("No stream");
     await far.read();
-    relays[0]?.blackHole(darkMs);
+    pair.relay.blackHole(darkMs);
     await near.write(new Uint8Array(bytes));
     near.abort(round);
     expect(await rejection(receiveAll(far))).toMatchObject({ kind: "reset" });
   }
   await exchange(pair, 300_000, seed);
-  await relays[0]?.[Symbol.asyncDispose]();
 }, 30_000);
 
 test("a reader that hears no word reads to the mark, which is no end", async () => {
@@ -217,15 +208,8 @@ test("a reader that hears no word reads to the mark, which is no end", async () 
 test.each(["near", "far"] as const)(
   "over a line that loses much nothing of it is lost room: %s gives up",
   async (whoGivesUp) => {
-    const relays: UdpRelay[] = [];
-    await using pair = await openPair({
-      through: async (server) => {
-        const relay = await UdpRelay.open(server, { seed, delayMs: 5 });
-        relays.push(relay);
-        return relay.address;
-      },
-    });
-    relays[0]?.set({ loss: 0.2 });
+    await using pair = await openPairOver({ seed, delayMs: 5 });
+    pair.relay.set({ loss: 0.2 });
     for (let code = 0; code < 40; code++) {
       const near = await pair.near.openStream();
       await near.write(new Uint8Array(20_000));
@@ -240,7 +224,6 @@ test.each(["near", "far"] as const)(
       expect(await rejection(using())).toMatchObject({ kind });
     }
     await exchange(pair, 300_000, seed);
-    await relays[0]?.[Symbol.asyncDispose]();
   },
   60_000,
 );

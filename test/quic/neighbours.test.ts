@@ -6,7 +6,7 @@ import { SendBatch } from "../../src/quic/send-batch.ts";
 import { openUdp } from "../../src/quic/udp-carrier.ts";
 import { seed } from "../support/seed.ts";
 import { UdpRelay } from "../support/udp-relay.ts";
-import { loopback, openClient, openPair, type Pair } from "./pair.ts";
+import { loopback, openClient, openPair, openPairOver, type Pair } from "./pair.ts";
 import { exchange } from "./transfer.ts";
 
 /** What one peer does, or suffers, is not felt by another on the same server. */
@@ -108,36 +108,20 @@ test("a connection that ends lets go of everything that waits on it", async () =
 });
 
 test("a client whose address changes every 100 ms still gets its bytes through", async () => {
-  const relays: UdpRelay[] = [];
-  await using pair = await openPair({
-    through: async (server) => {
-      const relay = await UdpRelay.open(server, { delayMs: 5, seed });
-      relays.push(relay);
-      return relay.address;
-    },
-  });
-  const [relay] = relays;
-  if (relay === undefined) throw new Error("No relay was opened");
+  await using pair = await openPairOver({ delayMs: 5, seed });
+  const { relay } = pair;
   // Not before it is there: in the middle of a handshake QUIC knows no change of address.
   const changing = setInterval(() => void relay.rebind(), 100);
   while (relay.counts.rebinds < 8) await exchange(pair, mebibyte, seed);
   clearInterval(changing);
-  await relay[Symbol.asyncDispose]();
 }, 60_000);
 
 test("100 000 packets with a genuine id and forged contents neither end nor starve a connection", async () => {
   let genuine: Uint8Array | undefined;
-  const relays: UdpRelay[] = [];
-  await using pair = await openPair({
-    through: async (server) => {
-      const relay = await UdpRelay.open(server, {
-        onDatagram: (direction, datagram) => {
-          if (direction === "to-server" && ((datagram[0] ?? 0) & 0x80) === 0)
-            genuine ??= datagram.slice();
-        },
-      });
-      relays.push(relay);
-      return relay.address;
+  await using pair = await openPairOver({
+    onDatagram: (direction, datagram) => {
+      if (direction === "to-server" && ((datagram[0] ?? 0) & 0x80) === 0)
+        genuine ??= datagram.slice();
     },
   });
   await using neighbour = await second(pair);
@@ -165,5 +149,4 @@ test("100 000 packets with a genuine id and forged contents neither end nor star
   expect(answered).toBe(0);
   await exchange(pair, 100_000, seed);
   attacker.close();
-  await relays[0]?.[Symbol.asyncDispose]();
 }, 60_000);

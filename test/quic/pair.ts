@@ -1,6 +1,7 @@
 import { selfSignedCertificate } from "../../src/quic/certificate.ts";
 import type { Connection, SocketAddress } from "../../src/quic/connection.ts";
 import { Endpoint, type EndpointOptions } from "../../src/quic/endpoint.ts";
+import { type LinkOptions, UdpRelay } from "../support/udp-relay.ts";
 
 export const loopback: SocketAddress = { host: "127.0.0.1", port: 0 };
 export const identity = selfSignedCertificate();
@@ -43,6 +44,29 @@ export async function openPair(
     [Symbol.asyncDispose]: async () => {
       await client.close();
       await server.close();
+    },
+  };
+}
+
+/** Both ends with a line between them that does as it is told. */
+export async function openPairOver(
+  link: LinkOptions,
+): Promise<Pair & { readonly relay: UdpRelay }> {
+  const line: { relay?: UdpRelay } = {};
+  const pair = await openPair({
+    through: async (server) => {
+      line.relay = await UdpRelay.open(server, link);
+      return line.relay.address;
+    },
+  });
+  const { relay } = line;
+  if (relay === undefined) throw new Error("No relay was opened");
+  return {
+    ...pair,
+    relay,
+    [Symbol.asyncDispose]: async () => {
+      await pair[Symbol.asyncDispose]();
+      await relay[Symbol.asyncDispose]();
     },
   };
 }

@@ -5,8 +5,7 @@ import type { Connection } from "../../src/quic/connection.ts";
 import { quicLimits } from "../../src/quic/limits.ts";
 import { StallWatch } from "../../src/quic/stall-watch.ts";
 import { seed } from "../support/seed.ts";
-import { UdpRelay } from "../support/udp-relay.ts";
-import { openPair } from "./pair.ts";
+import { openPair, openPairOver } from "./pair.ts";
 import { receiveAll, sendNoise } from "./transfer.ts";
 
 /**
@@ -16,16 +15,8 @@ import { receiveAll, sendNoise } from "./transfer.ts";
 test.each(["near", "far"] as const)(
   "grants that are all lost do not stop a connection of several streams: %s writes",
   async (writes) => {
-    const relays: UdpRelay[] = [];
-    await using pair = await openPair({
-      through: async (server) => {
-        const relay = await UdpRelay.open(server, { seed });
-        relays.push(relay);
-        return relay.address;
-      },
-    });
-    const [relay] = relays;
-    if (relay === undefined) throw new Error("No relay was opened");
+    await using pair = await openPairOver({ seed });
+    const { relay } = pair;
     const writer = pair[writes];
     const reader = writes === "near" ? pair.far : pair.near;
     const streams = await openStreams(pair.near, pair.far, 4);
@@ -40,7 +31,6 @@ test.each(["near", "far"] as const)(
     );
     const hashes = (await received).map(({ hash }) => hash);
     expect(hashes).toEqual(await sent);
-    await relay[Symbol.asyncDispose]();
   },
   20_000,
 );

@@ -46,6 +46,37 @@ test("a key goes before the bulk that waited longer", async () => {
   ]);
 });
 
+test("what comes for a stream that is over is read to its last byte, and so gives its room back", () => {
+  const late = { id: 9, bytes: 5 * quicLimits.readBytesMax };
+  let consumed = 0;
+  const quiche = {
+    readableStreams: () => [late.id],
+    peerStreamsLeft: () => 0,
+    streamReceive: (_: number, into: Uint8Array) => {
+      const length = Math.min(into.length, late.bytes);
+      late.bytes -= length;
+      return length === 0 ? null : [length, false];
+    },
+  };
+  const table = new StreamTable(
+    quiche as unknown as QuicheConnection,
+    "client",
+    {} as unknown as Ballast,
+    {
+      wake: () => undefined,
+      consumed: (bytes) => void (consumed += bytes),
+      gaveUp: () => undefined,
+    },
+  );
+  // Taken in, given up, and forgotten by us.
+  table.handleReceived();
+  table.handleGivenUp({ id: late.id, code: 0, hasEnded: false });
+  late.bytes = 5 * quicLimits.readBytesMax;
+  consumed = 0;
+  table.handleReceived();
+  expect(consumed).toBe(5 * quicLimits.readBytesMax);
+});
+
 test("keys without end leave every other turn to the bulk", async () => {
   const window = new Window();
   const table = window.table();
