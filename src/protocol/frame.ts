@@ -328,10 +328,15 @@ export class FrameStream {
     await this.stream.write(encodeFrame(type, payload));
   }
 
+  /** What came with the last frame and belongs to none that was read: for who goes on with the stream itself. */
+  takeEarly(): Uint8Array {
+    return this.#decoder.remainder();
+  }
+
   /** The stream below, for what follows the frames raw; nothing that came with the last frame is lost. */
   release(): ByteStream {
     const { stream } = this;
-    let early: Uint8Array | undefined = this.#decoder.remainder();
+    let early: Uint8Array | undefined = this.takeEarly();
     return {
       read: () => {
         const first = early;

@@ -22,17 +22,19 @@ export function enlargePipe({ writeFd }: Pipe): void {
   libc().fcntl(writeFd, setPipeSize, bulkPipeBytes);
 }
 
-/** Calls on it wait, whatever the runtime made of it. All who share the open pipe are concerned. */
-export function makeBlocking(fd: number): void {
-  const flags = check("fcntl", () => libc().fcntl(fd, getFlags, 0));
-  check("fcntl", () => libc().fcntl(fd, setFlags, flags & ~nonBlocking));
-}
-
 /** Whether a read of it would not wait: there are bytes, or there is the end. */
 export function hasInput(fd: number): boolean {
   const request = new Int32Array(new ArrayBuffer(8));
   request[0] = fd;
   request[1] = pollIn;
+  return check("poll", () => libc().poll(ptr(request), 1n, 0)) > 0;
+}
+
+/** Whether the other end of a socket or pipe is gone altogether. */
+export function hasHungUp(fd: number): boolean {
+  const request = new Int32Array(new ArrayBuffer(8));
+  request[0] = fd;
+  // Asked for nothing, it still tells of POLLERR, POLLHUP and POLLNVAL.
   return check("poll", () => libc().poll(ptr(request), 1n, 0)) > 0;
 }
 
@@ -149,9 +151,6 @@ function isCode(error: unknown, code: string): boolean {
   return error instanceof Error && "code" in error && error.code === code;
 }
 
-const getFlags = 3;
-const setFlags = 4;
-const nonBlocking = 0o4000;
 const setPipeSize = 1031;
 const bulkPipeBytes = 1024 * 1024;
 const pollIn = 1;

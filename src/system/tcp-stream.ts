@@ -66,6 +66,26 @@ export function peerOf(stream: ByteStream): UnixPeer | undefined {
   return fd === undefined ? undefined : unixPeer(fd);
 }
 
+/** A socket that another process reads and writes in our place. */
+export interface LentSocket {
+  /** Ours as long as it is open. */
+  readonly descriptor: number;
+  isOpen(): boolean;
+  /** What was read from it before. */
+  readonly early: Uint8Array;
+  /** Once that process has ended: we read and write it again. */
+  takeBack(): void;
+}
+
+/**
+ * Of a stream of `connectUnix` or `listenUnix`, which is neither read nor written until it is taken back; nor is told
+ * meanwhile that its peer has left. Throws `StreamError` when it is closed.
+ */
+export function lendSocket(stream: ByteStream): LentSocket {
+  if (!(stream instanceof SocketStream)) throw new TypeError("Only a socket can be lent");
+  return stream.lend();
+}
+
 /**
  * From now on the peer's `abort` of a Unix socket reads as a reset: both its halves are gone at once then,
  * which no end does. For bytes that do not show their own end; other streams are left as they are.
@@ -106,6 +126,22 @@ class SocketStream implements ByteStream {
   get descriptor(): number | undefined {
     const fd: unknown = this.#socket === undefined ? undefined : Reflect.get(this.#socket, "fd");
     return typeof fd === "number" && fd >= 0 ? fd : undefined;
+  }
+
+  lend(): LentSocket {
+    const { descriptor } = this;
+    if (descriptor === undefined)
+      throw this.#failure ?? new StreamError("reset", "The connection was closed");
+    const early = Buffer.concat(this.#chunks.splice(0));
+    this.#queuedBytes = 0;
+    this.#paused = true;
+    this.#socket?.pause();
+    return {
+      descriptor,
+      isOpen: () => this.#socket !== undefined,
+      early,
+      takeBack: () => this.#taken(0),
+    };
   }
 
   received(bytes: Uint8Array): void {

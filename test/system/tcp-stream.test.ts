@@ -2,11 +2,13 @@ import { afterEach, describe, expect, test } from "bun:test";
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import type { ByteStream } from "../../src/protocol/byte-stream.ts";
+import { type ByteStream, StreamError } from "../../src/protocol/byte-stream.ts";
+import { hasHungUp } from "../../src/system/process-pipe.ts";
 import { splice } from "../../src/system/splice.ts";
 import {
   connectTcp,
   connectUnix,
+  lendSocket,
   type Listening,
   type ListenOptions,
   listenTcp,
@@ -72,6 +74,37 @@ function patterned(length: number): Uint8Array {
   for (let i = 0; i < length; i++) bytes[i] = (i * 31 + (i >> 8)) & 0xff;
   return bytes;
 }
+
+test("a socket that is lent is another process's, with what had been read told, until it is taken back", async () => {
+  const { near, far } = await pair("unix");
+  await near.write(encoder.encode("early "));
+  await Bun.sleep(20);
+  const lent = lendSocket(far);
+  const early = Buffer.from(lent.early).toString();
+  await near.write(encoder.encode("other"));
+  const child = Bun.spawn(["head", "-c", String(11 - early.length)], {
+    stdio: [lent.descriptor, lent.descriptor, "inherit"],
+  });
+  expect(await child.exited).toBe(0);
+  await near.write(encoder.encode("ours"));
+  expect(early + Buffer.from((await near.read()) ?? []).toString()).toBe("early other");
+  lent.takeBack();
+  expect(Buffer.from((await far.read()) ?? []).toString()).toBe("ours");
+  await far.write(encoder.encode("back"));
+  expect(Buffer.from((await near.read()) ?? []).toString()).toBe("back");
+  expect(hasHungUp(lent.descriptor)).toBe(false);
+});
+
+test("a socket whose peer left while it was lent has hung up, and is closed once it is taken back", async () => {
+  const { near, far } = await pair("unix");
+  const lent = lendSocket(far);
+  near.abort(0);
+  expect(hasHungUp(lent.descriptor)).toBe(true);
+  lent.takeBack();
+  expect(await far.read()).toBeNull();
+  far.abort(0);
+  expect(() => lendSocket(far)).toThrow(StreamError);
+});
 
 describe.each(["tcp", "unix"] as const)("%s", (kind) => {
   test("each half ends apart: an answer follows the end of the question", async () => {

@@ -1,8 +1,10 @@
-import { closeSync, writeSync } from "node:fs";
+import { writeSync } from "node:fs";
 import * as v from "valibot";
+import { hasCode } from "../../system/filesystem.ts";
 import { dieWithParent, forbidInspection, keepCapabilities } from "../../system/process.ts";
 import { becomeUser, stayRootAlone } from "../../system/process-credentials.ts";
 import { moveIn } from "../../system/process-namespace.ts";
+import { ClientStream } from "./client-stream.ts";
 
 const id = v.pipe(v.number(), v.safeInteger(), v.minValue(0));
 
@@ -44,9 +46,25 @@ export function enterGuest(plan: string): GuestPlan {
 /** Owner, permissions and modes of any file: what root among files can do, and nothing else. */
 const fileCapabilities = [0, 1, 3, 4];
 
-/** Last words for the keeper, whose answer to the client is short. */
-export function complain(error: unknown): void {
-  const detail = error instanceof Error ? (error.stack ?? error.message) : String(error);
-  writeSync(2, `${JSON.stringify({ role: "guest-process", level: "error", detail })}\n`);
-  closeSync(1);
+/** Exit status of one that failed before the client heard from it. */
+export const silentStatus = 3;
+
+/** What such a process is there for, `enterGuest` included. Gives its exit status. */
+export function serveInGuest(work: (stream: ClientStream) => void): number {
+  const stream = new ClientStream();
+  try {
+    work(stream);
+    return 0;
+  } catch (error) {
+    if (isGone(error)) return 0;
+    // For init's log: the keeper's answer to the client is short.
+    const detail = error instanceof Error ? (error.stack ?? error.message) : String(error);
+    writeSync(2, `${JSON.stringify({ role: "guest-process", level: "error", detail })}\n`);
+    return stream.hasSpoken ? 1 : silentStatus;
+  }
+}
+
+/** Whoever asked has left. */
+function isGone(error: unknown): boolean {
+  return hasCode(error, "EPIPE") || hasCode(error, "ECONNRESET");
 }

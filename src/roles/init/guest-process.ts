@@ -1,11 +1,6 @@
 import { closeSync } from "node:fs";
 import { signalProcess } from "../../system/process.ts";
-import {
-  DescriptorReader,
-  DescriptorWriter,
-  enlargePipe,
-  openPipe,
-} from "../../system/process-pipe.ts";
+import { DescriptorWriter, openPipe } from "../../system/process-pipe.ts";
 import { PreparedSpawn } from "../../system/process-spawn.ts";
 import type { ChildReaper, ProcessEnd } from "../../system/reaper.ts";
 import { ownExecutable, selfCommand } from "../../system/self.ts";
@@ -22,9 +17,13 @@ export interface GuestProgram {
   readonly user: string;
 }
 
+/** The client's stream: a socket, and what was read from it before. */
+export interface LentStream {
+  readonly descriptor: number;
+  readonly early: Uint8Array;
+}
+
 export interface GuestProcess {
-  readonly stdin: DescriptorWriter;
-  readonly stdout: DescriptorReader;
   readonly ended: Promise<ProcessEnd>;
   kill(): void;
 }
@@ -32,47 +31,52 @@ export interface GuestProcess {
 /**
  * Starts our own program outside and lets it move into the guest (`enterGuest`): it needs libraries
  * that an image may not have, so it cannot be executed inside. It stays out of the guest's sight,
- * whose processes can neither signal nor inspect it. Throws `RemoteError` when there is no such user.
+ * whose processes can neither signal nor inspect it. The client's bytes go to it and come from it without
+ * us. Throws `RemoteError` when there is no such user.
  */
 export function startGuestProcess(
   workload: WorkloadProcess,
   { program, user }: GuestProgram,
+  { descriptor, early }: LentStream,
   reaper: ChildReaper,
 ): GuestProcess {
   const account = workload.namespaces.inside(() => findAccount(user));
   const plan: GuestPlan = { account };
   const { mountFd, rootFd } = workload.namespaces.door;
-  const [stdin, stdout] = [openPipe(), openPipe()];
-  enlargePipe(stdin);
-  enlargePipe(stdout);
+  const { readFd, writeFd } = openPipe();
   let pid: number;
   try {
-    pid = spawn(selfCommand("init", program, JSON.stringify(plan)), [
-      stdin.readFd,
-      stdout.writeFd,
-      2,
-      mountFd,
-      rootFd,
-    ]);
+    const argv = selfCommand("init", program, JSON.stringify(plan));
+    pid = spawn(argv, [readFd, descriptor, 2, mountFd, rootFd]);
   } catch (error) {
-    for (const fd of [stdin.writeFd, stdout.readFd]) closeSync(fd);
+    closeSync(writeFd);
     throw error;
   } finally {
-    for (const fd of [stdin.readFd, stdout.writeFd]) closeSync(fd);
+    closeSync(readFd);
   }
+  void tell(writeFd, early);
   makeExpendable(pid);
   let over = false;
   const ended = reaper.ended(pid).finally(() => {
     over = true;
   });
   return {
-    stdin: new DescriptorWriter(stdin.writeFd),
-    stdout: new DescriptorReader(stdout.readFd),
     ended,
     kill: () => {
       if (!over) signalProcess(pid, 9);
     },
   };
+}
+
+/** Mostly nothing, and then that. */
+async function tell(fd: number, early: Uint8Array): Promise<void> {
+  if (early.length === 0) {
+    closeSync(fd);
+    return;
+  }
+  const writer = new DescriptorWriter(fd);
+  await writer.write(early);
+  writer.close();
 }
 
 function spawn(argv: readonly string[], stdio: readonly number[]): number {

@@ -1,8 +1,11 @@
-import type { ByteStream } from "../../protocol/byte-stream.ts";
-import { StreamError } from "../../protocol/byte-stream.ts";
+import type { FrameStream } from "../../protocol/frame.ts";
 import { RemoteError } from "../../protocol/errors.ts";
-import type { ChildReaper } from "../../system/reaper.ts";
+import { makeNonBlocking } from "../../system/process.ts";
+import { hasHungUp } from "../../system/process-pipe.ts";
+import type { ChildReaper, ProcessEnd } from "../../system/reaper.ts";
+import { lendSocket, type LentSocket } from "../../system/tcp-stream.ts";
 import { late, within } from "../../system/within.ts";
+import { silentStatus } from "./guest-entry.ts";
 import { type GuestProcess, type GuestProgram, startGuestProcess } from "./guest-process.ts";
 import { initLimits } from "./limits.ts";
 import type { WorkloadProcess } from "./workload-process.ts";
@@ -19,64 +22,50 @@ export class GuestProcesses {
     this.#reaper = reaper;
   }
 
-  /** Rejects with `RemoteError` if it cannot be started or ends without a word; then nothing was written. */
-  async serve(stream: ByteStream, program: GuestProgram): Promise<void> {
-    const child = this.start(program);
-    const upstream = pumpIn(stream, child).finally(() => child.stdin.close());
-    let spoken = 0;
+  /**
+   * Until such a process has ended, which has the stream meanwhile. Rejects with `RemoteError` if it cannot be started
+   * or ends without a word; then nothing was written.
+   */
+  async serve(frames: FrameStream, program: GuestProgram): Promise<void> {
+    const socket = lendSocket(frames.stream);
     try {
-      spoken = await pumpOut(child, stream);
+      const child = this.#start(program, socket, frames.takeEarly());
+      const end = await endOf(child, socket);
+      if (end.kind === "exited" && end.code === silentStatus)
+        throw new RemoteError("internal", "The process for files ended at its start");
     } finally {
-      child.stdout.close();
-      child.stdin.close();
-      if ((await within(child.ended, initLimits.guestProcessEndMs)) === late) child.kill();
-      await child.ended;
+      if (socket.isOpen()) makeNonBlocking(socket.descriptor);
+      socket.takeBack();
     }
-    if (spoken === 0) throw new RemoteError("internal", "The process for files ended at its start");
-    await stream.end();
-    // What the client still says is for nobody.
-    if ((await within(upstream, initLimits.partingMs)) === late) stream.abort(0);
-    await upstream;
   }
 
-  /** For who has the other ends of its pipes in hand, instead of a stream. Throws `RemoteError`. */
-  start(program: GuestProgram): GuestProcess {
+  killAll(): void {
+    for (const child of this.#running) child.kill();
+  }
+
+  #start(program: GuestProgram, socket: LentSocket, early: Uint8Array): GuestProcess {
     if (this.#running.size >= initLimits.guestProcessesMax)
       throw new RemoteError("limit", `${initLimits.guestProcessesMax} copies run here already`);
     const workload = this.#workload();
-    const child = startGuestProcess(workload, program, this.#reaper);
+    const { descriptor } = socket;
+    const stream = { descriptor, early: Buffer.concat([early, socket.early]) };
+    const child = startGuestProcess(workload, program, stream, this.#reaper);
     this.#running.add(child);
     void child.ended.then(() => this.#running.delete(child));
     // It would hold on to the root filesystem of a workload that is gone.
     void workload.ended.then(() => child.kill());
     return child;
   }
-
-  killAll(): void {
-    for (const child of this.#running) child.kill();
-  }
 }
 
-/** Until the client ends its half or is gone, or the process reads no more: then what comes is let go. */
-async function pumpIn(stream: ByteStream, child: GuestProcess): Promise<void> {
-  try {
-    for (;;) {
-      const bytes = await stream.read();
-      if (bytes === null) return;
-      await child.stdin.write(bytes);
-    }
-  } catch (error) {
-    if (!(error instanceof StreamError)) throw error;
-  }
-}
-
-/** How many bytes there were. */
-async function pumpOut(child: GuestProcess, stream: ByteStream): Promise<number> {
-  let count = 0;
+/** A process sees for itself that its client has left, unless a file system holds it up. */
+async function endOf(child: GuestProcess, socket: LentSocket): Promise<ProcessEnd> {
+  let wasLeft = false;
   for (;;) {
-    const bytes = await child.stdout.read();
-    if (bytes === null) return count;
-    count += bytes.length;
-    await stream.write(bytes);
+    const end = await within(child.ended, initLimits.guestProcessEndMs);
+    if (end !== late) return end;
+    const isLeft = !socket.isOpen() || hasHungUp(socket.descriptor);
+    if (isLeft && wasLeft) child.kill();
+    wasLeft = isLeft;
   }
 }

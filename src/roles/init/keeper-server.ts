@@ -31,7 +31,7 @@ export interface KeeperServices {
   /** Serves the stream after the request, reply included. */
   readonly provision: (frames: FrameStream, request: ProvisionRequest) => Promise<void>;
   /** Serves the stream after the request, reply included. */
-  readonly files: (stream: ByteStream, request: FilesRequest) => Promise<void>;
+  readonly files: (frames: FrameStream, request: FilesRequest) => Promise<void>;
   /** Serves the stream after the request, reply included. */
   readonly sshSide: (frames: FrameStream, request: SshSideRequest) => Promise<void>;
   /** Whether it could still be cancelled. */
@@ -144,7 +144,7 @@ async function converse(
       return;
     case "files":
       await services.workloadSettled();
-      await services.files(frames.release(), request);
+      await services.files(frames, request);
       return;
     case "ports":
       await services.ports(frames, request);

@@ -120,8 +120,8 @@ function guestServices(
   return {
     workloadSettled: async () => guest.workload.settled(),
     sessions: guest.sessions,
-    files: async (files, { user }) =>
-      guest.processes.serve(files, { program: "files", user: user ?? "root" }),
+    files: async (frames, { user }) =>
+      guest.processes.serve(frames, { program: "files", user: user ?? "root" }),
     powerOff: () => guest.powerOff(),
     ports: async (frames, { session }) => {
       const isMeant = ({ id, name }: Session): boolean => session === id || session === name;

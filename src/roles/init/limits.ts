@@ -141,7 +141,7 @@ export const initLimits = {
   guestProcessHeapBytes: 128 * 1024 * 1024,
   /** A folder is held open for each file that is under way. */
   guestProcessDescriptors: 4096,
-  /** From the end of its stream to SIGKILL. */
+  /** From when its client has left to SIGKILL, and as long again at most. */
   guestProcessEndMs: 5000,
 
   /** A new root filesystem whose init ends within this time after its start gives way to the one before. */

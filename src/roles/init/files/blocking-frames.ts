@@ -1,24 +1,18 @@
-import { readSync, writeSync } from "node:fs";
 import { decodeFileMessage } from "../../../protocol/file-frame.ts";
 import { type Frame, FrameDecoder } from "../../../protocol/frame.ts";
 import type { CopyPeer } from "../../../system/copy/copy-peer.ts";
 import { MessageBatch } from "../../../system/copy/message-batch.ts";
-import { hasInput } from "../../../system/process-pipe.ts";
+import type { ClientStream } from "../client-stream.ts";
 
-/**
- * Frames over two pipes by blocking calls: in a process that may use no others. It may wait in a write
- * while the client writes, too: the client always reads.
- */
+/** Frames of a client's stream, by blocking calls. */
 export class BlockingFrames {
-  readonly #inFd: number;
-  readonly #outFd: number;
+  readonly #stream: ClientStream;
   readonly #decoder = new FrameDecoder({ lends: true });
   readonly #slice = new Uint8Array(readBytes);
   readonly #batch = new MessageBatch();
 
-  constructor(inFd: number, outFd: number) {
-    this.#inFd = inFd;
-    this.#outFd = outFd;
+  constructor(stream: ClientStream) {
+    this.#stream = stream;
   }
 
   /** Null at the end of what the client says, wherever that is. The frame is good until the next is read. */
@@ -26,7 +20,7 @@ export class BlockingFrames {
     for (;;) {
       const frame = this.#decoder.next();
       if (frame !== undefined) return frame;
-      const count = readSync(this.#inFd, this.#slice);
+      const count = this.#stream.read(this.#slice);
       if (count === 0) return null;
       this.#decoder.feed(this.#slice.subarray(0, count));
     }
@@ -34,7 +28,7 @@ export class BlockingFrames {
 
   /** At once: what is written before the copy. */
   write(frame: Uint8Array): void {
-    for (let at = 0; at < frame.length;) at += writeSync(this.#outFd, frame, at, frame.length - at);
+    this.#stream.write(frame);
   }
 
   /** Until the peer has no more to do, or nobody is there for it. */
@@ -54,7 +48,7 @@ export class BlockingFrames {
     if (message !== "working") this.#batch.add(message);
     if (this.#batch.isFull) this.#flush();
     // With something of our own to do, only what is there already.
-    if (this.#batch.isEmpty && hasInput(this.#inFd)) return this.#receive(peer);
+    if (this.#batch.isEmpty && this.#stream.hasInput()) return this.#receive(peer);
     return true;
   }
 

@@ -9,8 +9,7 @@ import {
   syncfs,
 } from "../../../system/filesystem.ts";
 import { bindMount, mount, mountFlags } from "../../../system/mount.ts";
-import { dieWithParent, forbidInspection } from "../../../system/process.ts";
-import { makeBlocking } from "../../../system/process-pipe.ts";
+import { dieWithParent, forbidInspection, makeBlocking } from "../../../system/process.ts";
 import { notAnArchive } from "../../../system/archive/archive-format.ts";
 import { decompress } from "../../../system/archive/decompress.ts";
 import { makeExpendable } from "../keeper-protection.ts";

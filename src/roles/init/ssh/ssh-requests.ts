@@ -31,7 +31,7 @@ export async function serveSshSide(
       return;
     case "sftp":
       await guest.workload.settled();
-      await guest.processes.serve(frames.release(), {
+      await guest.processes.serve(frames, {
         program: "sftp",
         user: request.user ?? "root",
       });

@@ -1,15 +1,26 @@
 import { afterAll, beforeAll, expect, setDefaultTimeout, test } from "bun:test";
-import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import {
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { FrameStream } from "../../../../src/protocol/frame.ts";
+import { encodeFrame, FrameStream, frameTypes } from "../../../../src/protocol/frame.ts";
 import { type FilesReply, filesReplySchema } from "../../../../src/protocol/file-job.ts";
-import { request } from "../../../../src/protocol/message.ts";
+import { encodeJson, request } from "../../../../src/protocol/message.ts";
 import { copyOver } from "../../../../src/roles/client/files/cp-stream.ts";
+import { silentStatus } from "../../../../src/roles/init/guest-entry.ts";
 import { initLimits } from "../../../../src/roles/init/limits.ts";
 import { type CopyObserver, nobody } from "../../../../src/system/copy/copy-peer.ts";
 import { TreeSink } from "../../../../src/system/copy/tree-sink.ts";
 import { TreeSource } from "../../../../src/system/copy/tree-source.ts";
+import { childEnv } from "../../../../src/system/child-env.ts";
+import { selfCommand } from "../../../../src/system/self.ts";
 import { codeOf, eventually } from "../ask.ts";
 import { TestMachine } from "../machine.ts";
 
@@ -202,6 +213,51 @@ test("a client that reads slowly gets all of it", async () => {
   expect(ours).toBe(digest);
 });
 
+test("what a client says before it is answered is not lost", async () => {
+  const frames = new FrameStream(await machine.connect());
+  const job = { type: "send", sources: ["/etc/hostname-inside"], recursive: true, exclude: [] };
+  const said = [
+    encodeFrame(frameTypes.request, encodeJson({ type: "files" })),
+    encodeFrame(frameTypes.fileJob, encodeJson(job)),
+  ];
+  await frames.stream.write(Buffer.concat(said));
+  const heard: unknown[] = [];
+  while (!heard.includes(frameTypes.fileAll)) heard.push((await frames.read())?.type);
+  expect(heard).toEqual([
+    frameTypes.ok,
+    frameTypes.fileTotal,
+    frameTypes.fileEntry,
+    frameTypes.fileAll,
+  ]);
+  await frames.stream.end();
+  await gone();
+});
+
+test("its bytes do not pass through the keeper", async () => {
+  await machine.shell("dd if=/dev/zero of=/many bs=1M count=12 2>/dev/null; tr '\\0' x </many >/x");
+  const readBefore = readByKeeper();
+  expect((await download("/x", join(here, "x"))).failed).toEqual([]);
+  expect(statSync(join(here, "x")).size).toBe(12 * 1024 * 1024);
+  expect(readByKeeper() - readBefore).toBeLessThan(1024 * 1024);
+});
+
+test("one that a file system holds up is ended some time after its client has left", async () => {
+  const { frames } = await open();
+  const [pid = 0] = copyPids();
+  process.kill(pid, "SIGSTOP");
+  frames.stream.abort(0);
+  await gone();
+});
+
+test("one that fails before its first word leaves it to the keeper", () => {
+  const { exitCode, stdout, stderr } = Bun.spawnSync(selfCommand("init", "files", "{}"), {
+    env: childEnv({ PATH: process.env["PATH"] }),
+  });
+  expect(exitCode).toBe(silentStatus);
+  expect(stdout.length).toBe(0);
+  expect(JSON.parse(stderr.toString())).toMatchObject({ role: "guest-process", level: "error" });
+});
+
 test("it ends with its stream, with the workload, and at a mistake of the client", async () => {
   const ended = await open();
   await ended.frames.stream.end();
@@ -229,6 +285,12 @@ test("there are only so many at once", async () => {
 async function open(): Promise<{ readonly frames: FrameStream; readonly reply: FilesReply }> {
   const frames = new FrameStream(await machine.connect());
   return { frames, reply: await request(frames, { type: "files" }, filesReplySchema) };
+}
+
+/** By its main thread: of the whole process the kernel counts its dead children too. */
+function readByKeeper(): number {
+  const io = readFileSync(`/proc/${machine.pid}/task/${machine.pid}/io`, "utf8");
+  return Number(/^rchar: (\d+)$/m.exec(io)?.[1]);
 }
 
 /** Children of the machine's init that serve copies. */
