@@ -66,7 +66,9 @@ export function encodeFileMessage(message: FileMessage): Uint8Array<ArrayBuffer>
     }
     case "end": {
       const { id, size, crc32, sha256 } = message;
-      return frame(frameTypes.fileEnd, new Writer(48).u32(id).u64(size).u32(crc32).bytes(sha256));
+      const writer = new Writer(48).u32(id).u64(size).u32(crc32);
+      if (sha256 !== undefined) writer.bytes(sha256);
+      return frame(frameTypes.fileEnd, writer);
     }
     case "failed":
       return encodeFailed(message);
@@ -139,7 +141,7 @@ function decode(type: FrameType, reader: Reader): FileMessage {
         id: reader.u32(),
         size: reader.u64(),
         crc32: reader.u32(),
-        sha256: reader.copy(32),
+        sha256: reader.left === 0 ? undefined : reader.copy(32),
       };
     case frameTypes.fileFailed:
       return { type: "failed", ...decodeFailed(reader) };

@@ -32,6 +32,8 @@ const sourceOptions = {
   /** Folders and all that is in them; links as links. */
   recursive: v.boolean(),
   exclude: v.pipe(v.array(path), v.maxLength(limits.filePatternsMax)),
+  /** Whether each file ends with its digest, also one that is sent as a whole; absent: true. */
+  digests: v.optional(v.boolean()),
 };
 
 export const fileJobSchema = v.variant("type", [

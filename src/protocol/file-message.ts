@@ -86,7 +86,8 @@ export type FileMessage =
       readonly id: number;
       readonly size: number;
       readonly crc32: number;
-      readonly sha256: Uint8Array;
+      /** Of the whole file; undefined where the job said that none is needed, and the wish did not need one. */
+      readonly sha256: Uint8Array | undefined;
     }
   | ({ readonly type: "failed" } & FileFailure)
   | { readonly type: "chunks"; readonly id: number; readonly chunks: readonly FileChunk[] }

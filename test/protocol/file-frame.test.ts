@@ -80,7 +80,7 @@ const messages: fc.Arbitrary<FileMessage> = fc.oneof(
     id,
     size: offset,
     crc32: id,
-    sha256: bytesOf(32),
+    sha256: fc.option(bytesOf(32), { nil: undefined }),
   }),
   fc.record({
     type: fc.constant("failed" as const),

@@ -20,6 +20,7 @@ import {
 import type { FileLook } from "../file-look.ts";
 import { startWriting } from "../filesystem.ts";
 import { tryLock } from "../file-lock.ts";
+import { ContentCheck } from "./content-check.ts";
 import { copyLimits } from "./copy-limits.ts";
 import { CopyTrouble, corrupt, mustBeReplaceable, troubleOf } from "./copy-trouble.ts";
 import { listChunks } from "./chunk-list.ts";
@@ -44,10 +45,7 @@ export class FileReceiver {
   /** What is there now, of which the other side may say that parts stay the same. */
   #baseFd: number | undefined;
   #part: Part | undefined;
-  /** Of all so far, where it is shown, or put together of what was here and what came. */
-  #hash: Bun.CryptoHasher | undefined;
-  /** Of what came: a few percent of what a digest costs, and QUIC has told whose it is already. */
-  #crc = 0;
+  readonly #check = new ContentCheck();
   #offset = 0;
   #started = false;
   #unsyncedBytes = 0;
@@ -119,10 +117,11 @@ export class FileReceiver {
   }
 
   /** All of it is here. */
-  finish({ size, crc32: crc, sha256 }: Extract<FileMessage, { type: "end" }>): FileOutcome {
+  finish(end: Extract<FileMessage, { type: "end" }>): FileOutcome {
+    const { size } = end;
     if (!this.#started || size !== this.#offset)
       throw new ProtocolError("The end of a file before its end");
-    if (crc !== this.#crc || this.#hash?.digest().equals(sha256) === false) {
+    if (!this.#check.isAs(end)) {
       this.#discardPart();
       throw corrupt();
     }
@@ -133,6 +132,11 @@ export class FileReceiver {
     }
     this.#commit(this.#openPart());
     return "written";
+  }
+
+  /** Ours, of all that is here; undefined where it is neither shown nor needed. */
+  get digest(): Uint8Array | undefined {
+    return this.#check.digest;
   }
 
   /** All of a small one at once. */
@@ -187,11 +191,10 @@ export class FileReceiver {
   /** Up to its end. */
   *#hashOn(fd: number): Generator<"working", void, undefined> {
     const bytes = Buffer.allocUnsafe(copyLimits.hashStepBytes);
-    const hash = (this.#hash ??= new Bun.CryptoHasher("sha256"));
     for (;;) {
       const count = readSync(fd, bytes, 0, bytes.length, this.#offset);
       if (count === 0) return;
-      hash.update(bytes.subarray(0, count));
+      this.#check.found(bytes.subarray(0, count));
       this.#offset += count;
       yield "working";
     }
@@ -236,7 +239,7 @@ export class FileReceiver {
 
   #want(averageBits: number): FileMessage {
     const offset = this.#offset;
-    const sha256 = offset === 0 ? undefined : this.#hash?.copy().digest();
+    const sha256 = offset === 0 ? undefined : this.#check.digest;
     return { type: "want", id: this.entry.id, averageBits, offset, sha256 };
   }
 
@@ -259,8 +262,7 @@ export class FileReceiver {
     const isDifferent = this.#whole === "asked" && offset !== this.#offset;
     if (this.#whole === "asked") this.#whole = isDifferent ? "different" : "same";
     this.#started = !isDifferent;
-    const isHashed = this.hasChunks || this.#wishes.showsDigests;
-    if (offset === 0) this.#hash = isHashed ? new Bun.CryptoHasher("sha256") : undefined;
+    if (offset === 0) this.#check.begin(this.hasChunks || this.#wishes.showsDigests);
     if (offset === this.#offset) return;
     this.#offset = 0;
     if (this.#part !== undefined) ftruncateSync(this.#part.fd, 0);
@@ -269,8 +271,7 @@ export class FileReceiver {
   #append(offset: number, bytes: Uint8Array): void {
     this.#mustGoOnAt(offset);
     const fd = this.#openPart();
-    this.#hash?.update(bytes);
-    this.#crc = crc32(bytes, this.#crc);
+    this.#check.came(bytes);
     this.#write(fd, bytes);
   }
 
@@ -288,8 +289,7 @@ export class FileReceiver {
   #skip(offset: number, length: number): void {
     this.#mustGoOnAt(offset);
     const fd = this.#openPart();
-    for (let left = length; left > 0 && this.#hash !== undefined; left -= zeros.length)
-      this.#hash.update(zeros.subarray(0, Math.min(left, zeros.length)));
+    this.#check.skipped(length);
     this.#offset += length;
     ftruncateSync(fd, this.#offset);
   }
@@ -299,19 +299,22 @@ export class FileReceiver {
     if (this.#baseFd === undefined) throw new ProtocolError("The same as a file that is not there");
     const isInPlace = this.#part === undefined && baseOffset === offset;
     const fd = isInPlace ? undefined : this.#openPart();
-    this.#copyFromBase(baseOffset, length, fd);
+    for (const bytes of this.#ofBase(baseOffset, length)) {
+      this.#check.found(bytes);
+      // As long as it is the same as the old there is no new one.
+      if (fd === undefined) this.#offset += bytes.length;
+      else this.#write(fd, bytes);
+    }
   }
 
-  /** Into the new file, or nowhere as long as it is the same as the old. */
-  #copyFromBase(baseOffset: number, length: number, fd: number | undefined): void {
+  /** Each good until the next. */
+  *#ofBase(baseOffset: number, length: number): Generator<Uint8Array, void, undefined> {
     const bytes = Buffer.allocUnsafe(Math.min(length, copyLimits.hashStepBytes));
     for (let at = 0; at < length;) {
       const wanted = Math.min(bytes.length, length - at);
       const count = readSync(this.#baseFd ?? -1, bytes, 0, wanted, baseOffset + at);
       if (count === 0) throw new CopyTrouble("changed", "the file there changed meanwhile");
-      this.#hash?.update(bytes.subarray(0, count));
-      if (fd === undefined) this.#offset += count;
-      else this.#write(fd, bytes.subarray(0, count));
+      yield bytes.subarray(0, count);
       at += count;
     }
   }
@@ -330,13 +333,11 @@ export class FileReceiver {
     const fd = stays ? this.#openLocked(name) : this.#folder.create(name, first);
     this.#part = { fd, name, stays, mode: stays ? undefined : createdMode(first) };
     if (stays) ftruncateSync(fd, 0);
-    const { length, hash } = { length: this.#offset, hash: this.#hash };
+    const length = this.#offset;
     if (length > 0) {
       this.#baseFd ??= this.#folder.open(this.#name);
       this.#offset = 0;
-      this.#hash = undefined;
-      this.#copyFromBase(0, length, fd);
-      this.#hash = hash;
+      for (const bytes of this.#ofBase(0, length)) this.#write(fd, bytes);
     }
     return fd;
   }
@@ -397,4 +398,3 @@ interface Part {
 }
 
 const ownersAlone = 0o600;
-const zeros = Buffer.alloc(copyLimits.hashStepBytes);

@@ -24,12 +24,15 @@ export interface SentFile {
   readonly tree: SourceTree;
   /** Read when it was announced with its digest, where it is small. */
   readonly content: Uint8Array | undefined;
+  /** Whether its digest is said in any case. */
+  readonly needsDigest: boolean;
 }
 
 type Sending = Generator<FileMessage | "working", void, undefined>;
 
 /** One file as messages: as a whole, or from `start` to `end`. Content is lent until the next is asked for. Throws `CopyTrouble` or what the system says; the file is closed then. */
-export function* sendFile({ path, tree, content }: SentFile, wish: FileWish): Sending {
+export function* sendFile(file: SentFile, wish: FileWish): Sending {
+  const { path, tree, content } = file;
   const { id } = wish;
   if (content !== undefined && wish.offset === 0 && wish.chunks === undefined) {
     yield { type: "whole", id, crc32: crc32(content), bytes: content };
@@ -39,14 +42,14 @@ export function* sendFile({ path, tree, content }: SentFile, wish: FileWish): Se
   try {
     const before = fstatSync(fd, { bigint: true });
     if (!before.isFile()) throw changed(path);
-    const { offset, hash } = yield* startOf(fd, wish);
+    const { offset, hash } = yield* startOf(fd, wish, file.needsDigest);
     yield { type: "start", id, offset };
     const reader = new ContentReader(fd, hash, offset, isSparse(before));
     yield* wish.chunks === undefined
       ? reader.whole(id)
       : reader.changes(id, new ChunkCutter(wish.averageBits), wish);
     if (!isSame(before, fstatSync(fd, { bigint: true }))) throw changed(path);
-    yield { type: "end", id, size: reader.offset, crc32: reader.crc, sha256: hash.digest() };
+    yield { type: "end", id, size: reader.offset, crc32: reader.crc, sha256: hash?.digest() };
   } finally {
     closeSync(fd);
   }
@@ -55,8 +58,11 @@ export function* sendFile({ path, tree, content }: SentFile, wish: FileWish): Se
 /** Where the content begins: what the other side has already, if it is what stands here. */
 function* startOf(
   fd: number,
-  { offset, sha256 }: FileWish,
-): Generator<"working", { offset: number; hash: Bun.CryptoHasher }, undefined> {
+  { offset, sha256, chunks }: FileWish,
+  needsDigest: boolean,
+): Generator<"working", { offset: number; hash: Bun.CryptoHasher | undefined }, undefined> {
+  const isPutTogether = sha256 !== undefined || chunks !== undefined;
+  if (!needsDigest && !isPutTogether) return { offset: 0, hash: undefined };
   const hash = new Bun.CryptoHasher("sha256");
   if (sha256 === undefined) return { offset: 0, hash };
   const bytes = Buffer.allocUnsafe(copyLimits.hashStepBytes);
@@ -74,13 +80,13 @@ function* startOf(
 
 class ContentReader {
   readonly #fd: number;
-  readonly #hash: Bun.CryptoHasher;
+  readonly #hash: Bun.CryptoHasher | undefined;
   readonly #sparse: boolean;
   offset: number;
   /** Of all content that was sent. */
   crc = 0;
 
-  constructor(fd: number, hash: Bun.CryptoHasher, offset: number, sparse: boolean) {
+  constructor(fd: number, hash: Bun.CryptoHasher | undefined, offset: number, sparse: boolean) {
     this.#fd = fd;
     this.#hash = hash;
     this.offset = offset;
@@ -127,7 +133,7 @@ class ContentReader {
   *#chunk(id: number, bytes: Uint8Array, chunks: ChunkPlaces | undefined): Sending {
     const baseOffset = chunks?.find(bytes.length, chunkDigest(bytes));
     if (baseOffset !== undefined) {
-      this.#hash.update(bytes);
+      this.#hash?.update(bytes);
       const { offset } = this;
       this.offset += bytes.length;
       yield { type: "same", id, offset, baseOffset, length: bytes.length };
@@ -138,7 +144,7 @@ class ContentReader {
   }
 
   #content(id: number, bytes: Uint8Array): FileMessage {
-    this.#hash.update(bytes);
+    this.#hash?.update(bytes);
     const { offset } = this;
     this.offset += bytes.length;
     if (this.#sparse && isZero(bytes)) return { type: "hole", id, offset, length: bytes.length };

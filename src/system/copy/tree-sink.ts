@@ -315,7 +315,7 @@ export class TreeSink implements CopyPeer {
     this.#unwish(message.id);
     try {
       const outcome = task.receiver?.finish(message) ?? "skipped";
-      this.#settle(task, outcome, message.sha256);
+      this.#settle(task, outcome, task.receiver?.digest);
     } catch (error) {
       this.#giveUp(task, error);
     }

@@ -20,6 +20,8 @@ import type { WalkOptions, WalkStep } from "./tree-walk.ts";
 export interface TreeSourceOptions extends WalkOptions {
   /** Paths that are not to be sent, for something of that name there is to stay. */
   readonly declined?: ReadonlySet<string>;
+  /** Whether each file ends with its digest, also one that is sent as a whole. */
+  readonly digests: boolean;
   readonly observer?: CopyObserver;
 }
 
@@ -31,8 +33,10 @@ interface Announced {
   readonly content: Uint8Array | undefined;
   chunks: ChunkPlaces | undefined;
   isWished: boolean;
-  /** The digest of what was sent of it. */
-  sent: Uint8Array | undefined;
+  /** Its end was said. */
+  isSent: boolean;
+  /** Of what was sent of it. */
+  sentDigest: Uint8Array | undefined;
 }
 
 /**
@@ -75,8 +79,8 @@ export class TreeSource implements CopyPeer {
       case "done": {
         const done = this.#settle(message.id);
         if (done === undefined) throw new ProtocolError("Done with a file that was not announced");
-        const { path, entry, sent } = done;
-        this.#observer?.settled(pathText(path), entry.size, message.outcome, sent);
+        const { path, entry, sentDigest } = done;
+        this.#observer?.settled(pathText(path), entry.size, message.outcome, sentDigest);
         return;
       }
       case "failed":
@@ -159,7 +163,8 @@ export class TreeSource implements CopyPeer {
       content: kept,
       chunks: undefined,
       isWished: false,
-      sent: undefined,
+      isSent: false,
+      sentDigest: undefined,
     });
     return said;
   }
@@ -196,7 +201,7 @@ export class TreeSource implements CopyPeer {
     const announced = wish === undefined ? undefined : this.#announced.get(wish.id);
     if (wish === undefined || announced === undefined) return undefined;
     const { path, content, tree } = announced;
-    const file = { path, content, tree };
+    const file = { path, content, tree, needsDigest: this.#options.digests };
     return { wish, messages: sendFile(file, wish) };
   }
 
@@ -208,12 +213,16 @@ export class TreeSource implements CopyPeer {
     else if (message.type === "whole") {
       this.#observer?.began(pathText(path), entry.size, 0);
       this.#observer?.advanced(message.bytes.length, message.bytes.length);
-      announced.sent = entry.digest;
+      announced.isSent = true;
+      announced.sentDigest = entry.digest;
     } else if (message.type === "content")
       this.#observer?.advanced(message.bytes.length, message.bytes.length);
     else if (message.type === "hole" || message.type === "same")
       this.#observer?.advanced(message.length, 0);
-    else if (message.type === "end") announced.sent = message.sha256;
+    else if (message.type === "end") {
+      announced.isSent = true;
+      announced.sentDigest = message.sha256;
+    }
   }
 
   #takeChunks(id: number, { chunks }: Extract<FileMessage, { type: "chunks" }>): void {
@@ -248,7 +257,7 @@ export class TreeSource implements CopyPeer {
     const isUnderWay = this.#sending?.wish.id === id;
     if (isUnderWay) this.#stopSending();
     // Behind its end the other side waits for nothing more.
-    const isOpen = isUnderWay && announced?.sent === undefined;
+    const isOpen = isUnderWay && announced?.isSent !== true;
     if (isOpen || waiting >= 0) this.#queue.push({ type: "failed", id, code, message: "" });
   }
 

@@ -28,7 +28,14 @@ export class CopyStage implements Disposable {
 
   source(options: Partial<TreeSourceOptions> = {}): TreeSource {
     const sources = [Buffer.from(this.from)];
-    return new TreeSource({ sources, glob: false, recursive: true, exclude: [], ...options });
+    return new TreeSource({
+      sources,
+      glob: false,
+      recursive: true,
+      exclude: [],
+      digests: true,
+      ...options,
+    });
   }
 
   sink(options: Partial<TreeSinkOptions> = {}): TreeSink {

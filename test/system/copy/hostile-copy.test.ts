@@ -236,10 +236,14 @@ test("content that is not what its checksum says is thrown away", () => {
 });
 
 test("a file that is refused behind its end is not refused again", () => {
-  for (const size of [3, 200_000]) {
+  for (const [size, digests] of [
+    [3, true],
+    [200_000, true],
+    [200_000, false],
+  ] as const) {
     using stage = new CopyStage();
     writeFileSync(stage.from, bytes(size));
-    const source = stage.source();
+    const source = stage.source({ digests });
     const failure = { id: 1, code: "corrupt", message: "wrong" } as const;
     while (source.next() !== undefined);
     source.receive({ type: "want", id: 1, offset: 0, sha256: undefined, averageBits: 0 });
@@ -267,29 +271,35 @@ test("a digest that is shown is that of what came", () => {
   }
 });
 
-test("a file that is put together is what its digest says, or thrown away", () => {
+test.each([
+  ["is what its digest says, or thrown away", Buffer.alloc(32)],
+  ["has a digest", undefined],
+])("a file that is put together %s", (_what, sha256) => {
   using stage = new CopyStage();
   const before = bytes(300_000);
   writeFileSync(stage.to, before);
   writeFileSync(stage.from, Buffer.concat([Buffer.from("new"), before]));
   const [source, sink] = [stage.source(), stage.sink()];
-  runPair(
-    {
-      over: false,
-      close: () => source.close(),
-      receive: (said) => source.receive(said),
-      next: () => {
-        const message = source.next();
-        const isEnd = message !== undefined && message !== "working" && message.type === "end";
-        return isEnd ? { ...message, sha256: Buffer.alloc(32) } : message;
+  const run = (): void =>
+    runPair(
+      {
+        over: false,
+        close: () => source.close(),
+        receive: (said) => source.receive(said),
+        next: () => {
+          const message = source.next();
+          const isEnd = message !== undefined && message !== "working" && message.type === "end";
+          return isEnd ? { ...message, sha256 } : message;
+        },
       },
-    },
-    sink,
-  );
-  expect(stage.failed).toEqual([expect.stringContaining("corrupt")]);
+      sink,
+    );
+  if (sha256 === undefined) expect(run).toThrow(ProtocolError);
+  else run();
+  expect(stage.failed).toEqual(sha256 === undefined ? [] : [expect.stringContaining("corrupt")]);
+  sink.close();
   expect(readFileSync(stage.to).equals(before)).toBe(true);
   expect(readdirSync(stage.folder).toSorted()).toEqual(["from", "to"]);
-  sink.close();
 });
 
 test("the whole of a small file is as long as was announced", () => {

@@ -8,9 +8,11 @@ import {
   symlinkSync,
   writeFileSync,
 } from "node:fs";
+import { createHash } from "node:crypto";
 import { join } from "node:path";
 import fc from "fast-check";
 import type { FileMessage } from "../../../src/protocol/file-message.ts";
+import { type CopyObserver, nobody } from "../../../src/system/copy/copy-peer.ts";
 import { mount, mountFlags, unmountLazily } from "../../../src/system/mount.ts";
 import { randomBytes, seeded, seededRandom } from "../../support/seed.ts";
 import { CopyStage, runPair } from "./copy-pair.ts";
@@ -78,6 +80,36 @@ test("a large file that is there already is compared by one digest, and cut only
   // It may grow in between, and shrink.
   expect(messagesFor(before, grown)).toContain("content");
   messagesFor(before, before.subarray(0, 300_000));
+});
+
+test("a source that need not say digests does where a file is put together, and a sink has its own", () => {
+  using stage = new CopyStage();
+  const content = bytes(400_000);
+  writeFileSync(stage.from, content);
+  const said: FileMessage[] = [];
+  const digests: (Uint8Array | undefined)[] = [];
+  const copy = (): void => {
+    const observer = {
+      ...nobody,
+      settled: (...[, , , sha256]: Parameters<CopyObserver["settled"]>) => digests.push(sha256),
+    };
+    runPair(
+      stage.source({ digests: false }),
+      stage.sink({ showsDigests: true, observer }),
+      (message) => {
+        if (message.type === "end") said.push(message);
+        return false;
+      },
+    );
+  };
+  copy();
+  expect(said).toMatchObject([{ size: content.length, sha256: undefined }]);
+  writeFileSync(stage.to, Buffer.concat([Buffer.from("old"), content]));
+  copy();
+  const sha256 = createHash("sha256").update(content).digest();
+  expect(said[1]).toMatchObject({ size: content.length, sha256: new Uint8Array(sha256) });
+  expect(digests.map((one) => Buffer.from(one ?? []))).toEqual([sha256, sha256]);
+  expect(readFileSync(stage.to).equals(content)).toBe(true);
 });
 
 test("broken off anywhere, the next copy goes on and the file is whole", () => {

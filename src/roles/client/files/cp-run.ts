@@ -91,11 +91,18 @@ function brokenOff(times: number): Failure {
   });
 }
 
-function jobOf({ operands, wishes }: CopyPlan): FileJob {
+function jobOf({ operands, wishes, output }: CopyPlan): FileJob {
   const { direction, sources, destination } = operands;
   const { recursive, exclude } = wishes;
   if (direction === "download")
-    return { type: "send", sources: [...sources], recursive, exclude: [...exclude] };
+    return {
+      type: "send",
+      sources: [...sources],
+      recursive,
+      exclude: [...exclude],
+      // `TreeSink` makes its own of what comes.
+      digests: output !== undefined,
+    };
   return {
     type: "receive",
     destination,
@@ -114,7 +121,8 @@ function ownSide(
   if (direction === "upload") {
     const paths = spool === undefined ? sources.map(absolute) : [spool];
     const bytes = paths.map((path) => Buffer.from(path));
-    return new TreeSource({ sources: bytes, glob: false, recursive, exclude, declined, observer });
+    const options = { glob: false, recursive, exclude, declined, digests: true, observer };
+    return new TreeSource({ sources: bytes, ...options });
   }
   return new TreeSink({
     ...sinkOptions(wishes),

@@ -148,6 +148,7 @@ export class StreamSink implements CopyPeer {
     sha256,
   }: Pick<Extract<Content, { type: "end" }>, "id" | "size" | "sha256">): void {
     if (size !== this.#soFar.offset) throw new ProtocolError("The end of a file before its end");
+    if (sha256 === undefined) throw new ProtocolError("The end of a file without its digest");
     if (!this.#soFar.hash.copy().digest().equals(sha256)) {
       this.#giveUp("corrupt", "what arrived is not what was sent");
       return;

@@ -34,9 +34,9 @@ function peerOf(job: FileJob, home: string): CopyPeer {
       showsDigests: false,
     });
   }
-  const { sources, recursive, exclude } = job;
+  const { sources, recursive, exclude, digests = true } = job;
   const paths = sources.map((source) => Buffer.from(pathOf(source, home)));
-  return new TreeSource({ sources: paths, glob: true, recursive, exclude });
+  return new TreeSource({ sources: paths, glob: true, recursive, exclude, digests });
 }
 
 /** Relative to the home folder, as ssh has it. */

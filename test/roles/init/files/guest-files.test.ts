@@ -65,7 +65,14 @@ async function upload(source: string, destination: string, user?: string): Promi
   const seen = watching();
   const { observer } = seen;
   const sources = [Buffer.from(source)];
-  const peer = new TreeSource({ sources, glob: false, recursive: true, exclude: [], observer });
+  const peer = new TreeSource({
+    sources,
+    glob: false,
+    recursive: true,
+    exclude: [],
+    digests: true,
+    observer,
+  });
   const sink = { existing: "replace", dry_run: false, preserve: false } as const;
   const job = { type: "receive", destination, into_folder: false, ...sink } as const;
   await copyOver(connection, { user, job }, peer);
