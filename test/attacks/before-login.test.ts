@@ -6,7 +6,7 @@ import type { ByteStream } from "../../src/protocol/byte-stream.ts";
 import { listenTcp } from "../../src/system/tcp-stream.ts";
 import { AttackStage } from "./stage.ts";
 
-setDefaultTimeout(60_000);
+setDefaultTimeout(120_000);
 
 let stage: AttackStage;
 beforeAll(async () => {

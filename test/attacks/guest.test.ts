@@ -12,7 +12,7 @@ import { leadOutside } from "../../src/roles/init/workload-root.ts";
 import { bundle, makeBunRootfs } from "../support/bun-rootfs.ts";
 import { TestMachine } from "../roles/init/machine.ts";
 
-setDefaultTimeout(60_000);
+setDefaultTimeout(120_000);
 
 /** Root in the guest against init: what docs/security.md says it cannot do, and what it says it can. */
 const probeSource = join(import.meta.dir, "guest-probe.child.ts");

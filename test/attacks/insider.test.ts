@@ -16,7 +16,7 @@ import { listenTcp } from "../../src/system/tcp-stream.ts";
 import { rejection } from "../support/rejection.ts";
 import { AttackStage, openFrames } from "./stage.ts";
 
-setDefaultTimeout(60_000);
+setDefaultTimeout(120_000);
 
 /** Somebody who has the token and means harm: what it costs the machine, and everybody else. */
 let stage: AttackStage;

@@ -9,7 +9,7 @@ import { secretTraces } from "../support/secret-traces.ts";
 import { weakToken } from "../support/login-stage.ts";
 import { AttackStage, openFrames } from "./stage.ts";
 
-setDefaultTimeout(60_000);
+setDefaultTimeout(120_000);
 
 /** The process that faces the network: it never outlives its keeper, and its clients are told of its end. */
 let stage: AttackStage;

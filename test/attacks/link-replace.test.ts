@@ -27,7 +27,7 @@ import { seed, seededRandom } from "../support/seed.ts";
 import { EchoStream, LineStream, openClient, ShellTalk } from "./link-load.ts";
 import { AttackStage } from "./stage.ts";
 
-setDefaultTimeout(60_000);
+setDefaultTimeout(120_000);
 
 /** Two compiled programs of different versions; the second takes the first one's place on disk. */
 let builds: string;

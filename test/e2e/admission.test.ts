@@ -9,7 +9,7 @@ import type { RunResult } from "../support/program.ts";
 import { makeRootfsArchive } from "../support/rootfs-archive.ts";
 import { tenantTemplate } from "../support/tenant-template.ts";
 
-setDefaultTimeout(60_000);
+setDefaultTimeout(120_000);
 
 /** docs/proxy.md, as an administrator goes through it: a key, a proxy, a tenant, and a rotation. */
 const app = "vault-tenants";

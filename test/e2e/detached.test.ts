@@ -12,7 +12,7 @@ import { type LocalVault, makeLocalVault } from "../support/local-vault.ts";
 import { programEnv, programPath, type RunResult } from "../support/program.ts";
 import { makeRootfsArchive } from "../support/rootfs-archive.ts";
 
-setDefaultTimeout(60_000);
+setDefaultTimeout(120_000);
 
 /** Work that nobody waits for, by the compiled programs, through a proxy that dies meanwhile. */
 let fly: LocalFly;

@@ -9,7 +9,7 @@ import { programEnv, programPath } from "../support/program.ts";
 import { makeRootfsArchive } from "../support/rootfs-archive.ts";
 import { until } from "../support/ssh-laptop.ts";
 
-setDefaultTimeout(60_000);
+setDefaultTimeout(120_000);
 
 /** The compiled program and a machine that it provisioned: every kind of forward at once. */
 let fly: LocalFly;

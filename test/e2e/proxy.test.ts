@@ -22,7 +22,7 @@ import { run } from "../support/program.ts";
 import { makeRootfsArchive } from "../support/rootfs-archive.ts";
 import { UdpRelay } from "../support/udp-relay.ts";
 
-setDefaultTimeout(60_000);
+setDefaultTimeout(120_000);
 
 /** How long bytes flow between one blow and the next. */
 const transferMs = 1_500;

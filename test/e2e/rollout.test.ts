@@ -128,7 +128,7 @@ test("the compiled admin: plan, a bad image goes back, a good one stays, killed 
   expect(after.map(({ config }) => config.metadata)).toEqual(
     before.map(({ config }) => config.metadata),
   );
-}, 60_000);
+}, 120_000);
 
 test("the compiled admin: one at a time, and Ctrl-C twice ends it where it is", async () => {
   const [was = ""] = (await machines()).map(({ config }) => config.image);
@@ -150,7 +150,7 @@ test("the compiled admin: one at a time, and Ctrl-C twice ends it where it is", 
   await setFaults([]);
   const resumed = await updateImage("--resume", newestId());
   expect([resumed.exitCode, await leftovers(next)]).toEqual([0, []]);
-}, 60_000);
+}, 120_000);
 
 async function setFaults(faults: readonly unknown[]): Promise<void> {
   const answer = await fetch(`${env.FLY_API_BASE}/local/v1/faults`, {

@@ -6,7 +6,7 @@ import { run, type RunOptions, type RunResult } from "../support/program.ts";
 import { secretTraces } from "../support/secret-traces.ts";
 import { tenantTemplate } from "../support/tenant-template.ts";
 
-setDefaultTimeout(60_000);
+setDefaultTimeout(120_000);
 
 /** The first minute with the compiled program: a tenant is made, its invite is added, and it answers. */
 let fly: LocalFly;

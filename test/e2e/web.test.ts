@@ -10,7 +10,7 @@ import {
 import { type LocalVault, makeLocalVault } from "../support/local-vault.ts";
 import { makeRootfsArchive } from "../support/rootfs-archive.ts";
 
-setDefaultTimeout(60_000);
+setDefaultTimeout(120_000);
 
 /** A client that comes by TCP alone to a tenant behind a proxy. */
 let fly: LocalFly;

@@ -157,7 +157,7 @@ test("streams that are given up before anybody takes them in do not wait for it"
   for (let bytes: Uint8Array | null | undefined; bytes?.[0] !== 2; taken++)
     bytes = await (await pair.far.acceptStream())?.read().catch(() => undefined);
   expect(taken).toBeLessThanOrEqual(quicLimits.streamsFromClient);
-}, 30_000);
+}, 120_000);
 
 test("what is given up in the dark is read to its mark when there is light", async () => {
   await using pair = await openPairOver({ seed });
@@ -176,7 +176,7 @@ test("what is given up in the dark is read to its mark when there is light", asy
     expect(await rejection(receiveAll(far))).toMatchObject({ kind: "reset" });
   }
   await exchange(pair, 300_000, seed);
-}, 30_000);
+}, 120_000);
 
 test("a reader that hears no word reads to the mark, which is no end", async () => {
   await using pair = await openPair({
@@ -203,7 +203,7 @@ test("a reader that hears no word reads to the mark, which is no end", async () 
   };
   // Nobody told it, so it is stopped in the end.
   expect(await rejection(writing())).toMatchObject({ kind: "stopped", resetCode: 9 });
-}, 20_000);
+}, 120_000);
 
 test.each(["near", "far"] as const)(
   "over a line that loses much nothing of it is lost room: %s gives up",

@@ -28,7 +28,7 @@ test("a server holds so many connections and no more, and one that ends makes ro
   expect(late.channelBinding).toHaveLength(32);
   await Promise.all([client.close(), others.close()]);
   await server.close();
-}, 60_000);
+}, 120_000);
 
 test("connections nobody accepts are few, and the next is told that we are busy", async () => {
   const server = await openServer();

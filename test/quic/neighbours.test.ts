@@ -42,7 +42,7 @@ test("a black-holed connection in the middle of a download slows no other", asyn
   expect(await exchangeMs(healthy, 32 * mebibyte)).toBeLessThan(5 * before + 5000);
   dark.far.close(0, "");
   expect(await writing).toMatchObject({ kind: "connection-lost" });
-}, 30_000);
+}, 120_000);
 
 test("streams that nobody reads hold one initial window together, and hurt no other", async () => {
   await using greedy = await openPair();
@@ -63,7 +63,7 @@ test("streams that nobody reads hold one initial window together, and hurt no ot
   await Bun.sleep(100);
   expect(taken).toBeLessThanOrEqual(quicLimits.connectionWindowInitial);
   await exchange(healthy, 4 * mebibyte, seed);
-}, 30_000);
+}, 120_000);
 
 test("a connection that ends lets go of everything that waits on it", async () => {
   await using pair = await openPair();
@@ -114,7 +114,7 @@ test("a client whose address changes every 100 ms still gets its bytes through",
   const changing = setInterval(() => void relay.rebind(), 100);
   while (relay.counts.rebinds < 8) await exchange(pair, mebibyte, seed);
   clearInterval(changing);
-}, 60_000);
+}, 120_000);
 
 test("100 000 packets with a genuine id and forged contents neither end nor starve a connection", async () => {
   let genuine: Uint8Array | undefined;
@@ -149,4 +149,4 @@ test("100 000 packets with a genuine id and forged contents neither end nor star
   expect(answered).toBe(0);
   await exchange(pair, 100_000, seed);
   attacker.close();
-}, 60_000);
+}, 120_000);

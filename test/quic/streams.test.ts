@@ -194,4 +194,4 @@ test("300 streams at once share fairly: the slowest is not far behind the median
   ends.sort((a, b) => a - b);
   const median = ends[150] ?? 0;
   expect(ends.at(-1) ?? 0).toBeLessThan(1.5 * median);
-}, 60_000);
+}, 120_000);

@@ -35,7 +35,7 @@ export function byteStreamContract(
       ]);
       expect(Buffer.compare(results[2], sent)).toBe(0);
       expect(Buffer.compare(results[3], back)).toBe(0);
-    }, 30_000);
+    }, 120_000);
 
     test("each half ends apart, and stays ended", async () => {
       const { near, far } = await openPair();

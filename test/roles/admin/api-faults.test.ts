@@ -82,7 +82,7 @@ describe("create", () => {
         await at.admin("tenant", "delete", "acme", "--yes");
         expect([label, await counts()]).toEqual([label, [0, 0]]);
       }
-    }, 60_000);
+    }, 120_000);
   }
 });
 
@@ -114,7 +114,7 @@ describe("delete", () => {
         const second = await at.admin("tenant", "delete", "acme", "--yes");
         expect([label, second.exitCode, await counts()]).toEqual([label, 0, [0, 0]]);
       }
-    }, 60_000);
+    }, 120_000);
   }
 });
 

@@ -14,7 +14,7 @@ afterEach(async () => {
   await Promise.all(scripted.splice(0).map(async (each) => each.close()));
   await stage?.close();
   stage = undefined;
-}, 60_000);
+}, 120_000);
 
 const nowMs = Date.parse("2026-11-20T00:00:30Z");
 const token = "fm2_secretsecretsecret";

@@ -10,7 +10,7 @@ const open = async (...given: Parameters<typeof openAdminStage>): Promise<AdminS
 afterEach(async () => {
   await stage?.close();
   stage = undefined;
-}, 60_000);
+}, 120_000);
 
 const create = async (on: AdminStage, ...words: readonly string[]) =>
   on.admin("tenant", "create", "acme", "--template", on.template, ...words);
@@ -24,7 +24,7 @@ describe("a call that was done although it failed makes nothing twice", () => {
         expect((await at.machines()).length).toBe(1);
         expect((await at.volumes()).length).toBe(1);
         expect(at.proxy.calls.filter((call) => call === on).length).toBe(1);
-      }, 60_000);
+      }, 120_000);
     }
   }
 });
@@ -50,7 +50,7 @@ test("a volume of the same name that was there before is not taken for the new o
   expect(made.exitCode).toBe(0);
   expect(made.err).not.toContain(id);
   expect((await at.volumes()).length).toBe(2);
-}, 60_000);
+}, 120_000);
 
 describe("a create that fails leaves nothing behind", () => {
   const faults: readonly (readonly [string, Fault, number])[] = [
@@ -67,7 +67,7 @@ describe("a create that fails leaves nothing behind", () => {
       expect([result.exitCode, result.out]).toEqual([exitCode, ""]);
       expect(result.err).toContain("01FAULT-proxy");
       expect([await at.machines(), await at.volumes()]).toEqual([[], []]);
-    }, 60_000);
+    }, 120_000);
   }
 
   test("the second machine of two", async () => {
@@ -77,7 +77,7 @@ describe("a create that fails leaves nothing behind", () => {
     const result = await at.admin("tenant", "create", "acme", "--template", template);
     expect(result.exitCode).toBe(4);
     expect([await at.machines(), await at.volumes()]).toEqual([[], []]);
-  }, 60_000);
+  }, 120_000);
 
   test("a machine whose init cannot be run", async () => {
     const at = await open([], { entrypoint: ["/nonexistent/init"] });
@@ -91,7 +91,7 @@ describe("a create that fails leaves nothing behind", () => {
     expect([result.exitCode === 0, result.out]).toEqual([false, ""]);
     expect(result.err).toContain("not started");
     expect([await at.machines(), await at.volumes()]).toEqual([[], []]);
-  }, 60_000);
+  }, 120_000);
 });
 
 /** Just before that call somebody else takes the first of these away. */
@@ -118,7 +118,7 @@ describe("what vanishes between two calls", () => {
       const result = await create(at);
       expect([result.exitCode === 0, result.out]).toEqual([false, ""]);
       expect([await at.machines(), await at.volumes()]).toEqual([[], []]);
-    }, 60_000);
+    }, 120_000);
 
   for (const [on, kind] of [
     ["POST /machines/*/cordon", "machines"],
@@ -130,7 +130,7 @@ describe("what vanishes between two calls", () => {
       await create(at);
       expect((await at.admin("tenant", "delete", "acme", "--yes")).exitCode).toBe(0);
       expect([await at.machines(), await at.volumes()]).toEqual([[], []]);
-    }, 60_000);
+    }, 120_000);
 });
 
 test("what cannot be removed is named, and the exit code is 8", async () => {
@@ -155,7 +155,7 @@ test("throttled calls are slowed down and go through", async () => {
   ]);
   expect((await create(at)).exitCode).toBe(0);
   expect((await at.machines()).length).toBe(1);
-}, 60_000);
+}, 120_000);
 
 test("Ctrl-C while the machine is made: removed again, exit 130", async () => {
   const interrupts: (() => void)[] = [];
@@ -166,7 +166,7 @@ test("Ctrl-C while the machine is made: removed again, exit 130", async () => {
   expect(await run.exit).toBe(130);
   expect([await at.machines(), await at.volumes()]).toEqual([[], []]);
   expect(run.context.err()).toContain("removed machine");
-}, 60_000);
+}, 120_000);
 
 test("a delete that is stopped half-way says what is left, and finishes when run again", async () => {
   const at = await open([{ on: "DELETE /machines/*", nth: 1, fault: "403" }]);
@@ -176,7 +176,7 @@ test("a delete that is stopped half-way says what is left, and finishes when run
   expect(first.err).toContain(`left: machine ${(await at.machines())[0]?.id}`);
   expect((await at.admin("tenant", "delete", "acme", "--yes")).exitCode).toBe(0);
   expect([await at.machines(), await at.volumes()]).toEqual([[], []]);
-}, 60_000);
+}, 120_000);
 
 test("an API that is not there is exit 6", async () => {
   const at = await open();
@@ -184,4 +184,4 @@ test("an API that is not there is exit 6", async () => {
   const { exitCode, err } = await at.admin("tenant", "list");
   expect(exitCode).toBe(6);
   expect(err).toContain("could not be reached");
-}, 60_000);
+}, 120_000);

@@ -45,7 +45,7 @@ test("a rollout whose journal is full ends before the next change, and is resume
   const machines = await on.machines();
   expect(machines.map(({ config }) => config.image)).toEqual(machines.map(() => images.new));
   expect(leftovers(machines)).toEqual([]);
-}, 60_000);
+}, 120_000);
 
 test("a key file that cannot be written anew stays as it was, with nothing beside it", async () => {
   const dir = mkdtempSync(join(tmpdir(), "fvk-"));
@@ -59,4 +59,4 @@ test("a key file that cannot be written anew stays as it was, with nothing besid
   expect([full.err, full.exitCode]).toEqual([expect.stringContaining("cannot be used"), 2]);
   expect(readFileSync(path, "utf8")).toBe(before);
   expect(readdirSync(dir).toSorted()).toEqual(["proxy.key", "proxy.key.lock"]);
-}, 60_000);
+}, 120_000);

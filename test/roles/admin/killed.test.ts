@@ -18,7 +18,7 @@ let stage: AdminStage | undefined;
 afterEach(async () => {
   await stage?.close();
   stage = undefined;
-}, 60_000);
+}, 120_000);
 
 async function killedAt(
   rule: { readonly on: string; readonly nth?: number; readonly fault: Fault },
@@ -98,7 +98,7 @@ describe("create, killed", () => {
     for (const fault of ["hang", "done-but-hang"] as const)
       test(`at ${on} (${fault}), goes on`, async () => {
         await createsAgain(await killedAt({ on, fault }, createWords, nothing));
-      }, 60_000);
+      }, 120_000);
 
   test("beside an older volume of that name: somebody's data is not taken for the new one", async () => {
     const words = [...createWords, "--new-volumes"];
@@ -108,7 +108,7 @@ describe("create, killed", () => {
     const [machine] = await at.machines();
     expect((await at.volumes()).length).toBe(2);
     expect(JSON.stringify(machine)).not.toContain(old?.id ?? "");
-  }, 60_000);
+  }, 120_000);
 
   test("and the next run fails before it finds the volume: a third one still does", async () => {
     const at = await killedAt({ on: "POST /machines", fault: "hang" }, createWords, nothing);
@@ -116,7 +116,7 @@ describe("create, killed", () => {
     at.rules.push({ on: "GET /volumes", nth: before + 2, fault: "403" });
     expect((await create(at)).exitCode).toBe(4);
     await createsAgain(at);
-  }, 60_000);
+  }, 120_000);
 
   test("and the machine ended meanwhile: it is started again", async () => {
     const at = await killedAt(
@@ -131,7 +131,7 @@ describe("create, killed", () => {
     await fetch(`${path}/wait?state=stopped&timeout=10`, { headers });
     await createsAgain(at);
     expect((await at.machines())[0]?.state).toBe("started");
-  }, 60_000);
+  }, 120_000);
 
   test("nobody knows of it elsewhere: says which volume is there, and makes none", async () => {
     const at = await killedAt({ on: "POST /machines", fault: "hang" }, createWords, nothing);
@@ -140,7 +140,7 @@ describe("create, killed", () => {
     const elsewhere = await create(at);
     expect([elsewhere.exitCode, elsewhere.err.includes(left?.id ?? "?")]).toEqual([7, true]);
     expect((await at.volumes()).length).toBe(1);
-  }, 60_000);
+  }, 120_000);
 
   test("with another token or template: says so, and changes nothing", async () => {
     const at = await killedAt(
@@ -158,7 +158,7 @@ describe("create, killed", () => {
     expect(older.err).toContain(`machine ${machine?.id} (started): ~ image: `);
     expect(older.err).not.toContain(machine?.config.env["ACCESS_TOKEN"] ?? "?");
     expect((await at.machines()).map(({ id }) => id)).toEqual([machine?.id ?? ""]);
-  }, 60_000);
+  }, 120_000);
 });
 
 describe("delete, killed", () => {
@@ -167,7 +167,7 @@ describe("delete, killed", () => {
     for (const fault of ["hang", "done-but-hang"] as const)
       test(`at ${on} (${fault}), goes on`, async () => {
         await deletesAgain(await killedAt({ on, fault }, deleteWords, create));
-      }, 60_000);
+      }, 120_000);
 });
 
 const createTwo = async (at: AdminStage): Promise<void> => {
@@ -199,7 +199,7 @@ describe("rotate-token, killed", () => {
         expect(one).not.toBe(before);
         if (given !== undefined) expect(one).toBe(given);
         expect(again.out.split(one ?? "none").length).toBe(3);
-      }, 60_000);
+      }, 120_000);
 });
 
 test("at calls picked by chance", async () => {

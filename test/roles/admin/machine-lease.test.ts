@@ -14,7 +14,7 @@ afterEach(async () => {
   for (const each of open.splice(0)) await each.close();
   await stage?.close();
   stage = undefined;
-}, 60_000);
+}, 120_000);
 
 const id = "148e21ea7e46e8";
 const lost = (): Response => json({ error: "no" }, { status: 500 });
@@ -98,4 +98,4 @@ test("a command whose lease got no answer does its work all the same", async () 
   on.rules.push({ on: "POST /machines/*/lease", nth: 1, fault: "done-but-500" });
   const done = await on.admin("tenant", "rotate-token", "acme");
   expect([done.exitCode, done.err]).toEqual([0, expect.not.stringContaining("lease")]);
-}, 60_000);
+}, 120_000);

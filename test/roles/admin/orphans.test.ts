@@ -113,7 +113,7 @@ afterEach(async () => {
   await Promise.all(scripted.splice(0).map(async (each) => each.close()));
   await stage?.close();
   stage = undefined;
-}, 60_000);
+}, 120_000);
 
 test("what has an owner by the time it would go stays, by a list or by its own word", async () => {
   const agreed = removable(

@@ -14,7 +14,7 @@ const open = async (rules: readonly FaultRule[] = []): Promise<AdminStage> => {
 afterEach(async () => {
   await stage?.close();
   stage = undefined;
-}, 60_000);
+}, 120_000);
 
 const door = "vault.example.com:443";
 const keyFile = (on: AdminStage): string => `${on.dir}/proxy.key`;
@@ -148,7 +148,7 @@ test("an update whose answer is lost is not done twice, nor one of a version tha
   expect((await rekey(on, "acme")).exitCode).toBe(0);
   expect(await epochs(on)).toEqual([[0], [0]]);
   expect(on.proxy.calls.filter((call) => call === "POST /machines/*").length).toBe(3);
-}, 60_000);
+}, 120_000);
 
 test("somebody else's lease is respected", async () => {
   const on = await open();

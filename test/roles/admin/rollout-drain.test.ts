@@ -17,7 +17,7 @@ let closing: (() => Promise<void>)[] = [];
 afterEach(async () => {
   for (const close of closing) await close();
   closing = [];
-}, 60_000);
+}, 120_000);
 
 async function fleet(): Promise<FleetStage> {
   const on = await openFleetStage();
@@ -65,7 +65,7 @@ test("a drain waits until the last session is over, then updates", async () => {
   expect(context.out()).not.toContain('"type":"cut"');
   expect(context.out()).toContain('"sessions_cut":0');
   expect(leftovers(await on.machines())).toEqual([]);
-}, 60_000);
+}, 120_000);
 
 test("a drain that is over goes on and says how many it ended; nothing waits for those that do not say", async () => {
   const on = await fleet();
@@ -93,7 +93,7 @@ test("a drain that is over goes on and says how many it ended; nothing waits for
     expect.stringContaining("1 machine did not say what is open there, not waited for"),
   ]);
   expect(again.err).toContain("goes on without knowing of its sessions");
-}, 60_000);
+}, 120_000);
 
 test("of a machine that failed the last log lines are shown, before it goes back", async () => {
   const on = await fleet();
@@ -114,7 +114,7 @@ test("of a machine that failed the last log lines are shown, before it goes back
   ]);
   const json = await on.admin(...sick, "--json");
   expect(json.out).toContain(`{"type":"log","machine_id":"${id}","lines":[`);
-}, 60_000);
+}, 120_000);
 
 test("a machine whose log hangs: Ctrl-C twice ends it all the same, with the words to go on", async () => {
   const on = await fleet();
@@ -139,7 +139,7 @@ test("a machine whose log hangs: Ctrl-C twice ends it all the same, with the wor
   const [id = ""] = on.journals();
   expect((await on.admin("--resume", id)).exitCode).toBe(8);
   expect(leftovers(await on.machines())).toEqual([]);
-}, 60_000);
+}, 120_000);
 
 test("a machine whose log hangs keeps its lease, and goes back when that is given up", async () => {
   const renewed: string[] = [];
@@ -192,7 +192,7 @@ test("a real session is waited for, and when it ends the machine is updated at o
   expect((await session.outcome()).exit).toEqual({ code: 0 });
   expect(await exit).toBe(0);
   expect(context.out()).toContain('"sessions_cut":0');
-}, 60_000);
+}, 120_000);
 
 const never = async (): Promise<never> => Promise.reject(new Error("not to be called"));
 const unused: RolloutApi = {

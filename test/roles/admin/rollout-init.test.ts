@@ -7,7 +7,7 @@ let stage: AdminStage | undefined;
 afterEach(async () => {
   await stage?.close();
   stage = undefined;
-}, 60_000);
+}, 120_000);
 
 const image = `registry.fly.io/${app}/init@sha256:${"a".repeat(64)}`;
 const everywhere = ["tenant", "update-image", "--image", image, "--all-tenants"];
@@ -26,7 +26,7 @@ test("a real init shakes hands after its update, with an admission key", async (
   expect([done.exitCode, done.err]).toEqual([0, ""]);
   expect(done.out).toContain('"step":"handshake"');
   expect(done.out).toContain('"outcome":"updated"');
-}, 60_000);
+}, 120_000);
 
 test("what runs but is no init does not get through; --no-handshake does not ask", async () => {
   const on = (stage = await openAdminStage());
@@ -39,4 +39,4 @@ test("what runs but is no init does not get through; --no-handshake does not ask
   const resumed = await on.admin("tenant", "update-image", "--resume", id, "--no-handshake");
   expect([resumed.exitCode, resumed.err.includes("mend the image")]).toEqual([8, true]);
   expect((await on.admin(...everywhere, ...quick, "--no-handshake")).exitCode).toBe(0);
-}, 60_000);
+}, 120_000);

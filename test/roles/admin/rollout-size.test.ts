@@ -37,4 +37,4 @@ test("a fleet that is too large for one rollout is refused, and nothing is chang
     expect(script.seen.every(({ method }) => method === "GET")).toBe(true);
     await script.close();
   }
-}, 60_000);
+}, 120_000);

@@ -14,7 +14,7 @@ const open = async (rules: readonly FaultRule[] = []): Promise<AdminStage> => {
 afterEach(async () => {
   await stage?.close();
   stage = undefined;
-}, 60_000);
+}, 120_000);
 
 const create = async (on: AdminStage, tenant: string, count = 1): Promise<void> => {
   const text = templateText.replace("machine_count = 1", `machine_count = ${count}`);
@@ -130,7 +130,7 @@ test("a lost answer and a lost race are made good, and somebody's lease is respe
     true,
   ]);
   expect(await tokens(on)).toEqual([token, token]);
-}, 60_000);
+}, 120_000);
 
 test("a token of one's own is taken from a file, and given twice changes nothing", async () => {
   const on = await open();

@@ -9,7 +9,7 @@ const open = async (...given: Parameters<typeof openAdminStage>): Promise<AdminS
 afterEach(async () => {
   await stage?.close();
   stage = undefined;
-}, 60_000);
+}, 120_000);
 
 const apply = async (on: AdminStage, file: string, ...words: readonly string[]) =>
   on.admin("tenant", "apply", "acme", "-f", file, ...words);

@@ -14,7 +14,7 @@ const open = async (...given: Parameters<typeof openAdminStage>): Promise<AdminS
 afterEach(async () => {
   await stage?.close();
   stage = undefined;
-}, 60_000);
+}, 120_000);
 
 const create = async (on: AdminStage, template: string, ...words: readonly string[]) =>
   on.admin("tenant", "create", "acme", "--template", template, ...words);
@@ -48,7 +48,7 @@ describe("a machine that does not stay started was not made", () => {
     expect(await ends("exit 4", "always")).toContain("exit code 4");
     expect(await ends("sleep 0.3; exit 5", "no")).toContain("exit code 5");
     expect(await ends("kill -9 $$", "no")).toMatch(/SIGKILL|signal 9/);
-  }, 60_000);
+  }, 120_000);
 
   test("one that runs is made, as soon as the time is over", async () => {
     const on = await open();

@@ -11,7 +11,7 @@ const open = async (...given: Parameters<typeof openAdminStage>): Promise<AdminS
 afterEach(async () => {
   await stage?.close();
   stage = undefined;
-}, 60_000);
+}, 120_000);
 
 const create = async (on: AdminStage, tenant = "acme") =>
   on.admin("tenant", "create", tenant, "--template", on.template);

@@ -7,7 +7,7 @@ let stage: AdminStage | undefined;
 afterEach(async () => {
   await stage?.close();
   stage = undefined;
-}, 60_000);
+}, 120_000);
 
 test("a tenant whose creation has not ended is shown as unfinished, and only such a one", async () => {
   const on = (stage = await openAdminStage());
@@ -37,7 +37,7 @@ test("a tenant whose creation has not ended is shown as unfinished, and only suc
       expect.not.objectContaining({ unfinished: expect.anything() }),
     ]),
   );
-}, 60_000);
+}, 120_000);
 
 test("a tenant that is not there is named; on a terminal a digest is short, in a pipe whole", async () => {
   const on = (stage = await openAdminStage());
@@ -55,4 +55,4 @@ test("a tenant that is not there is named; on a terminal a digest is short, in a
     expect(await main(["tenant", "list", ...words], context)).toBe(0);
     expect(context.out()).toMatch(/sha256:[0-9a-f]{12} /);
   }
-}, 60_000);
+}, 120_000);

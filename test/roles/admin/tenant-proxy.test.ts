@@ -13,7 +13,7 @@ const open = async (rules: readonly FaultRule[] = []): Promise<AdminStage> => {
 afterEach(async () => {
   await stage?.close();
   stage = undefined;
-}, 60_000);
+}, 120_000);
 
 const keyText = `fvp1_3_${Buffer.alloc(32, 7).toString("base64url")}\n`;
 const keysText = `fvp1_4_${Buffer.alloc(32, 8).toString("base64url")}\n${keyText}`;
@@ -117,7 +117,7 @@ describe("a step that was done although it failed is not done twice", () => {
         expect(machine?.config.env["VAULT_ADMISSION_KEY"]).toBe(key);
         if (on === "POST /machines/*")
           expect(at.proxy.calls.filter((call) => call === on).length).toBe(1);
-      }, 60_000);
+      }, 120_000);
     }
   }
 });
@@ -133,7 +133,7 @@ describe("a step that fails takes everything back", () => {
       const result = await behind(at);
       expect([result.exitCode, result.out]).toEqual([exitCode, ""]);
       expect([await at.machines(), await at.volumes()]).toEqual([[], []]);
-    }, 60_000);
+    }, 120_000);
   }
 });
 
@@ -144,7 +144,7 @@ test("a machine that is not ready to start yet is asked again", async () => {
   ]);
   expect((await behind(at)).exitCode).toBe(0);
   expect(at.proxy.calls.filter((call) => call.endsWith("/start")).length).toBe(2);
-}, 60_000);
+}, 120_000);
 
 test("--dry-run shows what would be sent, and no key; list masks it", async () => {
   const on = await open();

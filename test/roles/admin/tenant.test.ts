@@ -14,7 +14,7 @@ const open = async (...given: Parameters<typeof openAdminStage>): Promise<AdminS
 afterEach(async () => {
   await stage?.close();
   stage = undefined;
-}, 60_000);
+}, 120_000);
 
 const create = async (on: AdminStage, ...words: readonly string[]) =>
   on.admin("tenant", "create", "acme", "--template", on.template, ...words);

@@ -13,7 +13,7 @@ const open = async (...rules: Parameters<typeof openAdminStage>): Promise<AdminS
 afterEach(async () => {
   await stage?.close();
   stage = undefined;
-}, 60_000);
+}, 120_000);
 
 const create = async (on: AdminStage, tenant: string): Promise<void> => {
   const made = await on.admin("tenant", "create", tenant, "--template", on.template);
@@ -96,7 +96,7 @@ test("the life of a machine: started, suspended, resumed, stopped, restarted, de
   expect(own.some(({ is_ongoing }) => is_ongoing)).toBe(false);
   expect((await rows(on)).length).toBe(2);
   expect(readFileSync(journal, "utf8")).not.toContain("token");
-}, 60_000);
+}, 120_000);
 
 test("one tenant's intervals are its own, though the journal knows of others", async () => {
   const on = await open();

@@ -120,7 +120,7 @@ test("a thousand connections that bring nothing, or too slowly, are closed", asy
   ]);
   expect((await fetch(`${on.url}/healthz`)).status).toBe(200);
   await closed;
-}, 60_000);
+}, 120_000);
 
 test("a mistake of ours is told as one, without a trace of it", async () => {
   const stage = usageStage();

@@ -7,7 +7,7 @@ import { unlockFile } from "../../../src/roles/init/provision/lock-file.ts";
 import { listing } from "./scratch.ts";
 import { rootfs, Volume } from "./volume-fixture.ts";
 
-setDefaultTimeout(60_000);
+setDefaultTimeout(120_000);
 
 /**
  * kill -9 before every single change that provisioning, going back and repairing make to the volume.

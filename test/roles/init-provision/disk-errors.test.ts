@@ -16,7 +16,7 @@ import {
   type World,
 } from "./crash-scenarios.ts";
 
-setDefaultTimeout(60_000);
+setDefaultTimeout(120_000);
 
 /**
  * The disk is full, or fails, at one change after the other. The old tree is live, or the job got

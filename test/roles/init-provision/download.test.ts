@@ -117,7 +117,7 @@ describe("download", () => {
     expect(ranges.length).toBe(7);
     expect(ranges[0]).toBeNull();
     expect(ranges[1]).toMatch(/^bytes=\d+-$/);
-  }, 20_000);
+  }, 120_000);
 
   test("gives up where it cannot be sure that the file is the same", async () => {
     drops = 9;
@@ -133,7 +133,7 @@ describe("download", () => {
       drops = 1;
       expect((await refused(fetched(`${droppingBase}${path}`))).message).toContain(because);
     }
-  }, 20_000);
+  }, 120_000);
 
   test("stops when cancelled", async () => {
     const cancel = new AbortController();
@@ -162,12 +162,12 @@ describe("download", () => {
     expect((await refused(read("/half"))).message).toContain("cannot send the rest");
     silent.closeAllConnections();
     silent.close();
-  }, 20_000);
+  }, 120_000);
 
   test("says which address did not answer", async () => {
     const closed = Bun.serve({ port: 0, hostname: "127.0.0.1", fetch: () => new Response("") });
     const url = `http://127.0.0.1:${closed.port}/gone`;
     await closed.stop(true);
     expect(await refused(fetched(url))).toMatchObject({ code: "download-failed" });
-  }, 20_000);
+  }, 120_000);
 });

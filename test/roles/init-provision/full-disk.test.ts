@@ -15,7 +15,7 @@ import { layout, SimVolume } from "./crash-scenarios.ts";
 import { archive, file } from "./tar-builder.ts";
 import { Mount, refusal, rootfs, run, Volume } from "./volume-fixture.ts";
 
-setDefaultTimeout(60_000);
+setDefaultTimeout(120_000);
 
 const shell = file("bin/sh", "#!", { mode: 0o755 });
 

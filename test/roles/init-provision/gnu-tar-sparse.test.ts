@@ -15,7 +15,7 @@ import { seed, seededRandom } from "../../support/seed.ts";
 import { listing, Scratch, unpackInto } from "./scratch.ts";
 import { run } from "./volume-fixture.ts";
 
-setDefaultTimeout(60_000);
+setDefaultTimeout(120_000);
 
 /** Sparse files as GNU tar and bsdtar write them come out with the same content, and as sparse as they were. */
 const block = 4096;

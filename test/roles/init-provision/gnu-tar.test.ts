@@ -15,7 +15,7 @@ import { attributes, listing, Scratch, unpackInto } from "./scratch.ts";
 import { archive, dir, file, gnuLong, hardlink, pax, symlink } from "./tar-builder.ts";
 import { run } from "./volume-fixture.ts";
 
-setDefaultTimeout(60_000);
+setDefaultTimeout(120_000);
 
 /** What GNU tar packs and unpacks, we unpack to the same: names, kinds, modes, owners, links, times, content, attributes. */
 const seed = Number(process.env["FV_SEED"]) || undefined;

@@ -17,7 +17,7 @@ import { oldGnu, pax10 } from "./sparse-builder.ts";
 import { archive, concat, file, symlink } from "./tar-builder.ts";
 import { rootfs, Volume } from "./volume-fixture.ts";
 
-setDefaultTimeout(60_000);
+setDefaultTimeout(120_000);
 
 const cases = [
   ...pathCases,

@@ -14,7 +14,7 @@ import { Scratch, unpackInto } from "./scratch.ts";
 import { oldGnu, type Pair, pax10 } from "./sparse-builder.ts";
 import { archive, dir, fifo, file, hardlink, pax, symlink } from "./tar-builder.ts";
 
-setDefaultTimeout(60_000);
+setDefaultTimeout(120_000);
 
 function attempt(run: () => unknown): unknown {
   try {

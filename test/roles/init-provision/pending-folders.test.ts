@@ -7,7 +7,7 @@ import {
 import { provisionLimits } from "../../../src/roles/init/provision/limits.ts";
 import { seeded } from "../../support/seed.ts";
 
-setDefaultTimeout(60_000);
+setDefaultTimeout(120_000);
 
 const component = fc.string({
   unit: fc.constantFrom("a", "\xff", "-"),

@@ -3,7 +3,7 @@ import { mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { markProven, restorePrevious } from "../../../src/roles/init/provision/provision.ts";
 import { rootfs, Volume } from "./volume-fixture.ts";
 
-setDefaultTimeout(60_000);
+setDefaultTimeout(120_000);
 
 async function isProven(volume: Volume): Promise<boolean> {
   return (await volume.restart()).proven;

@@ -7,7 +7,7 @@ import { randomBytes, seed, seededRandom } from "../../support/seed.ts";
 import { archive, concat, file, symlink } from "./tar-builder.ts";
 import { Mount, refusal, Volume } from "./volume-fixture.ts";
 
-setDefaultTimeout(60_000);
+setDefaultTimeout(120_000);
 
 /** Of an archive sent in pieces there is the tree that there is of it as a whole. */
 async function provisionDelta(volume: Volume, bytes: Uint8Array) {

@@ -11,7 +11,7 @@ import { type Progress, refusal, rootfs, run, Volume } from "./volume-fixture.ts
 const shell = file("bin/sh", "#!", { mode: 0o755 });
 
 // A small machine with other work takes its time.
-setDefaultTimeout(60_000);
+setDefaultTimeout(120_000);
 
 async function* stuck(): AsyncGenerator<Uint8Array> {
   yield rootfs("1").subarray(0, 50);

@@ -4,7 +4,7 @@ import { join } from "node:path";
 import { attributes, listing, Scratch, unpackInto } from "./scratch.ts";
 import { Mount, run } from "./volume-fixture.ts";
 
-setDefaultTimeout(60_000);
+setDefaultTimeout(120_000);
 
 /** What bsdtar packs on an ext4, with attributes, flags and ACLs where it can. */
 test("an archive of bsdtar keeps content and attributes, and what it loses it names", () => {

@@ -13,7 +13,7 @@ import { Scratch, unpackInto } from "./scratch.ts";
 import { oldGnu, type Pair, pax00, pax01, pax10 } from "./sparse-builder.ts";
 import { concat, dir, endMark, file, gnuLong, hardlink, pax, symlink } from "./tar-builder.ts";
 
-setDefaultTimeout(60_000);
+setDefaultTimeout(120_000);
 
 const seed = Number(process.env["FV_SEED"]) || undefined;
 const options = (numRuns: number) => ({ numRuns, ...(seed === undefined ? {} : { seed }) });

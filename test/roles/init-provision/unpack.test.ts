@@ -5,7 +5,7 @@ import { dir, endMark, file } from "./tar-builder.ts";
 import { deltaOf } from "../../support/delta-archive.ts";
 import { rootfs, unpackCommand, Volume } from "./volume-fixture.ts";
 
-setDefaultTimeout(60_000);
+setDefaultTimeout(120_000);
 
 /** What the child that unpacks can reach, looked at while it works. */
 describe("while an archive is unpacked", () => {

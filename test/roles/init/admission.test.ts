@@ -21,7 +21,7 @@ import { LoginStage, weakToken } from "../../support/login-stage.ts";
 import { secretTraces } from "../../support/secret-traces.ts";
 import { TestMachine } from "./machine.ts";
 
-setDefaultTimeout(60_000);
+setDefaultTimeout(120_000);
 
 /** The whole of init with an admission key. */
 const machineId = "148e21ea7e46e8";

@@ -7,7 +7,7 @@ import { makeBusyboxRootfs } from "../../support/busybox-rootfs.ts";
 import { TestMachine } from "./machine.ts";
 import { archiveOf, provision } from "./provision-client.ts";
 
-setDefaultTimeout(60_000);
+setDefaultTimeout(120_000);
 
 const cutShort = "workload sleeps alone";
 const next = (): Uint8Array => archiveOf("second");

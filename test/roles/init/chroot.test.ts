@@ -4,7 +4,7 @@ import { join } from "node:path";
 import { makeBusyboxRootfs } from "../../support/busybox-rootfs.ts";
 import { TestMachine } from "./machine.ts";
 
-setDefaultTimeout(60_000);
+setDefaultTimeout(120_000);
 
 const chroot = "/mnt";
 const script = 'mount --rbind / "$0" && exec chroot "$0" "$@"';

@@ -10,7 +10,7 @@ import { signalProcess } from "../../../src/system/process.ts";
 import { NetworkPair } from "../../support/network-pair.ts";
 import { TestMachine } from "./machine.ts";
 
-setDefaultTimeout(60_000);
+setDefaultTimeout(120_000);
 
 describe("a machine with its own network", () => {
   let network: NetworkPair;

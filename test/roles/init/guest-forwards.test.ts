@@ -18,7 +18,7 @@ import { rejection } from "../../support/rejection.ts";
 import { codeOf, eventually } from "./ask.ts";
 import { TestMachine } from "./machine.ts";
 
-setDefaultTimeout(60_000);
+setDefaultTimeout(120_000);
 
 /** A real guest with a root of its own, asked as a link asks. */
 let machine: TestMachine;

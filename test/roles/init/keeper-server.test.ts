@@ -9,7 +9,7 @@ import { seeded } from "../../support/seed.ts";
 import { eventually } from "./ask.ts";
 import { TestMachine } from "./machine.ts";
 
-setDefaultTimeout(60_000);
+setDefaultTimeout(120_000);
 
 let machine: TestMachine;
 

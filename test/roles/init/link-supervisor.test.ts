@@ -12,7 +12,7 @@ import { LinkSupervisor } from "../../../src/roles/init/link-supervisor.ts";
 import type { LogFields } from "../../../src/system/log.ts";
 import { version } from "../../../src/cli/program.ts";
 
-setDefaultTimeout(30_000);
+setDefaultTimeout(120_000);
 
 /** The real link as the keeper's own program, and shell scripts that may take its place. */
 const limitsBefore = { ...initLimits };

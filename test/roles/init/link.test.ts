@@ -18,7 +18,7 @@ import { rejection } from "../../support/rejection.ts";
 import { TestMachine } from "./machine.ts";
 import { TestClient } from "./test-client.ts";
 
-setDefaultTimeout(60_000);
+setDefaultTimeout(120_000);
 
 /** The whole of init, spoken to over real QUIC after a real login. */
 let machine: TestMachine;

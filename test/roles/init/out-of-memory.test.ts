@@ -6,7 +6,7 @@ import { makeBusyboxRootfs } from "../../support/busybox-rootfs.ts";
 import { MemoryCgroup } from "../../support/memory-cgroup.ts";
 import { TestMachine } from "./machine.ts";
 
-setDefaultTimeout(60_000);
+setDefaultTimeout(120_000);
 
 /** Takes 512 MiB of memory, and uses them. */
 const hog = "dd if=/dev/zero of=/dev/null bs=512M count=1";

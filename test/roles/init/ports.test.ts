@@ -9,7 +9,7 @@ import { TestMachine } from "./machine.ts";
 
 /** What a client that watches is told of programs that listen, with a real init and real processes. */
 
-setDefaultTimeout(30_000);
+setDefaultTimeout(120_000);
 
 let machine: TestMachine;
 

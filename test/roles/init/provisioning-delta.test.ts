@@ -17,7 +17,7 @@ import {
   sha256Of,
 } from "./provision-client.ts";
 
-setDefaultTimeout(60_000);
+setDefaultTimeout(120_000);
 
 const noise = randomBytes(seededRandom(seed), 6_000_000);
 

@@ -17,7 +17,7 @@ import { rejection } from "../../support/rejection.ts";
 import { archiveOf, codeOf, ProvisionStream } from "./provision-client.ts";
 import { StagedWorkload } from "./staged-workload.ts";
 
-setDefaultTimeout(60_000);
+setDefaultTimeout(120_000);
 
 /** The service itself, without a machine around it, so that its times can be short. */
 let dataDir: string;

@@ -16,7 +16,7 @@ import {
   sha256Of,
 } from "./provision-client.ts";
 
-setDefaultTimeout(60_000);
+setDefaultTimeout(120_000);
 
 /** Some megabytes that do not get smaller when packed. */
 function largeArchive(mark: string): Uint8Array {

@@ -11,7 +11,7 @@ import {
   sha256Of,
 } from "./provision-client.ts";
 
-setDefaultTimeout(60_000);
+setDefaultTimeout(120_000);
 
 /** Its inits need not be asked for long. */
 const coldMachine = (): Promise<TestMachine> =>

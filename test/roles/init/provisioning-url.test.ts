@@ -12,7 +12,7 @@ import {
   sha256Of,
 } from "./provision-client.ts";
 
-setDefaultTimeout(60_000);
+setDefaultTimeout(120_000);
 
 /** Serves an archive; `/slow` its first half in small pieces, and the rest when it is told to. */
 class ArchiveServer implements Disposable {

@@ -13,7 +13,7 @@ import {
   ProvisionStream,
 } from "./provision-client.ts";
 
-setDefaultTimeout(60_000);
+setDefaultTimeout(120_000);
 
 test.each(["--gzip", "--zstd", ""] as const)(
   "a cold machine becomes ready (tar %s)",

@@ -6,7 +6,7 @@ import { memoryOf } from "../../support/process-memory.ts";
 import { secretTraces } from "../../support/secret-traces.ts";
 import { TestMachine } from "./machine.ts";
 
-setDefaultTimeout(60_000);
+setDefaultTimeout(120_000);
 
 const token = "canary-7f3a9c51e2d84b06a1";
 

@@ -7,7 +7,7 @@ import { selfCommand } from "../../../src/system/self.ts";
 import { ask, codeOf, eventually } from "./ask.ts";
 import { TestMachine } from "./machine.ts";
 
-setDefaultTimeout(60_000);
+setDefaultTimeout(120_000);
 
 let machine: TestMachine;
 

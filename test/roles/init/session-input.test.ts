@@ -5,7 +5,7 @@ import { within, late } from "../../../src/system/within.ts";
 import { codeOf } from "./ask.ts";
 import { TestMachine } from "./machine.ts";
 
-setDefaultTimeout(60_000);
+setDefaultTimeout(120_000);
 
 let machine: TestMachine;
 

@@ -15,7 +15,7 @@ import { rejection } from "../../support/rejection.ts";
 import { ask, codeOf, eventually } from "./ask.ts";
 import { TestMachine } from "./machine.ts";
 
-setDefaultTimeout(60_000);
+setDefaultTimeout(120_000);
 
 let machine: TestMachine;
 

@@ -6,7 +6,7 @@ import { codeOf, eventually } from "./ask.ts";
 import { TestMachine } from "./machine.ts";
 import type { TestClient } from "./test-client.ts";
 
-setDefaultTimeout(60_000);
+setDefaultTimeout(120_000);
 
 let machine: TestMachine;
 

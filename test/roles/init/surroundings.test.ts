@@ -143,7 +143,7 @@ test("in a guest a user's description is the user's own, and -e goes before all"
   } finally {
     await machine[Symbol.asyncDispose]();
   }
-}, 20_000);
+}, 120_000);
 
 /** As localedef writes it, as far as it is read: the header and the table of names. */
 function archive(names: string, used = names.length): Buffer {

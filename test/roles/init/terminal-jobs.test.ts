@@ -5,7 +5,7 @@ import { ask, eventually } from "./ask.ts";
 import { TestMachine } from "./machine.ts";
 import type { TestClient } from "./test-client.ts";
 
-setDefaultTimeout(60_000);
+setDefaultTimeout(120_000);
 
 /** Job control, and what becomes of whom when a terminal's program ends. */
 

@@ -4,7 +4,7 @@ import { within } from "../../../src/system/within.ts";
 import { eventually } from "./ask.ts";
 import { TestMachine } from "./machine.ts";
 
-setDefaultTimeout(60_000);
+setDefaultTimeout(120_000);
 
 let machine: TestMachine;
 

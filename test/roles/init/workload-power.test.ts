@@ -3,7 +3,7 @@ import { initLimits } from "../../../src/roles/init/limits.ts";
 import { makeBusyboxRootfs } from "../../support/busybox-rootfs.ts";
 import { TestMachine } from "./machine.ts";
 
-setDefaultTimeout(60_000);
+setDefaultTimeout(120_000);
 
 async function bootLongAgo(init: "busybox" | "none"): Promise<TestMachine> {
   const machine = await TestMachine.boot({ rootfs: (root) => makeBusyboxRootfs(root, { init }) });

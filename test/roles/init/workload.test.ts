@@ -21,7 +21,7 @@ import { makeBusyboxRootfs } from "../../support/busybox-rootfs.ts";
 import { eventually } from "./ask.ts";
 import { TestMachine } from "./machine.ts";
 
-setDefaultTimeout(60_000);
+setDefaultTimeout(120_000);
 
 test("the image's own init runs as PID 1, with a clean environment and three descriptors", async () => {
   await using machine = await TestMachine.boot({

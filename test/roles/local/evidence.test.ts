@@ -116,7 +116,7 @@ test("tokens are limited as on Fly: a burst, then one a second", async () => {
   } finally {
     await slow.close();
   }
-}, 60_000);
+}, 120_000);
 
 test("through its socket a machine reads and stops itself, and nobody else", async () => {
   const own = await stage.machine();

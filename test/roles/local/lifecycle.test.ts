@@ -179,7 +179,7 @@ test("restart policies: on-failure by default, no, always; stop ends a restart l
   });
   await stage.reach(few.id, "stopped");
   expect((await lastExit(few.id)).restart_count).toBe(1);
-}, 60_000);
+}, 120_000);
 
 test("delete needs a stopped machine or force, and leaves nothing on disk", async () => {
   const { id } = await stage.machine({ ...script("exec sleep 60"), auto_destroy: false });
@@ -266,7 +266,7 @@ test("events stay within their limit, newest first", async () => {
   const byDefault = (await stage.call("GET", `${machines}/${id}/events`)).json;
   expect(byDefault.length).toBe(localLimits.eventsDefault);
   expect((await stage.call("GET", `${machines}/${id}/events?limit=51`)).status).toBe(400);
-}, 60_000);
+}, 120_000);
 
 test("a log above its limit is emptied in place, and the machine writes on", async () => {
   const { id } = await stage.machine(script("while :; do echo line; sleep 0.02; done"));

@@ -8,7 +8,7 @@ let stage: Stage | undefined;
 afterEach(async () => {
   await stage?.close();
   stage = undefined;
-}, 60_000);
+}, 120_000);
 
 async function startMachine(config: Record<string, unknown> = {}): Promise<Json> {
   stage = await openStage();

@@ -38,12 +38,12 @@ beforeAll(async () => {
   const config = `${context.out()}rootfs = ${JSON.stringify(rootfs)}\n`;
   writeFileSync(join(home, "config.toml"), config);
   chmodSync(join(home, "config.toml"), 0o600);
-}, 60_000);
+}, 120_000);
 
 afterAll(async () => {
   await stage.close();
   rmSync(home, { recursive: true, force: true });
-}, 60_000);
+}, 120_000);
 
 const machine = () => `/v1/apps/app-a/machines/${machineId}`;
 
@@ -70,7 +70,7 @@ function initPid(): number {
 test("the entry that tenant create printed is enough for a client to get in", async () => {
   const first = await exec("cat", "/etc/release");
   expect([first.exitCode, first.out, first.err.includes("error")]).toEqual([0, "first\n", false]);
-}, 60_000);
+}, 120_000);
 
 test("the access token is not in init's environment any more, nor in fly-local's log", async () => {
   const token = /access_token = "(\S+)"/.exec(readFileSync(join(home, "config.toml"), "utf8"))?.[1];
@@ -99,7 +99,7 @@ test("suspended in the middle of a command, the machine and the command go on fr
   await stage.reach(machineId, "suspended");
   expect((await stage.call("POST", `${machine()}/start`)).json.previous_state).toBe("suspended");
   expect(await running).toMatchObject({ exitCode: 0, out: "1\n2\n3\n" });
-}, 60_000);
+}, 120_000);
 
 test("stopped and started the machine keeps its volume; stopping ends every process of it", async () => {
   await exec("sh", "-c", "echo kept > /root/note");
@@ -116,7 +116,7 @@ test("stopped and started the machine keeps its volume; stopping ends every proc
   await stage.reach(machineId, "started");
   const again = await exec("cat", "/root/note", "/etc/release");
   expect([again.exitCode, again.out]).toEqual([0, "kept\nfirst\n"]);
-}, 60_000);
+}, 120_000);
 
 test("inside it has the vault's name; a power-off there stops the machine, and a start brings it back", async () => {
   expect((await exec("hostname")).out).toBe("acme\n");
@@ -130,7 +130,7 @@ test("inside it has the vault's name; a power-off there stops the machine, and a
   await stage.call("POST", `${machine()}/start`);
   await stage.reach(machineId, "started");
   expect((await exec("cat", "/etc/release")).out).toBe("first\n");
-}, 60_000);
+}, 120_000);
 
 test("a machine that is switched off takes its workload along", async () => {
   const pid = initPid();

@@ -34,7 +34,7 @@ afterEach(async () => {
     await child.exited;
   }
   rmSync(dir, { recursive: true, force: true });
-}, 60_000);
+}, 120_000);
 
 const machines = "/v1/apps/app-a/machines";
 

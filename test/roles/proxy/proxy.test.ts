@@ -14,7 +14,7 @@ import { programEnv, programPath } from "../../support/program.ts";
 import { makeRootfsArchive } from "../../support/rootfs-archive.ts";
 import { until } from "./stand-ins.ts";
 
-setDefaultTimeout(60_000);
+setDefaultTimeout(120_000);
 
 /** The whole vault-proxy from source, a machine that really runs, and the client as a user has it. */
 const master = { epoch: 3, master: new Uint8Array(randomBytes(32)) };

@@ -42,7 +42,7 @@ test("a relay, its filter and all, answers no datagram without a right tag, of a
     flows: 1,
     hints: 0,
   });
-}, 60_000);
+}, 120_000);
 
 const stopped = "148e21ea7e46e9";
 const batchDatagrams = 250;

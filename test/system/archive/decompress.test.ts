@@ -8,7 +8,7 @@ import { ZstdFrames } from "../../../src/system/archive/zstd-frames.ts";
 import { seeded } from "../../support/seed.ts";
 import { concat } from "../../roles/init-provision/tar-builder.ts";
 
-setDefaultTimeout(60_000);
+setDefaultTimeout(120_000);
 
 const text = Buffer.from("some words, again and again. ".repeat(5000));
 const gz = gzipSync(text);

@@ -22,7 +22,7 @@ import { randomBytes, seededRandom } from "../../support/seed.ts";
 import { CopyStage, runPair } from "./copy-pair.ts";
 import { drain, entry, file, folder, sized, small } from "./said.ts";
 
-setDefaultTimeout(30_000);
+setDefaultTimeout(120_000);
 
 const bytes = (length: number, seed = 1): Buffer =>
   Buffer.from(randomBytes(seededRandom(seed), length));

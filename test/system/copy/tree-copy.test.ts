@@ -17,7 +17,7 @@ import { mount, mountFlags, unmountLazily } from "../../../src/system/mount.ts";
 import { randomBytes, seeded, seededRandom } from "../../support/seed.ts";
 import { CopyStage, runPair } from "./copy-pair.ts";
 
-setDefaultTimeout(30_000);
+setDefaultTimeout(120_000);
 
 const bytes = (length: number, seed = 1): Buffer =>
   Buffer.from(randomBytes(seededRandom(seed), length));

@@ -72,7 +72,7 @@ test("a Containerfile becomes the same archive each time, with what its steps ma
   // No container is left behind.
   const left = Bun.spawnSync(["buildah", "containers", "--quiet"], { env }).stdout.toString();
   expect(left).toBe("");
-}, 60_000);
+}, 120_000);
 
 test("a step that fails fails the build, and leaves nothing", async () => {
   await recipe('RUN ["/bin/busybox", "false"]');
@@ -84,7 +84,7 @@ test("a step that fails fails the build, and leaves nothing", async () => {
   const context = join(folder, "context");
   expect(err).toContain(`buildah build --file ${context}/Containerfile ${context}\n`);
   expect((await readdir(folder)).filter((name) => name.startsWith("x.tar"))).toEqual([]);
-}, 60_000);
+}, 120_000);
 
 test("without an engine it says what to install", async () => {
   await recipe();

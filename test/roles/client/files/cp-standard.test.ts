@@ -8,7 +8,7 @@ import { memoryContext, type MemoryContext } from "../../../support/memory-conte
 import { TestVault } from "../../../support/test-vault.ts";
 import { type CopyRun, runCp } from "./run-cp.ts";
 
-setDefaultTimeout(60_000);
+setDefaultTimeout(120_000);
 
 let vault: TestVault;
 /** Ours, and the home folder in the vault. */

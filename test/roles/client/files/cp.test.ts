@@ -21,7 +21,7 @@ import { memoryContext } from "../../../support/memory-context.ts";
 import { TestVault } from "../../../support/test-vault.ts";
 import { runCp } from "./run-cp.ts";
 
-setDefaultTimeout(60_000);
+setDefaultTimeout(120_000);
 
 let vault: TestVault;
 /** Ours, and the home folder in the vault. */

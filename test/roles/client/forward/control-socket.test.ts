@@ -14,7 +14,7 @@ import { TestVault } from "../../../support/test-vault.ts";
 import { ask, DigestServer, run, until, whileRunning } from "./forward-stage.ts";
 import { freePort } from "../../../support/free-port.ts";
 
-setDefaultTimeout(20_000);
+setDefaultTimeout(120_000);
 
 interface Operation {
   readonly requestBody?: { readonly content: Content };

@@ -16,7 +16,7 @@ import { TestVault } from "../../../support/test-vault.ts";
 import { answerTo, ask, DigestServer, readText, until, whileRunning } from "./forward-stage.ts";
 import { freePort } from "../../../support/free-port.ts";
 
-setDefaultTimeout(20_000);
+setDefaultTimeout(120_000);
 
 let vault: TestVault;
 let target: DigestServer;

@@ -10,7 +10,7 @@ import { TestVault } from "../../../support/test-vault.ts";
 import { answerTo, ask, DigestServer, run, until, whileRunning } from "./forward-stage.ts";
 import { freePort } from "../../../support/free-port.ts";
 
-setDefaultTimeout(20_000);
+setDefaultTimeout(120_000);
 
 /** The vault runs right here: its loopback is ours. */
 let vault: TestVault;

@@ -7,7 +7,7 @@ import { TestVault } from "../../../support/test-vault.ts";
 import { whileRunning } from "./forward-stage.ts";
 import { freePort } from "../../../support/free-port.ts";
 
-setDefaultTimeout(20_000);
+setDefaultTimeout(120_000);
 
 const ascii = (text: string): number[] => [...new TextEncoder().encode(text)];
 const greeting = [5, 1, 0];

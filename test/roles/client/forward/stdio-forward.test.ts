@@ -7,7 +7,7 @@ import { TestVault } from "../../../support/test-vault.ts";
 import { answerTo, DigestServer } from "./forward-stage.ts";
 import { freePort } from "../../../support/free-port.ts";
 
-setDefaultTimeout(30_000);
+setDefaultTimeout(120_000);
 
 let vault: TestVault;
 let target: DigestServer;

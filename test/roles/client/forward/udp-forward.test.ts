@@ -9,7 +9,7 @@ import { memoryContext, type MemoryContext } from "../../../support/memory-conte
 import { TestVault } from "../../../support/test-vault.ts";
 import { until, whileRunning } from "./forward-stage.ts";
 
-setDefaultTimeout(20_000);
+setDefaultTimeout(120_000);
 
 let vault: TestVault;
 let echo: Bun.udp.Socket<"buffer">;

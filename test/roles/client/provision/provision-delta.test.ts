@@ -13,7 +13,7 @@ import { TestVault } from "../../../support/test-vault.ts";
 import { archive, dir, file, header } from "../../init-provision/tar-builder.ts";
 import { GatherStage } from "../../init-provision/gather/gather-stage.ts";
 
-setDefaultTimeout(60_000);
+setDefaultTimeout(120_000);
 
 /** What the client does of its own: the machine is a played one that lacks everything. */
 let vault: TestVault;

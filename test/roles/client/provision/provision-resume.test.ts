@@ -7,7 +7,7 @@ import { main } from "../../../../src/roles/client/main.ts";
 import { memoryContext, type MemoryContext } from "../../../support/memory-context.ts";
 import { TestVault } from "../../../support/test-vault.ts";
 
-setDefaultTimeout(60_000);
+setDefaultTimeout(120_000);
 
 let vault: TestVault;
 let path: string;

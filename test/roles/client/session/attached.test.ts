@@ -13,7 +13,7 @@ import { memoryContext } from "../../../support/memory-context.ts";
 import { PtyClient } from "../../../support/pty-client.ts";
 import { TestVault } from "../../../support/test-vault.ts";
 
-setDefaultTimeout(60_000);
+setDefaultTimeout(120_000);
 
 /** Two clients and one session, with the sessions of a real init. */
 

@@ -3,7 +3,7 @@ import { spawnClient } from "../../../support/client-process.ts";
 import { LinkStage, until } from "../../../support/link-stage.ts";
 import { PtyClient } from "../../../support/pty-client.ts";
 
-setDefaultTimeout(60_000);
+setDefaultTimeout(120_000);
 
 /** Sessions over a link that a background process holds: what a person sees and types is as over one's own. */
 

@@ -10,7 +10,7 @@ import { until } from "../forward/forward-stage.ts";
 
 /** Ports that show up beside a console, with a real init and real programs. */
 
-setDefaultTimeout(60_000);
+setDefaultTimeout(120_000);
 
 const main = fileURLToPath(new URL("../../../../src/main.ts", import.meta.url));
 

@@ -4,7 +4,7 @@ import { sessionDocuments } from "../../../../src/roles/client/session/session-j
 import { spawnClient } from "../../../support/client-process.ts";
 import { RealVault } from "../../../support/real-vault.ts";
 
-setDefaultTimeout(60_000);
+setDefaultTimeout(120_000);
 
 /** Commands that nobody waits for, with a real init and its real sessions. */
 let vault: RealVault;

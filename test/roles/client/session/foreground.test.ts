@@ -6,7 +6,7 @@ import { type ClientChild, spawnClient } from "../../../support/client-process.t
 import { PtyClient } from "../../../support/pty-client.ts";
 import { RealVault } from "../../../support/real-vault.ts";
 
-setDefaultTimeout(60_000);
+setDefaultTimeout(120_000);
 
 /** A command and whoever waits for it, each a process of its own, with a real init. */
 let vault: RealVault;

@@ -17,7 +17,7 @@ import { copyFile, copyProgram } from "../../../support/program-rootfs.ts";
 import { TestVault } from "../../../support/test-vault.ts";
 import { TmuxScreen } from "../../../support/tmux-screen.ts";
 
-setDefaultTimeout(60_000);
+setDefaultTimeout(120_000);
 
 /** Full-screen programs in a real guest, seen by a real terminal: beside the same program run here. */
 

@@ -12,7 +12,7 @@ import { TestVault } from "../../../support/test-vault.ts";
 import { UdpRelay } from "../../../support/udp-relay.ts";
 import { seed } from "../../../support/seed.ts";
 
-setDefaultTimeout(60_000);
+setDefaultTimeout(120_000);
 
 /** The client over a network that behaves badly. Each test waits for it more than it works, so they wait together. */
 class Weather implements AsyncDisposable {

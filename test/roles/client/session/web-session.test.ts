@@ -12,7 +12,7 @@ import { LoginStage, weakToken } from "../../../support/login-stage.ts";
 import { sessionContract } from "../../../support/session-contract.ts";
 import { WebProcess } from "../../../support/web-process.ts";
 
-setDefaultTimeout(60_000);
+setDefaultTimeout(120_000);
 
 /** The client, by TCP alone, through a real web process to a real init with an admission key. */
 const key = deriveAdmissionKey(new Uint8Array(randomBytes(32)), 3, "148e21ea7e46e8");

@@ -8,7 +8,7 @@ import { testToken } from "../../../support/test-vault.ts";
 
 /** What moves much has a link of its own, and leaves none behind. */
 
-setDefaultTimeout(30_000);
+setDefaultTimeout(120_000);
 
 let stage: LinkStage;
 beforeAll(async () => {

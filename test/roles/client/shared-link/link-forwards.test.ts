@@ -10,7 +10,7 @@ import { freePort } from "../../../support/free-port.ts";
 
 /** Forwards that ride on a background link, and what becomes of them when that is killed. */
 
-setDefaultTimeout(30_000);
+setDefaultTimeout(120_000);
 
 let stage: LinkStage;
 let target: DigestServer;

@@ -7,7 +7,7 @@ import { runUnpack } from "../../../../src/roles/init/provision/unpack-process.t
 import { rejection } from "../../../support/rejection.ts";
 import { unpackCommand } from "../volume-fixture.ts";
 
-setDefaultTimeout(60_000);
+setDefaultTimeout(120_000);
 
 async function* thenSilent(recipe: Uint8Array): AsyncGenerator<Uint8Array> {
   yield recipe;

@@ -24,7 +24,7 @@ import { selfCommand } from "../../../../src/system/self.ts";
 import { codeOf, eventually } from "../ask.ts";
 import { TestMachine } from "../machine.ts";
 
-setDefaultTimeout(30_000);
+setDefaultTimeout(120_000);
 
 let machine: TestMachine;
 let here: string;

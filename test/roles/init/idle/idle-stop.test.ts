@@ -10,7 +10,7 @@ import { TestMachine } from "../machine.ts";
 
 /** A machine that stops when nobody uses it, with a real init. The pure part is in idle-timer.test.ts. */
 
-setDefaultTimeout(30_000);
+setDefaultTimeout(120_000);
 
 const stopping = { env: { VAULT_IDLE_STOP: "3s" } };
 const idleOf = async (machine: TestMachine) =>

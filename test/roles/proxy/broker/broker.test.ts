@@ -6,7 +6,7 @@ import type { LogFields } from "../../../../src/system/log.ts";
 import { noProxyFlags } from "../no-proxy-flags.ts";
 import { type StandIn, StandIns, until } from "../stand-ins.ts";
 
-setDefaultTimeout(60_000);
+setDefaultTimeout(120_000);
 
 /** The broker with an API made up here, and stand-ins for the two processes that it minds. */
 const limitsBefore = { ...brokerLimits };
