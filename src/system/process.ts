@@ -91,10 +91,10 @@ export function setHostname(name: string): void {
   check("sethostname", () => libc().sethostname(ptr(bytes), BigInt(bytes.length - 1)));
 }
 
-/** A file in memory without a name; it closes on exec unless told otherwise. */
-export function memoryFile(name: string): number {
+/** A file in memory without a name. Programs executed from here have it, too, unless it closes then. */
+export function memoryFile(name: string, { closesOnExec = false } = {}): number {
   const bytes = cString(name);
-  return check("memfd_create", () => libc().memfd_create(ptr(bytes), 0));
+  return check("memfd_create", () => libc().memfd_create(ptr(bytes), Number(closesOnExec)));
 }
 
 /** Pages of all file systems reach their disks. */

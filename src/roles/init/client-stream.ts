@@ -1,60 +1,61 @@
 import { readSync, writeSync } from "node:fs";
 import { hasInput } from "../../system/process-pipe.ts";
 import { makeBlocking } from "../../system/process.ts";
+import { noteFirstWord, readEarly } from "./lending-note.ts";
 
-export interface ClientDescriptors {
-  /** A pipe with what the keeper had read already. */
-  readonly earlyFd: number;
-  /** Read once that pipe has ended. */
+export interface ClientStreamParts {
+  /** Read of it before. */
+  readonly early: Uint8Array;
   readonly inFd: number;
   readonly outFd: number;
+  /** Called before the first write. */
+  readonly onFirstWord: () => void;
 }
 
 /**
- * A client's stream in a process of ours that the keeper has lent it to, by blocking calls: such a process may use no
- * others. It may wait in a write while the client writes, too: the client always reads.
+ * A client's stream in a process of ours, by blocking calls: such a process may use no others. It may wait in a write
+ * while the client writes, too: the client always reads.
  */
 export class ClientStream {
-  readonly #inFd: number;
-  readonly #outFd: number;
-  readonly #earlyFd: number;
-  #hasEarly = true;
+  readonly #parts: ClientStreamParts;
+  #early: Uint8Array;
   #hasSpoken = false;
 
-  constructor({ earlyFd, inFd, outFd }: ClientDescriptors = lentDescriptors) {
-    this.#earlyFd = earlyFd;
-    this.#inFd = inFd;
-    this.#outFd = outFd;
+  /** The one that the keeper has lent this process, as `startGuestProcess` gives it: the note is 0, the socket 1. */
+  static lent(): ClientStream {
     // Bun has changed that at its start, and the keeper has it otherwise.
-    for (const fd of [earlyFd, inFd, outFd]) makeBlocking(fd);
+    makeBlocking(1);
+    return new ClientStream({ early: readEarly(0), inFd: 1, outFd: 1, onFirstWord: noteIt });
   }
 
-  /** Whether the client has heard from us: if not, the keeper has the word. */
-  get hasSpoken(): boolean {
-    return this.#hasSpoken;
+  constructor(parts: ClientStreamParts) {
+    this.#parts = parts;
+    this.#early = parts.early;
   }
 
   /** How many bytes came; 0 at the end of what the client says. */
   read(buffer: Uint8Array): number {
-    if (this.#hasEarly) {
-      const count = readSync(this.#earlyFd, buffer);
-      if (count > 0) return count;
-      this.#hasEarly = false;
-    }
-    return readSync(this.#inFd, buffer);
+    const count = Math.min(buffer.length, this.#early.length);
+    if (count === 0) return readSync(this.#parts.inFd, buffer);
+    buffer.set(this.#early.subarray(0, count));
+    this.#early = this.#early.subarray(count);
+    return count;
   }
 
   /** Whether `read` would not wait. */
   hasInput(): boolean {
-    return hasInput(this.#hasEarly ? this.#earlyFd : this.#inFd);
+    return this.#early.length > 0 || hasInput(this.#parts.inFd);
   }
 
   /** Throws EPIPE when the client is gone. */
   write(bytes: Uint8Array): void {
+    if (!this.#hasSpoken) this.#parts.onFirstWord();
     this.#hasSpoken = true;
-    for (let at = 0; at < bytes.length;) at += writeSync(this.#outFd, bytes, at, bytes.length - at);
+    const { outFd } = this.#parts;
+    for (let at = 0; at < bytes.length;) at += writeSync(outFd, bytes, at, bytes.length - at);
   }
 }
 
-/** As `startGuestProcess` gives them. */
-const lentDescriptors: ClientDescriptors = { earlyFd: 0, inFd: 1, outFd: 1 };
+function noteIt(): void {
+  noteFirstWord(0);
+}

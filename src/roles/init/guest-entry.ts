@@ -46,21 +46,17 @@ export function enterGuest(plan: string): GuestPlan {
 /** Owner, permissions and modes of any file: what root among files can do, and nothing else. */
 const fileCapabilities = [0, 1, 3, 4];
 
-/** Exit status of one that failed before the client heard from it. */
-export const silentStatus = 3;
-
 /** What such a process is there for, `enterGuest` included. Gives its exit status. */
 export function serveInGuest(work: (stream: ClientStream) => void): number {
-  const stream = new ClientStream();
   try {
-    work(stream);
+    work(ClientStream.lent());
     return 0;
   } catch (error) {
     if (isGone(error)) return 0;
     // For init's log: the keeper's answer to the client is short.
     const detail = error instanceof Error ? (error.stack ?? error.message) : String(error);
     writeSync(2, `${JSON.stringify({ role: "guest-process", level: "error", detail })}\n`);
-    return stream.hasSpoken ? 1 : silentStatus;
+    return 1;
   }
 }
 

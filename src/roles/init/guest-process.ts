@@ -1,12 +1,11 @@
-import { closeSync } from "node:fs";
 import { signalProcess } from "../../system/process.ts";
-import { DescriptorWriter, openPipe } from "../../system/process-pipe.ts";
 import { PreparedSpawn } from "../../system/process-spawn.ts";
-import type { ChildReaper, ProcessEnd } from "../../system/reaper.ts";
+import type { ChildReaper } from "../../system/reaper.ts";
 import { ownExecutable, selfCommand } from "../../system/self.ts";
 import { findAccount } from "./account.ts";
 import type { GuestPlan } from "./guest-entry.ts";
 import { makeExpendable } from "./keeper-protection.ts";
+import { LendingNote } from "./lending-note.ts";
 import { initLimits } from "./limits.ts";
 import type { WorkloadProcess } from "./workload-process.ts";
 
@@ -24,7 +23,8 @@ export interface LentStream {
 }
 
 export interface GuestProcess {
-  readonly ended: Promise<ProcessEnd>;
+  /** Whether the client has heard from it. */
+  readonly ended: Promise<{ readonly hasSpoken: boolean }>;
   kill(): void;
 }
 
@@ -43,22 +43,20 @@ export function startGuestProcess(
   const account = workload.namespaces.inside(() => findAccount(user));
   const plan: GuestPlan = { account };
   const { mountFd, rootFd } = workload.namespaces.door;
-  const { readFd, writeFd } = openPipe();
+  const note = new LendingNote(early);
   let pid: number;
   try {
     const argv = selfCommand("init", program, JSON.stringify(plan));
-    pid = spawn(argv, [readFd, descriptor, 2, mountFd, rootFd]);
+    pid = spawn(argv, [note.fd, descriptor, 2, mountFd, rootFd]);
   } catch (error) {
-    closeSync(writeFd);
+    note.take();
     throw error;
-  } finally {
-    closeSync(readFd);
   }
-  void tell(writeFd, early);
   makeExpendable(pid);
   let over = false;
-  const ended = reaper.ended(pid).finally(() => {
+  const ended = reaper.ended(pid).then(() => {
     over = true;
+    return { hasSpoken: note.take() };
   });
   return {
     ended,
@@ -66,17 +64,6 @@ export function startGuestProcess(
       if (!over) signalProcess(pid, 9);
     },
   };
-}
-
-/** Mostly nothing, and then that. */
-async function tell(fd: number, early: Uint8Array): Promise<void> {
-  if (early.length === 0) {
-    closeSync(fd);
-    return;
-  }
-  const writer = new DescriptorWriter(fd);
-  await writer.write(early);
-  writer.close();
 }
 
 function spawn(argv: readonly string[], stdio: readonly number[]): number {

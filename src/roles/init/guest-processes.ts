@@ -2,10 +2,8 @@ import type { FrameStream } from "../../protocol/frame.ts";
 import { RemoteError } from "../../protocol/errors.ts";
 import { makeNonBlocking } from "../../system/process.ts";
 import { hasHungUp } from "../../system/process-pipe.ts";
-import type { ChildReaper, ProcessEnd } from "../../system/reaper.ts";
+import type { ChildReaper } from "../../system/reaper.ts";
 import { lendSocket, type LentSocket } from "../../system/tcp-stream.ts";
-import { late, within } from "../../system/within.ts";
-import { silentStatus } from "./guest-entry.ts";
 import { type GuestProcess, type GuestProgram, startGuestProcess } from "./guest-process.ts";
 import { initLimits } from "./limits.ts";
 import type { WorkloadProcess } from "./workload-process.ts";
@@ -30,9 +28,8 @@ export class GuestProcesses {
     const socket = lendSocket(frames.stream);
     try {
       const child = this.#start(program, socket, frames.takeEarly());
-      const end = await endOf(child, socket);
-      if (end.kind === "exited" && end.code === silentStatus)
-        throw new RemoteError("internal", "The process for files ended at its start");
+      const { hasSpoken } = await endOf(child, socket);
+      if (!hasSpoken) throw new RemoteError("internal", "The process for files ended at its start");
     } finally {
       if (socket.isOpen()) makeNonBlocking(socket.descriptor);
       socket.takeBack();
@@ -59,13 +56,19 @@ export class GuestProcesses {
 }
 
 /** A process sees for itself that its client has left, unless a file system holds it up. */
-async function endOf(child: GuestProcess, socket: LentSocket): Promise<ProcessEnd> {
+async function endOf(
+  child: GuestProcess,
+  socket: LentSocket,
+): Promise<{ readonly hasSpoken: boolean }> {
   let wasLeft = false;
-  for (;;) {
-    const end = await within(child.ended, initLimits.guestProcessEndMs);
-    if (end !== late) return end;
+  const looking = setInterval(() => {
     const isLeft = !socket.isOpen() || hasHungUp(socket.descriptor);
     if (isLeft && wasLeft) child.kill();
     wasLeft = isLeft;
+  }, initLimits.guestProcessEndMs);
+  try {
+    return await child.ended;
+  } finally {
+    clearInterval(looking);
   }
 }

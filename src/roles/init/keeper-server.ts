@@ -67,7 +67,7 @@ async function seeOut(stream: ByteStream): Promise<void> {
   const endMs = performance.now() + initLimits.partingMs;
   try {
     for (;;) {
-      const bytes = await within(stream.read(), endMs - performance.now());
+      const bytes = await within(stream.read(), Math.max(0, endMs - performance.now()));
       if (bytes === null) return;
       if (bytes === late) break;
     }
