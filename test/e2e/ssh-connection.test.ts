@@ -215,7 +215,8 @@ describe("the connection", () => {
   test("answers keepalives", async () => {
     // Without an answer ssh gives up after five seconds.
     const flags = ["-o", "ServerAliveInterval=1", "-o", "ServerAliveCountMax=4"];
-    expect((await alone([...flags, host, "sleep 6; echo alive"])).text).toBe("alive\n");
+    const { text, code, err } = await alone([...flags, host, "sleep 6; echo alive"]);
+    expect([text, code, err]).toEqual(["alive\n", 0, ""]);
   });
 
   test("does not notice that the link is killed under it, again and again", async () => {
