@@ -15,6 +15,7 @@ import {
 import { pathInfo, QuicheConnection } from "./quiche-connection.ts";
 import type { RouteTable } from "./route-table.ts";
 import { isLoopback } from "../system/ip-address.ts";
+import { keepNativeHeap } from "../system/native-heap.ts";
 
 export interface FactoryOptions {
   readonly server?: ServerIdentity;
@@ -39,6 +40,8 @@ export class ConnectionFactory {
 
   constructor(options: FactoryOptions) {
     this.#options = options;
+    // quiche frees and asks for what is under way all the time.
+    keepNativeHeap();
   }
 
   get halfOpenCount(): number {

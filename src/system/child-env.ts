@@ -15,3 +15,10 @@ export function childEnv(
   }
   return { ...env, ...extra };
 }
+
+/**
+ * For a child that moves much: what its runtime frees stays with it for a second (mimalloc's purge delay, in
+ * milliseconds). By itself it is 10 ms, and then each page that is asked for a moment later is one the kernel
+ * clears first. What native code frees is `keepNativeHeap`'s.
+ */
+export const keptHeap = { MIMALLOC_PURGE_DELAY: "1000" } as const;

@@ -1,3 +1,4 @@
+import { trimNativeHeap } from "./native-heap.ts";
 import { dropProgramPages } from "./program-pages.ts";
 
 export interface RestOptions {
@@ -54,6 +55,7 @@ export class Rest {
     this.#options.onRest?.();
     // What was compiled, and garbage.
     Bun.shrink();
+    trimNativeHeap();
     dropProgramPages();
   }
 }

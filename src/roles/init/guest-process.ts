@@ -1,3 +1,4 @@
+import { keptHeap } from "../../system/child-env.ts";
 import { signalProcess } from "../../system/process.ts";
 import { PreparedSpawn } from "../../system/process-spawn.ts";
 import type { ChildReaper } from "../../system/reaper.ts";
@@ -67,7 +68,10 @@ export function startGuestProcess(
 }
 
 function spawn(argv: readonly string[], stdio: readonly number[]): number {
-  const env = { BUN_JSC_forceRAMSize: String(initLimits.guestProcessHeapBytes) };
+  const env = {
+    BUN_JSC_forceRAMSize: String(initLimits.guestProcessHeapBytes),
+    ...keptHeap,
+  };
   const prepared = new PreparedSpawn({ path: ownExecutable, argv, env, stdio });
   try {
     return prepared.start();

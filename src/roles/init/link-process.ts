@@ -1,6 +1,6 @@
 import { closeSync, writeSync } from "node:fs";
 import * as v from "valibot";
-import { childEnv } from "../../system/child-env.ts";
+import { childEnv, keptHeap } from "../../system/child-env.ts";
 import { DescriptorReader, openPipe } from "../../system/process-pipe.ts";
 import { late, within } from "../../system/within.ts";
 import { initLimits } from "./limits.ts";
@@ -164,7 +164,7 @@ function spawnLink(
   return Bun.spawn([...program, "init", "link", JSON.stringify(plan)], {
     // The role is in the words: a program file may have any name.
     argv0: "fly-vault",
-    env: childEnv({ PATH: process.env["PATH"] }),
+    env: childEnv({ PATH: process.env["PATH"] }, keptHeap),
     cwd: "/",
     stdio: stdio as ["ignore", "inherit", "inherit", number, number],
   });

@@ -5,7 +5,7 @@ import {
   AdmissionKeyError,
   parseAdmissionKeys,
 } from "../../quic/admission-key.ts";
-import { childEnv } from "../../system/child-env.ts";
+import { childEnv, keptHeap } from "../../system/child-env.ts";
 import type { Log } from "../../system/log.ts";
 import { closeOnExecute, execute, memoryFile, resetSignals } from "../../system/process.ts";
 import { selfCommand } from "../../system/self.ts";
@@ -32,7 +32,7 @@ export function hideSecrets(argv: readonly string[], env: Env, log: Log): void {
   const usable = admission !== undefined && isAdmissionKey(admission, env["FLY_MACHINE_ID"], log);
   closeOnExecute(3);
   resetSignals();
-  const extra: Record<string, string> = {};
+  const extra: Record<string, string> = { ...keptHeap };
   if (key !== undefined) extra[loginVariable] = leave("login-key", key);
   if (admission !== undefined)
     extra[admissionVariable] = leave("admission-key", Buffer.from(usable ? admission : ""));

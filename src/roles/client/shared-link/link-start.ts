@@ -1,6 +1,7 @@
 import { closeSync, fstatSync, openSync, readFileSync, statSync } from "node:fs";
 import { basename, dirname, join, resolve } from "node:path";
 import type { Context } from "../../../cli/context.ts";
+import { keptHeap } from "../../../system/child-env.ts";
 import { tryLock } from "../../../system/file-lock.ts";
 import { hasCode } from "../../../system/filesystem.ts";
 import { programOnDisk } from "../../../system/self.ts";
@@ -128,7 +129,7 @@ function linkEnv(env: Context["env"]): Record<string, string> {
     // It works in another folder.
     return [[name, paths.has(name) && value !== "" ? resolve(value) : value]];
   });
-  return Object.fromEntries(kept) as Record<string, string>;
+  return { ...(Object.fromEntries(kept) as Record<string, string>), ...keptHeap };
 }
 
 const paths: ReadonlySet<string> = new Set([

@@ -1,6 +1,6 @@
 import { closeSync } from "node:fs";
 import { RemoteError } from "../../../protocol/errors.ts";
-import { childEnv } from "../../../system/child-env.ts";
+import { childEnv, keptHeap } from "../../../system/child-env.ts";
 import { DescriptorReader, openPipe } from "../../../system/process-pipe.ts";
 import { provisionLimits } from "./limits.ts";
 import { parseReport, type Report, unreadable } from "./report.ts";
@@ -61,7 +61,7 @@ function start(run: UnpackRun): { readonly child: Child; readonly reports: Descr
     childsEnds.push(writeFd);
     reports = new DescriptorReader(readFd);
     const child = Bun.spawn([...run.command], {
-      env: childEnv({ PATH: run.env["PATH"] ?? defaultPath }, compileLess),
+      env: childEnv({ PATH: run.env["PATH"] ?? defaultPath }, { ...compileLess, ...keptHeap }),
       stdio: [stdin ?? "pipe", stdout ?? "ignore", "inherit", writeFd],
     });
     return { child, reports };

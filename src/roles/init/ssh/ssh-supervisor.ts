@@ -1,5 +1,5 @@
 import { RemoteError } from "../../../protocol/errors.ts";
-import { childEnv } from "../../../system/child-env.ts";
+import { childEnv, keptHeap } from "../../../system/child-env.ts";
 import type { Log } from "../../../system/log.ts";
 import { ownProgram } from "../../../system/self.ts";
 import { late, within } from "../../../system/within.ts";
@@ -43,7 +43,7 @@ export class SshSupervisor {
       argv0: "fly-vault",
       env: childEnv(
         { PATH: process.env["PATH"] },
-        { BUN_JSC_forceRAMSize: String(sshLimits.heapBytes) },
+        { BUN_JSC_forceRAMSize: String(sshLimits.heapBytes), ...keptHeap },
       ),
       cwd: "/",
       stdio: ["ignore", "pipe", "inherit"],
