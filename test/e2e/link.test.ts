@@ -27,6 +27,7 @@ test("the second command does not dial, and the link is the same program", async
   expect(stage.vault.connectionCount).toBe(1);
   const [pid = 0] = stage.processes();
   expect(readFileSync(`/proc/${pid}/cmdline`, "utf8")).toMatch(/fly-vault\0link\0serve\0dev\0$/);
+  expect(readFileSync(`/proc/${pid}/environ`, "utf8")).toContain("MIMALLOC_PURGE_DELAY=1000\0");
   // Another program, even if of the same version: it makes a link of its own.
   expect((await runClient(["exec", "dev", "true"], stage.env)).code).toBe(0);
   expect(stage.vault.connectionCount).toBe(2);

@@ -15,7 +15,7 @@ function figures(): Figures {
   return JSON.parse(stdout.toString()) as Figures;
 }
 
-test("what native code frees is there for its next wish, and is given back when asked", () => {
+test("what native code frees is there for its next wish, and is given back at rest", () => {
   const kept = figures();
   // 6.4 MB are 1563 pages, a fault each time they come from the kernel: 40 times else.
   expect(kept.faults).toBeLessThan(5000);

@@ -4,14 +4,13 @@ import { memoryFile } from "../../system/process.ts";
 /**
  * What keeper and process tell each other about a stream that is lent, in a file without a name: what the keeper had
  * read of it already, behind a byte; and nothing any more once the process has said its first word to the client. So
- * the keeper knows how far a process had got however it ended.
+ * the keeper knows how far a process had got however it ended. Files in memory are read and written in one piece.
  */
 export class LendingNote {
   readonly fd: number = memoryFile("lending", { closesOnExec: true });
 
   constructor(early: Uint8Array) {
-    writeSync(this.fd, Uint8Array.of(0));
-    for (let at = 0; at < early.length;) at += writeSync(this.fd, early, at);
+    writeSync(this.fd, Buffer.concat([Uint8Array.of(0), early]));
   }
 
   /** Takes the note away: whether the process has said a word. */
@@ -25,13 +24,8 @@ export class LendingNote {
 /** In the process. */
 export function readEarly(noteFd: number): Uint8Array {
   const bytes = new Uint8Array(fstatSync(noteFd).size);
-  let length = 0;
-  while (length < bytes.length) {
-    const count = readSync(noteFd, bytes, length, bytes.length - length, length);
-    if (count === 0) break;
-    length += count;
-  }
-  return bytes.subarray(1, length);
+  readSync(noteFd, bytes, 0, bytes.length, 0);
+  return bytes.subarray(1);
 }
 
 /** In the process, before its first word. */

@@ -184,6 +184,7 @@ test("the process has no capability that files do not need, no network, and is o
   }
   expect(readFileSync(`/proc/${pid}/net/dev`, "utf8").trim().split("\n")).toHaveLength(3);
   expect(readFileSync(`/proc/${pid}/oom_score_adj`, "utf8").trim()).toBe("0");
+  expect(readFileSync(`/proc/${pid}/environ`, "utf8")).toContain("MIMALLOC_PURGE_DELAY=1000\0");
   const dump = readFileSync(`/proc/${pid}/cmdline`, "utf8");
   expect(dump).not.toContain("token");
   expect((await machine.shell("ps")).stdout).not.toContain("files");
